@@ -1,0 +1,1 @@
+"""The genesis file: chain parameters, limits, accounts, validators; presets; validation."""

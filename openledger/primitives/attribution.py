@@ -1,0 +1,146 @@
+"""What crosses the border between chain and oracle: the job (facts from state), the verdict, the voucher.
+
+All values are exact; floats live only inside the oracle process. Shares are ppm and add up to 1,000,000 together
+with ``unattributed``. Row scores are signed integers in parts per billion of the claim's contributor fee.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from openledger.primitives.fields import U32, U64, U256, Bytes32, struct_hash, typed_digest
+from openledger.primitives.hashing import keccak256, merkle_leaf
+from openledger.primitives.types import Address, Hash32
+
+SCORE_UNIT = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Voucher:
+    """Signed by the consumer (EIP-712): pays ``cumulative`` wei of a session for its first ``answers`` answers.
+
+    ``receipts`` is the Merkle root over the receipt leaves of these answers, in order.
+    """
+
+    session: U64
+    cumulative: U256
+    answers: U32
+    receipts: Bytes32
+
+    def digest(self, chain_id: int) -> Hash32:
+        """What the consumer signs."""
+        return typed_digest(chain_id, struct_hash(self))
+
+
+def receipt_leaf(model: int, query: str, answer: str, price: int) -> Hash32:
+    """Leaf of one answer in a voucher's tree: model id, keccak256 of query and of answer (UTF-8), price in wei."""
+    texts = keccak256(query.encode()) + keccak256(answer.encode())
+    return merkle_leaf(model.to_bytes(8, "big") + texts + price.to_bytes(32, "big"))
+
+
+def row_leaf(contributor: Address, row: bytes) -> Hash32:
+    """Leaf of one data row in a datanet version: (contributor, keccak256(row bytes))."""
+    return merkle_leaf(contributor + keccak256(row))
+
+
+def score_leaf(row: int, score: int) -> Hash32:
+    """Leaf of one row's score in a claim: row number and signed score (ppb), 8 bytes each."""
+    return merkle_leaf(row.to_bytes(8, "big") + score.to_bytes(8, "big", signed=True))
+
+
+def drawn_rows(claim: int, validator: Address, salt: bytes, rows: int, count: int) -> list[int]:
+    """The rows whose scores this validator must show, drawn by H(claim, validator, salt); distinct, sorted."""
+    chosen: set[int] = set()
+    counter = 0
+    while len(chosen) < min(count, rows):
+        digest = keccak256(
+            b"openledger.draw" + claim.to_bytes(8, "big") + validator + salt + counter.to_bytes(4, "big")
+        )
+        chosen.add(int.from_bytes(digest, "big") % rows)
+        counter += 1
+    return sorted(chosen)
+
+
+@dataclass(frozen=True)
+class PartFacts:
+    """Some consecutive rows of one version: who brought them, in which blob (sha256, hex), how many."""
+
+    contributor: str
+    blob: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class SettlementFacts:
+    """Answers ``first`` to ``last`` (exclusive) of a session, paid with ``amount`` wei, under ``receipts``."""
+
+    session: int
+    first: int
+    last: int
+    amount: int
+    receipts: str
+
+
+@dataclass(frozen=True)
+class AttributionJob:
+    """One claim to verify, with everything that state says about it. Bytes are 0x-hex, so it travels as JSON.
+
+    ``parts`` list the model's data rows in training order; ``index_blob`` and ``bundle_blob`` name the model's files.
+    """
+
+    claim: int
+    model: int
+    method: str
+    bundle_blob: str
+    index_blob: str
+    index_root: str
+    weights_hash: str
+    receipt_hash: str
+    parts: tuple[PartFacts, ...]
+    roots: tuple[str, ...]
+    settlements: tuple[SettlementFacts, ...]
+    shares: tuple[tuple[str, int], ...]
+    unattributed: int
+    evidence_blob: str
+    scores_root: str
+    rows: int
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> AttributionJob:
+        """Raises ValueError, KeyError or TypeError for anything that ``to_json`` did not write."""
+        data: dict[str, Any] = json.loads(text)
+        data["parts"] = tuple(PartFacts(**p) for p in data["parts"])
+        data["roots"] = tuple(data["roots"])
+        data["settlements"] = tuple(SettlementFacts(**s) for s in data["settlements"])
+        data["shares"] = tuple((a, int(p)) for a, p in data["shares"])
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one oracle process found: yes or no, why, and its own score of every row (ppb, see SCORE_UNIT)."""
+
+    claim: int
+    valid: bool
+    reason: str
+    scores: tuple[int, ...] = ()
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Verdict:
+        """Raises ValueError, KeyError or TypeError for anything that ``to_json`` did not write."""
+        data = json.loads(text)
+        return cls(int(data["claim"]), bool(data["valid"]), str(data["reason"]), tuple(int(s) for s in data["scores"]))
+
+
+__all__ = [
+    "SCORE_UNIT", "AttributionJob", "PartFacts", "SettlementFacts", "Verdict", "Voucher",
+    "drawn_rows", "receipt_leaf", "row_leaf", "score_leaf",
+]  # fmt: skip

@@ -1,0 +1,52 @@
+"""What the RPC asks of the node that carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from openledger.primitives.types import Hash32
+
+
+@dataclass(frozen=True, slots=True)
+class ConsensusStatus:
+    """``mode`` is "solo" or "cometbft"; ``validator`` the consensus address (hex) or empty."""
+
+    mode: str
+    catching_up: bool
+    peers: int
+    validator: str
+
+
+class ConsensusClient(Protocol):
+    """The way into the chain. Both engines implement it."""
+
+    async def submit(self, raw: bytes) -> Hash32:
+        """Admit a raw transaction; its hash once the mempool has it. Raises an InvalidTransaction leaf."""
+        ...
+
+    async def status(self) -> ConsensusStatus: ...
+
+    def on_commit(self, listener: Callable[[int], None]) -> Callable[[], None]:
+        """Call ``listener(height)`` after each commit, on the event loop; returns the function that unsubscribes."""
+        ...
+
+    def on_pending(self, listener: Callable[[bytes], None]) -> Callable[[], None]:
+        """Call ``listener(raw)`` for each newly admitted transaction; returns the function that unsubscribes."""
+        ...
+
+
+class Pool(Protocol):
+    """The mempool as the RPC sees it."""
+
+    def pending_nonce(self, sender: bytes) -> int: ...
+
+    def transactions(self) -> Sequence[bytes]:
+        """Raw transactions waiting, executable ones first."""
+        ...
+
+    def find(self, tx_hash: Hash32) -> bytes | None: ...
+
+
+NodeStatus = Callable[[], dict[str, Any]]
