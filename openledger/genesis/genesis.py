@@ -1,0 +1,238 @@
+"""The genesis file: CometBFT's ``genesis.json`` with our ``app_state`` inside.
+
+Amounts are decimal text, bytes 0x-hex. ``Genesis.from_json`` refuses anything malformed by name; ``digest`` names the
+chain, so that a data folder is never opened with another chain's genesis.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from openledger.genesis.params import Params
+from openledger.primitives.errors import InvalidGenesis, OpenLedgerError
+from openledger.primitives.fields import from_json, to_json
+from openledger.primitives.hashing import keccak256
+from openledger.primitives.keys import consensus_address
+from openledger.primitives.types import Address, from_hex, parse_address, to_checksum, to_hex
+
+MAX_CHAIN_ID_LENGTH = 50
+
+
+@dataclass(frozen=True)
+class GenesisAccount:
+    """An account that exists from block 0. Balance in wei; storage by slot number."""
+
+    balance: int = 0
+    nonce: int = 0
+    code: bytes = b""
+    storage: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class GenesisValidator:
+    """A validator: ed25519 public key (32 bytes), voting power, the account that earns for it, and a name."""
+
+    pub_key: bytes
+    power: int
+    operator: Address
+    name: str = ""
+
+    @property
+    def address(self) -> Address:
+        """The consensus address (20 bytes)."""
+        return consensus_address(self.pub_key)
+
+
+@dataclass(frozen=True)
+class Genesis:
+    """Everything that block 0 is made of. ``time_ns`` is nanoseconds since 1970."""
+
+    chain_id: str
+    evm_chain_id: int
+    time_ns: int
+    validators: tuple[GenesisValidator, ...]
+    accounts: dict[Address, GenesisAccount] = field(default_factory=dict)
+    params: Params = field(default_factory=Params)
+    initial_height: int = 1
+    vote_extensions_enable_height: int = 1
+
+    @property
+    def supply(self) -> int:
+        """Wei in existence at block 0."""
+        return sum(a.balance for a in self.accounts.values())
+
+    @property
+    def digest(self) -> bytes:
+        """keccak256 over the canonical form; names this chain."""
+        return keccak256(json.dumps(self.document(), sort_keys=True, separators=(",", ":")).encode())
+
+    def validate(self) -> None:
+        """Raise InvalidGenesis with the first thing that is wrong."""
+        if not 0 < len(self.chain_id) <= MAX_CHAIN_ID_LENGTH:
+            raise InvalidGenesis(f"chain_id must have 1 to {MAX_CHAIN_ID_LENGTH} characters")
+        if not 0 < self.evm_chain_id < 2**53:
+            raise InvalidGenesis("evm_chain_id must be a positive integer below 2^53")
+        if not self.validators:
+            raise InvalidGenesis("a chain needs at least one validator", "openledger genesis add-validator")
+        if len({v.pub_key for v in self.validators}) != len(self.validators):
+            raise InvalidGenesis("two validators have the same public key")
+        for validator in self.validators:
+            if len(validator.pub_key) != 32 or validator.power < 1 or len(validator.operator) != 20:
+                raise InvalidGenesis(f"validator {validator.name or validator.pub_key.hex()[:12]} is malformed")
+        if self.initial_height != 1 or self.vote_extensions_enable_height != 1:
+            raise InvalidGenesis("initial_height and vote_extensions_enable_height must be 1")
+        for address, account in self.accounts.items():
+            if len(address) != 20 or account.balance < 0 or account.nonce < 0:
+                raise InvalidGenesis(f"account {to_hex(address)} is malformed")
+        self.params.validate()
+        if self.supply + self.params.reserve > self.params.cap:
+            raise InvalidGenesis("genesis balances and the reserve together exceed the cap")
+
+    # --- JSON ---------------------------------------------------------------------------------------------
+
+    def app_state(self) -> dict[str, Any]:
+        """Our part of the document."""
+        accounts = {}
+        for address, account in sorted(self.accounts.items()):
+            entry: dict[str, Any] = {"balance": str(account.balance)}
+            if account.nonce:
+                entry["nonce"] = account.nonce
+            if account.code:
+                entry["code"] = to_hex(account.code)
+            if account.storage:
+                entry["storage"] = {hex(s): hex(v) for s, v in account.storage}
+            accounts[to_checksum(address)] = entry
+        return {
+            "evm_chain_id": self.evm_chain_id,
+            "params": to_json(self.params, camel=False),
+            "validators": [
+                {"pub_key": to_hex(v.pub_key), "operator": to_checksum(v.operator), "name": v.name, "power": v.power}
+                for v in self.validators
+            ],
+            "accounts": accounts,
+        }
+
+    def app_state_bytes(self) -> bytes:
+        """``app_state`` as InitChain carries it."""
+        return json.dumps(self.app_state(), separators=(",", ":")).encode()
+
+    def document(self) -> dict[str, Any]:
+        """The whole of CometBFT's genesis document."""
+        seconds, nanos = divmod(self.time_ns, 10**9)
+        stamp = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{nanos:09d}Z"
+        return {
+            "genesis_time": stamp,
+            "chain_id": self.chain_id,
+            "initial_height": str(self.initial_height),
+            "consensus_params": {
+                "block": {"max_bytes": str(self.params.max_block_bytes), "max_gas": "-1"},
+                "evidence": {
+                    "max_age_num_blocks": "100000",
+                    "max_age_duration": str(48 * 3600 * 10**9),
+                    "max_bytes": "65536",
+                },
+                "validator": {"pub_key_types": ["ed25519"]},
+                "version": {"app": "1"},
+                "abci": {"vote_extensions_enable_height": str(self.vote_extensions_enable_height)},
+            },
+            "validators": [
+                {
+                    "address": v.address.hex().upper(),
+                    "pub_key": {"type": "tendermint/PubKeyEd25519", "value": base64.b64encode(v.pub_key).decode()},
+                    "power": str(v.power),
+                    "name": v.name,
+                }
+                for v in self.validators
+            ],
+            "app_hash": "",
+            "app_state": self.app_state(),
+        }
+
+    def to_json(self) -> str:
+        """Text of ``genesis.json``."""
+        return json.dumps(self.document(), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Genesis:
+        """Read ``genesis.json``. Raises InvalidGenesis naming what is wrong."""
+        try:
+            doc = json.loads(text)
+        except (ValueError, RecursionError) as err:
+            raise InvalidGenesis(f"the genesis file is not JSON: {err}") from None
+        try:
+            abci = doc["consensus_params"]["abci"]
+            return _read(
+                doc["app_state"],
+                chain_id=_text(doc["chain_id"]),
+                time_ns=_time(doc["genesis_time"]),
+                initial_height=int(doc["initial_height"]),
+                extensions=int(abci["vote_extensions_enable_height"]),
+            )
+        except KeyError as err:
+            raise InvalidGenesis(f"the genesis file lacks {err}") from None
+        except (TypeError, ValueError, AttributeError) as err:
+            raise InvalidGenesis(f"the genesis file is malformed: {err}") from None
+        except OpenLedgerError as err:
+            raise InvalidGenesis(f"genesis file: {err}", err.hint) from None
+
+    @classmethod
+    def from_init_chain(cls, chain_id: str, time_ns: int, initial_height: int, app_state: bytes) -> Genesis:
+        """The genesis that InitChain describes (the consensus engine hands on ``app_state`` as it is)."""
+        try:
+            return _read(json.loads(app_state), chain_id, time_ns, initial_height, 1)
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as err:
+            raise InvalidGenesis(f"app_state is malformed: {type(err).__name__} {err}") from None
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, got {value!r}")
+    return value
+
+
+def _time(value: str) -> int:
+    """Nanoseconds of an RFC 3339 time in UTC."""
+    head, _, fraction = _text(value).removesuffix("Z").partition(".")
+    moment = datetime.strptime(head, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
+    return int(moment.timestamp()) * 10**9 + int((fraction or "0").ljust(9, "0")[:9])
+
+
+def _account(entry: dict[str, Any]) -> GenesisAccount:
+    storage = entry.get("storage", {})
+    return GenesisAccount(
+        balance=int(entry.get("balance", "0"), 0),
+        nonce=int(entry.get("nonce", 0)),
+        code=from_hex(entry["code"]) if "code" in entry else b"",
+        storage=tuple(sorted((int(s, 0), int(v, 0)) for s, v in storage.items())),
+    )
+
+
+def _read(app: dict[str, Any], chain_id: str, time_ns: int, initial_height: int, extensions: int) -> Genesis:
+    validators = tuple(
+        GenesisValidator(
+            from_hex(v["pub_key"], 32), int(v["power"]), parse_address(v["operator"]), _text(v.get("name", ""))
+        )
+        for v in app["validators"]
+    )
+    genesis = Genesis(
+        chain_id=chain_id,
+        evm_chain_id=int(app["evm_chain_id"]),
+        time_ns=time_ns,
+        validators=validators,
+        accounts={parse_address(a): _account(e) for a, e in app["accounts"].items()},
+        params=from_json(Params, cast(dict[str, Any], app["params"])),
+        initial_height=initial_height,
+        vote_extensions_enable_height=extensions,
+    )
+    genesis.validate()
+    return genesis
+
+
+def with_params(genesis: Genesis, **changes: int) -> Genesis:
+    """A copy with other parameters."""
+    return dataclasses.replace(genesis, params=dataclasses.replace(genesis.params, **cast(Any, changes)))

@@ -1,0 +1,89 @@
+"""The parameters of a chain. They live in state under governance and begin as genesis says.
+
+All are integers: wei, seconds, bytes, gas, basis points or ppm, as the comments say. ``validate`` holds the hard
+bounds, joint ones included, that no governance vote can cross (design.md, sections 1 and 7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from openledger.primitives.amounts import BASIS_POINTS, GWEI, OPEN, PPM
+from openledger.primitives.errors import InvalidGenesis
+from openledger.primitives.fields import U32, U64, U256, Text
+
+CAP = 1_000_000_000 * OPEN
+RESERVE = CAP // 10_000 * 5_171
+
+
+@dataclass(frozen=True)
+class Params:
+    """Parameters with their defaults (a network); ``presets`` shortens times for devnets."""
+
+    # blocks
+    block_gas_limit: U64 = 30_000_000
+    initial_base_fee: U256 = GWEI
+    base_fee_floor: U256 = GWEI // 100
+    elasticity: U32 = 2
+    base_fee_denominator: U32 = 8
+    max_block_bytes: U64 = 4 * 1024 * 1024
+    max_extension_bytes: U32 = 4096
+    max_outbox_actions: U32 = 16
+    # supply
+    cap: U256 = CAP
+    reserve: U256 = RESERVE
+    mint_factor: U32 = 900_000  # ppm of (pool part + burn part) of a claim's fee
+    mint_per_epoch: U256 = 1_000_000 * OPEN
+    # split of an inference fee, basis points
+    split_contributors: U32 = 5000
+    split_owner: U32 = 2000
+    split_stakers: U32 = 1500
+    split_pool: U32 = 1000
+    split_burn: U32 = 500
+    # epochs and claims
+    epoch_seconds: U64 = 86_400
+    claim_bond: U256 = 100 * OPEN
+    claim_grace_epochs: U32 = 3
+    hold_seconds: U64 = 3_600
+    vote_seconds: U64 = 3_600
+    reveal_seconds: U64 = 3_600
+    work_price: U256 = GWEI  # wei per (answer x row) recomputed
+    work_per_epoch: U64 = 10_000_000_000
+    max_shares: U32 = 1_024
+    max_settlements: U32 = 256
+    drawn_rows: U32 = 2
+    score_tolerance: U64 = 2_000  # ppb of the claim's contributor fee
+    score_tolerance_relative: U32 = 1_000  # ppm of the claimed score
+    max_open_claims_per_block: U32 = 64
+    # data sets
+    max_parts: U32 = 1_024
+    # bases whose fine-tunes may mint
+    bases: tuple[Text, ...] = ("openledger/tiny-v1",)
+
+    @property
+    def fee_split(self) -> tuple[int, int, int, int, int]:
+        """Basis points for contributors, owner, stakers, pool, burn."""
+        return (self.split_contributors, self.split_owner, self.split_stakers, self.split_pool, self.split_burn)
+
+    def validate(self) -> None:
+        """Raise InvalidGenesis when a bound is crossed."""
+        for name in ("block_gas_limit", "base_fee_floor", "elasticity", "base_fee_denominator", "epoch_seconds",
+                     "hold_seconds", "vote_seconds", "reveal_seconds", "drawn_rows", "max_shares", "max_settlements",
+                     "max_parts", "max_open_claims_per_block"):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise InvalidGenesis(f"parameter {name} must be at least 1")
+        if self.cap > CAP or self.reserve > self.cap:
+            raise InvalidGenesis("the cap is at most 1,000,000,000 OPEN and holds the reserve")
+        if sum(self.fee_split) != BASIS_POINTS:
+            raise InvalidGenesis(f"the fee split adds up to {sum(self.fee_split)} basis points, not {BASIS_POINTS}")
+        if self.initial_base_fee < self.base_fee_floor:
+            raise InvalidGenesis("initial_base_fee is below base_fee_floor")
+        if not 1_000 <= self.max_extension_bytes <= 4096:
+            raise InvalidGenesis("max_extension_bytes must lie between 1,000 and 4,096")
+        if self.block_gas_limit > 2**63 - 1 or not 64 * 1024 <= self.max_block_bytes <= 100 * 1024 * 1024:
+            raise InvalidGenesis("block_gas_limit or max_block_bytes is out of range")
+        # m(p + b) < b + (2/3)t, so that a coalition with a third of the stake loses by paying itself.
+        gain = 3 * self.mint_factor * (self.split_pool + self.split_burn)
+        loss = PPM * (3 * self.split_burn + 2 * self.split_stakers)
+        if gain >= loss:
+            raise InvalidGenesis("mint_factor is too high for this fee split: paying oneself would earn OPEN")
