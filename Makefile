@@ -1,0 +1,121 @@
+# OpenLedger node. `make` alone lists what there is.
+#
+# Everything lands in .venv and .tools inside this folder. Packages come from the lock files in requirements/, with hashes.
+#   PYTHON=python3.12      another interpreter (3.11 or 3.12)
+#   TORCH_INDEX=<index>    package index of another torch build (for example the CPU build: 4 GB less to load)
+#   LITE=1                 without torch: chain, RPC and page only
+#   PORT=8545              port of the devnet
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+MAKEFLAGS += --no-print-directory
+
+PORT ?= 8545
+LITE ?=
+TORCH_INDEX ?=
+COMETBFT_VERSIONS ?= 0.40.0 0.38.26
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
+LOCKED := $(PIP) install --no-deps --require-hashes -r
+
+.PHONY: help install install-oracle install-dev devnet demo test check size docs cometbft soak lock clean
+
+help: ## List the targets
+	@echo "make <target>, where target is one of:"
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-15s %s\n", $$1, $$2}' Makefile
+	@echo "Settings: LITE=1, TORCH_INDEX=<index>, PYTHON=<interpreter>, PORT=<port>. First: make devnet"
+
+install: $(STAMPS)/node ## Install the node into .venv from the lock file
+install-oracle: $(STAMPS)/oracle ## ... and the oracle (torch)
+install-dev: $(STAMPS)/dev ## ... and the tests and linters
+
+$(STAMPS)/venv:
+	@python="$${PYTHON:-}"
+	if [ -z "$$python" ]; then
+	  for name in python3.12 python3.11 python3 python; do
+	    if "$$name" -c 'import sys, venv, ensurepip; raise SystemExit(sys.version_info[:2] not in ((3, 11), (3, 12)))' \
+	      >/dev/null 2>&1; then python="$$name"; break; fi
+	  done
+	fi
+	if [ -z "$$python" ]; then
+	  echo "OpenLedger needs Python 3.11 or 3.12 (with venv), and neither runs here." >&2
+	  echo "hint: install one (Debian, Ubuntu: apt install python3.12 python3.12-venv), or name it: make PYTHON=/path/to/python3.12" >&2
+	  exit 1
+	fi
+	if ! "$$python" -c 'import sys; raise SystemExit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; then
+	  echo "PYTHON=$$python is not a Python 3.11 or 3.12 that runs." >&2
+	  echo "hint: leave PYTHON out to let make look for one." >&2
+	  exit 1
+	fi
+	echo "==> $(VENV) with $$("$$python" --version)"
+	"$$python" -m venv --clear $(VENV)
+	mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/node: requirements/node.lock pyproject.toml | $(STAMPS)/venv
+	@echo "==> the node: $$(grep -c '^[a-z]' requirements/node.lock) packages (about a minute)"
+	$(LOCKED) requirements/node.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/oracle: requirements/oracle.lock requirements/torch.lock $(STAMPS)/node
+	@if [ -n "$(TORCH_INDEX)" ]; then
+	  echo "==> the oracle: torch from TORCH_INDEX (its hashes differ from the lock file's, so only its version is pinned)"
+	  $(PIP) install --no-deps --index-url "$(TORCH_INDEX)" "$$(grep -oE '^torch==[0-9.]+' requirements/torch.lock)"
+	else
+	  echo "==> the oracle: torch with CUDA, up to 4.7 GB, minutes (TORCH_INDEX=<index> for a CPU build, LITE=1 to go without)"
+	  $(LOCKED) requirements/torch.lock
+	fi
+	$(LOCKED) requirements/oracle.lock
+	mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/dev: requirements/dev.lock $(STAMPS)/node
+	@echo "==> tests and linters: $$(grep -c '^[a-z]' requirements/dev.lock) packages"
+	$(LOCKED) requirements/dev.lock
+	mkdir -p $(STAMPS) && touch $@
+
+devnet: $(if $(LITE),install,install-oracle) ## Install and start a development chain (LITE=1: without torch)
+	@exec $(BIN)/openledger devnet --port $(PORT) $(if $(LITE),--lite)
+
+demo: install-oracle ## The whole loop, from data to OPEN (starts a devnet when none answers)
+	@exec $(BIN)/openledger demo --start --port $(PORT)
+
+test: install-oracle install-dev ## The whole test suite
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: install-oracle install-dev ## Format, lint, types, layers
+	@echo "==> ruff"; $(BIN)/ruff check . && $(BIN)/ruff format --check -q .
+	echo "==> mypy"; $(BIN)/mypy
+	echo "==> layers"; $(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+size: ## Lines per room against the budget of the architecture
+	@for p in $(BIN)/python python3; do if "$$p" -c '' 2>/dev/null; then exec "$$p" bench/size.py; fi; done
+
+docs: install ## Write the generated reference pages (errors, command line)
+	@$(BIN)/python -m openledger.node.reference docs/reference
+
+cometbft: ## Build the pinned CometBFT versions into .tools
+	@if ! command -v go >/dev/null 2>&1; then
+	  echo "Building CometBFT needs Go 1.23 or later, and there is no go on PATH." >&2
+	  echo "hint: install Go, then make cometbft; a devnet works without it." >&2
+	  exit 1
+	fi
+	for version in $(COMETBFT_VERSIONS); do
+	  folder="$(CURDIR)/.tools/cometbft-$$version"
+	  if [ -x "$$folder/cometbft" ]; then echo "==> CometBFT $$version is there"; continue; fi
+	  echo "==> CometBFT $$version (about a minute)"
+	  GOBIN="$$folder" GOFLAGS=-modcacherw go install "github.com/cometbft/cometbft/cmd/cometbft@v$$version"
+	done
+
+soak: install-oracle install-dev ## The long form of the measurements
+	@$(BIN)/python -m pytest -m soak --timeout 0 $(PYTEST_ARGS)
+
+lock: install-dev ## Write the lock files anew from pyproject.toml
+	@$(BIN)/python requirements/lock.py
+
+clean: ## Remove .venv and caches (not .tools, not data)
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
