@@ -50,14 +50,17 @@ class Diff:
     """What one block (or batch) changed. None deletes an account or a record; storage 0 clears a slot.
 
     A record is also a storage slot of its module's account: slot keccak256(key), value keccak256(record). The
-    overlay writes both, so that tries need to know of storage only.
+    overlay writes both, so that tries need to know of storage only. ``wiped`` names accounts that were deleted and
+    exist again: all their older storage is gone, ``storage`` holds what they have now. A deleted account loses its
+    storage without being named there.
     """
 
     accounts: dict[Address, Account | None] = field(default_factory=dict)
     storage: dict[tuple[Address, int], int] = field(default_factory=dict)
     codes: dict[Hash32, bytes] = field(default_factory=dict)
     records: dict[tuple[Address, bytes], bytes | None] = field(default_factory=dict)
+    wiped: set[Address] = field(default_factory=set)
 
     @property
     def is_empty(self) -> bool:
-        return not (self.accounts or self.storage or self.codes or self.records)
+        return not (self.accounts or self.storage or self.codes or self.records or self.wiped)

@@ -1,0 +1,101 @@
+"""The database of a node: LevelDB through plyvel, one atomic synced batch a write.
+
+Only one process can open a folder. plyvel is imported when a database is opened, so that the client installs
+without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from openledger.primitives.errors import CorruptDatabase, DatabaseLocked, MissingExtra, StorageError
+
+_BLOCK_CACHE_BYTES = 64 * 1024 * 1024
+_WRITE_BUFFER_BYTES = 16 * 1024 * 1024
+_OPEN_FILES = 256
+
+
+class LevelDbStore:
+    """Implements ``KeyValue`` over a LevelDB folder.
+
+    Raises MissingExtra without plyvel, DatabaseLocked when another process holds the folder, CorruptDatabase when
+    LevelDB finds damage, StorageError for other failures of the disk.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        try:
+            import plyvel
+        except ImportError:
+            raise MissingExtra(
+                "the database library plyvel is not installed", "install the node extra: pip install 'openledger[node]'"
+            ) from None
+        self.path = Path(path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._db: Any = plyvel.DB(
+                str(self.path),
+                create_if_missing=True,
+                lru_cache_size=_BLOCK_CACHE_BYTES,
+                write_buffer_size=_WRITE_BUFFER_BYTES,
+                max_open_files=_OPEN_FILES,
+                bloom_filter_bits=10,
+            )
+        except plyvel.CorruptionError as err:
+            raise _corrupt(self.path, err) from None
+        except (plyvel.Error, OSError) as err:
+            raise _open_error(self.path, err) from None
+        self._corruption: type[Exception] = plyvel.CorruptionError
+        self._failure: type[Exception] = plyvel.Error
+
+    def get(self, key: bytes) -> bytes | None:
+        try:
+            value: bytes | None = self._db.get(key)
+        except self._corruption as err:
+            raise _corrupt(self.path, err) from None
+        except self._failure as err:
+            raise StorageError(f"reading {self.path} failed: {err}") from None
+        return value
+
+    def iterate(self, start: bytes, stop: bytes | None, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Pairs with start <= key < stop, in key order (or reverse); the view is that of the call's first step."""
+        try:
+            with self._db.iterator(start=start, stop=stop, reverse=reverse) as pairs:
+                yield from pairs
+        except self._corruption as err:
+            raise _corrupt(self.path, err) from None
+        except self._failure as err:
+            raise StorageError(f"reading {self.path} failed: {err}") from None
+
+    def write(self, puts: Sequence[tuple[bytes, bytes]], deletes: Sequence[bytes] = (), *, sync: bool = True) -> None:
+        """One atomic batch; with ``sync`` it is on the disk when this returns."""
+        try:
+            with self._db.write_batch(transaction=True, sync=sync) as batch:
+                for key, value in puts:
+                    batch.put(key, value)
+                for key in deletes:
+                    batch.delete(key)
+        except self._corruption as err:
+            raise _corrupt(self.path, err) from None
+        except self._failure as err:
+            raise StorageError(f"writing {self.path} failed: {err}", "is the disk full?") from None
+
+    def close(self) -> None:
+        """Release the folder. May be called twice."""
+        self._db.close()
+
+
+def _corrupt(path: Path, err: Exception) -> CorruptDatabase:
+    return CorruptDatabase(
+        f"the database {path} is damaged: {err}", "restore a snapshot, or sync again from the network"
+    )
+
+
+def _open_error(path: Path, err: Exception) -> StorageError:
+    text = str(err).lower()
+    if "lock" in text and ("unavailable" in text or "already held" in text):
+        return DatabaseLocked(f"another process uses the database {path}", "stop the other node, or use another --home")
+    if "corrupt" in text or "missing files" in text or "does not exist" in text:
+        return _corrupt(path, err)
+    return StorageError(f"the database {path} cannot be opened: {err}")
