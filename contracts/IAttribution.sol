@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.20;
+
+/// @title Reads of attribution claims, verdicts and rewards
+/// @notice Read-only precompile at 0x0000000000000000000000000000000000000802. Writes go through the Outbox.
+/// @dev The precompile comes in a later release; until then the account holds the byte 0xfe and every call reverts. With value, or by
+/// DELEGATECALL or CALLCODE, calls revert always.
+interface IAttribution {
+    /// @notice Where a claim stands. The last three are final.
+    enum Status {
+        None,
+        Pending,
+        Voting,
+        Reveal,
+        Accepted,
+        Refused,
+        Lapsed
+    }
+
+    /// @notice One claim: who made the settled answers of a model in an epoch, by contributor.
+    struct Claim {
+        uint64 model;
+        uint64 epoch;
+        address claimant;
+        Status status;
+        /// @dev In wei: the fees in escrow, the claimant's bond, what was minted.
+        uint256 fees;
+        uint256 bond;
+        uint256 minted;
+        /// @dev Parts per million that belong to no contributor; with all shares it makes 1,000,000.
+        uint32 unattributed;
+        bytes32 evidence;
+        bytes32 scoresRoot;
+    }
+
+    /// @notice A contributor's part of a claim.
+    struct Share {
+        address contributor;
+        /// @dev Parts per million.
+        uint32 ppm;
+    }
+
+    /// @notice Number of claims; their ids are 1 to this number.
+    function claimCount() external view returns (uint64);
+
+    /// @notice One claim. Reverts when there is none of this id.
+    function getClaim(uint64 claim) external view returns (Claim memory);
+
+    /// @notice The claim's shares, ascending by address.
+    function getShares(uint64 claim) external view returns (Share[] memory);
+
+    /// @notice Voting power that said yes and no in revealed verdicts, and all the power that may vote.
+    function getTally(uint64 claim) external view returns (uint64 yes, uint64 no, uint64 total);
+
+    /// @notice Rewards of an account that it has not withdrawn yet, in wei.
+    function pendingRewards(address account) external view returns (uint256);
+
+    /// @notice Number of the epoch that is open now.
+    function currentEpoch() external view returns (uint64);
+}
+
+/// @dev Where the precompile stands on every chain of this kind.
+IAttribution constant ATTRIBUTION = IAttribution(0x0000000000000000000000000000000000000802);

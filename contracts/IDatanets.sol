@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.20;
+
+/// @title Reads of datanets: data sets with rules, owners and a history
+/// @notice Read-only precompile at 0x0000000000000000000000000000000000000800. Writes go through the Outbox.
+/// @dev The precompile comes in a later release; until then the account holds the byte 0xfe and every call reverts. With value, or by
+/// DELEGATECALL or CALLCODE, calls revert always.
+interface IDatanets {
+    /// @notice One data set.
+    struct Datanet {
+        address owner;
+        string name;
+        string description;
+        string schema;
+        /// @dev SPDX identifier.
+        string licence;
+        /// @dev "open", "invited" or "reviewed".
+        string policy;
+        uint8 reviewQuorum;
+        /// @dev In wei; what a contributor stakes on a commit.
+        uint256 bond;
+        /// @dev Newest version; 0 before the first commit. Versions are 1, 2, 3 ...
+        uint64 versions;
+    }
+
+    /// @notice One version of a data set.
+    struct Commit {
+        address author;
+        uint64 parent;
+        /// @dev Merkle root over the leaves (contributor, row hash) of all rows of this version, in order.
+        bytes32 root;
+        uint64 rows;
+        /// @dev Unix seconds of the block.
+        uint64 time;
+        string message;
+    }
+
+    /// @notice Consecutive rows of one contributor.
+    struct Part {
+        address contributor;
+        /// @dev sha256 of the content.
+        bytes32 blob;
+        uint32 rows;
+    }
+
+    /// @notice Number of data sets; their ids are 1 to this number.
+    function datanetCount() external view returns (uint64);
+
+    /// @notice One data set. Reverts when there is none of this id.
+    function getDatanet(uint64 datanet) external view returns (Datanet memory);
+
+    /// @notice One version. Reverts when there is none.
+    function getCommit(uint64 datanet, uint64 version) external view returns (Commit memory);
+
+    /// @notice Who brought what to a version, in row order.
+    function getParts(uint64 datanet, uint64 version) external view returns (Part[] memory);
+
+    /// @notice Whether `proof` shows that row `index` of a version is `rowHash`, brought by `contributor`.
+    /// @param rowHash keccak256 of the row's bytes.
+    /// @param proof Siblings from the leaf to the root, bottom first.
+    function verifyRow(
+        uint64 datanet,
+        uint64 version,
+        uint64 index,
+        address contributor,
+        bytes32 rowHash,
+        bytes32[] calldata proof
+    ) external view returns (bool);
+}
+
+/// @dev Where the precompile stands on every chain of this kind.
+IDatanets constant DATANETS = IDatanets(0x0000000000000000000000000000000000000800);
