@@ -1,0 +1,211 @@
+/** Blocks and transactions. */
+
+import { h, route } from "./dom.js";
+import * as f from "./format.js";
+import { nameOf, readLog } from "./events.js";
+import { ACTIONS, NATIVE_TYPE, SYSTEM_TYPE, typeName } from "./names.js";
+import { actionOf, readPayload } from "./payload.js";
+import * as ui from "./ui.js";
+
+const PAGE = 25;
+
+/** Blocks from `newest` downwards. A committed block never changes, so it is asked for once. */
+export async function recentBlocks({ rpc, cache }, newest, many) {
+  const numbers = Array.from({ length: Math.min(many, newest + 1) }, (_, i) => newest - i);
+  const found = await Promise.all(
+    numbers.map(async (number) => {
+      const key = `block ${number}`;
+      if (!cache.has(key)) {
+        const block = await rpc.call("eth_getBlockByNumber", `0x${number.toString(16)}`, false);
+        if (block === null) return null;
+        if (cache.size > 500) cache.clear();
+        cache.set(key, block);
+      }
+      return cache.get(key);
+    }),
+  );
+  return found.filter((block) => block !== null);
+}
+
+/** The table of blocks that the overview and the block list share. */
+export const blockTable = (blocks) =>
+  ui.table(
+    "Blocks",
+    ["Height", "Time", "#Transactions", "#Gas used", "#Base fee", "Proposer"],
+    blocks.map((block) => [
+      ui.blockLink(block.number),
+      ui.when(block.timestamp),
+      f.count(block.transactions.length),
+      h("span", { class: "num", title: `of ${f.count(block.gasLimit)}` }, f.count(block.gasUsed)),
+      h("span", { class: "num" }, f.gwei(block.baseFeePerGas)),
+      ui.accountLink(block.miner),
+    ]),
+  );
+
+export async function blocks(context, from) {
+  const head = f.num(await context.rpc.call("eth_blockNumber"));
+  const asked = Number(from);
+  const newest = from && Number.isSafeInteger(asked) ? Math.min(Math.max(asked, 0), head) : head;
+  const found = await recentBlocks(context, newest, PAGE);
+  return ui.page(
+    "Blocks",
+    `${f.count(head)} blocks after genesis. A committed block is final.`,
+    ui.section(
+      null,
+      blockTable(found),
+      ui.pager(
+        newest < head ? route("blocks", Math.min(newest + PAGE, head)) : null,
+        newest >= PAGE ? route("blocks", newest - PAGE) : null,
+      ),
+    ),
+  );
+}
+
+/** What a transaction does, in words: the native action, the chain's own effects, a creation, a call, a transfer. */
+export function deed(tx) {
+  const type = Number(tx.type);
+  if (type === SYSTEM_TYPE) return "the chain's own effects";
+  if (type === NATIVE_TYPE) {
+    const action = actionOf(tx);
+    return action ? `${ACTIONS[action] ?? action}` : "native action";
+  }
+  if (!tx.to) return "create a contract";
+  return tx.input && tx.input !== "0x" ? "call a contract" : "transfer";
+}
+
+export async function block({ rpc }, id) {
+  const byHash = /^0x[0-9a-fA-F]{64}$/.test(id);
+  if (!byHash && !/^\d{1,15}$/.test(id)) return ui.missing("such block");
+  const found = byHash
+    ? await rpc.call("eth_getBlockByHash", id, true)
+    : await rpc.call("eth_getBlockByNumber", `0x${Number(id).toString(16)}`, true);
+  if (found === null) return ui.missing(`block ${id}`);
+  const number = f.num(found.number);
+  const system = found.transactions.find((tx) => Number(tx.type) === SYSTEM_TYPE);
+  const [receipt, head] = await Promise.all([
+    system ? rpc.call("eth_getTransactionReceipt", system.hash) : null,
+    rpc.call("eth_blockNumber"),
+  ]);
+  const effects = receipt ? ui.section("Effects of the chain itself (system transaction)", logList(receipt.logs)) : null;
+  return ui.page(
+    `Block ${f.count(number)}`,
+    null,
+    h(
+      "nav",
+      { class: "pager", "aria-label": "neighbours" },
+      number > 0 ? h("a", { href: route("block", number - 1) }, `← ${f.count(number - 1)}`) : h("span"),
+      number < f.num(head) ? h("a", { href: route("block", number + 1) }, `${f.count(number + 1)} →`) : h("span"),
+    ),
+    ui.section(
+      null,
+      ui.facts(
+        ["Hash", ui.copyable(found.hash)],
+        ["Time", h("span", {}, f.moment(f.num(found.timestamp)), " · ", ui.when(found.timestamp))],
+        ["Proposer", ui.accountLink(found.miner, true)],
+        ["Gas used", `${f.count(found.gasUsed)} of ${f.count(found.gasLimit)} (${f.ratio(found.gasUsed, found.gasLimit)})`],
+        ["Base fee", f.gwei(found.baseFeePerGas)],
+        ["State root", h("span", { class: "mono" }, found.stateRoot)],
+        ["Parent", number > 0 ? h("a", { href: route("block", number - 1), class: "mono" }, found.parentHash) : "genesis"],
+      ),
+    ),
+    ui.section(
+      `Transactions (${found.transactions.length})`,
+      ui.table(
+        "Transactions",
+        ["Hash", "Type", "What", "From", "To", "#Value"],
+        found.transactions.map((tx) => [
+          ui.txLink(tx.hash),
+          typeName(tx.type),
+          deed(tx),
+          ui.accountLink(tx.from),
+          tx.to ? ui.accountLink(tx.to) : h("span", { class: "quiet" }, "new contract"),
+          ui.money(tx.value),
+        ]),
+        "This block has no transactions.",
+      ),
+    ),
+    effects,
+  );
+}
+
+/** Logs, by name and fields where the chain's own modules wrote them. */
+function logList(logs) {
+  return ui.table(
+    "Logs",
+    ["#", "From", "Event", "Contents"],
+    logs.map((log) => [f.num(log.logIndex), ui.accountLink(log.address), nameOf(log) ?? ui.hash(log.topics[0]), contents(log)]),
+    "No logs.",
+  );
+}
+
+function contents(log) {
+  const read = readLog(log);
+  if (read) return valueList(read);
+  return h("div", {}, log.topics.slice(1).map((topic) => h("div", {}, ui.hash(topic, 14, 12))), log.data === "0x" ? null : ui.bytes(log.data));
+}
+
+/** Named values of an event or an action: [name, type, value]. */
+function valueList(entries) {
+  return ui.facts(...entries.map(([name, type, value]) => [f.words(name), valueNode(name, type, value)]));
+}
+
+function valueNode(name, type, value) {
+  if (Array.isArray(value)) {
+    if (value.length === 0) return h("span", { class: "quiet" }, "none");
+    return h("div", {}, value.map((item) => h("div", {}, valueNode(name, type.replace(/\[\]$/, ""), item))));
+  }
+  if (value?.fields) return h("span", {}, value.fields.map(([n, t, v], i) => [i ? " · " : null, valueNode(n, t, v)]));
+  if (type === "address") return ui.accountLink(value);
+  if (type === "bytes32" || type === "bytes") return value.length > 66 ? ui.bytes(value) : h("span", { class: "mono" }, value);
+  if (type === "uint256") return ui.money(value);
+  if (name === "datanet") return ui.datanetLink(value);
+  if (name === "model") return ui.modelLink(value);
+  if (name === "claim") return ui.claimLink(value);
+  if (name === "ppm" || name === "unattributed") return f.percent(Number(value));
+  if (name === "expiry") return f.moment(value);
+  return String(value);
+}
+
+export async function transaction({ rpc }, hash) {
+  if (!/^0x[0-9a-fA-F]{64}$/.test(hash ?? "")) return ui.missing("such transaction");
+  const [tx, receipt] = await Promise.all([
+    rpc.call("eth_getTransactionByHash", hash),
+    rpc.call("eth_getTransactionReceipt", hash),
+  ]);
+  if (tx === null) return ui.missing(`transaction ${f.short(hash, 10, 6)}`);
+  const type = Number(tx.type);
+  const action = type === NATIVE_TYPE ? actionOf(tx) : null;
+  const payload = action ? readPayload(action, tx.input) : null;
+  const price = receipt?.effectiveGasPrice ?? tx.gasPrice;
+  return ui.page(
+    "Transaction",
+    deed(tx),
+    ui.section(
+      null,
+      ui.facts(
+        ["Hash", ui.copyable(tx.hash)],
+        ["Outcome", outcome(receipt)],
+        ["Type", `${typeName(type)} (0x${type.toString(16).padStart(2, "0")})`],
+        ["Action", action],
+        ["Block", tx.blockNumber ? h("span", {}, ui.blockLink(tx.blockNumber), `, place ${f.num(tx.transactionIndex)}`) : "waiting"],
+        ["From", ui.accountLink(tx.from, true)],
+        ["To", tx.to ? ui.accountLink(tx.to, true) : receipt?.contractAddress ? h("span", {}, "new contract ", ui.accountLink(receipt.contractAddress, true)) : "new contract"],
+        ["Value", ui.money(tx.value, 18)],
+        ["Nonce", f.count(tx.nonce)],
+        ["Gas", receipt ? `${f.count(receipt.gasUsed)} of ${f.count(tx.gas)}` : f.count(tx.gas)],
+        ["Gas price", price ? f.gwei(price) : null],
+        ["Fee", receipt && price ? ui.money(f.big(receipt.gasUsed) * f.big(price), 18) : null],
+      ),
+    ),
+    payload ? ui.section("Fields of the action", valueList(payload)) : null,
+    ui.section(payload ? "Payload (msgpack)" : "Input", ui.bytes(tx.input)),
+    receipt ? ui.section(`Logs (${receipt.logs.length})`, logList(receipt.logs)) : null,
+  );
+}
+
+function outcome(receipt) {
+  if (receipt === null) return ui.badge("waiting");
+  if (f.num(receipt.status) === 1) return ui.badge("success");
+  const reason = receipt.error ?? receipt.revertReason;
+  return h("span", {}, ui.badge("failed"), reason ? ` ${reason}` : null);
+}

@@ -1,0 +1,86 @@
+/** JSON-RPC to the node that served this page. Calls made in the same turn travel in one batch. */
+
+const BATCH = 100;
+const TIMEOUT_MS = 15_000;
+
+/** What the node refused: message, code, and a hint where the node gave one. */
+export class RpcError extends Error {
+  constructor(error) {
+    super(String(error?.message ?? "unknown error"));
+    this.code = error?.code;
+    this.hint = typeof error?.data?.hint === "string" ? error.data.hint : null;
+  }
+}
+
+/** The node cannot be reached, or answers something else than JSON-RPC. */
+export class Unreachable extends Error {}
+
+export class Rpc {
+  #url;
+  #queue = [];
+  #next = 1;
+
+  constructor(url) {
+    this.#url = url;
+  }
+
+  /** Result of one call. Throws RpcError or Unreachable. */
+  call(method, ...params) {
+    return new Promise((resolve, reject) => {
+      if (this.#queue.length === 0) queueMicrotask(() => this.#flush());
+      const request = { jsonrpc: "2.0", id: this.#next++, method, params };
+      this.#queue.push({ request, resolve, reject });
+    });
+  }
+
+  /** Result of one call, or `fallback` where the node refuses it (a read that this node does not serve). */
+  async tryCall(fallback, method, ...params) {
+    try {
+      return await this.call(method, ...params);
+    } catch (error) {
+      if (error instanceof RpcError) return fallback;
+      throw error;
+    }
+  }
+
+  #flush() {
+    const queued = this.#queue;
+    this.#queue = [];
+    for (let start = 0; start < queued.length; start += BATCH) this.#send(queued.slice(start, start + BATCH));
+  }
+
+  async #send(entries) {
+    const requests = entries.map((entry) => entry.request);
+    try {
+      const answers = await this.#post(requests.length === 1 ? requests[0] : requests);
+      const byId = new Map((Array.isArray(answers) ? answers : [answers]).map((answer) => [answer?.id, answer]));
+      for (const { request, resolve, reject } of entries) {
+        const answer = byId.get(request.id);
+        if (answer === undefined) reject(new Unreachable("the node left a call unanswered"));
+        else if (answer.error) reject(new RpcError(answer.error));
+        else resolve(answer.result);
+      }
+    } catch (error) {
+      for (const { reject } of entries) reject(error);
+    }
+  }
+
+  async #post(body) {
+    let response;
+    try {
+      response = await fetch(this.#url, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(body),
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      });
+    } catch {
+      throw new Unreachable("the node does not answer");
+    }
+    try {
+      return await response.json();
+    } catch {
+      throw new Unreachable(`the node answered with HTTP ${response.status} and no JSON`);
+    }
+  }
+}

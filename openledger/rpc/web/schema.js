@@ -1,0 +1,3 @@
+export const ACTIONS = {};
+export const STRUCTS = {};
+export const EVENTS = {};

@@ -1,0 +1,167 @@
+/** The pieces that every page uses: links, tables, tiles, bars, badges. */
+
+import { h, route } from "./dom.js";
+import * as f from "./format.js";
+import { labelOf } from "./names.js";
+
+export const accountLink = (address, whole = false) =>
+  address
+    ? h(
+        "a",
+        { href: route("address", address), class: "mono", title: address },
+        labelOf(address) ?? (whole ? address : f.short(address, 8, 6)),
+      )
+    : h("span", { class: "quiet" }, "none");
+
+export const txLink = (hash, whole = false) =>
+  h("a", { href: route("tx", hash), class: "mono", title: hash }, whole ? hash : f.short(hash, 10, 6));
+
+export const blockLink = (number) => h("a", { href: route("block", f.num(number)) }, f.count(number));
+export const datanetLink = (id, name) => h("a", { href: route("datanet", id) }, name ? `${id} · ${name}` : `datanet ${id}`);
+export const modelLink = (id, name) => h("a", { href: route("model", id) }, name ? `${id} · ${name}` : `model ${id}`);
+export const claimLink = (id) => h("a", { href: route("claim", id) }, `claim ${id}`);
+
+/** A hash or blob name, shortened, whole in the tooltip. */
+export const hash = (hex, head = 10, tail = 6) => h("span", { class: "mono", title: String(hex ?? "") }, f.short(hex, head, tail));
+
+/** An amount in OPEN; exact wei in the tooltip. */
+export const money = (wei, digits) => h("span", { class: "num", title: f.exact(wei) }, f.amount(wei, digits));
+
+/** A moment; a ticking "12 s ago", exact in the tooltip. */
+export function when(seconds) {
+  if (!f.num(seconds)) return h("span", { class: "quiet" }, "–");
+  const time = f.num(seconds);
+  return h("time", { "data-time": time, title: f.moment(time) }, f.ago(time));
+}
+
+/** A page: heading, optional lead, sections. */
+export const page = (title, lead, ...sections) =>
+  h("div", { class: "page" }, h("h1", { tabindex: "-1" }, title), lead ? h("p", { class: "lead" }, lead) : null, ...sections);
+
+/** A titled part of a page. */
+export const section = (title, ...content) => h("section", { class: "card" }, title ? h("h2", {}, title) : null, ...content);
+
+/** A table; `rows` are lists of cells; columns named "#…" are numbers and stand to the right. */
+export function table(caption, columns, rows, empty = "Nothing here yet.") {
+  if (rows.length === 0) return h("p", { class: "empty" }, empty);
+  const numeric = columns.map((column) => column.startsWith("#"));
+  return h(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    h(
+      "table",
+      {},
+      h("caption", { class: "hidden" }, caption),
+      h("thead", {}, h("tr", {}, columns.map((c, i) => h("th", { scope: "col", class: numeric[i] ? "right" : null }, c.replace(/^#/, ""))))),
+      h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell, i) => h("td", { class: numeric[i] ? "right" : null }, cell))))),
+    ),
+  );
+}
+
+/** Names and values. Pairs whose value is null are left out. */
+export const facts = (...pairs) =>
+  h(
+    "dl",
+    { class: "facts" },
+    pairs.filter(([, value]) => value !== null && value !== undefined).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  );
+
+/** A figure with its name and a note. */
+export const tile = (name, value, note) =>
+  h("div", { class: "tile" }, h("div", { class: "name" }, name), h("div", { class: "value" }, value), note ? h("div", { class: "note" }, note) : null);
+
+const TONES = {
+  accepted: "good",
+  success: "good",
+  open: "good",
+  active: "good",
+  yes: "good",
+  refused: "bad",
+  failed: "bad",
+  no: "bad",
+  lapsed: "dull",
+  closed: "dull",
+  retired: "dull",
+  silent: "dull",
+};
+
+/** A word in a coloured frame; the word itself says it too. */
+export const badge = (word) => h("span", { class: `badge ${TONES[String(word)] ?? "calm"}` }, word);
+
+/** Shares as bars: `entries` are { label: node, ppm, tone }. */
+export function bars(entries) {
+  const largest = Math.max(1, ...entries.map((entry) => entry.ppm));
+  return h(
+    "ul",
+    { class: "bars" },
+    entries.map(({ label, ppm, tone }) =>
+      h(
+        "li",
+        {},
+        h("span", { class: "label" }, label),
+        h("span", { class: "track", "aria-hidden": "true" }, h("span", { class: `bar ${tone ?? ""}`, style: { width: `${((100 * ppm) / largest).toFixed(3)}%` } })),
+        h("span", { class: "num", title: `${ppm} ppm` }, f.percent(ppm)),
+      ),
+    ),
+  );
+}
+
+/** One bar divided in parts: `parts` are { name, value (wei), tone }. */
+export function divided(caption, parts, whole) {
+  const total = f.big(whole);
+  const width = (value) => (total === 0n ? 0 : Number((f.big(value) * 100_000n) / total) / 1000);
+  return h(
+    "figure",
+    { class: "divided" },
+    h(
+      "div",
+      { class: "track", role: "img", "aria-label": caption },
+      parts.map((part) => h("span", { class: `bar ${part.tone}`, style: { width: `${width(part.value)}%` } })),
+    ),
+    h(
+      "figcaption",
+      {},
+      parts.map((part) =>
+        h("span", { class: "key" }, h("span", { class: `dot ${part.tone}`, "aria-hidden": "true" }), `${part.name} `, money(part.value, 3), part.note ? h("span", { class: "quiet" }, ` ${part.note}`) : null),
+      ),
+    ),
+  );
+}
+
+/** A long value with a button that copies it. */
+export function copyable(text) {
+  const button = h("button", { type: "button", class: "copy", "aria-label": "copy" }, "copy");
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "copied";
+    } catch {
+      button.textContent = "press Ctrl+C";
+      getSelection()?.selectAllChildren(button.previousElementSibling);
+    }
+    setTimeout(() => (button.textContent = "copy"), 1500);
+  });
+  return h("span", { class: "copyable" }, h("code", {}, text), button);
+}
+
+/** Bytes as hex in a box that scrolls, shortened when very long. */
+export function bytes(hex) {
+  const text = String(hex ?? "0x");
+  if (text.length <= 2) return h("span", { class: "quiet" }, "empty");
+  const shown = text.length > 4096 ? `${text.slice(0, 4096)}… (${f.count((text.length - 2) / 2)} bytes)` : text;
+  return h("pre", { class: "hex", tabindex: "0" }, shown);
+}
+
+/** Previous and next of a list that is shown in pages. */
+export function pager(previous, next) {
+  if (!previous && !next) return null;
+  return h(
+    "nav",
+    { class: "pager", "aria-label": "pages" },
+    previous ? h("a", { href: previous }, "← newer") : h("span"),
+    next ? h("a", { href: next }, "older →") : h("span"),
+  );
+}
+
+/** What to say when there is nothing of that name. */
+export const missing = (what) => page("Not found", `There is no ${what} on this chain.`, h("p", {}, h("a", { href: "#/" }, "To the overview")));
