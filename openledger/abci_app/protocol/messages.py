@@ -1,6 +1,6 @@
 """ABCI 2.0 messages as plain values; names are CometBFT's in snake case. ``time`` is integer nanoseconds since 1970.
 
-One class per message that this application uses; the four snapshot messages are at the end. Enumerations are the
+One class per message; the four snapshot messages are at the end. Enumerations are the
 wire's integers, named below.
 """
 
@@ -103,6 +103,33 @@ class ExecTxResult:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestEcho:
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseEcho:
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFlush:
+    """Asks for all answers that are due; CometBFT sends it after each call that it waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFlush:
+    """All answers before this one have been sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseException:
+    """The application cannot go on; CometBFT stops when it reads this."""
+
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RequestInfo:
     version: str = ""
     block_version: int = 0
@@ -171,6 +198,31 @@ class ResponseCheckTx:
     gas_wanted: int = 0
     gas_used: int = 0
     codespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInsertTx:
+    """CometBFT 0.40 with the *app* mempool: a transaction that a peer sent."""
+
+    tx: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseInsertTx:
+    code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestReapTxs:
+    """CometBFT 0.40 with the *app* mempool: transactions to send to peers."""
+
+    max_bytes: int = 0
+    max_gas: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseReapTxs:
+    txs: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +311,11 @@ class ResponseFinalizeBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestCommit:
+    """Persist what FinalizeBlock computed."""
+
+
+@dataclass(frozen=True, slots=True)
 class ResponseCommit:
     retain_height: int = 0
 
@@ -270,6 +327,11 @@ class Snapshot:
     chunks: int
     hash: bytes
     metadata: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestListSnapshots:
+    """Which snapshots are there?"""
 
 
 @dataclass(frozen=True, slots=True)
