@@ -59,7 +59,9 @@ class LevelDbStore:
         return value
 
     def iterate(self, start: bytes, stop: bytes | None, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        """Pairs with start <= key < stop, in key order (or reverse); the view is that of the call's first step."""
+        """Pairs with start <= key < stop, in key order (or reverse); a snapshot, taken at the first step."""
+        if stop is not None and start >= stop:
+            return
         try:
             with self._db.iterator(start=start, stop=stop, reverse=reverse) as pairs:
                 yield from pairs

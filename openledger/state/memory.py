@@ -10,7 +10,7 @@ _FEW = 32
 
 
 class MemoryStore:
-    """Implements ``KeyValue`` with a dict and a sorted list of its keys. Iterators see the keys of their start."""
+    """Implements ``KeyValue`` with a dict and a sorted list of its keys. An iterator is a snapshot."""
 
     def __init__(self) -> None:
         self._data: dict[bytes, bytes] = {}
@@ -25,13 +25,10 @@ class MemoryStore:
         with self._lock:
             low = bisect_left(self._keys, start)
             high = len(self._keys) if stop is None else bisect_left(self._keys, stop)
-            keys = self._keys[low:high]
+            pairs = [(key, self._data[key]) for key in self._keys[low:high]]
         if reverse:
-            keys.reverse()
-        for key in keys:
-            value = self._data.get(key)
-            if value is not None:
-                yield key, value
+            pairs.reverse()
+        yield from pairs
 
     def write(self, puts: Sequence[tuple[bytes, bytes]], deletes: Sequence[bytes] = (), *, sync: bool = True) -> None:
         """Write all or nothing. ``sync`` has no meaning here."""

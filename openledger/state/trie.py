@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 import rlp
 
@@ -23,8 +23,8 @@ from openledger.primitives.blocks import EMPTY_TRIE_ROOT
 from openledger.primitives.errors import CorruptDatabase
 from openledger.primitives.hashing import keccak256
 
-Node: TypeAlias = Union[tuple[bytes, "Child", bool], list["Child"]]
-Child: TypeAlias = Union[bytes, Node]
+Node: TypeAlias = tuple[bytes, "Child", bool] | list["Child"]
+Child: TypeAlias = bytes | Node
 Item: TypeAlias = tuple[bytes, bytes]
 Load: TypeAlias = Callable[[bytes], bytes | None]
 

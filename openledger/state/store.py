@@ -1,0 +1,335 @@
+"""The one door to the database of a chain: state at any kept height, blocks, proofs, commit, rollback, pruning.
+
+Layout of the keys: ``layout.py``. A commit is one atomic synced batch. Writers call from one thread; readers may
+call from any.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from openledger.primitives.blocks import EMPTY_TRIE_ROOT, Header, Receipt, SealedBlock
+from openledger.primitives.errors import CorruptDatabase, StatePruned, StorageError, UnknownBlock, WrongDataFolder
+from openledger.primitives.hashing import keccak256
+from openledger.primitives.types import Account, Address, Hash32
+from openledger.state import commitment, layout
+from openledger.state.blocks import FoundLog, Topics, block_entries, find_logs, read_block, read_receipts
+from openledger.state.check import Integrity, check_state
+from openledger.state.commitment import Prepared
+from openledger.state.ports import Diff, KeyValue
+from openledger.state.reader import HeightReader, value_at
+from openledger.state.trie import prove
+
+FORMAT = b"1"
+PROOF_WINDOW = 128
+HASH_WINDOW = 256
+_PRUNE_PER_COMMIT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class AccountProof:
+    """What ``eth_getProof`` answers: the account (None when absent), its storage root, RLP nodes from the root down,
+    and per asked slot (slot, value, nodes)."""
+
+    account: Account | None
+    storage_root: Hash32
+    account_proof: list[bytes]
+    storage: list[tuple[int, int, list[bytes]]]
+
+
+class StateStore:
+    """A chain's database over any ``KeyValue``.
+
+    ``archive`` keeps the reverse diffs of all blocks; otherwise ``keep`` (default 128, at least 1) heights before the
+    head stay readable. Blocks, receipts and indexes are always kept. Raises CorruptDatabase when head cannot be read.
+    """
+
+    def __init__(self, kv: KeyValue, *, archive: bool = True, keep: int | None = None) -> None:
+        self.kv = kv
+        self.lock = threading.RLock()
+        self.generation = 0
+        self._keep: int | None = None if archive and keep is None else max(1, PROOF_WINDOW if keep is None else keep)
+        self._hashes: dict[int, Hash32] = {}
+        self._head = self._read_head()
+
+    def close(self) -> None:
+        """Close the key-value store below."""
+        with self.lock:
+            self.kv.close()
+
+    def _read_head(self) -> Header | None:
+        raw = self.kv.get(layout.META + b"head")
+        if raw is None:
+            return None
+        header = self.header(int.from_bytes(raw, "big"))
+        if header is None:
+            raise CorruptDatabase("the newest block is not in the database", "restore a snapshot, or sync again")
+        return header
+
+    # --- identity ------------------------------------------------------------------------------------------------
+
+    def bind(self, chain_id: str, genesis_hash: bytes) -> None:
+        """Tie the database to one chain, or check that it is tied to this one. Raises WrongDataFolder."""
+        wanted = {"format": FORMAT, "chain_id": chain_id.encode(), "genesis": genesis_hash}
+        found = {name: self.meta(name) for name in wanted}
+        if all(value is None for value in found.values()) and self._head is None:
+            self.kv.write([(layout.META + name.encode(), value) for name, value in wanted.items()])
+        elif found["format"] != FORMAT:
+            raise WrongDataFolder("the data folder was written by another version", "start with an empty folder")
+        elif found != wanted:
+            other = (found["chain_id"] or b"?").decode(errors="replace")
+            what = f"chain {other}" if other != chain_id else f"another genesis of chain {other}"
+            raise WrongDataFolder(f"the data folder belongs to {what}", "use another --home, or start with --fresh")
+
+    def meta(self, name: str) -> bytes | None:
+        """A fact kept beside the chain, written by ``commit(meta=...)``."""
+        return self.kv.get(layout.META + name.encode())
+
+    # --- state -----------------------------------------------------------------------------------------------------
+
+    def head(self) -> Header | None:
+        """Header of the newest block; None before genesis."""
+        return self._head
+
+    @property
+    def height(self) -> int:
+        """Number of the newest block; -1 before genesis."""
+        return -1 if self._head is None else self._head.number
+
+    def oldest_state(self) -> int:
+        """The lowest height that ``reader`` answers for."""
+        return int.from_bytes(self.meta("oldest_state") or b"", "big")
+
+    def oldest_proof(self) -> int:
+        """The lowest height that ``proof`` answers for."""
+        return max(int.from_bytes(self.meta("oldest_proof") or b"", "big"), self.oldest_state())
+
+    def reader(self, height: int | None = None) -> HeightReader:
+        """State after block ``height`` (None: head, or the empty state before genesis).
+
+        Raises StatePruned below the oldest height kept, UnknownBlock above head.
+        """
+        with self.lock:
+            height = self.height if height is None else height
+            if height > self.height or height < min(0, self.height):
+                raise UnknownBlock(f"there is no block {height}, the newest is {self.height}")
+            if height != self.height and height < self.oldest_state():
+                raise StatePruned(
+                    f"the state of block {height} is pruned, the oldest kept is {self.oldest_state()}",
+                    "ask an archive node",
+                )
+            return HeightReader(self.kv, self, height, at_head=height == self.height)
+
+    def proof(self, address: Address, slots: Sequence[int] = (), height: int | None = None) -> AccountProof:
+        """Merkle proofs of an account and slots (EIP-1186), at head or one of the last 128 blocks.
+
+        Raises StatePruned for older heights, UnknownBlock above head.
+        """
+        with self.lock:
+            reader = self.reader(height)
+            if reader.height != self.height and reader.height < self.oldest_proof():
+                raise StatePruned(
+                    f"no proof for block {reader.height}, the oldest with proofs is {self.oldest_proof()}",
+                    f"proofs are kept for the last {PROOF_WINDOW} blocks",
+                )
+
+            def loader(prefix: bytes) -> Callable[[bytes], bytes | None]:
+                if reader.height == self.height:
+                    return lambda path: self.kv.get(prefix + path)
+                return lambda path: value_at(self.kv, prefix + path, reader.height)
+
+            account_nodes = prove(loader(layout.ACCOUNT_NODE), keccak256(address))
+            load = loader(layout.STORAGE_NODE + address)
+            storage = [
+                (slot, reader.storage(address, slot), prove(load, keccak256(slot.to_bytes(32, "big"))))
+                for slot in slots
+            ]
+            return AccountProof(reader.account(address), reader.storage_root(address), account_nodes, storage)
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def prepare(self, diff: Diff) -> Prepared:
+        """The state root of head + ``diff``, and what its commit will write. Writes nothing; several diffs may be
+        prepared on one head. Raises commitment.InconsistentDiff for storage without an account."""
+        root = EMPTY_TRIE_ROOT if self._head is None else self._head.state_root
+        return commitment.prepare(self.kv, diff, self.height + 1, self.generation, root)
+
+    def commit(
+        self, block: SealedBlock, prepared: Prepared, diff: Diff, meta: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Write block, state, reverse diffs, indexes and ``meta`` in one atomic synced batch.
+
+        Raises StorageError when block, prepared state and head do not belong together; nothing is written then.
+        """
+        with self.lock:
+            self._check_commit(block, prepared)
+            number = block.number
+            writes: dict[bytes, bytes | None] = {**prepared.flat, **prepared.nodes}
+            writes.update(block_entries(block))
+            writes[layout.META + b"head"] = layout.height_key(number)
+            writes.update((layout.META + name.encode(), value) for name, value in (meta or {}).items())
+            if number > 0:
+                self._write_history(writes, number, layout.CHANGED, prepared.flat_before)
+                self._write_history(writes, number, layout.CHANGED_NODES, prepared.nodes_before)
+            self._prune(writes, number, layout.CHANGED_NODES, "oldest_proof", PROOF_WINDOW)
+            if self._keep is not None:
+                self._prune(writes, number, layout.CHANGED, "oldest_state", self._keep)
+            self._write(writes)
+            self._head = block.header
+            self._remember(number, block.hash)
+
+    def _check_commit(self, block: SealedBlock, prepared: Prepared) -> None:
+        if prepared.generation != self.generation:
+            raise StorageError("this state was prepared on another head")
+        if block.number != self.height + 1 or block.number != prepared.number:
+            raise StorageError(f"block {block.number} does not follow block {self.height}")
+        if block.header.state_root != prepared.state_root:
+            raise StorageError(f"block {block.number} has another state root than its prepared state")
+        if self._head is not None and block.header.parent_hash != self._head.hash:
+            raise StorageError(f"block {block.number} has another parent than block {self.height}")
+
+    def _write(self, writes: Mapping[bytes, bytes | None]) -> None:
+        """One batch. Readers of the old head leave it before the first byte changes."""
+        self.generation += 1
+        puts = [(key, value) for key, value in writes.items() if value is not None]
+        self.kv.write(puts, [key for key, value in writes.items() if value is None])
+
+    def _write_history(
+        self, writes: dict[bytes, bytes | None], number: int, table: bytes, before: Mapping[bytes, bytes | None]
+    ) -> None:
+        height = layout.height_key(number)
+        keys = [layout.history_key(key) + height for key in before]
+        writes.update(zip(keys, map(layout.encode_before, before.values()), strict=True))
+        writes[table + height] = layout.join_keys(keys)
+
+    def _prune(self, writes: dict[bytes, bytes | None], head: int, table: bytes, name: str, keep: int) -> None:
+        """Drop reverse diffs that are older than ``keep`` heights before head, some per call."""
+        oldest = int.from_bytes(self.meta(name) or b"", "big")
+        target = min(head - keep, oldest + _PRUNE_PER_COMMIT)
+        if target <= oldest:
+            return
+        for height in range(oldest + 1, target + 1):
+            key = table + layout.height_key(height)
+            for old in layout.split_keys(self.kv.get(key) or b""):
+                writes[old] = None
+            writes[key] = None
+        writes[layout.META + name.encode()] = layout.height_key(target)
+
+    def rollback(self) -> Header:
+        """Undo the newest block: state, tries, block and indexes become those of the height before.
+
+        The new head. Raises StatePruned when its reverse diffs are gone or there is nothing before genesis,
+        CorruptDatabase when the restored state does not have the root of the older header.
+        """
+        with self.lock:
+            head = self._head
+            if head is None or head.number == 0:
+                raise StatePruned("there is no block to go back to")
+            number = head.number
+            before = self.header(number - 1)
+            if before is None or number - 1 < self.oldest_state():
+                raise StatePruned(f"the state of block {number - 1} is pruned", "restore a snapshot")
+            inverse = self._inverse_diff(number)
+            prepared = commitment.prepare(self.kv, inverse, number, self.generation, head.state_root)
+            if prepared.state_root != before.state_root:
+                raise CorruptDatabase(f"undoing block {number} gives another state root than block {number - 1}")
+            writes: dict[bytes, bytes | None] = {**prepared.flat, **prepared.nodes}
+            block = read_block(self.kv, number)
+            if block is not None:
+                writes.update((key, None) for key, _ in block_entries(block))
+            for table in (layout.CHANGED, layout.CHANGED_NODES):
+                key = table + layout.height_key(number)
+                writes.update((old, None) for old in layout.split_keys(self.kv.get(key) or b""))
+                writes[key] = None
+            writes[layout.META + b"head"] = layout.height_key(number - 1)
+            self._write(writes)
+            self._head = before
+            self._hashes.clear()
+            return before
+
+    def _inverse_diff(self, number: int) -> Diff:
+        """The diff that leads from block ``number`` back to the one before."""
+        inverse = Diff()
+        for key in layout.split_keys(self.kv.get(layout.CHANGED + layout.height_key(number)) or b""):
+            value = layout.decode_before(self.kv.get(key) or b"")
+            flat = layout.flat_of_history(key)
+            if flat[:1] == layout.ACCOUNT:
+                inverse.accounts[flat[1:]] = None if value is None else layout.decode_account(value)
+            elif flat[:1] == layout.STORAGE:
+                inverse.storage[flat[1:21], int.from_bytes(flat[21:], "big")] = int.from_bytes(value or b"", "big")
+            else:
+                inverse.records[flat[1:21], flat[21:]] = value
+        return inverse
+
+    def verify(self) -> Integrity:
+        """Recompute the state root, every trie node and every record's slot from the flat tables, and compare.
+
+        What was counted. Raises CorruptDatabase naming the first difference. Reads the whole state.
+        """
+        with self.lock:
+            return check_state(self.kv, self._head)
+
+    # --- blocks ---------------------------------------------------------------------------------------------
+
+    def header(self, number: int) -> Header | None:
+        """Header of a height, or None."""
+        raw = None if number < 0 else self.kv.get(layout.HEADER + layout.height_key(number))
+        return None if raw is None else Header.decode(raw)
+
+    def block(self, number: int) -> SealedBlock | None:
+        """Block of a height, or None."""
+        return None if number < 0 else read_block(self.kv, number)
+
+    def block_by_hash(self, block_hash: Hash32) -> SealedBlock | None:
+        """Block of a hash, or None."""
+        number = self.block_number(block_hash)
+        return None if number is None else read_block(self.kv, number)
+
+    def block_number(self, block_hash: Hash32) -> int | None:
+        """Height of a block hash, or None."""
+        raw = self.kv.get(layout.BLOCK_HASH + block_hash)
+        return None if raw is None else int.from_bytes(raw, "big")
+
+    def block_hash(self, number: int) -> Hash32 | None:
+        """Hash of the block at a height, or None."""
+        known = self._hashes.get(number)
+        if known is not None:
+            return known
+        raw = None if number < 0 else self.kv.get(layout.HEADER + layout.height_key(number))
+        if raw is None:
+            return None
+        block_hash = keccak256(raw)
+        self._remember(number, block_hash)
+        return block_hash
+
+    def _remember(self, number: int, block_hash: Hash32) -> None:
+        with self.lock:
+            if len(self._hashes) > 2 * HASH_WINDOW:
+                self._hashes.clear()
+            self._hashes[number] = block_hash
+
+    def recent_hashes(self, number: int) -> Callable[[int], Hash32 | None]:
+        """What BLOCKHASH answers inside block ``number``: hashes of the 256 blocks before it, else None."""
+        return lambda n: self.block_hash(n) if number - HASH_WINDOW <= n < number else None
+
+    def transaction(self, tx_hash: Hash32) -> tuple[int, int] | None:
+        """(block number, index in the block) of a transaction, or None."""
+        raw = self.kv.get(layout.TRANSACTION + tx_hash)
+        return None if raw is None else (int.from_bytes(raw[:8], "big"), int.from_bytes(raw[8:], "big"))
+
+    def receipts(self, number: int) -> tuple[Receipt, ...]:
+        """Receipts of the block at a height; empty when there is none."""
+        return read_receipts(self.kv, number)
+
+    def logs(
+        self, first: int, last: int, addresses: Sequence[Address] = (), topics: Topics = (), limit: int | None = None
+    ) -> Iterator[FoundLog]:
+        """Logs of blocks first..last (inclusive) as (block, transaction index, log index in the block, log).
+
+        ``addresses`` empty: any. ``topics[i]`` None or empty: any, else the alternatives for that position. Stops after
+        ``limit`` logs.
+        """
+        return islice(find_logs(self.kv, first, min(last, self.height), addresses, topics), limit)

@@ -1,0 +1,66 @@
+"""A chain that grows by diffs: what the store tests need of the rooms above."""
+
+from __future__ import annotations
+
+import pytest
+
+from openledger.primitives.blocks import EMPTY_TRIE_ROOT, Header, Receipt, SealedBlock, bloom_of
+from openledger.primitives.hashing import ZERO_HASH
+from openledger.state.memory import MemoryStore
+from openledger.state.overlay import Overlay
+from openledger.state.store import StateStore
+
+
+def seal_block(store, prepared, transactions=(), receipts=(), consensus=b""):
+    head = store.head()
+    number = 0 if head is None else head.number + 1
+    logs = [log for receipt in receipts for log in receipt.logs]
+    header = Header(
+        parent_hash=ZERO_HASH if head is None else head.hash,
+        coinbase=bytes(20),
+        state_root=prepared.state_root,
+        transactions_root=EMPTY_TRIE_ROOT,
+        receipts_root=EMPTY_TRIE_ROOT,
+        bloom=bloom_of(logs),
+        number=number,
+        gas_limit=30_000_000,
+        gas_used=0,
+        timestamp=number,
+        prevrandao=ZERO_HASH,
+        base_fee=10**9,
+    )
+    return SealedBlock(header, tuple(transactions), (bytes(20),) * len(transactions), tuple(receipts), consensus)
+
+
+class Chain:
+    """A store and one way to add a block: ``with chain.block() as overlay: ...`` is spelt ``chain.add(function)``."""
+
+    def __init__(self, store=None):
+        self.store = store or StateStore(MemoryStore())
+
+    def add(self, write=lambda overlay: None, logs=(), transactions=None, meta=None):
+        overlay = Overlay(self.store.reader())
+        write(overlay)
+        diff = overlay.diff()
+        prepared = self.store.prepare(diff)
+        raws = [b"\x51%d" % self.store.height] if transactions is None else transactions
+        receipts = [Receipt(0x51, 1, 0, tuple(logs), 0, 7, None)] if raws else []
+        receipts += [Receipt(2, 0, 21_000, (), 21_000, 2**70, bytes(20), "out of gas")] * (len(raws) - 1)
+        block = seal_block(self.store, prepared, raws, receipts, b"beside")
+        self.store.commit(block, prepared, diff, meta)
+        return block
+
+
+@pytest.fixture
+def chain():
+    return Chain()
+
+
+@pytest.fixture
+def make_chain():
+    return Chain
+
+
+@pytest.fixture
+def seal():
+    return seal_block
