@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from openledger.primitives.errors import InvalidTransaction
-from openledger.primitives.transactions import EthTransaction
+from openledger.primitives.transactions import Authorization, EthTransaction
 from openledger.primitives.types import AccessTuple, Address, Hash32, Log
 from openledger.state.ports import Diff, StateReader
 
 
 @dataclass(frozen=True, slots=True)
 class BlockEnv:
-    """The block that transactions run in. ``block_hash(n)`` answers for the last 256 blocks, else None."""
+    """The block that transactions run in. ``block_hash(n)`` answers for the last 256 blocks, else None.
+
+    ``excess_blob_gas`` is 0 on this chain; the official tests of BLOBBASEFEE set it.
+    """
 
     chain_id: int
     number: int
@@ -24,6 +27,7 @@ class BlockEnv:
     base_fee: int
     prevrandao: Hash32
     block_hash: Callable[[int], Hash32 | None]
+    excess_blob_gas: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class CallMessage:
     gas: int = 30_000_000
     gas_price: int = 0
     access_list: tuple[AccessTuple, ...] = ()
+    authorizations: tuple[Authorization, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,83 @@
+"""Questions that clients ask before they send: how much gas does this need?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from openledger.evm.engine import BlockEnv, CallMessage, CallResult, EvmEngine
+from openledger.evm.reasons import REVERTED
+from openledger.evm.validate import GAS_TRANSACTION, floor_gas, intrinsic_gas
+from openledger.primitives.errors import ExecutionFailed, ExecutionReverted, InsufficientFunds
+from openledger.primitives.types import Account, to_checksum
+from openledger.state.ports import StateReader
+
+_STIPEND = 2_300
+
+
+def raise_if_failed(result: CallResult) -> None:
+    """Raises ExecutionReverted (with the revert data) or ExecutionFailed for a call that did not succeed."""
+    if result.status:
+        return
+    if result.error.startswith(REVERTED):
+        raise ExecutionReverted(result.error, data=result.output)
+    raise ExecutionFailed(result.error)
+
+
+def estimate_gas(engine: EvmEngine, env: BlockEnv, message: CallMessage, state: StateReader, cap: int) -> int:
+    """The smallest gas limit with which ``message`` succeeds on ``state``; a plain transfer takes exactly 21,000.
+
+    ``message.gas`` bounds the search from above, as do ``cap``, the block's gas limit and, where a gas price is given,
+    what the sender can pay for. Raises ExecutionReverted with its data, ExecutionFailed ("gas required exceeds allowance" ...),
+    InsufficientFunds, or what ``EvmEngine.call`` refuses.
+    """
+    high = min(message.gas, cap, env.gas_limit)
+    high = min(high, _affordable(message, state, high))
+    least = max(
+        floor_gas(message.data),
+        intrinsic_gas(
+            message.data,
+            create=message.to is None,
+            access_list=message.access_list,
+            authorizations=message.authorizations,
+        ),
+    )
+    if high < least:
+        raise ExecutionFailed(f"gas required exceeds allowance ({high})")
+
+    def run(gas: int) -> CallResult:
+        return engine.call(env, replace(message, gas=gas), state)
+
+    if least == GAS_TRANSACTION and run(least).status:
+        return least
+    result = run(high)
+    if result.error == "out of gas":
+        raise ExecutionFailed(f"gas required exceeds allowance ({high})")
+    raise_if_failed(result)
+    low = max(least, result.gas_used) - 1
+    # Gas used is after refunds (at most a fifth), and a call hands over only 63/64 of what is left.
+    for guess in (low + 1, (result.gas_used * 5 // 4 + _STIPEND) * 64 // 63):
+        if low < guess < high:
+            if run(guess).status:
+                high = guess
+            else:
+                low = guess
+    while low + 1 < high:
+        middle = (low + high) // 2
+        if run(middle).status:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _affordable(message: CallMessage, state: StateReader, otherwise: int) -> int:
+    """Gas that the sender can pay for at the message's gas price."""
+    if not message.gas_price:
+        return otherwise
+    balance = (state.account(message.sender) or Account()).balance
+    if balance < message.value:
+        raise InsufficientFunds(
+            f"insufficient funds for transfer: address {to_checksum(message.sender)} "
+            f"have {balance} want {message.value}"
+        )
+    return (balance - message.value) // message.gas_price

@@ -1,0 +1,255 @@
+"""py-evm's opcodes and precompiles over our journal: the state and computation classes, and one message's execution.
+
+py-evm's Chain, headers, database and transaction classes are not used. What is changed against py-evm 0.12.1b1,
+each because it would give another result than the specification:
+
+- a frame is the outermost one by its depth, not by ``sender == origin`` (an EIP-7702 account that calls itself would
+  forget which contracts the transaction created, and pay for its initcode twice);
+- initcode words are part of the intrinsic gas of a creation, checked before the transaction runs;
+- MODEXP of an empty base gives 0^e mod m, which is 1 for e = 0;
+- BLOCKHASH asks the block environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import rlp
+from eth.abc import ComputationAPI, MessageAPI
+from eth.constants import CREATE_CONTRACT_ADDRESS
+from eth.exceptions import ContractCreationCollision
+from eth.vm.execution_context import ExecutionContext
+from eth.vm.forks.cancun.computation import CANCUN_PRECOMPILES, CancunComputation
+from eth.vm.forks.cancun.state import CancunState
+from eth.vm.forks.cancun.transaction_context import CancunTransactionContext
+from eth.vm.forks.prague.computation import PRAGUE_PRECOMPILES, PragueComputation
+from eth.vm.forks.prague.state import PragueState
+from eth.vm.forks.spurious_dragon._utils import collect_touched_accounts
+from eth.vm.message import Message
+
+from openledger.evm.engine import BlockEnv
+from openledger.evm.journal import Journal
+from openledger.evm.modexp import modexp
+from openledger.evm.validate import (
+    DELEGATION_PREFIX,
+    GAS_AUTHORIZATION,
+    MAX_NONCE,
+    Fork,
+    floor_gas,
+    intrinsic_gas,
+    is_delegation,
+)
+from openledger.primitives.errors import InvalidSignature
+from openledger.primitives.hashing import keccak256
+from openledger.primitives.keys import recover_address
+from openledger.primitives.transactions import Authorization
+from openledger.primitives.types import ZERO_ADDRESS, AccessTuple, Address, Log
+
+Precompile = Callable[[ComputationAPI], Any]
+
+AUTHORIZATION_REFUND = GAS_AUTHORIZATION - 12_500
+AUTHORIZATION_MAGIC = b"\x05"
+REFUND_QUOTIENT = 5
+_MODEXP_ADDRESS = bytes(19) + b"\x05"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One message to run as the outermost frame, already judged valid. Prices in wei per gas; ``price`` includes
+    ``tip``; ``nonce`` is the sender's nonce before it runs."""
+
+    sender: Address
+    nonce: int
+    to: Address | None
+    value: int
+    data: bytes
+    gas: int
+    price: int
+    tip: int
+    access_list: tuple[AccessTuple, ...] = ()
+    authorizations: tuple[Authorization, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one ``Work`` did: py-evm's computation, gas used after refunds and floor, and the address created."""
+
+    computation: ComputationAPI
+    gas_used: int
+    created: Address | None
+
+    @property
+    def logs(self) -> tuple[Log, ...]:
+        return tuple(
+            Log(address, tuple(t.to_bytes(32, "big") for t in topics), data)
+            for address, topics, data in self.computation.get_log_entries()
+        )
+
+
+class _FlatState:
+    """The calls of py-evm's state that reach its database, answered by a ``Journal``."""
+
+    _account_db: Journal
+    _block_hash: Callable[[int], bytes | None]
+    fork: Fork
+
+    def __init__(self, env: BlockEnv, journal: Journal) -> None:
+        self._db = None
+        self._account_db = journal
+        self._block_hash = env.block_hash
+        self.journal = journal
+        self.execution_context = ExecutionContext(
+            coinbase=env.coinbase,  # type: ignore[arg-type]
+            timestamp=env.timestamp,
+            block_number=env.number,  # type: ignore[arg-type]
+            difficulty=0,
+            mix_hash=env.prevrandao,  # type: ignore[arg-type]
+            gas_limit=env.gas_limit,
+            prev_hashes=(),
+            chain_id=env.chain_id,
+            base_fee_per_gas=env.base_fee,
+            excess_blob_gas=env.excess_blob_gas,
+        )
+
+    def snapshot(self) -> int:
+        return self._account_db.record()
+
+    def revert(self, snapshot: int) -> None:
+        self._account_db.discard(snapshot)
+
+    def commit(self, snapshot: int) -> None:
+        self._account_db.commit(snapshot)
+
+    def get_transient_storage(self, address: Address, slot: int) -> bytes:
+        return self._account_db.get_transient(address, slot)
+
+    def set_transient_storage(self, address: Address, slot: int, value: bytes) -> None:
+        self._account_db.set_transient(address, slot, value)
+
+    def get_ancestor_hash(self, block_number: int) -> bytes:
+        number = self.execution_context.block_number
+        if not max(0, number - 256) <= block_number < number:
+            return b""
+        return self._block_hash(block_number) or b""
+
+
+class _FlatComputation:
+    """The corrections of frames named at the top of this file."""
+
+    msg: MessageAPI
+
+    @property
+    def is_origin_computation(self) -> bool:
+        return self.msg.depth == 0
+
+    @classmethod
+    def consume_initcode_gas_cost(cls, computation: ComputationAPI) -> None:
+        """Nothing: intrinsic gas has it."""
+
+
+def build_machine(fork: Fork, precompiles: Mapping[Address, Precompile]) -> type[_FlatState]:
+    """A state class of ``fork``, whose precompile table has ``precompiles`` besides Ethereum's own."""
+    prague = fork is Fork.PRAGUE
+    table = {**(PRAGUE_PRECOMPILES if prague else CANCUN_PRECOMPILES), _MODEXP_ADDRESS: modexp, **precompiles}
+    computation = type(
+        "FlatComputation",
+        (_FlatComputation, PragueComputation if prague else CancunComputation),
+        {"_precompiles": table},
+    )
+    state = PragueState if prague else CancunState
+    return type("FlatMachine", (_FlatState, state), {"computation_class": computation, "fork": fork})
+
+
+def run_message(vm: Any, work: Work) -> Outcome:
+    """Run one message to its end: buy gas, execute, refund, pay the tip, clear what died (EIP-161, 6780, 7623).
+
+    The journal holds the result; ``lock_changes`` was called before. Never raises for anything that the message does.
+    """
+    journal: Journal = vm.journal
+    journal.set_balance(work.sender, journal.get_balance(work.sender) - work.gas * work.price)
+    journal.increment_nonce(work.sender)
+    refund = sum(_authorize(vm, item) for item in work.authorizations)
+    message = _message(journal, work, refund)
+    _warm_up(journal, work, message.storage_address)
+    context = CancunTransactionContext(gas_price=work.price, origin=work.sender)  # type: ignore[arg-type]
+    if not message.is_create:
+        computation = vm.computation_class.apply_message(vm, message, context)
+    elif journal.account_has_code_or_nonce(message.storage_address):
+        computation = vm.get_computation(message, context)
+        computation.error = ContractCreationCollision("contract address collision")
+    else:
+        computation = vm.computation_class.apply_create_message(vm, message, context)
+    return Outcome(computation, _settle(vm, work, computation), message.storage_address if message.is_create else None)
+
+
+def create_address(sender: Address, nonce: int) -> Address:
+    """Address of the contract that ``sender`` creates with ``nonce``."""
+    return keccak256(rlp.encode([sender, nonce]))[12:]
+
+
+def _message(journal: Journal, work: Work, refund: int) -> Message:
+    gas = work.gas - intrinsic_gas(
+        work.data, create=work.to is None, access_list=work.access_list, authorizations=work.authorizations
+    )
+    common: dict[str, Any] = {"gas": gas, "sender": work.sender, "value": work.value, "refund": refund}
+    if work.to is None:
+        created = create_address(work.sender, work.nonce)
+        return Message(to=CREATE_CONTRACT_ADDRESS, data=b"", code=work.data, create_address=created, **common)  # type: ignore[arg-type]
+    code = journal.get_code(work.to)
+    delegated = is_delegation(code)
+    if delegated:
+        journal.mark_address_warm(code[3:])
+        code = journal.get_code(code[3:])
+    return Message(to=work.to, data=work.data, code=code, is_delegation=delegated, **common)  # type: ignore[arg-type]
+
+
+def _warm_up(journal: Journal, work: Work, target: Address) -> None:
+    """EIP-2929 and 2930; the coinbase (EIP-3651) is warmed by each frame, precompiles by the table."""
+    journal.mark_address_warm(work.sender)
+    journal.mark_address_warm(target)
+    for entry in work.access_list:
+        journal.mark_address_warm(entry.address)
+        for key in entry.storage_keys:
+            journal.mark_storage_warm(entry.address, int.from_bytes(key, "big"))
+
+
+def _authorize(vm: Any, item: Authorization) -> int:
+    """One EIP-7702 authorization; an invalid one is passed over. Returns the gas refund it earns."""
+    journal: Journal = vm.journal
+    if item.chain_id not in (0, vm.execution_context.chain_id) or item.nonce >= MAX_NONCE:
+        return 0
+    digest = keccak256(AUTHORIZATION_MAGIC + rlp.encode([item.chain_id, item.address, item.nonce]))
+    try:
+        authority = recover_address(digest, item.r, item.s, item.y_parity)
+    except InvalidSignature:
+        return 0
+    journal.mark_address_warm(authority)
+    code = journal.get_code(authority)
+    if (code and not is_delegation(code)) or journal.get_nonce(authority) != item.nonce:
+        return 0
+    refund = AUTHORIZATION_REFUND if journal.account_exists(authority) else 0
+    if item.address == ZERO_ADDRESS:
+        journal.delete_code(authority)
+    else:
+        journal.set_code(authority, DELEGATION_PREFIX + item.address)
+    journal.increment_nonce(authority)
+    return refund
+
+
+def _settle(vm: Any, work: Work, computation: ComputationAPI) -> int:
+    journal: Journal = vm.journal
+    used = work.gas - computation.get_gas_remaining()
+    used -= min(computation.get_gas_refund(), used // REFUND_QUOTIENT)
+    if vm.fork is Fork.PRAGUE:
+        used = max(used, floor_gas(work.data))
+    journal.set_balance(work.sender, journal.get_balance(work.sender) + (work.gas - used) * work.price)
+    coinbase: Address = vm.coinbase
+    journal.set_balance(coinbase, journal.get_balance(coinbase) + used * work.tip)
+    for address in sorted(computation.get_accounts_for_deletion()):
+        journal.delete_account(address)
+    for address in sorted(collect_touched_accounts(computation)):
+        if journal.account_exists(address) and journal.account_is_empty(address):
+            journal.delete_account(address)
+    return used
