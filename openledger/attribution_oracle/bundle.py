@@ -1,0 +1,232 @@
+"""A published model as blobs: one JSON manifest that names all other files by hash.
+
+Manifest: ``{"format", "base", "base_hash", "config", "kind", "settings", "tokenizer", "weights", "receipt", "index", "index_root",
+"method", "rows", "data": [{"datanet", "version", "root", "parts": [{"contributor", "blob", "rows"}]}]}``; hashes are sha256 in hex
+with 0x, except roots, which are Merkle roots (keccak256). Nothing in a bundle is code, and nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from openledger.attribution_oracle import lora
+from openledger.attribution_oracle.bases import Base, load_base
+from openledger.attribution_oracle.influence import Index, Run, method
+from openledger.attribution_oracle.ports import Blobs, blob_name
+from openledger.attribution_oracle.tensors import load_like
+from openledger.attribution_oracle.train import Settings, Trained, read_receipt, receipt_bytes, rows_hash
+from openledger.primitives.attribution import PartFacts, row_leaf
+from openledger.primitives.errors import InvalidModel, OpenLedgerError
+from openledger.primitives.hashing import merkle_root, sha256
+from openledger.primitives.types import Address, parse_address, to_hex
+
+FORMAT = "openledger/bundle/1"
+MAX_MANIFEST = 16 << 20
+
+
+@dataclass(frozen=True)
+class VersionData:
+    """One datanet version that a model was trained on: its number, and its parts in order."""
+
+    datanet: int
+    version: int
+    parts: tuple[PartFacts, ...]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model in memory with everything its attribution needs. Rows are in training order."""
+
+    run: Run
+    index: Index
+    index_root: bytes
+    manifest: Mapping[str, Any]
+    data: tuple[VersionData, ...]
+    roots: tuple[bytes, ...]
+    contributors: tuple[Address, ...]
+    lines: tuple[bytes, ...]
+
+    @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """The rows' texts."""
+        return tuple(text_of(line) for line in self.lines)
+
+
+def text_of(line: bytes) -> str:
+    """Text of one row's bytes. Raises InvalidModel unless they are the one canonical form ``{"text":"..."}``."""
+    try:
+        row = json.loads(line)
+        text = row["text"]
+        canonical = json.dumps({"text": text}, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise InvalidModel('a data row is not of the form {"text":"..."}') from None
+    if not isinstance(text, str) or canonical != line:
+        raise InvalidModel('a data row is not in the canonical form {"text":"..."}')
+    return text
+
+
+def read_data(
+    blobs: Blobs, data: Sequence[VersionData]
+) -> tuple[tuple[bytes, ...], tuple[Address, ...], tuple[bytes, ...]]:
+    """Rows, their contributors, and the Merkle root of each version. Raises BlobNotFound, BlobCorrupt, InvalidModel."""
+    lines: list[bytes] = []
+    contributors: list[Address] = []
+    roots: list[bytes] = []
+    for version in data:
+        begin = len(lines)
+        for part in version.parts:
+            found = blobs.get(blob_name(part.blob)).split(b"\n")
+            if found.pop() != b"" or len(found) != part.rows:
+                raise InvalidModel(f"the data blob {part.blob} does not hold {part.rows} whole lines")
+            lines += found
+            contributors += [parse_address(part.contributor)] * part.rows
+        pairs = zip(contributors[begin:], lines[begin:], strict=True)
+        roots.append(merkle_root([row_leaf(who, line) for who, line in pairs]))
+    return tuple(lines), tuple(contributors), tuple(roots)
+
+
+def row_leaves(contributors: Sequence[Address], lines: Sequence[bytes]) -> list[bytes]:
+    """The datanet leaves of rows."""
+    return [row_leaf(who, line) for who, line in zip(contributors, lines, strict=True)]
+
+
+def publish_bundle(blobs: Blobs, trained: Trained, index: Index, data: Sequence[VersionData]) -> dict[str, Any]:
+    """Put all files of a model and give the fields of ``model.publish`` but name and price: base, data (pairs of datanet
+    and version), weights, bundle, receipt, index, index_root (32 bytes each), rows, method, base_loss, held_out_loss
+    (micro-nats), lds (ppm, 0 = not measured). Raises InvalidModel when data and training do not belong together."""
+    lines, contributors, roots = read_data(blobs, data)
+    if trained.receipt["rows_hash"] != rows_hash([text_of(line) for line in lines]):
+        raise InvalidModel("the model was not trained on the rows of these versions, in this order")
+    root = index.root(row_leaves(contributors, lines))
+    files = {
+        "tokenizer": trained.base.tokenizer.json.encode(),
+        "weights": trained.weights,
+        "receipt": receipt_bytes({**trained.receipt, "data_roots": [to_hex(r) for r in roots]}),
+        "index": index.dump(),
+    }
+    names = {what: "0x" + blobs.put(raw) for what, raw in files.items()}
+    manifest = {
+        "format": FORMAT,
+        "base": trained.base.name,
+        "base_hash": "0x" + trained.base.digest,
+        "config": trained.base.config.to_json(),
+        "kind": trained.settings.kind,
+        "settings": asdict(trained.settings),
+        **names,
+        "index_root": to_hex(root),
+        "method": index.method,
+        "rows": len(lines),
+        "data": [{**asdict(v), "root": to_hex(r)} for v, r in zip(data, roots, strict=True)],
+    }
+    raw = json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
+    blobs.put(raw)
+    return {
+        "base": trained.base.name,
+        "data": tuple((v.datanet, v.version) for v in data),
+        "weights": sha256(files["weights"]),
+        "bundle": sha256(raw),
+        "receipt": sha256(files["receipt"]),
+        "index": sha256(files["index"]),
+        "index_root": root,
+        "rows": len(lines),
+        "method": index.method,
+        "base_loss": int(trained.receipt["base_loss"]),
+        "held_out_loss": int(trained.receipt["held_out_loss"]),
+        "lds": 0,
+    }
+
+
+def read_manifest(raw: bytes) -> tuple[dict[str, Any], tuple[VersionData, ...]]:
+    """A manifest and its data versions. Raises InvalidModel."""
+    try:
+        if len(raw) > MAX_MANIFEST:
+            raise ValueError("too large")
+        manifest = json.loads(raw)
+        if manifest["format"] != FORMAT:
+            raise ValueError(f"unknown format {manifest['format']!r}")
+        for name in ("base", "base_hash", "kind", "tokenizer", "weights", "receipt", "index", "index_root", "method"):
+            if not isinstance(manifest[name], str):
+                raise TypeError(f"{name} must be text")
+        manifest["rows"] = int(manifest["rows"])
+        data = tuple(
+            VersionData(
+                int(v["datanet"]),
+                int(v["version"]),
+                tuple(PartFacts(str(p["contributor"]), str(p["blob"]), int(p["rows"])) for p in v["parts"]),
+            )
+            for v in manifest["data"]
+        )
+    except (ValueError, KeyError, TypeError, RecursionError) as err:
+        raise InvalidModel(f"the model's manifest is malformed: {type(err).__name__} {err}") from None
+    return manifest, data
+
+
+def _check_base(manifest: Mapping[str, Any], blobs: Blobs, known: Mapping[str, Base] | None) -> Base:
+    base = load_base(manifest["base"], known)
+    if blob_name(manifest["base_hash"]) != base.digest or manifest.get("config") != base.config.to_json():
+        raise InvalidModel(f"the manifest describes another {base.name} than the allow-listed one")
+    if blobs.get(blob_name(manifest["tokenizer"])) != base.tokenizer.json.encode():
+        raise InvalidModel(f"the tokenizer of the bundle is not that of {base.name}")
+    return base
+
+
+def load_bundle(
+    blobs: Blobs, name: str, *, known: Mapping[str, Base] | None = None, device: torch.device | None = None
+) -> Bundle:
+    """A published model of its manifest's name (sha256 hex). Everything is checked against everything else, except what
+    only the chain knows. Raises BlobNotFound, BlobCorrupt, InvalidModel."""
+    manifest, data = read_manifest(blobs.get(blob_name(name)))
+    base = _check_base(manifest, blobs, known)
+    receipt = read_receipt(blobs.get(blob_name(manifest["receipt"])))
+    settings = Settings.from_json(manifest.get("settings", {}))
+    try:
+        lines, contributors, roots = read_data(blobs, data)
+    except OpenLedgerError as err:
+        if isinstance(err, InvalidModel) or err.code in (601, 602):
+            raise
+        raise InvalidModel(f"the manifest's data: {err}") from None
+    texts = [text_of(line) for line in lines]
+    _check_receipt(manifest, receipt, settings, base, texts, roots)
+    model = base.build()
+    if settings.kind == "full":
+        shapes = {n: tuple(t.shape) for n, t in base.weights.items()}
+    else:
+        shapes = lora.shapes(model, settings.lora)
+    tensors = load_like(blobs.get(blob_name(manifest["weights"])), shapes, "weights file")
+    run = Run.of(base, settings, tensors, receipt, texts, device)
+    index = Index.load(blobs.get(blob_name(manifest["index"])), len(lines), method(manifest["method"]).dim(run))
+    if index.method != manifest["method"]:
+        raise InvalidModel("the index was built by another method than the manifest says")
+    root = index.root(row_leaves(contributors, lines))
+    if to_hex(root) != manifest["index_root"]:
+        raise InvalidModel("the index does not have the Merkle root that the manifest names")
+    return Bundle(run, index, root, manifest, data, roots, contributors, lines)
+
+
+def _check_receipt(
+    manifest: Mapping[str, Any], receipt: Mapping[str, Any], settings: Settings, base: Base, texts: Sequence[str],
+    roots: Sequence[bytes],
+) -> None:  # fmt: skip
+    agrees = {
+        "rows": receipt["rows"] == manifest["rows"] == len(texts) and len(texts) > 0,
+        "the row texts": receipt.get("rows_hash") == rows_hash(texts),
+        "the data roots": receipt.get("data_roots") == [to_hex(r) for r in roots],
+        "the base": receipt.get("base_hash") == base.digest,
+        "the weights": receipt.get("final_hash") == blob_name(manifest["weights"]),
+        "the settings": Settings.from_json(receipt.get("settings", {})) == settings,
+        "the kind": manifest["kind"] == settings.kind,
+    }
+    wrong = [what for what, right in agrees.items() if not right]
+    if wrong:
+        raise InvalidModel(f"manifest, data and training receipt do not agree on {' and '.join(wrong)}")
+
+
+__all__ = [
+    "FORMAT", "Bundle", "VersionData", "load_bundle", "publish_bundle", "read_data", "read_manifest", "row_leaves", "text_of",
+]  # fmt: skip

@@ -1,0 +1,185 @@
+"""From answers to row scores to shares: what a claim says, and the same arithmetic for those who check it.
+
+Per answer the signed row scores are divided by the sum of their absolute values and weighted by the answer's part of
+the claim's price; summed over the answers and rounded they are parts per billion of the contributor fee. Shares clip at
+zero per row, add up per contributor, and become ppm by largest remainder; what no row earned is ``unattributed``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from openledger.attribution_oracle.bundle import Bundle
+from openledger.attribution_oracle.influence import method
+from openledger.attribution_oracle.ports import Progress, silent
+from openledger.primitives.attribution import SCORE_UNIT, SettlementFacts, receipt_leaf, score_leaf
+from openledger.primitives.errors import OracleError
+from openledger.primitives.hashing import merkle_root
+from openledger.primitives.types import Address
+
+PPM = 1_000_000
+MAX_TEXT = 1 << 20
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of a session: its number there, texts, price in wei."""
+
+    session: int
+    index: int
+    query: str
+    answer: str
+    price: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """All that ``attribution.claim`` needs, and what the claimant keeps for the reveal."""
+
+    evidence: bytes
+    shares: tuple[tuple[Address, int], ...]
+    unattributed: int
+    row_scores: tuple[int, ...]
+    scores: bytes
+    scores_root: bytes
+
+
+def dump_evidence(answers: Iterable[Answer]) -> bytes:
+    """The evidence blob, sorted by (session, index)."""
+    rows = [
+        {"session": a.session, "index": a.index, "query": a.query, "answer": a.answer, "price": str(a.price)}
+        for a in sorted(answers, key=lambda a: (a.session, a.index))
+    ]
+    return json.dumps({"answers": rows}, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def read_evidence(raw: bytes) -> tuple[Answer, ...]:
+    """Answers of an evidence blob. Raises OracleError naming what is malformed or out of order."""
+    try:
+        rows = json.loads(raw)["answers"]
+        answers = tuple(_answer(row) for row in rows)
+    except (ValueError, KeyError, TypeError, RecursionError) as err:
+        raise OracleError(f"the evidence is malformed: {type(err).__name__} {err}") from None
+    places = [(a.session, a.index) for a in answers]
+    if any(first >= second for first, second in zip(places, places[1:], strict=False)):
+        raise OracleError("the evidence is not sorted by session and index, or names an answer twice")
+    return answers
+
+
+def _answer(row: Any) -> Answer:
+    for name, kind in (("session", int), ("index", int), ("query", str), ("answer", str), ("price", str)):
+        if type(row[name]) is not kind:
+            raise TypeError(f"{name} must be {kind.__name__}")
+    digits = row["price"]
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 78 or len(row["query"]) > MAX_TEXT:
+        raise ValueError("price must be decimal digits, a query at most 1 MB")
+    if not 0 <= row["session"] < 2**64 or not 0 <= row["index"] < 2**32 or len(row["answer"]) > MAX_TEXT:
+        raise ValueError("session, index or answer out of range")
+    return Answer(row["session"], row["index"], row["query"], row["answer"], int(digits))
+
+
+def receipts_root(model: int, answers: Iterable[Answer]) -> bytes:
+    """Merkle root over the receipt leaves of a session's answers, in order (what a voucher signs)."""
+    return merkle_root([receipt_leaf(model, a.query, a.answer, a.price) for a in answers])
+
+
+def counted(answers: Sequence[Answer], settlements: Sequence[SettlementFacts]) -> list[Answer]:
+    """The answers that the settlements pay for (``first`` to ``last``, exclusive), in order."""
+    ranges = {(s.session, i) for s in settlements for i in range(s.first, s.last)}
+    return [a for a in answers if (a.session, a.index) in ranges]
+
+
+def score_rows(bundle: Bundle, answers: Sequence[Answer], progress: Progress = silent) -> tuple[int, ...]:
+    """Score of every row in ppb of the claim's contributor fee. An answer that touches no row scores nothing."""
+    total = sum(a.price for a in answers)
+    summed = np.zeros(bundle.index.rows, dtype=np.float64)
+    chosen = method(bundle.index.method)
+    for number, answer in enumerate(answers):
+        if total and answer.answer and bundle.run.base.tokenizer.encode(answer.answer):
+            raw = bundle.index.dot(chosen.answer_vector(bundle.run, answer.query, answer.answer))
+            size = float(np.abs(raw).sum())
+            if size > 0.0:
+                summed += raw / size * (answer.price / total)
+        progress(number + 1, len(answers), "answers")
+    if not bool(np.isfinite(summed).all()):
+        raise OracleError("a row's score is not finite")
+    return tuple(int(s) for s in np.rint(summed * SCORE_UNIT))
+
+
+def shares_from_scores(
+    scores: Sequence[int], contributors: Sequence[Address]
+) -> tuple[tuple[tuple[Address, int], ...], int]:
+    """Shares in ppm, ascending by address and without zeros, and what is unattributed; together exactly 1,000,000."""
+    if len(scores) != len(contributors):
+        raise OracleError(f"{len(scores)} scores for {len(contributors)} rows")
+    earned: dict[Address, int] = {}
+    for who, score in zip(contributors, scores, strict=True):
+        earned[who] = earned.get(who, 0) + max(score, 0)
+    people = sorted(earned)
+    attributed = sum(earned.values())
+    whole = max(SCORE_UNIT, attributed)
+    parts = [*(earned[who] for who in people), whole - attributed]
+    floors = [part * PPM // whole for part in parts]
+    by_remainder = sorted(range(len(parts)), key=lambda i: (-(parts[i] * PPM % whole), i))
+    for i in by_remainder[: PPM - sum(floors)]:
+        floors[i] += 1
+    return tuple((who, ppm) for who, ppm in zip(people, floors, strict=False) if ppm), floors[-1]
+
+
+def dump_scores(scores: Sequence[int]) -> bytes:
+    """The scores blob: 8 bytes a row, big-endian, signed."""
+    return b"".join(score.to_bytes(8, "big", signed=True) for score in scores)
+
+
+def read_scores(raw: bytes) -> tuple[int, ...]:
+    """Scores of their blob. Raises OracleError when it is cut off."""
+    if len(raw) % 8:
+        raise OracleError("the scores blob is cut off")
+    return tuple(int.from_bytes(raw[i : i + 8], "big", signed=True) for i in range(0, len(raw), 8))
+
+
+def build_claim(
+    bundle: Bundle, answers: Sequence[Answer], settlements: Sequence[SettlementFacts], progress: Progress = silent
+) -> Claim:
+    """The claim for ``settlements``. ``answers`` must hold answers 0 to last-1 of each of their sessions; others are left
+    out. Raises OracleError when some are missing."""
+    last = {s.session: max(t.last for t in settlements if t.session == s.session) for s in settlements}
+    kept = sorted((a for a in answers if a.index < last.get(a.session, 0)), key=lambda a: (a.session, a.index))
+    for session, count in last.items():
+        if [a.index for a in kept if a.session == session] != list(range(count)):
+            raise OracleError(f"session {session}: the first {count} answers are not all at hand")
+    scores = score_rows(bundle, counted(kept, settlements), progress)
+    shares, unattributed = shares_from_scores(scores, bundle.contributors)
+    root = merkle_root([score_leaf(row, score) for row, score in enumerate(scores)])
+    return Claim(dump_evidence(kept), shares, unattributed, scores, dump_scores(scores), root)
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One contributor's part: share in ppm, and the rows that earned most: (row number, ppb, text)."""
+
+    contributor: Address
+    ppm: int
+    rows: tuple[tuple[int, int, str], ...]
+
+
+def explain(bundle: Bundle, scores: Sequence[int], top: int = 3) -> list[Explained]:
+    """Who earned how much and from which rows; largest share first."""
+    shares, _ = shares_from_scores(scores, bundle.contributors)
+    best: Callable[[int], tuple[int, int]] = lambda row: (-scores[row], row)  # noqa: E731
+    found = []
+    for who, ppm in sorted(shares, key=lambda s: (-s[1], s[0])):
+        rows = sorted((i for i, c in enumerate(bundle.contributors) if c == who and scores[i] > 0), key=best)[:top]
+        found.append(Explained(who, ppm, tuple((i, scores[i], bundle.texts[i]) for i in rows)))
+    return found
+
+
+__all__ = [
+    "Answer", "Claim", "Explained", "build_claim", "counted", "dump_evidence", "dump_scores", "explain", "read_evidence",
+    "read_scores", "receipts_root", "score_rows", "shares_from_scores",
+]  # fmt: skip

@@ -1,0 +1,79 @@
+"""LoRA of our own: beside each chosen frozen linear layer W stands a pair A [rank, in], B [out, rank], and the layer
+computes x W^T + (alpha / rank) x A^T B^T. A starts random, B at zero. Source: Hu et al. 2021, arXiv 2106.09685.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from torch import Tensor, zeros
+
+from openledger.attribution_oracle.model import GPT, Adapted
+from openledger.attribution_oracle.tensors import uniform
+from openledger.primitives.errors import InvalidModel
+
+LAYERS = ("qkv", "out", "up", "down")
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """Rank, scaling (alpha / rank) and which linear layers of each block are adapted."""
+
+    rank: int = 4
+    alpha: float = 8.0
+    targets: tuple[str, ...] = LAYERS
+
+    def check(self) -> None:
+        """Raises InvalidModel for settings out of range."""
+        if not 1 <= self.rank <= 256 or not 0 < self.alpha <= 1024:
+            raise InvalidModel("LoRA settings: rank must lie between 1 and 256, alpha above 0")
+        if not self.targets or set(self.targets) - set(LAYERS):
+            raise InvalidModel(f"LoRA settings: targets are some of {', '.join(LAYERS)}")
+
+
+def places(model: GPT, settings: LoraSettings) -> list[tuple[str, Adapted]]:
+    """The adapted layers, in a fixed order."""
+    return [(name, layer) for name, layer in model.adapted() if name.rsplit(".", 1)[-1] in settings.targets]
+
+
+def shapes(model: GPT, settings: LoraSettings) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of an adapter's tensors, in a fixed order: ``blocks.0.qkv.a``, ``blocks.0.qkv.b``, ..."""
+    settings.check()
+    found: dict[str, tuple[int, ...]] = {}
+    for name, layer in places(model, settings):
+        found[f"{name}.a"] = (settings.rank, layer.weight.shape[1])
+        found[f"{name}.b"] = (layer.weight.shape[0], settings.rank)
+    return found
+
+
+def create(model: GPT, settings: LoraSettings, seed: int) -> dict[str, Tensor]:
+    """Start tensors of an adapter: A uniform in +-sqrt(3 / in) by the seed, B zero. On the CPU."""
+    started: dict[str, Tensor] = {}
+    for name, shape in shapes(model, settings).items():
+        if name.endswith(".a"):
+            spread = math.sqrt(3.0 / shape[1])
+            started[name] = uniform(seed, "lora." + name, shape[0] * shape[1]).reshape(shape) * spread
+        else:
+            started[name] = zeros(shape)
+    return started
+
+
+@contextmanager
+def attached(model: GPT, settings: LoraSettings, adapter: Mapping[str, Tensor]) -> Iterator[GPT]:
+    """The model with ``adapter`` (plain or batched tensors, see ``Adapted``) for the time of the block."""
+    chosen = places(model, settings)
+    before = [(layer.a, layer.b, layer.scale) for _, layer in chosen]
+    try:
+        for name, layer in chosen:
+            layer.a, layer.b = adapter[f"{name}.a"], adapter[f"{name}.b"]
+            layer.scale = settings.alpha / settings.rank
+        yield model
+    finally:
+        for (_, layer), (a, b, scale) in zip(chosen, before, strict=True):
+            layer.a, layer.b, layer.scale = a, b, scale
+
+
+__all__ = ["LAYERS", "LoraSettings", "attached", "create", "places", "shapes"]

@@ -1,0 +1,205 @@
+"""A small GPT in plain torch: pre-norm blocks, rotary positions, causal attention, tied output head.
+
+All linear layers are ``Adapted``: frozen weight plus an optional low-rank pair (A, B). The pair may carry a leading
+batch dimension; then every row of a batch has its own copy, and one backward pass gives per-row gradients.
+Arithmetic is fp32 with explicit matrix products, so that CPU, CUDA and MPS run the same formulas.
+Sources: Vaswani et al. 2017; Radford et al. 2019 (GPT-2); Su et al. 2021 (rotary); Hu et al. 2021 (LoRA).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from openledger.attribution_oracle.tokenizer import END, PAD
+from openledger.primitives.errors import InvalidModel
+
+
+@dataclass(frozen=True)
+class Config:
+    """Shape of a model. ``context`` is the largest number of tokens it can look at."""
+
+    vocab: int
+    width: int = 128
+    layers: int = 4
+    heads: int = 4
+    context: int = 128
+
+    def to_json(self) -> dict[str, int]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Any) -> Config:
+        """Raises InvalidModel for missing, unknown or unreasonable entries."""
+        try:
+            config = cls(**{str(k): int(v) for k, v in dict(data).items()})
+        except (TypeError, ValueError) as err:
+            raise InvalidModel(f"the model configuration is malformed: {err}") from None
+        limits = {"vocab": 262_144, "width": 8192, "layers": 128, "heads": 128, "context": 16_384}
+        for name, most in limits.items():
+            if not 1 <= getattr(config, name) <= most:
+                raise InvalidModel(f"model configuration: {name} must lie between 1 and {most}")
+        if config.width % config.heads or (config.width // config.heads) % 2:
+            raise InvalidModel("model configuration: width must be an even multiple of heads")
+        return config
+
+
+class Adapted(nn.Module):
+    """y = x W^T (+ scale * x A^T B^T). ``a`` is [rank, in] or [batch, rank, in], ``b`` [out, rank] or batched."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, inputs))
+        self.a: Tensor | None = None
+        self.b: Tensor | None = None
+        self.scale = 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` is [batch, time, in]."""
+        y = x @ self.weight.T
+        if self.a is not None and self.b is not None:
+            y = y + self.scale * ((x @ self.a.transpose(-1, -2)) @ self.b.transpose(-1, -2))
+        return y
+
+
+def _rotary(time: int, half: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    speed = 10_000.0 ** (-torch.arange(half, dtype=torch.float32, device=device) / half)
+    angle = torch.arange(time, dtype=torch.float32, device=device)[:, None] * speed
+    return angle.cos(), angle.sin()
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+
+
+class Block(nn.Module):
+    """Attention and a two-layer perceptron, each behind a norm and beside a residual path."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.norm1 = nn.LayerNorm(config.width)
+        self.qkv = Adapted(config.width, 3 * config.width)
+        self.out = Adapted(config.width, config.width)
+        self.norm2 = nn.LayerNorm(config.width)
+        self.up = Adapted(config.width, 4 * config.width)
+        self.down = Adapted(4 * config.width, config.width)
+
+    def _attend(self, x: Tensor) -> Tensor:
+        batch, time, width = x.shape
+        q, k, v = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        cos, sin = _rotary(time, width // self.heads // 2, x.device)
+        q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
+        weights = (q @ k.transpose(-1, -2)) / math.sqrt(width // self.heads)
+        hidden = torch.ones(time, time, dtype=torch.bool, device=x.device).triu(1)
+        mixed = functional.softmax(weights.masked_fill(hidden, float("-inf")), dim=-1) @ v
+        return mixed.transpose(1, 2).reshape(batch, time, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.out(self._attend(self.norm1(x)))
+        return x + self.down(functional.gelu(self.up(self.norm2(x)), approximate="tanh"))
+
+
+class GPT(nn.Module):
+    """The whole model. ``forward`` gives logits [batch, time, vocab] of ids [batch, time]."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.embed = nn.Embedding(config.vocab, config.width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        if ids.shape[1] > self.config.context:
+            raise InvalidModel(f"{ids.shape[1]} tokens do not fit a context of {self.config.context}")
+        x = self.embed(ids)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x) @ self.embed.weight.T
+
+    def adapted(self) -> Iterator[tuple[str, Adapted]]:
+        """All linear layers with their names, in a fixed order."""
+        for name, module in self.named_modules():
+            if isinstance(module, Adapted):
+                yield name, module
+
+
+def initialise(model: GPT, seed: int) -> None:
+    """Start weights for training from nothing: normal, 0.02, residual outputs scaled by depth."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        if parameter.dim() < 2:
+            continue
+        deep = name.endswith(("out.weight", "down.weight"))
+        spread = 0.02 / math.sqrt(2 * model.config.layers) if deep else 0.02
+        with torch.no_grad():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * spread)
+
+
+def row_losses(model: GPT, ids: Tensor, counted: Tensor) -> Tensor:
+    """Mean loss (nats a token) of each row, [batch]. ``ids`` [batch, time] padded with 0; ``counted`` is a mask of the
+    same shape that is True where a token is to be predicted (its first column is never counted)."""
+    logits = model(ids[:, :-1])
+    mask = counted[:, 1:].to(logits.dtype)
+    losses = functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+    return (losses * mask).sum(1) / mask.sum(1).clamp(min=1.0)
+
+
+def pad(rows: Sequence[Sequence[int]], context: int) -> Tensor:
+    """LongTensor [rows, time] of id lists, cut at ``context`` and padded with 0."""
+    cut = [list(row[:context]) for row in rows]
+    time = max((len(row) for row in cut), default=0)
+    return torch.tensor([row + [PAD] * (time - len(row)) for row in cut], dtype=torch.long)
+
+
+def document_losses(model: GPT, ids: Tensor) -> Tensor:
+    """Losses of whole documents: all tokens but the first and the padding count."""
+    return row_losses(model, ids, ids != PAD)
+
+
+@torch.no_grad()
+def generate(model: GPT, ids: Sequence[int], tokens: int, temperature: float, seed: int) -> Iterator[int]:
+    """Up to ``tokens`` next ids, one by one, until the end mark. Temperature 0 takes the likeliest; otherwise the draw
+    depends on ``seed`` only. The window slides when the context is full."""
+    device = next(model.parameters()).device
+    chance = torch.Generator().manual_seed(seed)
+    known = list(ids)
+    for _ in range(tokens):
+        window = torch.tensor([known[-model.config.context :]], dtype=torch.long, device=device)
+        logits = model(window)[0, -1].float().cpu()
+        logits[PAD] = float("-inf")
+        if temperature <= 0:
+            chosen = int(logits.argmax())
+        else:
+            odds = functional.softmax(logits / temperature, dim=-1)
+            chosen = int(torch.multinomial(odds, 1, generator=chance))
+        if chosen == END:
+            return
+        known.append(chosen)
+        yield chosen
+
+
+def choose_device(wanted: str = "auto") -> torch.device:
+    """``auto`` takes CUDA, then MPS, then the CPU. Raises InvalidModel for a device that torch does not know."""
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        return torch.device(wanted)
+    except RuntimeError:
+        raise InvalidModel(f"torch knows no device {wanted!r}", "try cpu, cuda or mps") from None
+
+
+__all__ = [
+    "GPT", "Adapted", "Block", "Config", "choose_device", "document_losses", "generate", "initialise", "pad",
+    "row_losses",
+]  # fmt: skip

@@ -1,0 +1,61 @@
+"""What the oracle asks of the rooms around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from openledger.primitives.attribution import AttributionJob, Verdict
+
+Progress = Callable[[int, int, str], None]
+"""Called with (step, total, text) while something long runs."""
+
+
+class Blobs(Protocol):
+    """A content-addressed store; names are sha256 in hex without 0x."""
+
+    def get(self, name: str, /) -> bytes:
+        """Raises BlobNotFound, or BlobCorrupt when the bytes do not have this hash."""
+        ...
+
+    def put(self, data: bytes, /) -> str:
+        """Stores and gives the name."""
+        ...
+
+    def has(self, name: str, /) -> bool: ...
+
+
+class ChainReader(Protocol):
+    """What serving must know of the chain. Amounts are wei, as integers or 0x-hex quantities."""
+
+    async def session(self, number: int, /) -> Mapping[str, Any] | None:
+        """``model, consumer, deposit, settled, answers, expiry, status``; None when there is no such session."""
+        ...
+
+    async def model(self, number: int, /) -> Mapping[str, Any] | None:
+        """At least ``price`` and ``status``; None when there is no such model."""
+        ...
+
+
+class JobSource(Protocol):
+    """Where a verifying process gets its jobs; None means there will be no more."""
+
+    def next(self) -> AttributionJob | None: ...
+
+
+class VerdictSink(Protocol):
+    """Where it puts what it found."""
+
+    def put(self, verdict: Verdict, /) -> None: ...
+
+
+def silent(step: int, total: int, text: str) -> None:
+    """The progress callback that shows nothing."""
+
+
+def blob_name(text: str) -> str:
+    """Name of a blob in the store, of its hash with or without 0x."""
+    return text.removeprefix("0x").lower()
+
+
+__all__ = ["Blobs", "ChainReader", "JobSource", "Progress", "VerdictSink", "blob_name", "silent"]

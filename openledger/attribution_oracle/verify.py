@@ -1,0 +1,167 @@
+"""Checking a claim by doing its work again. The chain's facts stand in the job; everything else comes from blobs.
+
+A missing blob is not a verdict: BlobNotFound passes through, and the caller reports that it does not hold them yet.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from openledger.attribution_oracle.bases import Base
+from openledger.attribution_oracle.bundle import Bundle, load_bundle, read_manifest
+from openledger.attribution_oracle.claims import (
+    Answer,
+    counted,
+    read_evidence,
+    receipts_root,
+    score_rows,
+    shares_from_scores,
+)
+from openledger.attribution_oracle.influence import method, row_error
+from openledger.attribution_oracle.ports import Blobs, Progress, blob_name, silent
+from openledger.primitives.attribution import AttributionJob, SettlementFacts, Verdict
+from openledger.primitives.errors import BlobCorrupt, BlobNotFound, DecodingError, OracleError
+from openledger.primitives.types import Address, parse_address, to_checksum, to_hex
+
+SHARES_TOLERANCE = 100  # ppm of total variation (1e-4)
+SHARE_FLOOR, SHARE_RELATIVE = 20, 200  # one share may differ by 20 ppm or 1/200 of itself
+ROW_TOLERANCE = 1e-3
+CHECKED_ROWS = 64
+
+
+def verify_job(
+    job: AttributionJob, blobs: Blobs, *, seed: bytes | None = None, known: Mapping[str, Base] | None = None,
+    device: torch.device | None = None, progress: Progress = silent, check_rows: int = CHECKED_ROWS,
+) -> Verdict:  # fmt: skip
+    """Recompute the claim. ``seed`` draws the index rows that are checked (own randomness without it). The verdict names
+    the share or row that is wrong. Raises BlobNotFound when a blob is not at hand."""
+    try:
+        require_blobs(job, blobs)
+        bundle = load_bundle(blobs, job.bundle_blob, known=known, device=device)
+        check_bundle(job, bundle)
+        answers = check_evidence(job, read_evidence(blobs.get(blob_name(job.evidence_blob))))
+        scores = score_rows(bundle, answers, progress)
+        check_index(bundle, scores, seed if seed is not None else secrets.token_bytes(16), check_rows)
+        reason = check_shares(job, bundle, scores)
+    except BlobCorrupt as err:
+        return Verdict(job.claim, False, f"a blob is corrupt: {err}")
+    except (OracleError, DecodingError) as err:
+        return Verdict(job.claim, False, str(err))
+    return Verdict(job.claim, not reason, reason or "recomputed", scores)
+
+
+def require_blobs(job: AttributionJob, blobs: Blobs) -> None:
+    """Raises BlobNotFound naming the first blob of the job that is not at hand (the reveal's scores are not needed)."""
+    direct = [job.bundle_blob, job.index_blob, job.weights_hash, job.receipt_hash, job.evidence_blob]
+    for name in [*direct, *(part.blob for part in job.parts)]:
+        if not blobs.has(blob_name(name)):
+            raise BlobNotFound(f"the blob {name} of claim {job.claim} is not here yet")
+    manifest, _ = read_manifest(blobs.get(blob_name(job.bundle_blob)))
+    if not blobs.has(blob_name(manifest["tokenizer"])):
+        raise BlobNotFound(f"the blob {manifest['tokenizer']} of claim {job.claim} is not here yet")
+
+
+def check_bundle(job: AttributionJob, bundle: Bundle) -> None:
+    """The bundle is the model that the chain knows. Raises OracleError naming what differs."""
+    manifest = bundle.manifest
+    named = [
+        ("weights", manifest["weights"], job.weights_hash),
+        ("training receipt", manifest["receipt"], job.receipt_hash),
+        ("index", manifest["index"], job.index_blob),
+        ("index root", to_hex(bundle.index_root), job.index_root),
+    ]
+    for what, here, on_chain in named:
+        if blob_name(here) != blob_name(on_chain):
+            raise OracleError(f"the {what} of the bundle is not the one on chain")
+    if bundle.index.method != job.method or bundle.index.rows != job.rows:
+        raise OracleError(f"the chain says {job.rows} rows by {job.method}, the bundle differs")
+    listed = [p for v in bundle.data for p in v.parts]
+    if len(listed) != len(job.parts):
+        raise OracleError(f"the chain lists {len(job.parts)} parts of data, the bundle {len(listed)}")
+    for number, (here_part, part) in enumerate(zip(listed, job.parts, strict=True)):
+        same = parse_address(here_part.contributor) == parse_address(part.contributor)
+        if not same or here_part.rows != part.rows or blob_name(here_part.blob) != blob_name(part.blob):
+            raise OracleError(f"part {number} of the data is another one in the bundle than on chain")
+    roots = [to_hex(root) for root in bundle.roots]
+    for number, (ours, theirs) in enumerate(zip(roots, job.roots, strict=False)):
+        if ours != theirs.lower():
+            raise OracleError(f"the data of version entry {number} does not have the Merkle root on chain")
+    if len(roots) != len(job.roots):
+        raise OracleError(f"the chain names {len(job.roots)} data versions, the bundle {len(roots)}")
+
+
+def check_evidence(job: AttributionJob, answers: Sequence[Answer]) -> list[Answer]:
+    """The evidence is exactly what was settled. Gives the answers that count. Raises OracleError."""
+    by_session: dict[int, list[Answer]] = {}
+    for answer in answers:
+        by_session.setdefault(answer.session, []).append(answer)
+    last: dict[int, int] = {}
+    for s in job.settlements:
+        last[s.session] = max(last.get(s.session, 0), s.last)
+    if by_session.keys() != last.keys():
+        raise OracleError("the evidence is about other sessions than those settled")
+    for session, found in by_session.items():
+        if [a.index for a in found] != list(range(last[session])):
+            raise OracleError(
+                f"the evidence does not hold exactly the first {last[session]} answers of session {session}"
+            )
+    for settlement in job.settlements:
+        _check_settlement(job.model, settlement, by_session[settlement.session])
+    return counted(answers, job.settlements)
+
+
+def _check_settlement(model: int, settlement: SettlementFacts, answers: Sequence[Answer]) -> None:
+    where = f"answers {settlement.first} to {settlement.last} of session {settlement.session}"
+    if to_hex(receipts_root(model, answers[: settlement.last])) != settlement.receipts.lower():
+        raise OracleError(f"the evidence for {where} does not have the Merkle root that the consumer signed")
+    paid = sum(a.price for a in answers[settlement.first : settlement.last])
+    if paid != settlement.amount:
+        raise OracleError(f"the prices of {where} add up to {paid} wei, settled were {settlement.amount}")
+
+
+def drawn_index_rows(scores: Sequence[int], seed: bytes, count: int) -> list[int]:
+    """Which index rows to recompute: all when there are few, else half of them uniformly and half in proportion to their
+    positive scores, drawn by ``seed``."""
+    if len(scores) <= count:
+        return list(range(len(scores)))
+    draw = random.Random(seed)  # noqa: S311 - the seed carries the secrecy
+    chosen = set(draw.sample(range(len(scores)), count // 2))
+    weights = [float(max(s, 0)) for s in scores]
+    if sum(weights) > 0:
+        chosen.update(draw.choices(range(len(scores)), weights, k=count - count // 2))
+    return sorted(chosen)
+
+
+def check_index(bundle: Bundle, scores: Sequence[int], seed: bytes, count: int) -> None:
+    """Recompute drawn index rows from data and weights. Raises OracleError naming a row that is wrong."""
+    rows = drawn_index_rows(scores, seed, count)
+    vectors = method(bundle.index.method).row_vectors(bundle.run, rows, silent)
+    for number, vector in zip(rows, vectors, strict=True):
+        error = row_error(bundle.index, number, vector)
+        if not error <= ROW_TOLERANCE:
+            raise OracleError(f"index row {number} is wrong: it differs by {error:.2e} from the recomputed one")
+
+
+def check_shares(job: AttributionJob, bundle: Bundle, scores: Sequence[int]) -> str:
+    """Empty when the claimed shares are right, else a sentence that names the worst one."""
+    own_shares, own_rest = shares_from_scores(scores, bundle.contributors)
+    own: dict[Address | None, int] = {**dict(own_shares), None: own_rest}
+    claimed: dict[Address | None, int] = {**{parse_address(a): p for a, p in job.shares}, None: job.unattributed}
+    if len(claimed) != len(job.shares) + 1 or sum(claimed.values()) != 1_000_000 or min(claimed.values()) < 0:
+        return "the claimed shares do not add up to 1,000,000"
+    apart = {who: abs(own.get(who, 0) - claimed.get(who, 0)) for who in own.keys() | claimed.keys()}
+    worst = max(apart, key=lambda who: (apart[who], who or b""))
+    too_far = any(d > max(SHARE_FLOOR, own.get(who, 0) // SHARE_RELATIVE) for who, d in apart.items())
+    if sum(apart.values()) <= 2 * SHARES_TOLERANCE and not too_far:
+        return ""
+    name = to_checksum(worst) if worst is not None else "the unattributed part"
+    return f"the share of {name} is {own.get(worst, 0)} ppm, not {claimed.get(worst, 0)} ppm"
+
+
+__all__ = [
+    "check_bundle", "check_evidence", "check_index", "check_shares", "drawn_index_rows", "require_blobs", "verify_job",
+]  # fmt: skip

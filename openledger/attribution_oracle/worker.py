@@ -1,0 +1,130 @@
+"""The verifying process: one AttributionJob (JSON) a line on stdin, one line out for each.
+
+    python -m openledger.attribution_oracle.worker --blobs URL [--threads 1] [--memory-mb 6144] [--seconds 120]
+
+A line out is a Verdict's JSON, or ``{"claim": number or null, "error": {"code", "message"}}``: code 601 when a blob is not
+held yet, 205 for a line that is no job, 610 when time or memory ran out. A bad line never ends the process; the end of
+stdin does. Logs go to stderr. The process has its own memory limit and a time limit for each job.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TextIO
+
+import torch
+
+from openledger.attribution_oracle.ports import Blobs
+from openledger.attribution_oracle.verify import verify_job
+from openledger.primitives.attribution import AttributionJob
+from openledger.primitives.errors import InvalidJson, OpenLedgerError, OracleError
+
+log = logging.getLogger("openledger.oracle")
+MAX_LINE = 64 << 20
+
+
+class TimeUp(Exception):
+    """The job ran longer than its limit. Outside the error tree, so that no check takes it for a fault of the claim."""
+
+
+@contextmanager
+def time_limit(seconds: int) -> Iterator[None]:
+    """Raises TimeUp inside the block after ``seconds`` (0 = no limit). Main thread only."""
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        raise TimeUp(f"the job took longer than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def error_line(claim: int | None, code: int, message: str) -> str:
+    """One line for a job without a verdict."""
+    return json.dumps({"claim": claim, "error": {"code": code, "message": message}})
+
+
+def answer_line(line: str, blobs: Blobs, seconds: int) -> str:
+    """The line out for one line in."""
+    try:
+        job = AttributionJob.from_json(line)
+    except (ValueError, KeyError, TypeError, RecursionError) as err:
+        return error_line(None, InvalidJson.code, f"not a job: {type(err).__name__} {err}")
+    began = time.monotonic()
+    try:
+        with time_limit(seconds):
+            verdict = verify_job(job, blobs)
+    except OpenLedgerError as err:
+        log.warning("claim %s: no verdict: %s", job.claim, err)
+        return error_line(job.claim, err.code, str(err))
+    except TimeUp as err:
+        return error_line(job.claim, OracleError.code, str(err))
+    except MemoryError:
+        return error_line(job.claim, OracleError.code, "the job needs more memory than this process may use")
+    except Exception as err:  # the border of the process: a fault in one job must not end the others
+        log.exception("claim %s: fault", job.claim)
+        return error_line(job.claim, OracleError.code, f"the job failed: {type(err).__name__} {err}")
+    log.info("claim %s: %s (%s) in %.2f s", job.claim, verdict.valid, verdict.reason, time.monotonic() - began)
+    return verdict.to_json()
+
+
+def serve(source: TextIO, sink: TextIO, answer: Callable[[str], str]) -> None:
+    """Answer every line until the source ends."""
+    while line := source.readline(MAX_LINE):
+        if line.strip():
+            sink.write(answer(line) + "\n")
+            sink.flush()
+
+
+def limit_memory(megabytes: int) -> None:
+    """No more than this for data (0 = no limit); the operating system refuses the rest."""
+    if megabytes:
+        wanted = megabytes << 20
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+
+
+def open_blobs(url: str) -> Blobs:
+    """The blob store at ``url``."""
+    from openledger.state.blobs import BlobStore
+
+    store: Blobs = BlobStore(url)
+    return store
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point. Exit code 0 at the end of stdin."""
+    parser = argparse.ArgumentParser(prog="openledger-oracle", description="Verifies attribution claims, one a line.")
+    parser.add_argument("--blobs", required=True, help="blob store, as a URL or folder")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--memory-mb", type=int, default=6144)
+    parser.add_argument("--seconds", type=int, default=120)
+    args = parser.parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    torch.set_num_threads(max(1, args.threads))
+    limit_memory(args.memory_mb)
+    blobs = open_blobs(args.blobs)
+    log.info("ready")
+    try:
+        serve(sys.stdin, sys.stdout, lambda line: answer_line(line, blobs, args.seconds))
+    except (BrokenPipeError, KeyboardInterrupt):
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
