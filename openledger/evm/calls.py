@@ -7,7 +7,7 @@ from dataclasses import replace
 from openledger.evm.engine import BlockEnv, CallMessage, CallResult, EvmEngine
 from openledger.evm.reasons import REVERTED
 from openledger.evm.validate import GAS_TRANSACTION, floor_gas, intrinsic_gas
-from openledger.primitives.errors import ExecutionFailed, ExecutionReverted, InsufficientFunds
+from openledger.primitives.errors import CallFailed, CallReverted, InsufficientFunds
 from openledger.primitives.types import Account, to_checksum
 from openledger.state.ports import StateReader
 
@@ -15,19 +15,19 @@ _STIPEND = 2_300
 
 
 def raise_if_failed(result: CallResult) -> None:
-    """Raises ExecutionReverted (with the revert data) or ExecutionFailed for a call that did not succeed."""
+    """Raises CallReverted (with the revert data) or CallFailed for a call that did not succeed."""
     if result.status:
         return
     if result.error.startswith(REVERTED):
-        raise ExecutionReverted(result.error, data=result.output)
-    raise ExecutionFailed(result.error)
+        raise CallReverted(result.error, result.output)
+    raise CallFailed(result.error)
 
 
 def estimate_gas(engine: EvmEngine, env: BlockEnv, message: CallMessage, state: StateReader, cap: int) -> int:
     """The smallest gas limit with which ``message`` succeeds on ``state``; a plain transfer takes exactly 21,000.
 
     ``message.gas`` bounds the search from above, as do ``cap``, the block's gas limit and, where a gas price is given,
-    what the sender can pay for. Raises ExecutionReverted with its data, ExecutionFailed ("gas required exceeds allowance" ...),
+    what the sender can pay for. Raises CallReverted with its data, CallFailed ("gas required exceeds allowance"),
     InsufficientFunds, or what ``EvmEngine.call`` refuses.
     """
     high = min(message.gas, cap, env.gas_limit)
@@ -42,7 +42,7 @@ def estimate_gas(engine: EvmEngine, env: BlockEnv, message: CallMessage, state: 
         ),
     )
     if high < least:
-        raise ExecutionFailed(f"gas required exceeds allowance ({high})")
+        raise CallFailed(f"gas required exceeds allowance ({high})")
 
     def run(gas: int) -> CallResult:
         return engine.call(env, replace(message, gas=gas), state)
@@ -51,7 +51,7 @@ def estimate_gas(engine: EvmEngine, env: BlockEnv, message: CallMessage, state: 
         return least
     result = run(high)
     if result.error == "out of gas":
-        raise ExecutionFailed(f"gas required exceeds allowance ({high})")
+        raise CallFailed(f"gas required exceeds allowance ({high})")
     raise_if_failed(result)
     low = max(least, result.gas_used) - 1
     # Gas used is after refunds (at most a fifth), and a call hands over only 63/64 of what is left.

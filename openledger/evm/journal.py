@@ -24,7 +24,7 @@ class Journal:
     """py-evm's ``AccountDatabaseAPI`` (the part a state machine calls) over a ``StateReader``; never writes to it."""
 
     def __init__(self, state: StateReader) -> None:
-        self._state = state
+        self.beneath = state
         self._base: dict[Address, Account | None] = {}
         self._accounts: dict[Address, Account | None] = {}
         self._base_storage: dict[Address, dict[int, int]] = {}
@@ -77,7 +77,7 @@ class Journal:
         if found is _ABSENT:
             found = self._base.get(address, _ABSENT)
             if found is _ABSENT:
-                found = self._base[address] = self._state.account(address)
+                found = self._base[address] = self.beneath.account(address)
         return found  # type: ignore[return-value]
 
     def _set_account(self, address: Address, account: Account | None) -> None:
@@ -143,7 +143,7 @@ class Journal:
         if code_hash == KECCAK_EMPTY:
             return b""
         found = self._codes.get(code_hash)
-        return self._state.code(code_hash) if found is None else found
+        return self.beneath.code(code_hash) if found is None else found
 
     def get_code(self, address: Address) -> bytes:
         account = self.account(address)
@@ -185,7 +185,7 @@ class Journal:
             slots = self._base_storage[address] = {}
         value = slots.get(slot)
         if value is None:
-            value = slots[slot] = self._state.storage(address, slot)
+            value = slots[slot] = self.beneath.storage(address, slot)
         return value
 
     def set_storage(self, address: Address, slot: int, value: int) -> None:
@@ -200,14 +200,14 @@ class Journal:
         """Every slot of the account reads 0 from here on."""
         if self._storage.get(address):
             self._put(self._storage, address, {})
-        if address not in self._wiped and self._state.has_storage(address):
+        if address not in self._wiped and self.beneath.has_storage(address):
             self._put(self._wiped, address, True)
 
     def has_storage(self, address: Address) -> bool:
         """True when any slot may be non-zero."""
         if any(self._storage.get(address, {}).values()):
             return True
-        return address not in self._wiped and self._state.has_storage(address)
+        return address not in self._wiped and self.beneath.has_storage(address)
 
     # --- of one transaction -------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from typing import Any
 import rlp
 from eth.abc import ComputationAPI, MessageAPI
 from eth.constants import CREATE_CONTRACT_ADDRESS
-from eth.exceptions import ContractCreationCollision
+from eth.exceptions import ContractCreationCollision, Revert
 from eth.vm.execution_context import ExecutionContext
 from eth.vm.forks.cancun.computation import CANCUN_PRECOMPILES, CancunComputation
 from eth.vm.forks.cancun.state import CancunState
@@ -32,6 +32,7 @@ from eth.vm.message import Message
 from openledger.evm.engine import BlockEnv
 from openledger.evm.journal import Journal
 from openledger.evm.modexp import modexp
+from openledger.evm.precompiles import NativePrecompile, PrecompileReverted
 from openledger.evm.validate import (
     DELEGATION_PREFIX,
     GAS_AUTHORIZATION,
@@ -46,8 +47,6 @@ from openledger.primitives.hashing import keccak256
 from openledger.primitives.keys import recover_address
 from openledger.primitives.transactions import Authorization
 from openledger.primitives.types import ZERO_ADDRESS, AccessTuple, Address, Log
-
-Precompile = Callable[[ComputationAPI], Any]
 
 AUTHORIZATION_REFUND = GAS_AUTHORIZATION - 12_500
 AUTHORIZATION_MAGIC = b"\x05"
@@ -149,10 +148,33 @@ class _FlatComputation:
         """Nothing: intrinsic gas has it."""
 
 
-def build_machine(fork: Fork, precompiles: Mapping[Address, Precompile]) -> type[_FlatState]:
+def _native(precompile: NativePrecompile) -> Callable[[ComputationAPI], Any]:
+    """``precompile`` in py-evm's form. The frame's code is another account's under DELEGATECALL and CALLCODE."""
+
+    def run(computation: Any) -> Any:
+        message = computation.msg
+        if message.value or message.code_address != message.storage_address:
+            raise Revert(b"")
+        data = message.data_as_bytes
+        computation.consume_gas(precompile.gas(data), reason="native precompile")
+        try:
+            computation.output = precompile.run(computation.state.journal.beneath, data)
+        except PrecompileReverted as reverted:
+            computation.output = reverted.data
+            raise Revert(reverted.data) from None
+        return computation
+
+    return run
+
+
+def build_machine(fork: Fork, precompiles: Mapping[Address, NativePrecompile]) -> type[_FlatState]:
     """A state class of ``fork``, whose precompile table has ``precompiles`` besides Ethereum's own."""
     prague = fork is Fork.PRAGUE
-    table = {**(PRAGUE_PRECOMPILES if prague else CANCUN_PRECOMPILES), _MODEXP_ADDRESS: modexp, **precompiles}
+    table = {
+        **(PRAGUE_PRECOMPILES if prague else CANCUN_PRECOMPILES),
+        _MODEXP_ADDRESS: modexp,
+        **{address: _native(precompile) for address, precompile in precompiles.items()},
+    }
     computation = type(
         "FlatComputation",
         (_FlatComputation, PragueComputation if prague else CancunComputation),

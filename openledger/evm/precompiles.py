@@ -13,8 +13,8 @@ from openledger.primitives.types import Address
 from openledger.state.ports import StateReader
 
 
-class PrecompileReverted(Exception):  # noqa: N818 - the outcome of a call, not a fault
-    """The call reverts; the argument is the revert data."""
+class PrecompileReverted(Exception):
+    """The call reverts with ``data``. The outcome of a call, not a fault, so it is no part of the error tree."""
 
     def __init__(self, data: bytes = b"") -> None:
         super().__init__(data.hex())

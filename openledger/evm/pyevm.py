@@ -9,9 +9,10 @@ from eth.abc import ComputationAPI
 
 from openledger.evm.engine import BlockEnv, CallMessage, CallResult, ExecutionOutput, TxResult
 from openledger.evm.journal import Journal
-from openledger.evm.machine import Outcome, Precompile, Work, build_machine, run_message
+from openledger.evm.machine import Outcome, Work, build_machine, run_message
+from openledger.evm.precompiles import PRECOMPILES, NativePrecompile
 from openledger.evm.reasons import describe
-from openledger.evm.validate import Fork, floor_gas, intrinsic_gas, validate_tx
+from openledger.evm.validate import MAX_INITCODE_BYTES, Fork, floor_gas, intrinsic_gas, validate_tx
 from openledger.primitives.errors import (
     FeeCapTooLow,
     InitCodeTooLarge,
@@ -23,8 +24,6 @@ from openledger.primitives.transactions import EthTransaction
 from openledger.primitives.types import OUTBOX_ADDRESS, Address, to_checksum
 from openledger.state.ports import StateReader
 
-MAX_INITCODE = 49_152
-
 
 class PyEvmEngine:
     """``EvmEngine`` on py-evm 0.12.1b1. Holds no state between calls, so an abandoned run leaves nothing.
@@ -34,9 +33,11 @@ class PyEvmEngine:
 
     name = "py-evm"
 
-    def __init__(self, *, fork: Fork = Fork.PRAGUE, precompiles: Mapping[Address, Precompile] | None = None) -> None:
+    def __init__(
+        self, *, fork: Fork = Fork.PRAGUE, precompiles: Mapping[Address, NativePrecompile] = PRECOMPILES
+    ) -> None:
         self.fork = fork
-        self._machine: Any = build_machine(fork, precompiles or {})
+        self._machine: Any = build_machine(fork, precompiles)
 
     def execute(
         self, env: BlockEnv, txs: Sequence[EthTransaction], state: StateReader, gas_available: int
@@ -116,8 +117,8 @@ def _check_call(env: BlockEnv, message: CallMessage, journal: Journal) -> None:
     have, want = journal.get_balance(message.sender), message.value + message.gas * message.gas_price
     if have < want:
         raise InsufficientFunds(f"insufficient funds for gas * price + value: address {who} have {have} want {want}")
-    if message.to is None and len(message.data) > MAX_INITCODE:
-        raise InitCodeTooLarge(f"max initcode size exceeded: code size {len(message.data)} limit {MAX_INITCODE}")
+    if message.to is None and len(message.data) > MAX_INITCODE_BYTES:
+        raise InitCodeTooLarge(f"max initcode size exceeded: code size {len(message.data)} limit {MAX_INITCODE_BYTES}")
     needed = intrinsic_gas(
         message.data,
         create=message.to is None,

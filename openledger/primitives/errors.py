@@ -133,6 +133,30 @@ class ReservedTransaction(InvalidTransaction):
     code = 22
 
 
+class ExecutionReverted(InvalidTransaction):
+    """A transaction that is in a block with status 0."""
+
+    code = 90
+    rpc_code = 3
+
+
+class CallFailed(OpenLedgerError):
+    """A call or an estimate outside any transaction that does not succeed, for another reason than a revert."""
+
+    code = 91
+
+
+class CallReverted(CallFailed):
+    """A call or an estimate that reverts; ``data`` is what it reverted with."""
+
+    code = 92
+    rpc_code = 3
+
+    def __init__(self, message: str, data: bytes = b"", hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.data = data
+
+
 # --- native actions (100-199): become a failed receipt when they fail in a block -----------------------
 
 
