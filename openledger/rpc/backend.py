@@ -1,0 +1,141 @@
+"""What the namespaces work with: the application, the way into consensus, blobs; and how a block is found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from openledger.abci_app.modules.fees.market import next_base_fee
+from openledger.evm.engine import BlockEnv, EvmEngine
+from openledger.primitives.blocks import Header, SealedBlock
+from openledger.primitives.errors import UnknownBlock
+from openledger.rpc.errors import SERVER_ERROR, RpcError
+from openledger.rpc.params import BlockRef
+from openledger.rpc.ports import ConsensusClient, NodeStatus, Pool
+from openledger.state.ports import StateReader
+
+if TYPE_CHECKING:
+    from openledger.abci_app.application import Application
+    from openledger.state.blobs import BlobStore
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RpcSettings:
+    """Bounds and allow-lists of the server. Sizes in bytes; ``hosts`` and ``origins`` add to the local ones,
+    ``"*"`` in either allows all. ``call_gas`` bounds eth_call and eth_estimateGas."""
+
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    max_body: int = 5 * 1000 * 1000
+    max_batch: int = 1000
+    max_depth: int = 64
+    max_logs: int = 10_000
+    max_log_range: int = 100_000
+    max_filters: int = 1000
+    filter_seconds: float = 300.0
+    max_subscriptions: int = 100
+    max_connections: int = 2000
+    max_queued: int = 1000
+    max_blob: int = 256 * MIB
+    accept_blobs: bool = True
+    call_gas: int = 30_000_000
+    call_seconds: float = 5.0
+    call_threads: int = 2
+    sync_send_seconds: float = 20.0
+
+
+@dataclass(slots=True)
+class Backend:
+    """Everything a namespace may touch. ``client_version`` is the text of web3_clientVersion; ``status`` gives the
+    node's own facts for openledger_getNodeStatus."""
+
+    app: Application
+    consensus: ConsensusClient
+    blobs: BlobStore
+    client_version: str
+    status: NodeStatus
+    settings: RpcSettings = field(default_factory=RpcSettings)
+
+    @property
+    def chain_id(self) -> int:
+        """The EVM chain id."""
+        return self.app.genesis.evm_chain_id
+
+    @property
+    def engine(self) -> EvmEngine:
+        return self.app.engine
+
+    @property
+    def pool(self) -> Pool:
+        return self.app.mempool
+
+    def head(self) -> Header:
+        """The newest committed header."""
+        return self.app.head()
+
+    # --- blocks -------------------------------------------------------------------------------------------
+
+    def number(self, ref: BlockRef) -> int | None:
+        """Height that ``ref`` means (pending: the head's), or None where there is no such block."""
+        head = self.head().number
+        if ref.hash:
+            return self.app.store.block_number(ref.hash)
+        if ref.tag:
+            return 0 if ref.tag == "earliest" else head
+        return ref.number if ref.number <= head else None
+
+    def header(self, ref: BlockRef) -> Header:
+        """Header of ``ref``. Raises RpcError "header not found", as geth does."""
+        number = self.number(ref)
+        if number is None:
+            raise RpcError(SERVER_ERROR, "header not found")
+        head = self.head()
+        found = head if number == head.number else self.app.store.header(number)
+        if found is None:
+            raise RpcError(SERVER_ERROR, "header not found")
+        return found
+
+    def block(self, ref: BlockRef) -> SealedBlock | None:
+        """Block of ``ref`` or None."""
+        if ref.hash:
+            return self.app.store.block_by_hash(ref.hash)
+        number = self.number(ref)
+        return None if number is None else self.app.store.block(number)
+
+    def state(self, ref: BlockRef) -> StateReader:
+        """State after block ``ref``. Raises RpcError for an unknown block, StatePruned for one that is too old."""
+        number = self.number(ref)
+        if number is None:
+            raise RpcError(SERVER_ERROR, "header not found")
+        try:
+            return self.app.state(None if number == self.head().number else number)
+        except UnknownBlock:
+            raise RpcError(SERVER_ERROR, "header not found") from None
+
+    def env(self, ref: BlockRef) -> BlockEnv:
+        """Environment for a call on top of ``ref``: that block's own, or the next block's for "pending"."""
+        header = self.header(ref)
+        number, base_fee = header.number, header.base_fee
+        if ref.is_pending:
+            number, base_fee = number + 1, self.next_base_fee(header)
+        return BlockEnv(
+            chain_id=self.chain_id,
+            number=number,
+            timestamp=header.timestamp,
+            coinbase=header.coinbase,
+            gas_limit=header.gas_limit,
+            base_fee=base_fee,
+            prevrandao=header.prevrandao,
+            block_hash=self.app.store.recent_hashes(number),
+        )
+
+    def next_base_fee(self, header: Header) -> int:
+        """Base fee (wei) of the block after ``header``."""
+        return next_base_fee(header, self.app.params())
+
+    def pending(self) -> Sequence[bytes]:
+        """Raw transactions of the mempool."""
+        return self.pool.transactions()

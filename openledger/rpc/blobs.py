@@ -1,0 +1,85 @@
+"""Blobs over HTTP: GET, HEAD and PUT of /blobs/{sha256}. A blob is only ever stored under the hash of its bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import tempfile
+from typing import IO
+
+from aiohttp import web
+
+from openledger.primitives.errors import BlobNotFound, BlobTooLarge, OpenLedgerError
+from openledger.rpc.backend import Backend
+
+_NAME = re.compile(r"[0-9a-f]{64}")
+_SPOOL = 1024 * 1024
+_CHUNK = 256 * 1024
+
+
+class BlobRoutes:
+    """The handlers. Names are 64 lower-case hex digits without 0x."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._blobs = backend.blobs
+        self._limit = backend.settings.max_blob
+        self._accept = backend.settings.accept_blobs
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        """The blob's bytes, read whole and checked against the name before the first byte is sent."""
+        name = request.match_info["name"]
+        if not _NAME.fullmatch(name):
+            return _refuse(400, "a blob is named by 64 lower-case hex digits, its sha256")
+        try:
+            body = await asyncio.to_thread(self._blobs.get, name)
+        except BlobNotFound as err:
+            return _refuse(404, err.message)
+        except OpenLedgerError as err:
+            return _refuse(500, err.message)
+        headers = {"ETag": f'"{name}"', "Cache-Control": "public, max-age=31536000, immutable"}
+        response = web.StreamResponse(headers=headers | {"X-Content-Type-Options": "nosniff"})
+        response.content_type = "application/octet-stream"
+        response.content_length = len(body)
+        await response.prepare(request)
+        if request.method != "HEAD":
+            view = memoryview(body)
+            for start in range(0, len(body), _CHUNK):
+                await response.write(view[start : start + _CHUNK])
+        await response.write_eof()
+        return response
+
+    async def put(self, request: web.Request) -> web.StreamResponse:
+        """Store a blob: 201, also when it was known; 400 for bytes with another hash, 413 for too many."""
+        name = request.match_info["name"]
+        if not self._accept:
+            return _refuse(403, "this node accepts no blobs")
+        if not _NAME.fullmatch(name):
+            return _refuse(400, "a blob is named by 64 lower-case hex digits, its sha256")
+        if (request.content_length or 0) > self._limit:
+            return _refuse(413, f"a blob has at most {self._limit} bytes")
+        with tempfile.SpooledTemporaryFile(_SPOOL) as spool:
+            digest, size = hashlib.sha256(), 0
+            async for chunk in request.content.iter_chunked(_CHUNK):
+                size += len(chunk)
+                if size > self._limit:
+                    return _refuse(413, f"a blob has at most {self._limit} bytes")
+                digest.update(chunk)
+                spool.write(chunk)
+            if digest.hexdigest() != name:
+                return _refuse(400, f"these bytes have the sha256 {digest.hexdigest()}, not the one they are named by")
+            return await self._store(spool, name)
+
+    async def _store(self, spool: IO[bytes], name: str) -> web.StreamResponse:
+        spool.seek(0)
+        try:
+            await asyncio.to_thread(self._blobs.put, spool.read())
+        except BlobTooLarge as err:
+            return _refuse(413, err.message)
+        except OpenLedgerError as err:
+            return _refuse(500, err.message)
+        return web.json_response({"sha256": name}, status=201)
+
+
+def _refuse(status: int, message: str) -> web.Response:
+    return web.json_response({"error": message}, status=status)

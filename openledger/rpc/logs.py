@@ -1,0 +1,134 @@
+"""Log queries: how a filter object is read, which logs it means, and the search through blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from openledger.primitives.blocks import SealedBlock
+from openledger.primitives.hashing import keccak256
+from openledger.primitives.types import Address, Hash32, Log, parse_address
+from openledger.rpc.backend import Backend
+from openledger.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError, invalid_params
+from openledger.rpc.formats import Json, log_json
+from openledger.rpc.params import LATEST, BlockRef, parse_block_number, parse_hash
+
+MAX_TOPICS = 4
+MAX_ALTERNATIVES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """What a caller looks for. ``topics[i]`` is the set of accepted values at place i, empty for any; an empty
+    ``addresses`` means any. ``start`` and ``stop`` are None where the caller named no block."""
+
+    addresses: frozenset[Address] = frozenset()
+    topics: tuple[frozenset[Hash32], ...] = ()
+    start: BlockRef | None = None
+    stop: BlockRef | None = None
+    block_hash: Hash32 = b""
+
+    def matches(self, log: Log) -> bool:
+        """True for a log that this query means."""
+        if self.addresses and log.address not in self.addresses:
+            return False
+        if len(self.topics) > len(log.topics):
+            return False
+        return all(not wanted or topic in wanted for wanted, topic in zip(self.topics, log.topics, strict=False))
+
+
+def _items(value: Any) -> list[Any]:
+    found = value if isinstance(value, list) else [value]
+    if len(found) > MAX_ALTERNATIVES:
+        raise ValueError(f"more than {MAX_ALTERNATIVES} alternatives")
+    return found
+
+
+def parse_log_query(value: Any) -> LogQuery:
+    """A filter object. Raises ValueError or OpenLedgerError with a sentence."""
+    if not isinstance(value, dict):
+        raise ValueError("a log filter is an object")
+    digest = value.get("blockHash")
+    if digest is not None and (value.get("fromBlock") is not None or value.get("toBlock") is not None):
+        raise ValueError("cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other")
+    topics = value.get("topics") or []
+    if not isinstance(topics, list):
+        raise ValueError("topics must be a list")
+    if len(topics) > MAX_TOPICS:
+        raise invalid_params("exceed max topics")
+    wanted = [frozenset() if t is None else _topic_set(t) for t in topics]
+    addresses = [] if value.get("address") is None else _items(value["address"])
+    return LogQuery(
+        addresses=frozenset(parse_address(a) for a in addresses),
+        topics=tuple(wanted),
+        start=None if value.get("fromBlock") is None else parse_block_number(value["fromBlock"]),
+        stop=None if value.get("toBlock") is None else parse_block_number(value["toBlock"]),
+        block_hash=b"" if digest is None else parse_hash(digest),
+    )
+
+
+def _topic_set(value: Any) -> frozenset[Hash32]:
+    """Alternatives of one place; a null among them accepts everything."""
+    found = _items(value)
+    return frozenset() if None in found else frozenset(parse_hash(t) for t in found)
+
+
+def block_logs(block: SealedBlock, query: LogQuery) -> list[Json]:
+    """Logs of one block that the query means, in order."""
+    found: list[Json] = []
+    digest, count = block.hash, 0
+    for tx_index, receipt in enumerate(block.receipts):
+        tx_hash = b""
+        for log in receipt.logs:
+            if query.matches(log):
+                tx_hash = tx_hash or keccak256(block.transactions[tx_index])
+                found.append(log_json(log, block.header, digest, tx_hash, tx_index, count))
+            count += 1
+    return found
+
+
+def find_logs(backend: Backend, query: LogQuery) -> list[Json]:
+    """All logs that a query means. Raises RpcError when range or count cross the bounds of the settings."""
+    if query.block_hash:
+        block = backend.block(BlockRef(hash=query.block_hash))
+        if block is None:
+            raise RpcError(SERVER_ERROR, "unknown block")
+        return block_logs(block, query)
+    head = backend.head().number
+    start = _height(backend, query.start or LATEST, head)
+    stop = min(_height(backend, query.stop or LATEST, head), head)
+    if query.start is not None and query.stop is not None and start > _height(backend, query.stop, head):
+        raise invalid_params("invalid block range params")
+    return logs_between(backend, query, start, stop)
+
+
+def logs_between(backend: Backend, query: LogQuery, start: int, stop: int) -> list[Json]:
+    """Logs of the heights ``start`` to ``stop``, both included."""
+    settings = backend.settings
+    if stop - start >= settings.max_log_range:
+        text = f"block range too large: {stop - start + 1} blocks, limit {settings.max_log_range}"
+        raise RpcError(LIMIT_EXCEEDED, text)
+    if start > stop:
+        return []
+    topics = [sorted(wanted) for wanted in query.topics]
+    rows = backend.app.store.logs(start, stop, sorted(query.addresses), topics, settings.max_logs + 1)
+    found: list[Json] = []
+    block: SealedBlock | None = None
+    digest = b""
+    for number, tx_index, log_index, log in rows:
+        if block is None or block.number != number:
+            block = backend.app.store.block(number)
+            if block is None:
+                continue
+            digest = block.hash
+        tx_hash = keccak256(block.transactions[tx_index])
+        found.append(log_json(log, block.header, digest, tx_hash, tx_index, log_index))
+    if len(found) > settings.max_logs:
+        raise RpcError(LIMIT_EXCEEDED, f"query returned more than {settings.max_logs} results")
+    return found
+
+
+def _height(backend: Backend, ref: BlockRef, head: int) -> int:
+    if ref.tag:
+        return 0 if ref.tag == "earliest" else head
+    return ref.number

@@ -1,0 +1,232 @@
+"""``openledger_``: datanets, models, sessions, claims, rewards, and native transactions.
+
+Reads take an optional block at the end. Amounts are hex quantities (wei), shares ppm, times Unix seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from openledger.abci_app import queries
+from openledger.abci_app.action import (
+    Action,
+    action_class,
+    encode_action,
+    intrinsic_gas,
+    native_sender,
+    typed_data,
+)
+from openledger.abci_app.registry import ACTIONS
+from openledger.primitives.attribution import row_leaf
+from openledger.primitives.errors import InvalidSignature, MalformedAction, NotFound, UnsupportedTransactionType
+from openledger.primitives.fields import from_json
+from openledger.primitives.hashing import keccak256, merkle_proof
+from openledger.primitives.transactions import NATIVE, decode_native, encode_native
+from openledger.primitives.types import Address, parse_address, to_hex
+from openledger.rpc.backend import Backend
+from openledger.rpc.eth_fees import EthFees
+from openledger.rpc.formats import Json, quantity
+from openledger.rpc.params import (
+    LATEST,
+    AddressArg,
+    BlockArg,
+    DataArg,
+    HashArg,
+    NumberArg,
+    ObjectArg,
+    TextArg,
+    parse_number,
+    parse_quantity,
+)
+
+LONGEST_LIST = 1000
+
+
+class OpenLedgerReads:
+    """What the chain's native state says."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def get_datanet(self, datanet: NumberArg, block: BlockArg = LATEST) -> Any:
+        return queries.get_datanet(self._backend.state(block), datanet)
+
+    def list_datanets(self, start: NumberArg = 1, limit: NumberArg = 100, block: BlockArg = LATEST) -> Any:
+        return queries.list_datanets(self._backend.state(block), start, min(limit, LONGEST_LIST))
+
+    def get_commit(self, datanet: NumberArg, version: NumberArg, block: BlockArg = LATEST) -> Any:
+        return queries.get_commit(self._backend.state(block), datanet, version)
+
+    def get_commits(self, datanet: NumberArg, block: BlockArg = LATEST) -> Any:
+        return queries.get_commits(self._backend.state(block), datanet)
+
+    def get_model(self, model: NumberArg, block: BlockArg = LATEST) -> Any:
+        return queries.get_model(self._backend.state(block), model)
+
+    def list_models(self, start: NumberArg = 1, limit: NumberArg = 100, block: BlockArg = LATEST) -> Any:
+        return queries.list_models(self._backend.state(block), start, min(limit, LONGEST_LIST))
+
+    def get_session(self, session: NumberArg, block: BlockArg = LATEST) -> Any:
+        return queries.get_session(self._backend.state(block), session)
+
+    def get_claim(self, claim: NumberArg, block: BlockArg = LATEST) -> Any:
+        return queries.get_claim(self._backend.state(block), claim)
+
+    def list_claims(self, start: NumberArg = 1, limit: NumberArg = 100, block: BlockArg = LATEST) -> Any:
+        return queries.list_claims(self._backend.state(block), start, min(limit, LONGEST_LIST))
+
+    def get_verdicts(self, claim: NumberArg, block: BlockArg = LATEST) -> Any:
+        return queries.get_verdicts(self._backend.state(block), claim)
+
+    def get_settlements(self, model: NumberArg, epoch: NumberArg, block: BlockArg = LATEST) -> Any:
+        return queries.get_settlements(self._backend.state(block), model, epoch)
+
+    def get_rewards(self, address: AddressArg, block: BlockArg = LATEST) -> Any:
+        return queries.get_rewards(self._backend.state(block), address)
+
+    def explain_reward(self, address: AddressArg, block: BlockArg = LATEST) -> Any:
+        return queries.explain_reward(self._backend.state(block), address)
+
+    def get_validator(self, address: AddressArg, block: BlockArg = LATEST) -> Any:
+        return queries.get_validator(self._backend.state(block), address)
+
+    def list_validators(self, block: BlockArg = LATEST) -> Any:
+        return queries.list_validators(self._backend.state(block))
+
+    def get_supply(self, block: BlockArg = LATEST) -> Any:
+        return queries.get_supply(self._backend.state(block))
+
+    def get_params(self, block: BlockArg = LATEST) -> Any:
+        return queries.get_params(self._backend.state(block))
+
+    def get_epoch(self, block: BlockArg = LATEST) -> Any:
+        return queries.get_epoch(self._backend.state(block))
+
+    async def get_row_proof(self, datanet: NumberArg, version: NumberArg, row: NumberArg) -> Json:
+        """One row of a version, its contributor, and the Merkle proof against the version's root."""
+        commit = queries.get_commit(self._backend.state(LATEST), datanet, version)
+        if commit is None:
+            raise NotFound(f"datanet {datanet} has no version {version}")
+        return await asyncio.to_thread(self._row_proof, commit, row)
+
+    def _row_proof(self, commit: Json, row: int) -> Json:
+        rows: list[tuple[Address, bytes]] = []
+        for part in commit["parts"]:
+            contributor = parse_address(part["contributor"])
+            body = self._backend.blobs.get(part["blob"].removeprefix("0x"))
+            rows += [(contributor, line) for line in body.split(b"\n")[: int(part["rows"])]]
+        if row >= len(rows):
+            raise NotFound(f"this version has {len(rows)} rows, counted from 0")
+        leaves = [row_leaf(contributor, line) for contributor, line in rows]
+        contributor, line = rows[row]
+        return {
+            "row": row,
+            "rows": len(rows),
+            "contributor": to_hex(contributor),
+            "text": line.decode("utf-8", "replace"),
+            "rowHash": to_hex(keccak256(line)),
+            "leaf": to_hex(leaves[row]),
+            "root": commit["root"],
+            "proof": [to_hex(node) for node in merkle_proof(leaves, row)],
+        }
+
+
+class OpenLedgerNode:
+    """The node's own facts, and native transactions."""
+
+    def __init__(self, backend: Backend, fees: EthFees) -> None:
+        self._backend = backend
+        self._fees = fees
+
+    async def get_node_status(self) -> Json:
+        status, head = await self._backend.consensus.status(), self._backend.head()
+        return self._backend.status() | {
+            "clientVersion": self._backend.client_version,
+            "chainId": quantity(self._backend.chain_id),
+            "height": quantity(head.number),
+            "headHash": to_hex(head.hash),
+            "headTime": head.timestamp,
+            "mode": status.mode,
+            "catchingUp": status.catching_up,
+            "peers": status.peers,
+            "validator": status.validator,
+            "waiting": len(self._backend.pending()),
+        }
+
+    def list_kinds(self) -> list[str]:
+        """Kinds of native transactions that this chain knows."""
+        return [cls.KIND for cls in ACTIONS]
+
+    def get_transaction_error(self, tx_hash: HashArg) -> str | None:
+        """Why a transaction in a block failed; empty for one that did not; null for an unknown one."""
+        place = self._backend.app.store.transaction(tx_hash)
+        block = None if place is None else self._backend.app.store.block(place[0])
+        return None if place is None or block is None else block.receipts[place[1]].error
+
+    async def send_transaction(self, raw: DataArg) -> str:
+        """Send the raw bytes of a native transaction; its hash."""
+        if raw[:1] != bytes([NATIVE]):
+            raise UnsupportedTransactionType(
+                "this is no native transaction", "eth_sendRawTransaction takes Ethereum transactions"
+            )
+        return to_hex(await self._backend.consensus.submit(raw))
+
+    def build_transaction(
+        self, kind: TextArg, fields: ObjectArg, options: ObjectArg | None = None, signature: DataArg | None = None
+    ) -> Json:
+        """Typed data for ``eth_signTypedData_v4``; with a ``signature`` over it also the raw bytes and their hash.
+
+        ``options``: from (needed unless ``nonce`` is given), nonce, gas, maxFeePerGas, maxPriorityFeePerGas. What is
+        missing is filled in and given back under ``options``: send these again together with the signature.
+        """
+        action = from_json(action_class(kind), fields)
+        action.check()
+        given = options or {}
+        sender = None if given.get("from") is None else parse_address(given["from"])
+        nonce, tip, cap, gas = self._envelope(action, given, sender)
+        chain_id = self._backend.chain_id
+        found: Json = {
+            "typedData": typed_data(chain_id, nonce, tip, cap, gas, action),
+            "options": {
+                "from": None if sender is None else to_hex(sender),
+                "nonce": quantity(nonce),
+                "gas": quantity(gas),
+                "maxFeePerGas": quantity(cap),
+                "maxPriorityFeePerGas": quantity(tip),
+            },
+        }
+        if signature is None:
+            return found
+        raw = encode_native(chain_id, nonce, tip, cap, gas, kind, encode_action(action), signature)
+        signer = native_sender(decode_native(raw))
+        if sender is not None and signer != sender:
+            raise InvalidSignature(
+                f"the signature is of {to_hex(signer)}, not of {to_hex(sender)}",
+                "sign exactly the typed data that this method gave, and send the same options again",
+            )
+        return found | {"raw": to_hex(raw), "hash": to_hex(keccak256(raw)), "from": to_hex(signer)}
+
+    def _envelope(self, action: Action, given: Json, sender: Address | None) -> tuple[int, int, int, int]:
+        """nonce, priority fee, fee cap (wei per gas), gas."""
+        try:
+            tip = _option(given, "maxPriorityFeePerGas")
+            cap, gas, nonce = _option(given, "maxFeePerGas"), _option(given, "gas"), _option(given, "nonce")
+        except ValueError as err:
+            raise MalformedAction(f"options: {err}") from None
+        if nonce is None:
+            if sender is None:
+                raise MalformedAction("options lack 'from' (or 'nonce')", "give the account that will sign")
+            nonce = self._backend.pool.pending_nonce(sender)
+        if tip is None:
+            tip = parse_quantity(self._fees.max_priority_fee_per_gas())
+        if cap is None:
+            cap = tip + 2 * self._backend.next_base_fee(self._backend.head())
+        return nonce, tip, cap, intrinsic_gas(action) if gas is None else gas
+
+
+def _option(given: Json, name: str) -> int | None:
+    value = given.get(name)
+    if value is None:
+        return None
+    return parse_quantity(value) if isinstance(value, str) else parse_number(value)
