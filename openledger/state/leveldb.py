@@ -29,7 +29,8 @@ class LevelDbStore:
             import plyvel
         except ImportError:
             raise MissingExtra(
-                "the database library plyvel is not installed", "install the node extra: pip install 'openledger[node]'"
+                "the database library plyvel is not installed",
+                "pip install 'openledger-node[node]'",
             ) from None
         self.path = Path(path)
         try:

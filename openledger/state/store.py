@@ -51,7 +51,7 @@ class StateStore:
         self.kv = kv
         self.lock = threading.RLock()
         self.generation = 0
-        self._keep: int | None = None if archive and keep is None else max(1, PROOF_WINDOW if keep is None else keep)
+        self._keep: int | None = None if archive else max(1, PROOF_WINDOW if keep is None else keep)
         self._hashes: dict[int, Hash32] = {}
         self._head = self._read_head()
 

@@ -1,0 +1,80 @@
+import hashlib
+
+import pytest
+
+from openledger.primitives.errors import BlobCorrupt, BlobError, BlobNotFound, BlobTooLarge
+from openledger.state.blobs import BlobStore
+
+
+@pytest.fixture(params=["folder", "memory"])
+def blobs(request, tmp_path):
+    return BlobStore(str(tmp_path / "blobs") if request.param == "folder" else f"memory://{tmp_path.name}", 1000)
+
+
+def test_bytes_are_found_under_their_sha256(blobs):
+    name = blobs.put(b"text")
+    assert name == hashlib.sha256(b"text").hexdigest() == blobs.put(b"text")
+    assert blobs.has(name)
+    assert blobs.get(name) == b"text"
+    assert blobs.size(name) == 4
+    assert blobs.get(blobs.put(b"")) == b""
+    assert list(blobs.list()) == sorted([name, hashlib.sha256(b"").hexdigest()])
+    blobs.delete(name)
+    blobs.delete(name)
+    assert not blobs.has(name)
+
+
+def test_a_missing_blob_and_a_malformed_name_are_errors(blobs):
+    with pytest.raises(BlobNotFound):
+        blobs.get("0" * 64)
+    for name in ("../../etc/passwd", "0x" + "0" * 64, "A" * 64, "", "0" * 64 + "\n"):
+        with pytest.raises(BlobError, match="not the name"):
+            blobs.has(name)
+
+
+def test_too_large_a_blob_leaves_nothing(blobs):
+    with pytest.raises(BlobTooLarge):
+        blobs.put(b"x" * 1001)
+    with pytest.raises(BlobTooLarge):
+        blobs.put_stream(b"x" * 400 for _ in range(3))
+    assert list(blobs.list()) == []
+    assert list(blobs._fs.find(blobs._root)) == []
+
+
+def test_a_stream_must_have_the_expected_hash(blobs):
+    name = hashlib.sha256(b"abcdef").hexdigest()
+    with pytest.raises(BlobCorrupt):
+        blobs.put_stream([b"abc"], name)
+    assert not blobs.has(name)
+    assert blobs.put_stream([b"abc", b"def"], name) == name
+    assert blobs.get(name) == b"abcdef"
+
+
+def test_an_interrupted_write_is_invisible(blobs):
+    def chunks():
+        yield b"half"
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        blobs.put_stream(chunks())
+    assert list(blobs._fs.find(blobs._root)) == []
+    assert list(blobs.list()) == []
+
+
+def test_changed_bytes_are_noticed(tmp_path):
+    blobs = BlobStore((tmp_path / "b").as_uri())
+    name = blobs.put(b"true")
+    (tmp_path / "b" / name[:2] / name).write_bytes(b"false")
+    with pytest.raises(BlobCorrupt):
+        blobs.get(name)
+    small = BlobStore(str(tmp_path / "b"), 4)
+    with pytest.raises(BlobTooLarge):
+        small.get(name)
+
+
+def test_a_store_that_cannot_be_opened_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BlobError, match="cannot be opened"):
+        BlobStore(str(tmp_path / "file" / "blobs"))
+    with pytest.raises(BlobError, match="cannot be opened"):
+        BlobStore("nosuchscheme://x")
