@@ -1,7 +1,8 @@
-"""A small application for the tests of the protocol and the engines: it adds numbers up, and says so in vote extensions.
+"""A small application for the tests of the protocol and the engines: it adds numbers up, and says so in vote
+extensions.
 
-State is a JSON file that Commit replaces atomically. Slot 0 of each block carries the extensions of the height before, and
-PrepareProposal checks their signatures. Run as a program, it serves one ABCI address until it is killed.
+State is a JSON file that Commit replaces atomically. Slot 0 of each block carries the extensions of the height
+before, and PrepareProposal checks their signatures. Run as a program, it serves one ABCI address until it is killed.
 """
 
 from __future__ import annotations

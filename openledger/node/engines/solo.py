@@ -61,7 +61,8 @@ class SoloApplication(AbciApplication, Protocol):
 
 class SoloEngine:
     """Implements ``rpc.ports.ConsensusClient``. ``seed`` is the validator's ed25519 seed (32 bytes), ``clock`` gives
-    nanoseconds since 1970, ``block_time_ms`` makes blocks at intervals instead of on demand."""
+    nanoseconds since 1970, ``block_time_ms`` makes blocks at intervals instead of on demand, ``on_fault`` is told of
+    the exception that stopped the engine."""
 
     def __init__(
         self,
@@ -71,12 +72,14 @@ class SoloEngine:
         clock: Callable[[], int] = time.time_ns,
         block_time_ms: int | None = None,
         tick_seconds: float = _TICK_SECONDS,
+        on_fault: Callable[[BaseException], None] | None = None,
     ) -> None:
         self._app = app
         self._seed = seed
         self._clock = clock
         self._block_time = None if block_time_ms is None else block_time_ms / 1000
         self._tick = tick_seconds
+        self._on_fault = on_fault
         self._key = ed25519_public(seed)
         self._address = consensus_address(self._key)
         self._height = 0
@@ -246,10 +249,13 @@ class SoloEngine:
             raise
 
     def _fail(self, err: BaseException) -> None:
-        if not self._life.over:
-            log.critical("block %d failed: %r; the node stops", self._height + 1, err, exc_info=err)
+        first = not self._life.over
         self._life.end(err)
         self._wake.set()
+        if first:
+            log.critical("block %d failed: %r; the node stops", self._height + 1, err, exc_info=err)
+            if self._on_fault is not None:
+                self._on_fault(err)
 
     async def _make_block(self) -> None:
         """One height: propose, judge, extend, verify, finalize, commit. Yields to the event loop between the calls."""

@@ -2,6 +2,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+
 from openledger.genesis.genesis import GenesisValidator
 from openledger.genesis.presets import devnet_genesis
 from openledger.primitives.keys import ed25519_public

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from openledger.abci_app.protocol import messages as m
 from openledger.node.engines.solo import SoloEngine
 from openledger.primitives.errors import ConsensusFault, UnsupportedTransactionType
@@ -13,7 +14,7 @@ NOW = 1_700_000_100 * 10**9
 
 async def until(condition, seconds=5.0):
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 

@@ -1,0 +1,231 @@
+"""CometBFT's home folder: its configuration, keys and genesis, written from ours.
+
+``cometbft init`` of the installed version writes the file, so each version has its own keys; then our settings
+replace single values, and a setting that the file does not have is an error. Existing keys and genesis are never
+overwritten.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import subprocess
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from openledger.genesis.genesis import Genesis
+from openledger.node.engines.binary import CometBinary
+from openledger.primitives.errors import InvalidConfig, MissingProgram, WrongDataFolder
+from openledger.primitives.keys import consensus_address, ed25519_public
+
+MAX_TX_BYTES = 128 * 1024
+
+_LINE = re.compile(r"^([A-Za-z0-9_-]+)\s*=")
+
+
+@dataclass(frozen=True, slots=True)
+class CometSettings:
+    """What we set in CometBFT's configuration; the rest is as its authors chose. Times are Go durations.
+
+    A block is made at once when there are transactions, and an empty one after ``empty_blocks_interval``, so that
+    deadlines and verdicts do not wait for a stranger's transaction. "0s" makes empty blocks without pause.
+    """
+
+    moniker: str = "node"
+    p2p: str = "tcp://127.0.0.1:26656"
+    rpc: str = "tcp://127.0.0.1:26657"
+    persistent_peers: str = ""
+    proxy_app: str = "tcp://127.0.0.1:26658"
+    timeout_propose: str = "1s"
+    timeout_vote: str = "500ms"
+    timeout_commit: str = "200ms"
+    empty_blocks_interval: str = "2s"
+    peer_gossip_sleep: str = "10ms"
+    mempool_size: int = 20_000
+    log_level: str = "error"
+
+    def values(self) -> dict[str, dict[str, Any]]:
+        """Section -> key -> value of config.toml; the section without name is the file's top."""
+        return {
+            "": {
+                "proxy_app": self.proxy_app,
+                "moniker": self.moniker,
+                "abci": "socket",
+                "log_level": self.log_level,
+                "log_format": "plain",
+            },
+            "rpc": {"laddr": self.rpc, "pprof_laddr": ""},
+            "p2p": {
+                "laddr": self.p2p,
+                "persistent_peers": self.persistent_peers,
+                "addr_book_strict": False,
+                "allow_duplicate_ip": True,
+                "flush_throttle_timeout": "10ms",
+            },
+            "mempool": {
+                "type": "flood",
+                "recheck": True,
+                "broadcast": True,
+                "size": self.mempool_size,
+                "cache_size": 2 * self.mempool_size,
+                "max_tx_bytes": MAX_TX_BYTES,
+            },
+            "consensus": {
+                "timeout_propose": self.timeout_propose,
+                "timeout_prevote": self.timeout_vote,
+                "timeout_precommit": self.timeout_vote,
+                "timeout_commit": self.timeout_commit,
+                "create_empty_blocks": True,
+                "create_empty_blocks_interval": self.empty_blocks_interval,
+                "peer_gossip_sleep_duration": self.peer_gossip_sleep,
+            },
+            "tx_index": {"indexer": "null"},
+        }
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int) else json.dumps(value)
+
+
+def edit_toml(text: str, values: dict[str, dict[str, Any]]) -> str:
+    """``text`` with values replaced, comments and order kept. Raises InvalidConfig for a key that is not there."""
+    wanted = {(section, key): value for section, keys in values.items() for key, value in keys.items()}
+    section, lines = "", []
+    for line in text.splitlines():
+        found = _LINE.match(line)
+        if line.startswith("["):
+            section = line.strip().strip("[]")
+        elif found and (section, found[1]) in wanted:
+            line = f"{found[1]} = {_toml_value(wanted.pop((section, found[1])))}"
+        lines.append(line)
+    if wanted:
+        section, key = next(iter(wanted))
+        raise InvalidConfig(
+            f"CometBFT's config.toml has no {key} in [{section}]", "use a supported version of CometBFT"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def read_config(home: Path) -> dict[str, Any]:
+    """CometBFT's configuration. Raises InvalidConfig when it is unreadable, or asks for what this node does not do."""
+    path = home / "config" / "config.toml"
+    try:
+        config = tomllib.loads(path.read_text(encoding="utf-8"))
+        mempool, abci = config["mempool"]["type"], config["abci"]
+        str(config["rpc"]["laddr"])
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
+        raise InvalidConfig(f"{path} cannot be read: {err}") from None
+    except (KeyError, TypeError) as err:
+        raise InvalidConfig(f"{path} lacks {err}") from None
+    if mempool != "flood":
+        raise InvalidConfig(f'{path}: [mempool] type is "{mempool}", this node needs "flood"')
+    if abci != "socket":
+        raise InvalidConfig(f'{path}: abci is "{abci}", this node speaks "socket"')
+    return config
+
+
+def write_config(home: Path, settings: CometSettings) -> None:
+    """Bring CometBFT's configuration in line with ``settings``. Raises InvalidConfig."""
+    path = home / "config" / "config.toml"
+    _replace(path, edit_toml(path.read_text(encoding="utf-8"), settings.values()))
+
+
+def init_home(
+    home: Path,
+    genesis: Genesis,
+    *,
+    seed: bytes,
+    node_seed: bytes | None = None,
+    settings: CometSettings | None = None,
+    binary: CometBinary,
+) -> str:
+    """Make or complete CometBFT's home; answers the node's id for peers.
+
+    ``seed`` is the validator's ed25519 seed (32 bytes), ``node_seed`` the network key's (random when None). Raises
+    WrongDataFolder when the folder holds another validator or another chain; its vote history is never touched.
+    """
+    config = home / "config"
+    config.mkdir(parents=True, exist_ok=True)
+    (home / "data").mkdir(exist_ok=True)
+    _write_once(config / "genesis.json", genesis.to_json(), "another chain")
+    _write_validator(home, seed)
+    node_key = config / "node_key.json"
+    if node_seed is not None or not node_key.exists():
+        _write_once(node_key, _node_key(node_seed or os.urandom(32)), "another node key")
+    try:
+        subprocess.run(
+            [str(binary.path), "init", "--home", str(home)], check=True, capture_output=True, text=True, timeout=60
+        )
+    except (OSError, subprocess.SubprocessError) as err:
+        said = f"{getattr(err, 'stdout', '')}{getattr(err, 'stderr', '')}" or str(err)
+        detail = said.strip().splitlines()[-1:]
+        raise MissingProgram(f"cometbft init failed: {' '.join(detail)}") from None
+    write_config(home, settings or CometSettings())
+    read_config(home)
+    return node_id(home)
+
+
+def node_id(home: Path) -> str:
+    """The id by which peers call this node: hex of the first 20 bytes of sha256 of its network key."""
+    document = json.loads((home / "config" / "node_key.json").read_text(encoding="utf-8"))
+    public = base64.b64decode(document["priv_key"]["value"])[32:]
+    return hashlib.sha256(public).digest()[:20].hex()
+
+
+def _key(kind: str, raw: bytes) -> dict[str, str]:
+    return {"type": f"tendermint/{kind}KeyEd25519", "value": base64.b64encode(raw).decode()}
+
+
+def _write_validator(home: Path, seed: bytes) -> None:
+    """Key and vote history. A key without its history may sign twice, so that is refused."""
+    key, history = home / "config" / "priv_validator_key.json", home / "data" / "priv_validator_state.json"
+    if key.exists() and not history.exists():
+        raise WrongDataFolder(
+            f"{history} is missing: without it this validator could sign a block twice",
+            "restore it, or start with a new validator key",
+        )
+    _write_once(key, _validator_key(seed), "another validator")
+    if not history.exists():
+        history.write_text('{"height": "0", "round": 0, "step": 0}\n', encoding="utf-8")
+
+
+def _validator_key(seed: bytes) -> str:
+    public = ed25519_public(seed)
+    document = {
+        "address": consensus_address(public).hex().upper(),
+        "pub_key": _key("Pub", public),
+        "priv_key": _key("Priv", seed + public),
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _node_key(seed: bytes) -> str:
+    return json.dumps({"priv_key": _key("Priv", seed + ed25519_public(seed))}) + "\n"
+
+
+def _write_once(path: Path, text: str, other: str) -> None:
+    """A new private file; one that is there must say the same."""
+    if not path.exists():
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        return
+    try:
+        same = json.loads(path.read_text(encoding="utf-8")) == json.loads(text)
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        raise WrongDataFolder(f"{path} belongs to {other}", "choose another folder, or remove this one")
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".new")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,95 @@
+import asyncio
+import importlib.util
+import socket
+from pathlib import Path
+
+import pytest
+
+from openledger.genesis.genesis import GenesisValidator
+from openledger.genesis.presets import devnet_genesis
+from openledger.node.engines.binary import SUPPORTED, cometbft_version, find_cometbft
+from openledger.node.engines.home import CometSettings, init_home
+from openledger.primitives.errors import MissingProgram
+from openledger.primitives.keys import ed25519_public
+
+SEED = bytes(range(1, 33))
+ROOT = Path(__file__).parents[2]
+
+
+def binary_of(version):
+    path = ROOT / ".tools" / f"cometbft-{version}" / "cometbft"
+    if not path.exists():
+        pytest.skip(f"CometBFT {version} is not in .tools (make cometbft)")
+    assert cometbft_version(path) == version
+    return find_cometbft(str(path))
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(params=SUPPORTED)
+def binary(request):
+    return binary_of(request.param)
+
+
+@pytest.fixture
+def pinned():
+    """The pinned version only, where a second one would prove nothing more."""
+    try:
+        return binary_of(SUPPORTED[0])
+    except MissingProgram as err:
+        pytest.skip(str(err))
+
+
+@pytest.fixture(scope="session")
+def counter():
+    spec = importlib.util.spec_from_file_location("counter_app_for_e2e", Path(__file__).with_name("counter.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def seed():
+    return SEED
+
+
+@pytest.fixture(scope="session")
+def genesis():
+    validator = GenesisValidator(ed25519_public(SEED), 10, bytes(19) + b"\x01", "one")
+    return devnet_genesis((validator,), 1_700_000_000 * 10**9)
+
+
+@pytest.fixture
+def settings():
+    return CometSettings(
+        p2p=f"tcp://127.0.0.1:{free_port()}",
+        rpc=f"tcp://127.0.0.1:{free_port()}",
+        timeout_commit="20ms",
+        empty_blocks_interval="200ms",
+    )
+
+
+@pytest.fixture
+def make_home(tmp_path, genesis, seed, settings):
+    """Makes CometBFT's home for a binary."""
+
+    def make(binary, name="comet", chain=None):
+        home = tmp_path / name
+        init_home(home, chain or genesis, seed=seed, settings=settings, binary=binary)
+        return home
+
+    return make
+
+
+@pytest.fixture
+def until():
+    async def until(condition, seconds=30.0):
+        async with asyncio.timeout(seconds):
+            while not condition():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    return until

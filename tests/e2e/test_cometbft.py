@@ -1,0 +1,233 @@
+"""A real CometBFT process behind our ABCI server, with an application that adds numbers up.
+
+The application verifies the signature of every extension that CometBFT hands to PrepareProposal, and fails for a
+wrong one.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from openledger.node.engines.cometbft import CometEngine
+from openledger.node.engines.recorder import read_recording
+from openledger.node.engines.solo import SoloEngine
+from openledger.primitives.errors import (
+    AlreadyKnown,
+    ConsensusFault,
+    TransactionTooLarge,
+    UnsupportedTransactionType,
+    WrongDataFolder,
+)
+from openledger.primitives.keys import consensus_address, ed25519_public
+
+pytestmark = pytest.mark.cometbft
+
+
+@contextlib.asynccontextmanager
+async def running(app, home, binary, **options):
+    engine = CometEngine(app, home, program=str(binary.path), **options)
+    await engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.stop()
+
+
+async def test_twenty_blocks_with_transactions_and_signed_extensions(binary, make_home, counter, until, seed, tmp_path):
+    app = counter.CounterApp()
+    record = tmp_path / "blocks"
+    heights, pending = [], []
+    async with running(app, make_home(binary), binary, record=record) as engine:
+        engine.on_commit(heights.append)
+        engine.on_pending(pending.append)
+        for number in range(1, 21):
+            await engine.submit(b"add:%d:x" % number)
+            await until(lambda n=number: app.state["sum"] == n * (n + 1) // 2)
+        await until(lambda: engine.height >= 22)
+        status = await engine.status()
+        assert status.mode == "cometbft"
+        assert not status.catching_up
+        assert status.validator == consensus_address(ed25519_public(seed)).hex()
+    assert heights == list(range(heights[0], heights[-1] + 1))
+    assert len(pending) == 20
+    assert app.state["seen"] >= 20  # each height's extension was in slot 0 of the next, its signature verified
+    blocks = list(read_recording(record))
+    assert [block.height for block in blocks] == list(range(1, app.state["height"] + 1))
+    assert b"sum at 1" in blocks[1].txs[0]
+
+
+async def test_refusals_of_cometbft_and_of_the_application_keep_their_class(pinned, make_home, counter):
+    async with running(counter.CounterApp(), make_home(pinned), pinned) as engine:
+        with pytest.raises(UnsupportedTransactionType, match="only additions"):
+            await engine.submit(b"nonsense")
+        await engine.submit(b"add:1:a")
+        with pytest.raises(AlreadyKnown):
+            await engine.submit(b"add:1:a")
+        with pytest.raises(TransactionTooLarge):
+            await engine.submit(b"add:1:" + bytes(200_000))
+
+
+async def test_cometbft_killed_is_a_fault_that_says_so_and_a_new_start_goes_on(
+    binary, make_home, counter, until, tmp_path
+):
+    home, app, faults = make_home(binary), counter.CounterApp(path=tmp_path / "state"), []
+    engine = CometEngine(app, home, program=str(binary.path), on_fault=faults.append)
+    await engine.start()
+    await engine.submit(b"add:5:a")
+    await until(lambda: app.state["sum"] == 5)
+    os.kill(engine.pid, signal.SIGKILL)
+    with pytest.raises(ConsensusFault, match="killed by signal 9"):
+        await asyncio.wait_for(engine.wait(), 10)
+    with pytest.raises(ConsensusFault):
+        await engine.submit(b"add:6:b")
+    await engine.stop()
+    assert len(faults) == 1
+    reached = app.state["height"]
+    again = counter.CounterApp(path=tmp_path / "state")
+    async with running(again, home, binary) as engine:
+        await engine.submit(b"add:7:c")
+        await until(lambda: again.state["sum"] == 12)
+    assert again.state["height"] > reached
+    assert again.calls.count("init_chain") == 0
+
+
+async def test_a_fault_of_the_application_stops_the_engine_with_its_own_exception(pinned, make_home, counter):
+    app, faults = counter.CounterApp(), []
+    app.fail_at = 3
+    engine = CometEngine(app, make_home(pinned), program=str(pinned.path), on_fault=faults.append)
+    with contextlib.suppress(RuntimeError):
+        await engine.start()
+    with pytest.raises(RuntimeError, match="on fire"):
+        await asyncio.wait_for(engine.wait(), 10)
+    await engine.stop()
+    assert [str(fault) for fault in faults] == ["the disk is on fire"]
+    assert app.state["height"] == 2
+
+
+async def test_an_application_that_lost_everything_gets_all_blocks_again(pinned, make_home, counter, until):
+    home, app = make_home(pinned), counter.CounterApp()
+    async with running(app, home, pinned) as engine:
+        for number in range(5):
+            await engine.submit(b"add:%d:x" % number)
+            await until(lambda n=number: app.state["sum"] == n * (n + 1) // 2)
+    empty = counter.CounterApp()
+    async with running(empty, home, pinned) as engine:
+        await until(lambda: empty.state["height"] > app.state["height"])
+        assert empty.state["sum"] == 10
+    assert empty.calls.count("finalize") > empty.calls.count("process")
+
+
+async def test_what_cometbft_decided_gives_the_same_hashes_in_solo(
+    binary, make_home, counter, genesis, seed, until, tmp_path
+):
+    app, record, hashes = counter.CounterApp(genesis), tmp_path / "blocks", []
+    finalize = app.finalize_block
+
+    def remember(request):
+        response = finalize(request)
+        hashes.append(response.app_hash)
+        return response
+
+    app.finalize_block = remember
+    async with running(app, make_home(binary), binary, record=record) as engine:
+        for number in range(1, 6):
+            await engine.submit(b"add:%d:x" % number)
+        await until(lambda: app.state["sum"] == 15 and engine.height >= 8)
+    solo = SoloEngine(counter.CounterApp(genesis), seed=seed)
+    assert await solo.replay(read_recording(record)) == hashes
+
+
+class Processes:
+    """The application and CometBFT as two processes, neither of them under this one's care."""
+
+    def __init__(self, home: Path, binary, state: Path, rpc: str):
+        self.home, self.binary, self.state, self.rpc = home, binary, state, rpc
+
+    async def __aenter__(self):
+        socket = self.home / "abci.sock"
+        self.app = await asyncio.create_subprocess_exec(
+            sys.executable, str(Path(__file__).with_name("counter.py")), f"unix://{socket}", str(self.state), "0.005",
+            stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )  # fmt: skip
+        await asyncio.wait_for(self.app.stdout.readline(), 20)
+        self.comet = await asyncio.create_subprocess_exec(
+            str(self.binary.path), "start", "--home", str(self.home), "--proxy_app", f"unix://{socket}",
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        self.session = aiohttp.ClientSession()
+        return self
+
+    async def __aexit__(self, *error):
+        await self.session.close()
+        for process in (self.comet, self.app):
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+        self.app._transport.close()
+
+    async def call(self, method, **params):
+        try:
+            async with self.session.post(self.rpc, json={"id": 1, "method": method, "params": params}) as response:
+                return (await response.json())["result"]
+        except (aiohttp.ClientError, KeyError):
+            return None
+
+    async def height(self):
+        status = await self.call("status")
+        return int(status["sync_info"]["latest_block_height"]) if status else 0
+
+    async def reach(self, height, seconds=20):
+        deadline = time.monotonic() + seconds
+        while await self.height() < height:
+            assert time.monotonic() < deadline, f"height {height} was not reached"
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("victim", ["app", "comet", "both"])
+async def test_kill_9_loses_no_block_and_the_handshake_replays(pinned, make_home, settings, tmp_path, victim):
+    home, state, rpc = make_home(pinned), tmp_path / "state", settings.rpc.replace("tcp", "http")
+    reached = 0
+    for delay in (0.0, 0.011, 0.023):
+        async with Processes(home, pinned, state, rpc) as pair:
+            await pair.reach(reached + 2)
+            assert (await pair.call("broadcast_tx_sync", tx="YWRkOjE6" + "YWFh" * (reached + 1)))["code"] == 0
+            await asyncio.sleep(delay)
+            reached = await pair.height()
+            for process in {"app": [pair.app], "comet": [pair.comet], "both": [pair.app, pair.comet]}[victim]:
+                process.kill()
+            await asyncio.sleep(0.05)
+    async with Processes(home, pinned, state, rpc) as pair:
+        await pair.reach(reached + 2)
+
+
+async def test_a_home_of_another_validator_or_chain_is_refused(pinned, make_home, genesis, seed, settings):
+    import dataclasses
+
+    from openledger.node.engines.home import init_home
+
+    home = make_home(pinned)
+    init_home(home, genesis, seed=seed, settings=settings, binary=pinned)  # a second time changes nothing
+    with pytest.raises(WrongDataFolder, match="another validator"):
+        init_home(home, genesis, seed=bytes(32), settings=settings, binary=pinned)
+    other = dataclasses.replace(genesis, chain_id="other-1")
+    with pytest.raises(WrongDataFolder, match="another chain"):
+        init_home(home, other, seed=seed, settings=settings, binary=pinned)
+
+
+async def test_a_genesis_that_the_application_refuses_is_a_clear_error(pinned, make_home, counter):
+    app = counter.CounterApp()
+
+    def refuse(request):
+        raise WrongDataFolder("this folder belongs to another chain")
+
+    app.init_chain = refuse
+    engine = CometEngine(app, make_home(pinned), program=str(pinned.path))
+    with pytest.raises(WrongDataFolder, match="another chain"):
+        await engine.start()
