@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from openledger.primitives.blocks import EMPTY_TRIE_ROOT, Header, Receipt, SealedBlock, bloom_of
-from openledger.primitives.hashing import ZERO_HASH
+from openledger.primitives.hashing import ZERO_HASH, keccak256
+from openledger.primitives.types import Account, Log
+from openledger.state.leveldb import LevelDbStore
 from openledger.state.memory import MemoryStore
 from openledger.state.overlay import Overlay
 from openledger.state.store import StateStore
@@ -64,3 +68,29 @@ def make_chain():
 @pytest.fixture
 def seal():
     return seal_block
+
+
+def commit_forever(folder):
+    """Body of the process that the kill test ends: commit blocks, and say so after each commit."""
+    module = bytes(18) + b"\x08\x00"
+    chain = Chain(StateStore(LevelDbStore(folder)))
+
+    def write(overlay):
+        height = chain.store.height + 1
+        if height == 0:
+            overlay.set_account(module, Account(1))
+        for i in range(12):
+            address = keccak256(b"%d" % (height * 7 + i))[:20]
+            overlay.add_balance(address, height + 1)
+            overlay.set_storage(address, i, height + 1)
+            overlay.set_record(module, b"%d" % (height * 3 % 50 + i), b"%d" % height if i % 3 else None)
+        overlay.set_account(keccak256(b"%d" % (height * 7 - 40))[:20], None)
+
+    while True:
+        log = Log(module, (keccak256(b"%d" % (chain.store.height + 1)),))
+        block = chain.add(write, logs=[log], meta={"note": b"%d" % (chain.store.height + 1)})
+        print(block.number, block.hash.hex(), flush=True)
+
+
+if __name__ == "__main__":
+    commit_forever(sys.argv[1])
