@@ -7,6 +7,7 @@ chain, so that a data folder is never opened with another chain's genesis.
 from __future__ import annotations
 
 import base64
+import calendar
 import dataclasses
 import json
 from dataclasses import dataclass, field
@@ -199,7 +200,7 @@ def _time(value: str) -> int:
     """Nanoseconds of an RFC 3339 time in UTC."""
     head, _, fraction = _text(value).removesuffix("Z").partition(".")
     moment = datetime.strptime(head, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
-    return int(moment.timestamp()) * 10**9 + int((fraction or "0").ljust(9, "0")[:9])
+    return calendar.timegm(moment.timetuple()) * 10**9 + int((fraction or "0").ljust(9, "0")[:9])
 
 
 def _account(entry: dict[str, Any]) -> GenesisAccount:

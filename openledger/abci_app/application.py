@@ -1,0 +1,267 @@
+"""The application: one short method per ABCI call.
+
+Nothing is written before ``commit``. A proposal that was executed is remembered, so that the block that follows it
+is not executed again; what is remembered is keyed by every input, so it can only ever be the same result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import openledger
+from openledger.abci_app import proposals, votes
+from openledger.abci_app.action import BlockContext
+from openledger.abci_app.block import HEADERS_KEPT, BlockInput, BlockOutput, Chain, execute_block, seal
+from openledger.abci_app.decoder import Decoder
+from openledger.abci_app.due import is_due
+from openledger.abci_app.mempool import Mempool
+from openledger.abci_app.modules.fees.market import next_base_fee
+from openledger.abci_app.modules.governance.records import params as read_params
+from openledger.abci_app.modules.staking.records import operator_of
+from openledger.abci_app.opening import genesis_block, genesis_diff
+from openledger.abci_app.ports import VerdictSource
+from openledger.abci_app.protocol import messages as abci
+from openledger.abci_app.queries import answer
+from openledger.evm.engine import EvmEngine
+from openledger.genesis.genesis import Genesis
+from openledger.genesis.params import Params
+from openledger.primitives.blocks import Header, SealedBlock
+from openledger.primitives.codec import encode
+from openledger.primitives.errors import ConsensusFault, InvalidTransaction, OpenLedgerError, WrongDataFolder
+from openledger.primitives.types import Address, Hash32
+from openledger.state.commitment import Prepared
+from openledger.state.ports import Diff, StateReader
+from openledger.state.store import StateStore
+
+APP_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Finalized:
+    """A block between FinalizeBlock and Commit."""
+
+    sealed: SealedBlock
+    prepared: Prepared
+    diff: Diff
+    refused: tuple[Hash32, ...]
+
+
+class Application:
+    """state' = f(state, block), behind the calls of ABCI 2.0."""
+
+    def __init__(
+        self,
+        genesis: Genesis,
+        store: StateStore,
+        engine: EvmEngine,
+        verdicts: VerdictSource,
+        own_address: Address | None = None,
+    ) -> None:
+        self.genesis = genesis
+        self.store = store
+        self.engine = engine
+        self.own_address = own_address
+        self._verdicts = verdicts
+        store.bind(genesis.chain_id, genesis.digest)
+        self.decode = Decoder()
+        self._chain = Chain(genesis.chain_id, genesis.evm_chain_id, engine, self._block_hash, self.decode)
+        self._executed: dict[BlockInput, BlockOutput] = {}
+        self._pending: _Finalized | None = None
+        if store.head() is None:
+            self._commit_genesis()
+        self.mempool = Mempool(store.reader(), self.next_base_fee())
+
+    # --- readers ------------------------------------------------------------------------------------------
+
+    def head(self) -> Header:
+        """Header of the newest committed block."""
+        head = self.store.head()
+        if head is None:
+            raise ConsensusFault("the state has no genesis block")
+        return head
+
+    def state(self, height: int | None = None) -> StateReader:
+        """State after the block of ``height`` (default: the newest). Raises StatePruned, UnknownBlock."""
+        return self.store.reader(height)
+
+    def params(self) -> Params:
+        return read_params(self.state())
+
+    def next_base_fee(self) -> int:
+        """Base fee (wei per gas) of the block after the newest."""
+        return next_base_fee(self.head(), self.params())
+
+    def due(self, unix_seconds: int) -> bool:
+        """True when a block is owed although no transaction waits: a deadline or an epoch's end has passed."""
+        return is_due(self.state(), unix_seconds)
+
+    def _block_hash(self, number: int) -> Hash32 | None:
+        head = self.head().number
+        if not max(0, head + 1 - HEADERS_KEPT) <= number <= head:
+            return None
+        return self.store.block_hash(number)
+
+    def _context(self, time: int | None = None) -> BlockContext:
+        """The block that would come next, as admission sees it."""
+        head, state = self.head(), self.state()
+        operator = operator_of(state, self.own_address or bytes(20))
+        return BlockContext(
+            head.number + 1, head.timestamp if time is None else time, operator, self.genesis.evm_chain_id,
+            read_params(state),
+        )  # fmt: skip
+
+    # --- info and genesis ---------------------------------------------------------------------------------
+
+    def info(self, request: abci.RequestInfo) -> abci.ResponseInfo:
+        head = self.head()
+        return abci.ResponseInfo(
+            data="openledger",
+            version=openledger.__version__,
+            app_version=APP_VERSION,
+            last_block_height=head.number,
+            last_block_app_hash=head.state_root if head.number else b"",
+        )
+
+    def _commit_genesis(self) -> None:
+        diff = genesis_diff(self.genesis)
+        prepared = self.store.prepare(diff)
+        self.store.commit(genesis_block(self.genesis, prepared.state_root), prepared, diff)
+
+    def init_chain(self, request: abci.RequestInitChain) -> abci.ResponseInitChain:
+        """Block 0 exists already; here it is compared with what the consensus engine was given."""
+        given = Genesis.from_init_chain(request.chain_id, request.time, request.initial_height, request.app_state_bytes)
+        if given.digest != self.genesis.digest:
+            raise WrongDataFolder(
+                f"the consensus engine starts chain {given.chain_id} with another genesis than this data folder has",
+                "use the genesis file that the data folder was made with, or start with an empty one",
+            )
+        return abci.ResponseInitChain(app_hash=self.head().state_root)
+
+    def query(self, request: abci.RequestQuery) -> abci.ResponseQuery:
+        """JSON views of native state by path, for example ``/datanet/1``."""
+        height = request.height or self.head().number
+        try:
+            value = answer(self.state(height), request.path)
+        except OpenLedgerError as err:
+            return abci.ResponseQuery(code=err.code, log=err.message, height=height, codespace="openledger")
+        return abci.ResponseQuery(value=value, height=height)
+
+    # --- mempool ------------------------------------------------------------------------------------------
+
+    def check_tx(self, request: abci.RequestCheckTx) -> abci.ResponseCheckTx:
+        try:
+            decoded = self.decode(request.tx)
+            if request.type == abci.RECHECK:
+                self.mempool.recheck(decoded, self._context())
+            else:
+                self.mempool.add(decoded, self._context())
+        except InvalidTransaction as err:
+            return abci.ResponseCheckTx(code=err.code, log=err.message, info=err.hint or "", codespace="openledger")
+        return abci.ResponseCheckTx(data=decoded.hash, gas_wanted=decoded.gas)
+
+    # --- proposals ----------------------------------------------------------------------------------------
+
+    def _execute(self, block: BlockInput) -> BlockOutput:
+        known = self._executed.get(block)
+        if known is None:
+            known = execute_block(self._chain, self.state(), self.head(), block)
+            self._executed[block] = known
+        return known
+
+    def _expect(self, height: int) -> None:
+        if height != self.head().number + 1:
+            raise ConsensusFault(f"the consensus engine is at height {height}, the state at {self.head().number}")
+
+    def prepare_proposal(self, request: abci.RequestPrepareProposal) -> abci.ResponsePrepareProposal:
+        self._expect(request.height)
+        block, output = proposals.prepare(self._chain, self.state(), self.head(), request)
+        self._executed[block] = output
+        return abci.ResponsePrepareProposal(block.txs)
+
+    def process_proposal(self, request: abci.RequestProcessProposal) -> abci.ResponseProcessProposal:
+        self._expect(request.height)
+        block = BlockInput(
+            request.height, request.time, request.proposer_address, request.txs, request.proposed_last_commit
+        )
+        holds = proposals.acceptable(self._execute(block))
+        return abci.ResponseProcessProposal(abci.ACCEPT if holds else abci.REJECT)
+
+    # --- vote extensions ----------------------------------------------------------------------------------
+
+    def extend_vote(self, request: abci.RequestExtendVote) -> abci.ResponseExtendVote:
+        """Only what is finished already, and only what everybody will accept; else nothing."""
+        if self.own_address is None:
+            return abci.ResponseExtendVote()
+        state = self.state()
+        extension = self._verdicts.extension(state, request.height, self.own_address)
+        try:
+            votes.check_extension(extension, self.own_address, state, read_params(state).max_extension_bytes)
+        except InvalidTransaction:
+            return abci.ResponseExtendVote()
+        return abci.ResponseExtendVote(extension)
+
+    def verify_vote_extension(self, request: abci.RequestVerifyVoteExtension) -> abci.ResponseVerifyVoteExtension:
+        state = self.state()
+        try:
+            votes.check_extension(
+                request.vote_extension, request.validator_address, state, read_params(state).max_extension_bytes
+            )
+        except InvalidTransaction:
+            return abci.ResponseVerifyVoteExtension(abci.REJECT)
+        return abci.ResponseVerifyVoteExtension(abci.ACCEPT)
+
+    # --- blocks -------------------------------------------------------------------------------------------
+
+    def finalize_block(self, request: abci.RequestFinalizeBlock) -> abci.ResponseFinalizeBlock:
+        """Compute everything that ``commit`` writes. May be called again with other inputs before the commit."""
+        self._expect(request.height)
+        block = BlockInput(
+            request.height, request.time, request.proposer_address, request.txs, request.decided_last_commit
+        )
+        output = self._execute(block)
+        prepared = self.store.prepare(output.diff)
+        note = encode([request.time, request.hash, request.proposer_address])
+        sealed = seal(output, prepared.state_root, self.head(), note)
+        refused = tuple(
+            self.decode(raw).hash
+            for raw, result in zip(request.txs, output.results, strict=True)
+            if result.info == "refused" and self._is_decodable(raw)
+        )
+        self._pending = _Finalized(sealed, prepared, output.diff, refused)
+        return abci.ResponseFinalizeBlock(tx_results=tuple(output.results), app_hash=prepared.state_root)
+
+    def _is_decodable(self, raw: bytes) -> bool:
+        try:
+            self.decode(raw)
+        except InvalidTransaction:
+            return False
+        return True
+
+    def commit(self) -> abci.ResponseCommit:
+        """One synced batch; then the mempool learns of the new state."""
+        done = self._pending
+        if done is None:
+            raise ConsensusFault("Commit without FinalizeBlock")
+        self.store.commit(done.sealed, done.prepared, done.diff)
+        self._pending = None
+        self._executed.clear()
+        self.mempool.remove(done.refused)
+        self.mempool.update(self.state(), self.next_base_fee(), self._touched(done))
+        return abci.ResponseCommit()
+
+    def _touched(self, done: _Finalized) -> set[Address]:
+        return set(done.sealed.senders) | done.diff.accounts.keys()
+
+    # --- snapshots: none are offered or taken yet ---------------------------------------------------------
+
+    def list_snapshots(self) -> abci.ResponseListSnapshots:
+        return abci.ResponseListSnapshots()
+
+    def offer_snapshot(self, request: abci.RequestOfferSnapshot) -> abci.ResponseOfferSnapshot:
+        return abci.ResponseOfferSnapshot(result=3)
+
+    def load_snapshot_chunk(self, request: abci.RequestLoadSnapshotChunk) -> abci.ResponseLoadSnapshotChunk:
+        return abci.ResponseLoadSnapshotChunk()
+
+    def apply_snapshot_chunk(self, request: abci.RequestApplySnapshotChunk) -> abci.ResponseApplySnapshotChunk:
+        return abci.ResponseApplySnapshotChunk(result=2)

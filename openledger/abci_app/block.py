@@ -1,0 +1,290 @@
+"""f(state, block): one block, top to bottom. Read it aloud.
+
+    slot 0 is heard -> claims move on -> those that ended are paid -> an epoch may close      (the system transaction)
+    each transaction in order: EVM ones in batches through the engine, native ones here, Outbox actions after theirs
+    what was burned is counted -> receipts are sealed
+
+Nothing is written: the result is a diff and the parts of an Ethereum block. The same function serves proposals,
+blocks and tests. Sources: design.md, section 3; EIP-2935 for the history of block hashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import rlp
+
+from openledger.abci_app.action import ActionContext, BlockContext, decode_outbox, intrinsic_gas
+from openledger.abci_app.decoder import Decoded
+from openledger.abci_app.modules.attribution.voting import advance, hear
+from openledger.abci_app.modules.fees.market import next_base_fee
+from openledger.abci_app.modules.fees.records import count_burned
+from openledger.abci_app.modules.governance.records import params as read_params
+from openledger.abci_app.modules.rewards.payout import close_epoch, settle
+from openledger.abci_app.modules.staking.records import operator_of
+from openledger.abci_app.native import ACTION_FAILED, execute, run_action, validate
+from openledger.abci_app.protocol.messages import CommitInfo, ExecTxResult
+from openledger.abci_app.votes import is_slot0, read_slot0
+from openledger.evm.engine import BlockEnv, EvmEngine, TxResult
+from openledger.genesis.params import Params
+from openledger.primitives.blocks import Header, Receipt, SealedBlock, bloom_of
+from openledger.primitives.errors import ExecutionReverted, InvalidTransaction, ReservedTransaction
+from openledger.primitives.hashing import keccak256
+from openledger.primitives.transactions import EthTransaction, NativeTransaction, system_transaction
+from openledger.primitives.types import OUTBOX_ADDRESS, SYSTEM_ADDRESS, Address, Hash32, Log
+from openledger.state.overlay import Overlay
+from openledger.state.ports import Diff, StateReader
+from openledger.state.trie import ordered_trie_root
+
+HISTORY_ADDRESS = bytes.fromhex("0000f90827f1c53a10cb7a02335b175320002935")
+HISTORY_WINDOW = 8191
+HEADERS_KEPT = 256
+SUBMITTED_TOPIC = keccak256(b"Submitted(address,bytes)")
+CODESPACE = "openledger"
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What stays the same from block to block. ``decode`` may remember; it never changes an outcome."""
+
+    chain_id: str
+    evm_chain_id: int
+    engine: EvmEngine
+    block_hash: Callable[[int], Hash32 | None]
+    decode: Callable[[bytes], Decoded]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockInput:
+    """What consensus decided. ``time`` in nanoseconds, ``commit`` the last commit, ``proposer`` a consensus address."""
+
+    height: int
+    time: int
+    proposer: Address
+    txs: tuple[bytes, ...]
+    commit: CommitInfo
+
+
+@dataclass(slots=True)
+class BlockOutput:
+    """What a block does. ``results`` belong to ``BlockInput.txs``, ``receipts`` to ``transactions`` (Ethereum's)."""
+
+    env: BlockEnv
+    params: Params
+    results: list[ExecTxResult] = field(default_factory=list)
+    transactions: list[bytes] = field(default_factory=list)
+    senders: list[Address] = field(default_factory=list)
+    receipts: list[Receipt] = field(default_factory=list)
+    gas_used: int = 0
+    slot0_valid: bool = True
+    diff: Diff = field(default_factory=Diff)
+
+
+def execute_block(chain: Chain, state: StateReader, parent: Header, block: BlockInput) -> BlockOutput:
+    """Run a block on top of ``state``. Raises only what must stop the node."""
+    overlay = Overlay(state)
+    params = read_params(state)
+    env = BlockEnv(
+        chain_id=chain.evm_chain_id,
+        number=block.height,
+        timestamp=block.time // 10**9,
+        coinbase=operator_of(state, block.proposer),
+        gas_limit=params.block_gas_limit,
+        base_fee=next_base_fee(parent, params),
+        prevrandao=keccak256(b"openledger.prevrandao" + parent.hash + block.height.to_bytes(8, "big")),
+        block_hash=chain.block_hash,
+    )
+    ctx = BlockContext(block.height, env.timestamp, env.coinbase, chain.evm_chain_id, params)
+    run = _Run(chain, env, ctx, overlay, BlockOutput(env, params))
+    run.system_work(block)
+    for raw in block.txs[len(run.output.results) :]:
+        run.take(raw)
+    run.flush()
+    if run.output.transactions:
+        _remember_hashes(chain, overlay, block.height)
+    run.output.diff = overlay.diff()
+    return run.output
+
+
+def seal(output: BlockOutput, state_root: Hash32, parent: Header, consensus: bytes) -> SealedBlock:
+    """The Ethereum block of an executed one."""
+    env = output.env
+    header = Header(
+        parent_hash=parent.hash,
+        coinbase=env.coinbase,
+        state_root=state_root,
+        transactions_root=ordered_trie_root(output.transactions),
+        receipts_root=ordered_trie_root([r.encode() for r in output.receipts]),
+        bloom=bloom_of(log for receipt in output.receipts for log in receipt.logs),
+        number=env.number,
+        gas_limit=env.gas_limit,
+        gas_used=output.gas_used,
+        timestamp=env.timestamp,
+        prevrandao=env.prevrandao,
+        base_fee=env.base_fee,
+    )
+    return SealedBlock(header, tuple(output.transactions), tuple(output.senders), tuple(output.receipts), consensus)
+
+
+def _remember_hashes(chain: Chain, state: Overlay, height: int) -> None:
+    """EIP-2935: the hashes of the blocks before, also of those since the last block that wrote (at most 256)."""
+    for number in range(height - 1, max(-1, height - 1 - HEADERS_KEPT), -1):
+        known = chain.block_hash(number)
+        if known is None or state.storage(HISTORY_ADDRESS, number % HISTORY_WINDOW) == int.from_bytes(known, "big"):
+            return
+        state.set_storage(HISTORY_ADDRESS, number % HISTORY_WINDOW, int.from_bytes(known, "big"))
+
+
+@dataclass(slots=True)
+class _Run:
+    """A block half done: EVM transactions gather in ``batch`` until something else must run."""
+
+    chain: Chain
+    env: BlockEnv
+    ctx: BlockContext
+    state: Overlay
+    output: BlockOutput
+    batch: list[EthTransaction] = field(default_factory=list)
+
+    # --- effects outside any transaction ------------------------------------------------------------------
+
+    def system_work(self, block: BlockInput) -> None:
+        """Slot 0, claims, epoch; their logs become the system transaction at index 0."""
+        has_transactions = len(block.txs) > (1 if block.txs and is_slot0(block.txs[0]) else 0)
+        logs = self._hear_slot0(block)
+        ended, moved = advance(self.state, self.ctx)
+        logs += moved + settle(self.state, self.ctx, ended) + close_epoch(self.state, self.ctx, has_transactions)
+        if not logs:
+            return
+        effects = keccak256(rlp.encode([[log.address, list(log.topics), log.data] for log in logs]))
+        tx = system_transaction(block.height, effects)
+        self._include(tx.raw, SYSTEM_ADDRESS, Receipt(tx.type, 1, 0, tuple(logs), 0, 0))
+
+    def _hear_slot0(self, block: BlockInput) -> list[Log]:
+        if not block.txs or not is_slot0(block.txs[0]):
+            return []
+        try:
+            said = read_slot0(
+                block.txs[0], block.height, block.commit.round, self.chain.chain_id, self.state,
+                self.ctx.params.max_extension_bytes,
+            )  # fmt: skip
+        except InvalidTransaction as err:
+            self.output.slot0_valid = False
+            self.output.results.append(_refused(err))
+            return []
+        self.output.results.append(ExecTxResult())
+        return hear(self.state, self.ctx, said)
+
+    # --- transactions -------------------------------------------------------------------------------------
+
+    def take(self, raw: bytes) -> None:
+        """The next transaction in order."""
+        try:
+            if is_slot0(raw):
+                raise ReservedTransaction("slot 0 may only stand first in a block")
+            decoded = self.chain.decode(raw)
+        except InvalidTransaction as err:
+            self.flush()
+            self.output.results.append(_refused(err))
+            return
+        if isinstance(decoded.tx, EthTransaction):
+            self.batch.append(decoded.tx)
+            return
+        self.flush()
+        self._native(decoded, decoded.tx)
+
+    def flush(self) -> None:
+        """Run the EVM transactions that have gathered."""
+        while self.batch:
+            left = self.env.gas_limit - self.output.gas_used
+            out = self.chain.engine.execute(self.env, self.batch, self.state, left)
+            self.state.apply(out.diff)
+            count_burned(self.state, sum(r.gas_used * self.env.base_fee + r.burned for r in out.results))
+            for tx, result in zip(self.batch[: out.stopped_at], out.results, strict=True):
+                self._evm(tx, result)
+            self.batch = self.batch[out.stopped_at :]
+
+    def _evm(self, tx: EthTransaction, result: TxResult) -> None:
+        if result.refused is not None:
+            self.output.results.append(_refused(result.refused))
+            return
+        logs = result.logs + self._outbox(result.logs)
+        self.output.gas_used += result.gas_used
+        receipt = Receipt(
+            type=tx.type,
+            status=result.status,
+            cumulative_gas=self.output.gas_used,
+            logs=logs,
+            gas_used=result.gas_used,
+            effective_gas_price=tx.effective_gas_price(self.env.base_fee),
+            contract_address=result.contract_address,
+            error=result.error,
+        )
+        self._include(tx.raw, tx.sender, receipt)
+        code = 0 if result.status else ExecutionReverted.code
+        self.output.results.append(_done(code, result.error, tx.gas, result.gas_used))
+
+    def _outbox(self, logs: tuple[Log, ...]) -> tuple[Log, ...]:
+        """Run the actions that this transaction submitted, in order; a failed one leaves a log and nothing else."""
+        submitted = [log for log in logs if log.address == OUTBOX_ADDRESS and log.topics[:1] == (SUBMITTED_TOPIC,)]
+        found: list[Log] = []
+        for index, log in enumerate(submitted):
+            sender = log.topics[1][12:]
+            try:
+                if index >= self.ctx.params.max_outbox_actions:
+                    raise ReservedTransaction(f"at most {self.ctx.params.max_outbox_actions} actions a transaction")
+                done = run_action(decode_outbox(_abi_bytes(log.data)), self.state, ActionContext(self.ctx, sender))
+            except InvalidTransaction as err:
+                found.append(ACTION_FAILED.log(index, err.code, err.message))
+                continue
+            failure = done.failure
+            found += done.logs if failure is None else [ACTION_FAILED.log(index, failure.code, failure.message)]
+        return tuple(found)
+
+    def _native(self, decoded: Decoded, tx: NativeTransaction) -> None:
+        action = decoded.action
+        left = self.env.gas_limit - self.output.gas_used
+        try:
+            if action is None:
+                raise ReservedTransaction("a native transaction without an action")
+            validate(decoded, action, self.state, self.ctx, self.env.base_fee, left)
+        except InvalidTransaction as err:
+            self.output.results.append(_refused(err))
+            return
+        done = execute(decoded, action, self.state, self.ctx, self.env.base_fee)
+        gas = intrinsic_gas(action)
+        self.output.gas_used += gas
+        error = "" if done.failure is None else done.failure.message
+        receipt = Receipt(
+            type=tx.type,
+            status=0 if done.failure else 1,
+            cumulative_gas=self.output.gas_used,
+            logs=done.logs,
+            gas_used=gas,
+            effective_gas_price=tx.effective_gas_price(self.env.base_fee),
+            error=error,
+        )
+        self._include(tx.raw, decoded.sender, receipt)
+        self.output.results.append(_done(done.failure.code if done.failure else 0, error, tx.gas, gas))
+
+    def _include(self, raw: bytes, sender: Address, receipt: Receipt) -> None:
+        self.output.transactions.append(raw)
+        self.output.senders.append(sender)
+        self.output.receipts.append(receipt)
+
+
+def _refused(err: InvalidTransaction) -> ExecTxResult:
+    return ExecTxResult(code=err.code, log=err.message, codespace=CODESPACE, info="refused")
+
+
+def _done(code: int, error: str, wanted: int, used: int) -> ExecTxResult:
+    return ExecTxResult(code=code, log=error, gas_wanted=wanted, gas_used=used, codespace=CODESPACE if code else "")
+
+
+def _abi_bytes(data: bytes) -> bytes:
+    """The one ``bytes`` argument of an ABI-encoded log. Raises ReservedTransaction when it is not one."""
+    length = int.from_bytes(data[32:64], "big")
+    if int.from_bytes(data[:32], "big") != 32 or len(data) < 64 + length:
+        raise ReservedTransaction("the Outbox log is malformed")
+    return data[64 : 64 + length]

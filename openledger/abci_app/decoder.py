@@ -1,0 +1,91 @@
+"""From raw bytes to a decoded transaction with its sender, remembered for a while.
+
+Decoding is a pure function of the bytes, so remembering it cannot change any outcome; it saves recovering a signature
+at CheckTx, at each proposal and in the block.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import openledger.abci_app.registry  # noqa: F401  (makes all kinds known)
+from openledger.abci_app.action import Action, decode_action, signing_digest
+from openledger.primitives.keys import recover_signature
+from openledger.primitives.transactions import EthTransaction, NativeTransaction, decode_transaction
+from openledger.primitives.types import Address, Hash32
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A transaction that is well formed and signed by ``sender``. ``action`` is None for an EVM transaction."""
+
+    tx: EthTransaction | NativeTransaction
+    sender: Address
+    action: Action | None
+    value: int
+
+    @property
+    def raw(self) -> bytes:
+        return self.tx.raw
+
+    @property
+    def hash(self) -> Hash32:
+        return self.tx.hash
+
+    @property
+    def type(self) -> int:
+        return self.tx.type
+
+    @property
+    def nonce(self) -> int:
+        return self.tx.nonce
+
+    @property
+    def gas(self) -> int:
+        return self.tx.gas
+
+    @property
+    def max_fee(self) -> int:
+        return self.tx.max_fee
+
+    @property
+    def max_priority_fee(self) -> int:
+        return self.tx.max_priority_fee
+
+    @property
+    def cost(self) -> int:
+        """The most that this transaction can take from its sender, in wei."""
+        return self.gas * self.max_fee + self.value
+
+    def tip(self, base_fee: int) -> int:
+        """Wei per gas that the proposer earns at this base fee; negative when the cap is below it."""
+        return min(self.max_priority_fee, self.max_fee - base_fee)
+
+
+def decode_signed(raw: bytes) -> Decoded:
+    """Decode and recover. Raises a leaf of InvalidTransaction."""
+    tx = decode_transaction(raw)
+    if isinstance(tx, EthTransaction):
+        return Decoded(tx, tx.sender, None, tx.value)
+    action = decode_action(tx.kind, tx.payload)
+    digest = signing_digest(tx.chain_id, tx.nonce, tx.max_priority_fee, tx.max_fee, tx.gas, action)
+    return Decoded(tx, recover_signature(digest, tx.signature), action, 0)
+
+
+class Decoder:
+    """``decode_signed`` with a bounded memory of what succeeded."""
+
+    def __init__(self, size: int = 20_000) -> None:
+        self._size = size
+        self._known: OrderedDict[bytes, Decoded] = OrderedDict()
+
+    def __call__(self, raw: bytes) -> Decoded:
+        """Raises a leaf of InvalidTransaction."""
+        found = self._known.get(raw)
+        if found is None:
+            found = decode_signed(raw)
+            self._known[raw] = found
+            if len(self._known) > self._size:
+                self._known.popitem(last=False)
+        return found

@@ -1,0 +1,18 @@
+"""When a block is owed although no transaction waits: the solo engine asks, CometBFT makes empty blocks anyhow."""
+
+from __future__ import annotations
+
+from openledger.abci_app.modules.attribution.records import CLAIMS, open_claims
+from openledger.abci_app.modules.governance.records import params as read_params
+from openledger.abci_app.modules.models.records import epoch
+from openledger.abci_app.modules.rewards.payout import epoch_is_due
+from openledger.abci_app.modules.rewards.records import wishes
+from openledger.state.ports import StateReader
+
+
+def is_due(state: StateReader, time: int) -> bool:
+    """True when the next block at Unix second ``time`` would do something by itself."""
+    if epoch_is_due(epoch(state), time, bool(wishes(state))):
+        return True
+    claims = open_claims(state, read_params(state).max_open_claims_per_block)
+    return any(CLAIMS.must(state, number).deadline <= time for number in claims)

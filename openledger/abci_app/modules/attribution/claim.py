@@ -1,0 +1,150 @@
+"""attribution.claim: how the fees of an epoch's settled answers are to be shared, put to the validators with a bond.
+
+The fee is read from the settlements, never from the claim. The shares and ``unattributed`` add up to exactly 1,000,000.
+The scores behind ``scores_root`` are shown only after the vote has closed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from openledger.abci_app.action import Action, ActionContext
+from openledger.abci_app.modules.accounts import balance, transfer
+from openledger.abci_app.modules.attribution.records import (
+    CLAIM_COUNT,
+    CLAIMED,
+    CLAIMS,
+    ELECTORATES,
+    ESCROW,
+    OPEN,
+    PENDING,
+    WORK,
+    Claim,
+    Electorate,
+    Member,
+    Share,
+)
+from openledger.abci_app.modules.models.records import (
+    LEDGERS,
+    Ledger,
+    Settlement,
+    contributors,
+    epoch,
+    ledger,
+    must_model,
+    settlements,
+)
+from openledger.abci_app.modules.staking.records import validators
+from openledger.abci_app.tables import Number
+from openledger.genesis.params import Params
+from openledger.primitives.amounts import PPM
+from openledger.primitives.errors import (
+    AmountOutOfRange,
+    BudgetExceeded,
+    NotAllowed,
+    SharesInvalid,
+    WrongPhase,
+)
+from openledger.primitives.fields import U32, U64, Bytes32
+from openledger.primitives.types import ATTRIBUTION_ADDRESS, Address, Log
+from openledger.state.overlay import Overlay
+from openledger.state.ports import StateReader
+
+
+@dataclass(frozen=True)
+class AttributionClaim(Action):
+    """``shares`` ascend by address; ``evidence`` and ``scores`` name blobs (sha256)."""
+
+    KIND: ClassVar[str] = "attribution.claim"
+    MODULE: ClassVar[Address] = ATTRIBUTION_ADDRESS
+    GAS: ClassVar[int] = 150_000
+
+    model: U64
+    epoch: U64
+    shares: tuple[Share, ...]
+    unattributed: U32
+    evidence: Bytes32
+    scores_root: Bytes32
+    scores: Bytes32
+
+    def check(self) -> None:
+        addresses = [s.contributor for s in self.shares]
+        if addresses != sorted(set(addresses)):
+            raise SharesInvalid("shares must ascend by address, each contributor once")
+        if any(s.ppm == 0 for s in self.shares):
+            raise SharesInvalid("a share of 0 is left out")
+        total = sum(s.ppm for s in self.shares) + self.unattributed
+        if total != PPM:
+            raise SharesInvalid(f"shares and unattributed add up to {total}, not to 1,000,000")
+
+    def validate(self, view: StateReader, ctx: ActionContext) -> None:
+        params, now = ctx.block.params, epoch(view)
+        model = must_model(view, self.model)
+        if self.epoch >= now.number:
+            raise WrongPhase(f"epoch {self.epoch} has not closed; epoch {now.number} is running")
+        if ctx.sender != model.owner and now.number <= self.epoch + params.claim_grace_epochs:
+            raise NotAllowed(f"until epoch {self.epoch + params.claim_grace_epochs} only the model's owner may claim")
+        book = ledger(view, self.model, self.epoch)
+        if book.claimed == book.count:
+            raise WrongPhase(f"model {self.model} has nothing unclaimed in epoch {self.epoch}")
+        if len(self.shares) > params.max_shares:
+            raise SharesInvalid(f"a claim has at most {params.max_shares} shares")
+        strangers = {s.contributor for s in self.shares} - contributors(view, model)
+        if strangers:
+            raise SharesInvalid(f"0x{min(strangers).hex()} has no rows in the data of model {self.model}")
+        work = self._work(view, params)
+        used = WORK.get(view, now.number)
+        if (used.value if used else 0) + work > params.work_per_epoch:
+            raise BudgetExceeded("the verification budget of this epoch is used up", "claim again in the next epoch")
+        if balance(view, ctx.sender) < params.claim_bond + work * params.work_price:
+            raise AmountOutOfRange("insufficient balance for bond and verification fee")
+
+    def _covered(self, view: StateReader, params: Params) -> tuple[Ledger, int, list[Settlement]]:
+        book = ledger(view, self.model, self.epoch)
+        last = min(book.count, book.claimed + params.max_settlements)
+        return book, last, list(settlements(view, self.model, self.epoch, book.claimed, last))
+
+    def _work(self, view: StateReader, params: Params) -> int:
+        answers = sum(s.last - s.first for s in self._covered(view, params)[2])
+        return answers * must_model(view, self.model).rows
+
+    def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
+        params, number = ctx.block.params, CLAIM_COUNT.next(state)
+        book, last, covered = self._covered(state, params)
+        work = self._work(state, params)
+        claim = Claim(
+            model=self.model,
+            epoch=self.epoch,
+            claimant=ctx.sender,
+            first=book.claimed,
+            last=last,
+            fee=sum(s.amount for s in covered),
+            bond=params.claim_bond,
+            work_fee=work * params.work_price,
+            shares=self.shares,
+            unattributed=self.unattributed,
+            evidence=self.evidence,
+            scores_root=self.scores_root,
+            scores=self.scores,
+            rows=must_model(state, self.model).rows,
+            status=PENDING,
+            attempt=0,
+            deadline=ctx.block.time + params.hold_seconds,
+            opened=ctx.block.height,
+            closed=0,
+            minted=0,
+        )
+        transfer(state, ctx.sender, ESCROW, claim.bond + claim.work_fee)
+        self._book(state, number, claim, replace(book, claimed=last), work)
+        return [CLAIMED.log(number, self.model, self.epoch, ctx.sender, claim.fee)]
+
+    def _book(self, state: Overlay, number: int, claim: Claim, book: Ledger, work: int) -> None:
+        now = epoch(state).number
+        used = WORK.get(state, now)
+        WORK.put(state, Number((used.value if used else 0) + work), now)
+        LEDGERS.put(state, book, self.model, self.epoch)
+        CLAIMS.put(state, claim, number)
+        members = tuple(Member(v.address, v.operator, v.power) for v in validators(state) if v.power and v.oracle)
+        ELECTORATES.put(state, Electorate(members), number)
+        OPEN.put(state, Number(claim.opened), number)

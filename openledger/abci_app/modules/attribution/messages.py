@@ -1,0 +1,133 @@
+"""What a validator's oracle says in a vote extension, and the digest that binds a verdict before it is shown.
+
+An extension is canonical msgpack of a list of [tag, fields...]; it is at most ``max_extension_bytes`` long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from openledger.primitives.codec import decode, encode
+from openledger.primitives.errors import InvalidMsgpack, MalformedAction
+from openledger.primitives.fields import (
+    U8,
+    U64,
+    Bytes,
+    Bytes32,
+    FieldType,
+    Flag,
+    Text,
+    from_wire,
+    to_wire,
+)
+from openledger.primitives.hashing import keccak256
+from openledger.primitives.types import Address, Hash32
+
+MAX_MESSAGES = 16
+MIN_SALT, MAX_SALT = 16, 32
+MAX_REASON = 200
+MAX_PROOF = 40
+
+
+@dataclass(frozen=True)
+class Hold:
+    """I hold every blob that this claim needs."""
+
+    claim: U64
+    attempt: U8
+
+
+@dataclass(frozen=True)
+class Commitment:
+    """My verdict, bound by ``verdict_digest`` and not yet shown."""
+
+    claim: U64
+    attempt: U8
+    digest: Bytes32
+
+
+@dataclass(frozen=True)
+class ShownRow:
+    """A drawn row: my own score, and the claim's score with its Merkle proof (8 bytes signed, ppb)."""
+
+    row: U64
+    own: Bytes
+    claimed: Bytes
+    proof: tuple[Bytes32, ...]
+
+
+@dataclass(frozen=True)
+class Reveal:
+    """The verdict behind my commitment. A no names in ``reason`` what is wrong and shows no rows."""
+
+    claim: U64
+    attempt: U8
+    valid: Flag
+    reason: Text
+    salt: Bytes
+    shown: tuple[ShownRow, ...]
+
+
+Message: TypeAlias = Hold | Commitment | Reveal
+_TAGS: dict[int, type[Hold] | type[Commitment] | type[Reveal]] = {1: Hold, 2: Commitment, 3: Reveal}
+
+
+def score_bytes(score: int) -> bytes:
+    """A score as it stands in messages: 8 bytes, big-endian, signed."""
+    return score.to_bytes(8, "big", signed=True)
+
+
+def score_of(raw: bytes) -> int:
+    """The score of its 8 bytes."""
+    return int.from_bytes(raw, "big", signed=True)
+
+
+def verdict_digest(
+    claim: int, attempt: int, validator: Address, valid: bool, reason: str, salt: bytes, own: Sequence[tuple[int, int]]
+) -> Hash32:
+    """What a commitment contains. ``own`` are (row, own score) of the drawn rows, so that scores cannot be fitted to
+    what the claimant shows later; the validator's address keeps neighbours from copying."""
+    body = encode([claim, attempt, validator, valid, reason, salt, [[row, score_bytes(score)] for row, score in own]])
+    return keccak256(b"openledger.verdict" + body)
+
+
+def encode_extension(messages: Sequence[Message]) -> bytes:
+    """Extension bytes; empty for no messages."""
+    if not messages:
+        return b""
+    tags = {cls: tag for tag, cls in _TAGS.items()}
+    return encode([[tags[type(m)], to_wire(m, FieldType("struct", struct=type(m)))] for m in messages])
+
+
+def decode_extension(raw: bytes) -> list[Message]:
+    """Messages of an extension, checked for form. Raises InvalidMsgpack, MalformedAction."""
+    if not raw:
+        return []
+    items = decode(raw)
+    if not isinstance(items, list) or not 1 <= len(items) <= MAX_MESSAGES:
+        raise InvalidMsgpack(f"an extension is a list of 1 to {MAX_MESSAGES} messages")
+    return [_message(item) for item in items]
+
+
+def _message(item: object) -> Message:
+    if not isinstance(item, list) or len(item) != 2 or not isinstance(item[0], int) or isinstance(item[0], bool):
+        raise InvalidMsgpack("a message is a list of tag and fields")
+    cls = _TAGS.get(item[0])
+    if cls is None:
+        raise InvalidMsgpack(f"there is no message with tag {item[0]}")
+    message: Message = from_wire(item[1], FieldType("struct", struct=cls), cls.__name__)
+    if isinstance(message, Reveal):
+        _check_reveal(message)
+    return message
+
+
+def _check_reveal(message: Reveal) -> None:
+    if not MIN_SALT <= len(message.salt) <= MAX_SALT:
+        raise MalformedAction(f"a salt has {MIN_SALT} to {MAX_SALT} bytes")
+    if len(message.reason.encode()) > MAX_REASON:
+        raise MalformedAction(f"a reason has at most {MAX_REASON} bytes")
+    for shown in message.shown:
+        if len(shown.own) != 8 or len(shown.claimed) != 8 or len(shown.proof) > MAX_PROOF:
+            raise MalformedAction("a shown row has two scores of 8 bytes and a short proof")

@@ -1,0 +1,152 @@
+"""Records of claims, their electorate and votes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from openledger.abci_app.events import Event
+from openledger.abci_app.tables import Counter, Number, Table
+from openledger.primitives.errors import NotFound
+from openledger.primitives.fields import U8, U32, U64, U256, AddressField, Bytes, Bytes32, Text
+from openledger.primitives.types import ATTRIBUTION_ADDRESS, Address
+from openledger.state.overlay import Overlay
+from openledger.state.ports import StateReader
+
+ESCROW = ATTRIBUTION_ADDRESS
+"""The account that holds settled fees, bonds and rewards that were not taken yet."""
+
+PENDING, VOTING, REVEAL, ACCEPTED, REFUSED, LAPSED = 1, 2, 3, 4, 5, 6
+STATUS_NAMES = {1: "pending", 2: "voting", 3: "reveal", 4: "accepted", 5: "refused", 6: "lapsed"}
+NONE, YES, NO, VOID = 0, 1, 2, 3
+VERDICT_NAMES = {0: "none", 1: "yes", 2: "no", 3: "void"}
+
+
+@dataclass(frozen=True)
+class Share:
+    """Parts per million of a claim for one contributor."""
+
+    contributor: AddressField
+    ppm: U32
+
+
+@dataclass(frozen=True)
+class Member:
+    """A validator with the power that it has in a claim, fixed when the claim opened."""
+
+    address: AddressField
+    operator: AddressField
+    power: U64
+
+
+@dataclass(frozen=True)
+class Electorate:
+    """Who decides a claim."""
+
+    members: tuple[Member, ...]
+
+    @property
+    def power(self) -> int:
+        return sum(m.power for m in self.members)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim over settlements ``first`` to ``last`` of (model, epoch). Wei: fee, bond, work_fee, minted.
+
+    ``deadline`` (Unix seconds) ends the running phase; ``attempt`` is 0, and 1 after the one retry.
+    """
+
+    model: U64
+    epoch: U64
+    claimant: AddressField
+    first: U64
+    last: U64
+    fee: U256
+    bond: U256
+    work_fee: U256
+    shares: tuple[Share, ...]
+    unattributed: U32
+    evidence: Bytes32
+    scores_root: Bytes32
+    scores: Bytes32
+    rows: U64
+    status: U8
+    attempt: U8
+    deadline: U64
+    opened: U64
+    closed: U64
+    minted: U256
+
+
+@dataclass(frozen=True)
+class Vote:
+    """What one validator has said in the running attempt. ``digest`` is empty until it committed."""
+
+    held: U8 = 0
+    digest: Bytes = b""
+    verdict: U8 = NONE
+    reason: Text = ""
+
+
+CLAIMS = Table(ATTRIBUTION_ADDRESS, "claim", Claim)
+CLAIM_COUNT = Counter(ATTRIBUTION_ADDRESS, "claim-count")
+ELECTORATES = Table(ATTRIBUTION_ADDRESS, "electorate", Electorate)
+VOTES = Table(ATTRIBUTION_ADDRESS, "vote", Vote)
+OPEN = Table(ATTRIBUTION_ADDRESS, "open", Number)
+WORK = Table(ATTRIBUTION_ADDRESS, "work", Number)
+
+CLAIMED = Event(
+    ATTRIBUTION_ADDRESS,
+    "ClaimOpened",
+    "uint256 indexed claim",
+    "uint256 indexed model",
+    "uint256 indexed epoch",
+    "address claimant",
+    "uint256 fee",
+)
+SAID = Event(
+    ATTRIBUTION_ADDRESS,
+    "VerdictMessage",
+    "uint256 indexed claim",
+    "address indexed validator",
+    "uint8 phase",
+    "uint8 verdict",
+    "string reason",
+)
+PHASE = Event(ATTRIBUTION_ADDRESS, "ClaimPhase", "uint256 indexed claim", "uint8 status", "uint64 deadline")
+
+
+def must_claim(state: StateReader, claim: int) -> Claim:
+    """Raises NotFound."""
+    found = CLAIMS.get(state, claim)
+    if found is None:
+        raise NotFound(f"there is no claim {claim}")
+    return found
+
+
+def vote(state: StateReader, claim: int, validator: Address) -> Vote:
+    """What a validator has said so far."""
+    return VOTES.get(state, claim, validator) or Vote()
+
+
+def open_claims(state: StateReader, limit: int) -> list[int]:
+    """Numbers of the oldest claims still in flight."""
+    found: list[int] = []
+    for rest, _ in OPEN.items(state):
+        found.append(int.from_bytes(rest, "big"))
+        if len(found) == limit:
+            break
+    return found
+
+
+def votes(state: StateReader, claim: int) -> Iterator[tuple[Member, Vote]]:
+    """Each member of the electorate with its vote."""
+    return ((m, vote(state, claim, m.address)) for m in ELECTORATES.must(state, claim).members)
+
+
+def forget_votes(state: Overlay, claim: int) -> None:
+    """Clear all votes (before a retry)."""
+    for member in ELECTORATES.must(state, claim).members:
+        if VOTES.get(state, claim, member.address) is not None:
+            VOTES.delete(state, claim, member.address)

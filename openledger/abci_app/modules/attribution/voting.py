@@ -1,0 +1,164 @@
+"""How messages change a claim, and when a phase ends. Called once a block, before the transactions.
+
+More than two thirds of the power that was fixed when the claim opened decide; a phase ends when all have spoken or at
+its deadline. Every change leaves a log, for the block's system transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from openledger.abci_app.action import BlockContext
+from openledger.abci_app.modules.attribution.messages import (
+    Commitment,
+    Hold,
+    Message,
+    Reveal,
+    ShownRow,
+    score_of,
+    verdict_digest,
+)
+from openledger.abci_app.modules.attribution.records import (
+    ACCEPTED,
+    CLAIMS,
+    ELECTORATES,
+    LAPSED,
+    NO,
+    NONE,
+    OPEN,
+    PENDING,
+    PHASE,
+    REFUSED,
+    REVEAL,
+    SAID,
+    VOID,
+    VOTES,
+    VOTING,
+    YES,
+    Claim,
+    Vote,
+    forget_votes,
+    open_claims,
+    vote,
+    votes,
+)
+from openledger.genesis.params import Params
+from openledger.primitives.amounts import PPM
+from openledger.primitives.attribution import drawn_rows, score_leaf
+from openledger.primitives.hashing import merkle_verify
+from openledger.primitives.types import Address, Log
+from openledger.state.overlay import Overlay
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A claim that ended in this block with ACCEPTED, REFUSED or LAPSED."""
+
+    number: int
+    claim: Claim
+
+
+def hear(state: Overlay, ctx: BlockContext, said: Sequence[tuple[Address, Message]]) -> list[Log]:
+    """Record messages in order. One that does not fit its claim's phase, or comes twice, changes nothing: the first
+    included counts."""
+    logs: list[Log] = []
+    for validator, message in said:
+        claim = CLAIMS.get(state, message.claim)
+        if claim is None or claim.attempt != message.attempt or not _is_member(state, message.claim, validator):
+            continue
+        before = vote(state, message.claim, validator)
+        after = _apply(claim, before, message, validator, ctx.params)
+        if after != before:
+            VOTES.put(state, after, message.claim, validator)
+            logs.append(SAID.log(message.claim, validator, claim.status, after.verdict, after.reason))
+    return logs
+
+
+def _is_member(state: Overlay, claim: int, validator: Address) -> bool:
+    return any(m.address == validator for m in ELECTORATES.must(state, claim).members)
+
+
+def _apply(claim: Claim, before: Vote, message: Message, validator: Address, params: Params) -> Vote:
+    if isinstance(message, Hold) and claim.status == PENDING:
+        return replace(before, held=1)
+    if isinstance(message, Commitment) and claim.status == VOTING and not before.digest:
+        return replace(before, digest=message.digest)
+    if isinstance(message, Reveal) and claim.status == REVEAL and before.digest and before.verdict == NONE:
+        return replace(before, verdict=_judge(claim, before, message, validator, params), reason=message.reason)
+    return before
+
+
+def _judge(claim: Claim, before: Vote, message: Reveal, validator: Address, params: Params) -> int:
+    """YES or NO, or VOID: another verdict than the committed one, other rows than the drawn ones, or scores that are
+    not the claim's within tolerance."""
+    own = [(s.row, score_of(s.own)) for s in message.shown]
+    digest = verdict_digest(message.claim, message.attempt, validator, message.valid, message.reason, message.salt, own)
+    if digest != before.digest:
+        return VOID
+    if not message.valid:
+        return VOID if message.shown else NO
+    rows = drawn_rows(message.claim, validator, message.salt, claim.rows, params.drawn_rows)
+    if [row for row, _ in own] != rows:
+        return VOID
+    return YES if all(_matches(claim, shown, params) for shown in message.shown) else VOID
+
+
+def _matches(claim: Claim, shown: ShownRow, params: Params) -> bool:
+    claimed = score_of(shown.claimed)
+    if not merkle_verify(claim.scores_root, score_leaf(shown.row, claimed), shown.row, claim.rows, shown.proof):
+        return False
+    allowed = params.score_tolerance + abs(claimed) * params.score_tolerance_relative // PPM
+    return abs(score_of(shown.own) - claimed) <= allowed
+
+
+def advance(state: Overlay, ctx: BlockContext) -> tuple[list[Outcome], list[Log]]:
+    """Move the oldest open claims on. Returns those that ended, and the logs."""
+    ended: list[Outcome] = []
+    logs: list[Log] = []
+    for number in open_claims(state, ctx.params.max_open_claims_per_block):
+        claim = CLAIMS.must(state, number)
+        after = _next(state, ctx, number, claim)
+        if after is claim:
+            continue
+        CLAIMS.put(state, after, number)
+        logs.append(PHASE.log(number, after.status, after.deadline))
+        if after.status in (ACCEPTED, REFUSED, LAPSED):
+            OPEN.delete(state, number)
+            ended.append(Outcome(number, after))
+    return ended, logs
+
+
+def _next(state: Overlay, ctx: BlockContext, number: int, claim: Claim) -> Claim:
+    """The claim after this block; the same object when nothing changed."""
+    params, late = ctx.params, ctx.time >= claim.deadline
+    cast = list(votes(state, number))
+    total = sum(m.power for m, _ in cast)
+    committed = sum(m.power for m, v in cast if v.digest)
+    if claim.status == PENDING:
+        if 3 * sum(m.power for m, v in cast if v.held) > 2 * total:
+            return replace(claim, status=VOTING, deadline=ctx.time + params.vote_seconds)
+        return _retry(state, ctx, number, claim) if late else claim
+    if claim.status == VOTING:
+        if committed != total and not late:
+            return claim
+        if 3 * committed > 2 * total:
+            return replace(claim, status=REVEAL, deadline=ctx.time + params.reveal_seconds)
+        return _retry(state, ctx, number, claim)
+    spoken = sum(m.power for m, v in cast if v.verdict != NONE)
+    if spoken != committed and not late:
+        return claim
+    for verdict, status in ((YES, ACCEPTED), (NO, REFUSED)):
+        if 3 * sum(m.power for m, v in cast if v.verdict == verdict) > 2 * total:
+            return replace(claim, status=status, deadline=0, closed=ctx.height)
+    return _retry(state, ctx, number, claim)
+
+
+def _retry(state: Overlay, ctx: BlockContext, number: int, claim: Claim) -> Claim:
+    if claim.attempt:
+        return replace(claim, status=LAPSED, deadline=0, closed=ctx.height)
+    forget_votes(state, number)
+    return replace(claim, status=PENDING, attempt=1, deadline=ctx.time + ctx.params.hold_seconds)
+
+
+__all__ = ["VOID", "Outcome", "advance", "hear"]

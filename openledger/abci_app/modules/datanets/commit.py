@@ -1,0 +1,107 @@
+"""datanet.commit: the next version of a datanet, by adding and removing parts.
+
+A contributor changes only its own parts; the owner may curate everybody's. To correct rows, remove a blob and add
+the mended one in the same commit. The root is over all rows of the new version; the chain keeps it, and the oracle
+checks it against the blobs before anything is earned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from openledger.abci_app.action import Action, ActionContext, require_text
+from openledger.abci_app.modules.datanets.records import (
+    COMMITTED,
+    DATANETS,
+    VERSIONS,
+    Datanet,
+    Part,
+    Version,
+    must_datanet,
+)
+from openledger.primitives.errors import AlreadyExists, MalformedAction, NotAllowed, NotFound, WrongPhase
+from openledger.primitives.fields import U64, Bytes32, Text
+from openledger.primitives.types import DATANETS_ADDRESS, Address, Log
+from openledger.state.overlay import Overlay
+from openledger.state.ports import StateReader
+
+
+@dataclass(frozen=True)
+class DatanetCommit(Action):
+    """``parent`` is the version that this one follows (0 for the first); ``rows`` counts the whole new version."""
+
+    KIND: ClassVar[str] = "datanet.commit"
+    MODULE: ClassVar[Address] = DATANETS_ADDRESS
+    GAS: ClassVar[int] = 80_000
+
+    datanet: U64
+    parent: U64
+    root: Bytes32
+    rows: U64
+    add: tuple[Part, ...]
+    remove: tuple[Bytes32, ...] = ()
+    message: Text = ""
+
+    def check(self) -> None:
+        require_text("message", self.message, 512, shortest=0)
+        if not self.add and not self.remove:
+            raise MalformedAction("a commit adds or removes at least one part")
+        if any(part.rows == 0 for part in self.add):
+            raise MalformedAction("a part has at least one row")
+        if len({p.blob for p in self.add}) != len(self.add) or len(set(self.remove)) != len(self.remove):
+            raise MalformedAction("a blob is named twice")
+        if self.rows == 0:
+            raise MalformedAction("a version has at least one row")
+
+    def _parts(self, view: StateReader) -> tuple[Part, ...]:
+        old = VERSIONS.must(view, self.datanet, self.parent).parts if self.parent else ()
+        removed = set(self.remove)
+        return tuple(p for p in old if p.blob not in removed) + self.add
+
+    def validate(self, view: StateReader, ctx: ActionContext) -> None:
+        datanet = must_datanet(view, self.datanet)
+        if self.parent != datanet.head:
+            raise WrongPhase(
+                f"datanet {self.datanet} is at version {datanet.head}, this commit follows {self.parent}",
+                "somebody was quicker: pull, and commit again on top",
+            )
+        self._check_rights(view, ctx.sender, datanet)
+        parts = self._parts(view)
+        if len({p.blob for p in parts}) != len(parts):
+            raise AlreadyExists("this blob is in the datanet already")
+        if len(parts) > ctx.block.params.max_parts:
+            raise MalformedAction(f"a version has at most {ctx.block.params.max_parts} parts")
+        if sum(p.rows for p in parts) != self.rows:
+            raise MalformedAction(f"the parts have {sum(p.rows for p in parts)} rows, the commit says {self.rows}")
+
+    def _check_rights(self, view: StateReader, sender: Address, datanet: Datanet) -> None:
+        old = VERSIONS.must(view, self.datanet, self.parent).parts if self.parent else ()
+        owners = {p.blob: p.contributor for p in old}
+        missing = [b for b in self.remove if b not in owners]
+        if missing:
+            raise NotFound(f"blob {missing[0].hex()} is not in version {self.parent}")
+        if sender == datanet.owner:
+            return
+        if datanet.policy != "open":
+            raise NotAllowed("only the owner commits to this datanet; ask the owner to commit your rows in your name")
+        touched = [p.contributor for p in self.add] + [owners[b] for b in self.remove]
+        if any(who != sender for who in touched):
+            raise NotAllowed("a contributor may add and remove only its own rows")
+
+    def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
+        datanet = must_datanet(state, self.datanet)
+        number = datanet.head + 1
+        version = Version(
+            parent=self.parent,
+            author=ctx.sender,
+            root=self.root,
+            rows=self.rows,
+            parts=self._parts(state),
+            message=self.message,
+            height=ctx.block.height,
+            time=ctx.block.time,
+        )
+        VERSIONS.put(state, version, self.datanet, number)
+        DATANETS.put(state, replace(datanet, head=number), self.datanet)
+        return [COMMITTED.log(self.datanet, number, ctx.sender, self.root, self.rows)]

@@ -1,0 +1,89 @@
+"""Records of datanets and their versions, and the events that tell of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from openledger.abci_app.events import Event
+from openledger.abci_app.tables import Counter, Table
+from openledger.primitives.errors import NotFound
+from openledger.primitives.fields import U8, U32, U64, U256, AddressField, Bytes32, Text
+from openledger.primitives.types import DATANETS_ADDRESS
+from openledger.state.ports import StateReader
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive rows of one contributor: the blob (sha256) that holds them, and how many they are."""
+
+    contributor: AddressField
+    blob: Bytes32
+    rows: U32
+
+
+@dataclass(frozen=True)
+class Datanet:
+    """``head`` is the newest version, 0 while there is none."""
+
+    owner: AddressField
+    name: Text
+    description: Text
+    schema: Text
+    licence: Text
+    policy: Text
+    review_quorum: U8
+    bond: U256
+    head: U64
+    created: U64
+
+
+@dataclass(frozen=True)
+class Version:
+    """One commit: Merkle root over all rows, the parts in order, who made it, when (height, Unix seconds)."""
+
+    parent: U64
+    author: AddressField
+    root: Bytes32
+    rows: U64
+    parts: tuple[Part, ...]
+    message: Text
+    height: U64
+    time: U64
+
+
+DATANETS = Table(DATANETS_ADDRESS, "datanet", Datanet)
+VERSIONS = Table(DATANETS_ADDRESS, "version", Version)
+COUNT = Counter(DATANETS_ADDRESS, "count")
+
+CREATED = Event(DATANETS_ADDRESS, "DatanetCreated", "uint256 indexed datanet", "address indexed owner", "string name")
+COMMITTED = Event(
+    DATANETS_ADDRESS,
+    "DatanetCommitted",
+    "uint256 indexed datanet",
+    "uint256 indexed version",
+    "address indexed author",
+    "bytes32 root",
+    "uint256 rows",
+)
+
+
+def must_datanet(state: StateReader, datanet: int) -> Datanet:
+    """Raises NotFound."""
+    found = DATANETS.get(state, datanet)
+    if found is None:
+        raise NotFound(f"there is no datanet {datanet}")
+    return found
+
+
+def must_version(state: StateReader, datanet: int, version: int) -> Version:
+    """Raises NotFound."""
+    found = VERSIONS.get(state, datanet, version)
+    if found is None:
+        raise NotFound(f"datanet {datanet} has no version {version}")
+    return found
+
+
+def versions(state: StateReader, datanet: int) -> Iterator[tuple[int, Version]]:
+    """(number, version), oldest first."""
+    return ((int.from_bytes(rest, "big"), v) for rest, v in VERSIONS.items(state, datanet))

@@ -1,0 +1,69 @@
+"""The supply record. Kept under the governance account, whose keys begin with their module's name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from openledger.abci_app.tables import Table
+from openledger.genesis.params import Params
+from openledger.primitives.errors import ConsensusFault
+from openledger.primitives.fields import U256
+from openledger.primitives.types import GOVERNANCE_ADDRESS, Address
+from openledger.state.overlay import Overlay
+from openledger.state.ports import StateReader
+
+
+@dataclass(frozen=True)
+class Supply:
+    """Wei: at genesis, minted since, burned since, and added by state edits of a devnet."""
+
+    genesis: U256
+    minted: U256
+    burned: U256
+    edited: U256 = 0
+
+    @property
+    def total(self) -> int:
+        """Wei that exist."""
+        return self.genesis + self.minted + self.edited - self.burned
+
+
+_SUPPLY = Table(GOVERNANCE_ADDRESS, "fees/supply", Supply)
+
+
+def supply(state: StateReader) -> Supply:
+    """The supply as it stands."""
+    return _SUPPLY.must(state)
+
+
+def set_genesis_supply(state: Overlay, total: int) -> None:
+    """Begin counting (block 0 only)."""
+    _SUPPLY.put(state, Supply(total, 0, 0))
+
+
+def count_burned(state: Overlay, amount: int) -> None:
+    """Record wei that no account holds any longer. Burned coins never come back."""
+    if amount:
+        found = supply(state)
+        _SUPPLY.put(state, replace(found, burned=found.burned + amount))
+
+
+def burn_from(state: Overlay, holder: Address, amount: int) -> None:
+    """Destroy wei that ``holder`` has."""
+    state.sub_balance(holder, amount)
+    count_burned(state, amount)
+
+
+def mint_to(state: Overlay, receiver: Address, amount: int, params: Params) -> None:
+    """Create wei out of the reserve. The caller has asked ``mintable`` first; crossing a bound is a fault."""
+    found = supply(state)
+    if amount > mintable(state, params):
+        raise ConsensusFault(f"minting {amount} wei would cross the reserve or the cap")
+    _SUPPLY.put(state, replace(found, minted=found.minted + amount))
+    state.add_balance(receiver, amount)
+
+
+def mintable(state: StateReader, params: Params) -> int:
+    """Wei that the reserve and the cap still allow, for ever: burned coins do not count back."""
+    found = supply(state)
+    return max(0, min(params.reserve - found.minted, params.cap - found.genesis - found.minted))

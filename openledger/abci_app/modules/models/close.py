@@ -1,0 +1,42 @@
+"""inference.close: after expiry the consumer takes back what was not settled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from openledger.abci_app.action import Action, ActionContext
+from openledger.abci_app.modules.accounts import transfer
+from openledger.abci_app.modules.models.records import CLOSED, ESCROW, SESSIONS, must_session
+from openledger.primitives.errors import NotAllowed, WrongPhase
+from openledger.primitives.fields import U64
+from openledger.primitives.types import MODELS_ADDRESS, Address, Log
+from openledger.state.overlay import Overlay
+from openledger.state.ports import StateReader
+
+
+@dataclass(frozen=True)
+class InferenceClose(Action):
+    """By the session's consumer."""
+
+    KIND: ClassVar[str] = "inference.close"
+    MODULE: ClassVar[Address] = MODELS_ADDRESS
+    GAS: ClassVar[int] = 30_000
+
+    session: U64
+
+    def validate(self, view: StateReader, ctx: ActionContext) -> None:
+        session = must_session(view, self.session)
+        if session.consumer != ctx.sender:
+            raise NotAllowed("only the consumer of a session closes it")
+        if session.closed:
+            raise WrongPhase(f"session {self.session} is closed already")
+        if ctx.block.time < session.expiry:
+            raise WrongPhase(f"session {self.session} runs until {session.expiry} (Unix seconds)")
+
+    def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
+        session = must_session(state, self.session)
+        refund = session.deposit - session.settled
+        transfer(state, ESCROW, session.consumer, refund)
+        SESSIONS.put(state, replace(session, closed=True), self.session)
+        return [CLOSED.log(self.session, refund)]

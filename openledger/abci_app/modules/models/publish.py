@@ -1,0 +1,90 @@
+"""model.publish: registers weights, training receipt, attribution index and price of a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from openledger.abci_app.action import Action, ActionContext, require_text
+from openledger.abci_app.modules.datanets.records import must_version
+from openledger.abci_app.modules.models.records import MODEL_COUNT, MODELS, PUBLISHED, DataRef, Model
+from openledger.primitives.amounts import OPEN, PPM
+from openledger.primitives.errors import AmountOutOfRange, MalformedAction
+from openledger.primitives.fields import U32, U64, U256, Bytes32, Text
+from openledger.primitives.types import MODELS_ADDRESS, Address, Log
+from openledger.state.overlay import Overlay
+from openledger.state.ports import StateReader
+
+METHODS = ("gradient-dot",)
+MAX_DATA = 64
+MAX_PRICE = 1_000_000 * OPEN
+
+
+@dataclass(frozen=True)
+class ModelPublish(Action):
+    """Hashes are sha256 names of blobs; ``index_root`` is the Merkle root of the index; ``rows`` its length.
+
+    Losses in micro-nats a token on held-out rows, before and after tuning; ``lds`` in ppm, 0 where not measured;
+    ``price`` in wei an answer.
+    """
+
+    KIND: ClassVar[str] = "model.publish"
+    MODULE: ClassVar[Address] = MODELS_ADDRESS
+    GAS: ClassVar[int] = 120_000
+
+    name: Text
+    base: Text
+    data: tuple[DataRef, ...]
+    weights: Bytes32
+    bundle: Bytes32
+    receipt: Bytes32
+    index: Bytes32
+    index_root: Bytes32
+    rows: U64
+    method: Text
+    base_loss: U64
+    held_out_loss: U64
+    lds: U32
+    price: U256
+
+    def check(self) -> None:
+        require_text("name", self.name, 64)
+        require_text("base", self.base, 128)
+        if not 1 <= len(self.data) <= MAX_DATA or len({d.datanet for d in self.data}) != len(self.data):
+            raise MalformedAction(f"data names 1 to {MAX_DATA} different datanets")
+        if self.method not in METHODS:
+            raise MalformedAction(f"method must be one of {', '.join(METHODS)}")
+        if self.lds > PPM:
+            raise MalformedAction("lds is at most 1,000,000 ppm")
+        if not 0 < self.price <= MAX_PRICE:
+            raise AmountOutOfRange("price must be more than 0 and at most 1,000,000 OPEN an answer")
+
+    def validate(self, view: StateReader, ctx: ActionContext) -> None:
+        rows = sum(must_version(view, ref.datanet, ref.version).rows for ref in self.data)
+        if rows != self.rows:
+            raise MalformedAction(f"the data has {rows} rows, the index says {self.rows}")
+
+    def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
+        number = MODEL_COUNT.next(state)
+        model = Model(
+            owner=ctx.sender,
+            name=self.name,
+            base=self.base,
+            data=self.data,
+            weights=self.weights,
+            bundle=self.bundle,
+            receipt=self.receipt,
+            index=self.index,
+            index_root=self.index_root,
+            rows=self.rows,
+            method=self.method,
+            base_loss=self.base_loss,
+            held_out_loss=self.held_out_loss,
+            lds=self.lds,
+            price=self.price,
+            mints=self.base in ctx.block.params.bases,
+            retired=False,
+            height=ctx.block.height,
+        )
+        MODELS.put(state, model, number)
+        return [PUBLISHED.log(number, ctx.sender, self.name, self.price)]

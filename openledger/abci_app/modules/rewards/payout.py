@@ -1,0 +1,159 @@
+"""What happens to the money when a claim ends, and the mint when an epoch closes (design.md, sections 6 and 7).
+
+Every wei of a fee goes somewhere: contributors, owner, stakers, pool, burn, by largest remainder. The mint of a claim
+is at most m x (the pool's fixed part + the burned part) of its fee, and all mints of an epoch at most its schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from openledger.abci_app.action import BlockContext
+from openledger.abci_app.modules.accounts import transfer
+from openledger.abci_app.modules.attribution.records import (
+    ACCEPTED,
+    CLAIMS,
+    ELECTORATES,
+    ESCROW,
+    REFUSED,
+    Claim,
+)
+from openledger.abci_app.modules.attribution.voting import Outcome
+from openledger.abci_app.modules.fees.records import burn_from, mint_to, mintable
+from openledger.abci_app.modules.governance.records import POOL
+from openledger.abci_app.modules.models.records import (
+    EPOCH_CLOSED,
+    Epoch,
+    epoch,
+    must_model,
+    must_session,
+    set_epoch,
+    settlements,
+)
+from openledger.abci_app.modules.rewards.records import (
+    BURNED,
+    MINTED,
+    PAID,
+    REFUNDED,
+    SLASHED,
+    WISHES,
+    Wish,
+    credit,
+    wishes,
+)
+from openledger.primitives.amounts import PPM, split_exact
+from openledger.primitives.types import Address, Log
+from openledger.state.overlay import Overlay
+
+ROLE_CONTRIBUTOR, ROLE_OWNER, ROLE_STAKER, ROLE_POOL = "contributor", "owner", "staker", "pool"
+
+
+def settle(state: Overlay, ctx: BlockContext, outcomes: Sequence[Outcome]) -> list[Log]:
+    """Pay, refund or slash for the claims that ended in this block."""
+    logs: list[Log] = []
+    for outcome in outcomes:
+        claim, number = outcome.claim, outcome.number
+        logs += _pay_stakers(state, number, claim.work_fee)
+        if claim.status == REFUSED:
+            logs += _refund(state, number, claim)
+            logs += _slash(state, number, claim, claim.bond)
+            continue
+        accepted = claim.status == ACCEPTED
+        logs += _pay(state, ctx, number, claim, accepted)
+        burned = 0 if accepted else claim.bond // 10
+        logs += _slash(state, number, claim, burned)
+        transfer(state, ESCROW, claim.claimant, claim.bond - burned)
+    return logs
+
+
+def _pay(state: Overlay, ctx: BlockContext, number: int, claim: Claim, accepted: bool) -> list[Log]:
+    model = must_model(state, claim.model)
+    to_contributors, to_owner, to_stakers, to_pool, to_burn = split_exact(claim.fee, ctx.params.fee_split)
+    wished = ctx.params.mint_factor * (to_pool + to_burn) // PPM * (PPM - claim.unattributed) // PPM
+    logs: list[Log] = []
+    if accepted:
+        weights = [s.ppm for s in claim.shares] + [claim.unattributed]
+        parts = split_exact(to_contributors, weights)
+        for share, part in zip(claim.shares, parts, strict=False):
+            logs += _credit(state, number, share.contributor, part, ROLE_CONTRIBUTOR)
+        to_pool += parts[-1]
+        if model.mints and wished:
+            WISHES.put(state, Wish(wished), number)
+    else:
+        to_pool += to_contributors
+    logs += _credit(state, number, model.owner, to_owner, ROLE_OWNER)
+    logs += _pay_stakers(state, number, to_stakers)
+    transfer(state, ESCROW, POOL, to_pool)
+    burn_from(state, ESCROW, to_burn)
+    return [*logs, PAID.log(number, POOL, to_pool, ROLE_POOL), BURNED.log(number, to_burn)]
+
+
+def _credit(state: Overlay, number: int, account: Address, amount: int, role: str) -> list[Log]:
+    credit(state, account, number, fees=amount)
+    return [PAID.log(number, account, amount, role)] if amount else []
+
+
+def _pay_stakers(state: Overlay, number: int, amount: int) -> list[Log]:
+    members = ELECTORATES.must(state, number).members
+    parts = split_exact(amount, [m.power for m in members])
+    logs: list[Log] = []
+    for member, part in zip(members, parts, strict=True):
+        logs += _credit(state, number, member.operator, part, ROLE_STAKER)
+    return logs
+
+
+def _refund(state: Overlay, number: int, claim: Claim) -> list[Log]:
+    logs = []
+    for entry in settlements(state, claim.model, claim.epoch, claim.first, claim.last):
+        consumer = must_session(state, entry.session).consumer
+        transfer(state, ESCROW, consumer, entry.amount)
+        logs.append(REFUNDED.log(number, consumer, entry.amount))
+    return logs
+
+
+def _slash(state: Overlay, number: int, claim: Claim, amount: int) -> list[Log]:
+    if not amount:
+        return []
+    burn_from(state, ESCROW, amount)
+    return [SLASHED.log(number, claim.claimant, amount)]
+
+
+# --- the close of an epoch --------------------------------------------------------------------------------
+
+
+def epoch_is_due(current: Epoch, time: int, has_transactions: bool) -> bool:
+    """An epoch ends at its end when something was settled or waits to be minted, else with the next transactions."""
+    return time >= current.end and (current.active or has_transactions)
+
+
+def close_epoch(state: Overlay, ctx: BlockContext, has_transactions: bool) -> list[Log]:
+    """End the running epoch when it is due: mint what accepted claims wish, pro rata within the schedule."""
+    current = epoch(state)
+    if not epoch_is_due(current, ctx.time, has_transactions or bool(wishes(state))):
+        return []
+    waiting = wishes(state)
+    budget = min(ctx.params.mint_per_epoch, mintable(state, ctx.params))
+    wanted = sum(amount for _, amount in waiting)
+    granted = [amount for _, amount in waiting]
+    if wanted > budget:
+        granted = [amount * budget // wanted for amount in granted]
+    logs: list[Log] = []
+    for (number, _), amount in zip(waiting, granted, strict=True):
+        logs += _mint(state, ctx, number, amount)
+        WISHES.delete(state, number)
+    start = ctx.time
+    set_epoch(state, Epoch(current.number + 1, start, start + ctx.params.epoch_seconds, False))
+    return [*logs, EPOCH_CLOSED.log(current.number, sum(granted))]
+
+
+def _mint(state: Overlay, ctx: BlockContext, number: int, amount: int) -> list[Log]:
+    claim = CLAIMS.must(state, number)
+    mint_to(state, ESCROW, amount, ctx.params)
+    CLAIMS.put(state, replace(claim, minted=amount), number)
+    logs = []
+    for share, part in zip(claim.shares, split_exact(amount, [s.ppm for s in claim.shares]), strict=True):
+        if part:
+            credit(state, share.contributor, number, minted=part)
+            logs.append(MINTED.log(number, share.contributor, part))
+    return logs

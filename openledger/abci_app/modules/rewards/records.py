@@ -1,0 +1,106 @@
+"""Records of rewards: what each account has earned, from which claims, and what waits to be minted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from openledger.abci_app.events import Event
+from openledger.abci_app.tables import Table
+from openledger.primitives.fields import U256
+from openledger.primitives.types import ATTRIBUTION_ADDRESS, Address
+from openledger.state.overlay import Overlay
+from openledger.state.ports import StateReader
+
+
+@dataclass(frozen=True)
+class Rewards:
+    """Wei earned as fees and as mint since the beginning, and taken so far."""
+
+    fees: U256 = 0
+    minted: U256 = 0
+    taken: U256 = 0
+
+    @property
+    def available(self) -> int:
+        return self.fees + self.minted - self.taken
+
+
+@dataclass(frozen=True)
+class Earning:
+    """What one claim has brought one account, in wei."""
+
+    fees: U256 = 0
+    minted: U256 = 0
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Wei that an accepted claim would mint at the close of the epoch, if the schedule allows."""
+
+    amount: U256
+
+
+REWARDS = Table(ATTRIBUTION_ADDRESS, "rewards", Rewards)
+EARNINGS = Table(ATTRIBUTION_ADDRESS, "earning", Earning)
+WISHES = Table(ATTRIBUTION_ADDRESS, "wish", Wish)
+
+PAID = Event(
+    ATTRIBUTION_ADDRESS, "FeePaid", "uint256 indexed claim", "address indexed account", "uint256 amount", "string role"
+)
+MINTED = Event(
+    ATTRIBUTION_ADDRESS, "RewardMinted", "uint256 indexed claim", "address indexed account", "uint256 amount"
+)
+REFUNDED = Event(
+    ATTRIBUTION_ADDRESS, "FeeRefunded", "uint256 indexed claim", "address indexed consumer", "uint256 amount"
+)
+SLASHED = Event(
+    ATTRIBUTION_ADDRESS, "BondSlashed", "uint256 indexed claim", "address indexed claimant", "uint256 amount"
+)
+BURNED = Event(ATTRIBUTION_ADDRESS, "FeeBurned", "uint256 indexed claim", "uint256 amount")
+TAKEN = Event(ATTRIBUTION_ADDRESS, "RewardsClaimed", "address indexed account", "uint256 amount")
+
+
+def rewards(state: StateReader, account: Address) -> Rewards:
+    """What an account has earned and taken."""
+    return REWARDS.get(state, account) or Rewards()
+
+
+def credit(state: Overlay, account: Address, claim: int, *, fees: int = 0, minted: int = 0) -> None:
+    """Book wei that the attribution account already holds for ``account``."""
+    if not fees and not minted:
+        return
+    now = rewards(state, account)
+    REWARDS.put(state, replace(now, fees=now.fees + fees, minted=now.minted + minted), account)
+    from_claim = EARNINGS.get(state, account, claim) or Earning()
+    after = Earning(from_claim.fees + fees, from_claim.minted + minted)
+    EARNINGS.put(state, after, account, claim)
+
+
+def earnings(state: StateReader, account: Address) -> Iterator[tuple[int, Earning]]:
+    """(claim, earning) of an account, by claim."""
+    return ((int.from_bytes(rest[:8], "big"), e) for rest, e in EARNINGS.items(state, account))
+
+
+def wishes(state: StateReader) -> list[tuple[int, int]]:
+    """(claim, wei) that wait for the close of the epoch, by claim."""
+    return [(int.from_bytes(rest, "big"), w.amount) for rest, w in WISHES.items(state)]
+
+
+__all__ = [
+    "BURNED",
+    "MINTED",
+    "PAID",
+    "REFUNDED",
+    "REWARDS",
+    "SLASHED",
+    "TAKEN",
+    "WISHES",
+    "Earning",
+    "Rewards",
+    "Wish",
+    "credit",
+    "earnings",
+    "rewards",
+    "wishes",
+]  # fmt: skip

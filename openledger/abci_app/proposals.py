@@ -1,0 +1,82 @@
+"""Building a block, and judging one. Both run on a fork of the state and leave nothing behind.
+
+What is proposed has been executed: a transaction that would be refused is left out, so what one honest node proposes
+every honest node accepts. Sources: the ABCI specification's requirements 1, 2 and 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from openledger.abci_app.block import BlockInput, BlockOutput, Chain, execute_block
+from openledger.abci_app.mempool import order
+from openledger.abci_app.modules.fees.market import next_base_fee
+from openledger.abci_app.modules.governance.records import params as read_params
+from openledger.abci_app.protocol.messages import (
+    CommitInfo,
+    ExtendedCommitInfo,
+    RequestPrepareProposal,
+    VoteInfo,
+)
+from openledger.abci_app.votes import build_slot0
+from openledger.primitives.blocks import Header
+from openledger.primitives.errors import InvalidTransaction
+from openledger.state.ports import StateReader
+
+FRAMING_BYTES = 8
+"""More than protobuf adds to one transaction in CometBFT's count of block bytes (tag and length)."""
+
+
+def commit_info(extended: ExtendedCommitInfo) -> CommitInfo:
+    """The commit as the other calls see it, without extensions."""
+    return CommitInfo(extended.round, tuple(VoteInfo(v.validator, v.block_id_flag) for v in extended.votes))
+
+
+def prepare(
+    chain: Chain, state: StateReader, parent: Header, request: RequestPrepareProposal
+) -> tuple[BlockInput, BlockOutput]:
+    """A block out of the request's transactions, with slot 0 first, within the byte limit; already executed."""
+    params = read_params(state)
+    slot0 = build_slot0(request.local_last_commit, request.height, chain.chain_id, state, params.max_extension_bytes)
+    room = request.max_tx_bytes - (len(slot0) + FRAMING_BYTES if slot0 else 0)
+    if room < 0:
+        slot0, room = b"", request.max_tx_bytes
+    chosen = _fill(chain, state, parent, request.txs, room)
+    txs = ((slot0,) if slot0 else ()) + tuple(chosen)
+    block = BlockInput(
+        request.height, request.time, request.proposer_address, txs, commit_info(request.local_last_commit)
+    )
+    output = execute_block(chain, state, parent, block)
+    kept = [i for i, result in enumerate(output.results) if result.info != "refused"]
+    if len(kept) == len(txs):
+        return block, output
+    block = BlockInput(block.height, block.time, block.proposer, tuple(txs[i] for i in kept), block.commit)
+    output = execute_block(chain, state, parent, block)
+    return block, output
+
+
+def _fill(chain: Chain, state: StateReader, parent: Header, txs: Sequence[bytes], room: int) -> list[bytes]:
+    params = read_params(state)
+    base_fee, gas = next_base_fee(parent, params), params.block_gas_limit
+    decoded = []
+    for raw in txs:
+        try:
+            decoded.append(chain.decode(raw))
+        except InvalidTransaction:
+            continue
+    chosen: list[bytes] = []
+    skipped = set()
+    for tx in order(decoded, base_fee):
+        size = len(tx.raw) + FRAMING_BYTES
+        if tx.sender in skipped or size > room or tx.gas > params.block_gas_limit or tx.tip(base_fee) < 0 or gas <= 0:
+            skipped.add(tx.sender)
+            continue
+        chosen.append(tx.raw)
+        room -= size
+        gas -= 21_000
+    return chosen
+
+
+def acceptable(output: BlockOutput) -> bool:
+    """A proposal holds when its slot 0 is valid and no transaction in it was refused."""
+    return output.slot0_valid and all(result.info != "refused" for result in output.results)

@@ -1,0 +1,290 @@
+"""Native state as JSON views: what ``openledger_*`` answers and ABCI ``Query`` returns.
+
+Amounts are hex quantities in wei, shares ppm integers, times Unix seconds, bytes 0x-hex, names camelCase.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from openledger.abci_app.action import action_class
+from openledger.abci_app.modules.accounts import balance
+from openledger.abci_app.modules.attribution import records as claims
+from openledger.abci_app.modules.datanets import records as datanets
+from openledger.abci_app.modules.fees import records as fees
+from openledger.abci_app.modules.governance import records as governance
+from openledger.abci_app.modules.models import records as models
+from openledger.abci_app.modules.rewards import records as rewards
+from openledger.abci_app.modules.staking import records as staking
+from openledger.primitives.attribution import AttributionJob, PartFacts, SettlementFacts
+from openledger.primitives.errors import DecodingError, NotFound
+from openledger.primitives.fields import to_json
+from openledger.primitives.types import Address, parse_address, to_checksum, to_hex
+from openledger.state.ports import StateReader
+
+View = dict[str, Any]
+MAX_LIST = 1_000
+
+
+def module_of(kind: str) -> Address:
+    """The address that a native transaction of this kind is shown as sent to. Raises UnknownAction."""
+    return action_class(kind).MODULE
+
+
+def _page(table: Any, state: StateReader, start: int, limit: int, view: Callable[[int, Any], View]) -> list[View]:
+    found: list[View] = []
+    for rest, record in table.items(state, start=start):
+        if len(found) == min(limit, MAX_LIST):
+            break
+        found.append(view(int.from_bytes(rest, "big"), record))
+    return found
+
+
+# --- datanets ---------------------------------------------------------------------------------------------
+
+
+def _datanet(number: int, record: datanets.Datanet) -> View:
+    return {"id": number} | to_json(record) | {"bond": hex(record.bond)}
+
+
+def get_datanet(state: StateReader, datanet: int) -> View:
+    """Raises NotFound."""
+    return _datanet(datanet, datanets.must_datanet(state, datanet))
+
+
+def list_datanets(state: StateReader, start: int = 1, limit: int = 100) -> list[View]:
+    return _page(datanets.DATANETS, state, start, limit, _datanet)
+
+
+def get_commit(state: StateReader, datanet: int, version: int) -> View:
+    """One version with its parts and the rows of each contributor. Raises NotFound."""
+    record = datanets.must_version(state, datanet, version)
+    rows: dict[str, int] = {}
+    for part in record.parts:
+        who = to_checksum(part.contributor)
+        rows[who] = rows.get(who, 0) + part.rows
+    return {"datanet": datanet, "version": version} | to_json(record) | {"contributors": rows}
+
+
+def get_commits(state: StateReader, datanet: int) -> list[View]:
+    """All versions, oldest first. Raises NotFound."""
+    datanets.must_datanet(state, datanet)
+    return [get_commit(state, datanet, number) for number, _ in datanets.versions(state, datanet)]
+
+
+# --- models -----------------------------------------------------------------------------------------------
+
+
+def _model(number: int, record: models.Model) -> View:
+    return {"id": number} | to_json(record) | {"price": hex(record.price)}
+
+
+def get_model(state: StateReader, model: int) -> View:
+    """Raises NotFound."""
+    return _model(model, models.must_model(state, model))
+
+
+def list_models(state: StateReader, start: int = 1, limit: int = 100) -> list[View]:
+    return _page(models.MODELS, state, start, limit, _model)
+
+
+def get_session(state: StateReader, session: int) -> View:
+    """Raises NotFound."""
+    record = models.must_session(state, session)
+    wei = {n: hex(getattr(record, n)) for n in ("price", "deposit", "settled")}
+    return {"id": session} | to_json(record) | wei | {"status": "closed" if record.closed else "open"}
+
+
+def get_settlements(state: StateReader, model: int, epoch: int) -> View:
+    """What was settled for a model in an epoch, and how much of it is claimed."""
+    book = models.ledger(state, model, epoch)
+    entries = models.settlements(state, model, epoch, 0, book.count)
+    return {
+        "model": model,
+        "epoch": epoch,
+        "count": book.count,
+        "claimed": book.claimed,
+        "amount": hex(book.amount),
+        "settlements": [to_json(e) | {"amount": hex(e.amount)} for e in entries],
+    }
+
+
+def get_epoch(state: StateReader) -> View:
+    """The running epoch."""
+    return to_json(models.epoch(state))
+
+
+# --- claims -----------------------------------------------------------------------------------------------
+
+
+def _claim(number: int, record: claims.Claim) -> View:
+    wei = {n: hex(getattr(record, n)) for n in ("fee", "bond", "work_fee", "minted")}
+    shares = {to_checksum(s.contributor): s.ppm for s in record.shares}
+    view = {"id": number} | to_json(record) | wei | {"workFee": wei["work_fee"], "shares": shares}
+    del view["work_fee"]
+    return view | {"status": claims.STATUS_NAMES[record.status]}
+
+
+def get_claim(state: StateReader, claim: int) -> View:
+    """Raises NotFound."""
+    return _claim(claim, claims.must_claim(state, claim))
+
+
+def list_claims(state: StateReader, start: int = 1, limit: int = 100) -> list[View]:
+    return _page(claims.CLAIMS, state, start, limit, _claim)
+
+
+def get_verdicts(state: StateReader, claim: int) -> list[View]:
+    """What each validator of the claim's electorate has said. Raises NotFound."""
+    claims.must_claim(state, claim)
+    return [
+        {
+            "validator": to_hex(member.address),
+            "operator": to_checksum(member.operator),
+            "power": member.power,
+            "held": bool(said.held),
+            "committed": bool(said.digest),
+            "verdict": claims.VERDICT_NAMES[said.verdict],
+            "reason": said.reason,
+        }
+        for member, said in claims.votes(state, claim)
+    ]
+
+
+def attribution_job(state: StateReader, claim: int) -> AttributionJob:
+    """Everything that a verifier needs to know about a claim. Raises NotFound."""
+    record = claims.must_claim(state, claim)
+    model = models.must_model(state, record.model)
+    versions = [datanets.must_version(state, ref.datanet, ref.version) for ref in model.data]
+    entries = models.settlements(state, record.model, record.epoch, record.first, record.last)
+    return AttributionJob(
+        claim=claim,
+        model=record.model,
+        method=model.method,
+        bundle_blob=model.bundle.hex(),
+        index_blob=model.index.hex(),
+        index_root=to_hex(model.index_root),
+        weights_hash=model.weights.hex(),
+        receipt_hash=model.receipt.hex(),
+        parts=tuple(PartFacts(to_hex(p.contributor), p.blob.hex(), p.rows) for v in versions for p in v.parts),
+        roots=tuple(to_hex(v.root) for v in versions),
+        settlements=tuple(SettlementFacts(e.session, e.first, e.last, e.amount, to_hex(e.receipts)) for e in entries),
+        shares=tuple((to_hex(s.contributor), s.ppm) for s in record.shares),
+        unattributed=record.unattributed,
+        evidence_blob=record.evidence.hex(),
+        scores_root=to_hex(record.scores_root),
+        rows=record.rows,
+    )
+
+
+# --- rewards ----------------------------------------------------------------------------------------------
+
+
+def get_rewards(state: StateReader, account: Address) -> View:
+    """What an account has earned, taken, and can take."""
+    record = rewards.rewards(state, account)
+    return {
+        "account": to_checksum(account),
+        "fees": hex(record.fees),
+        "minted": hex(record.minted),
+        "taken": hex(record.taken),
+        "available": hex(record.available),
+    }
+
+
+def explain_reward(state: StateReader, account: Address) -> View:
+    """From OPEN to claim to model and epoch: what each claim has brought an account."""
+    found = []
+    for number, earning in rewards.earnings(state, account):
+        claim = claims.must_claim(state, number)
+        ppm = next((s.ppm for s in claim.shares if s.contributor == account), 0)
+        found.append(
+            {
+                "claim": number,
+                "model": claim.model,
+                "epoch": claim.epoch,
+                "share": ppm,
+                "fees": hex(earning.fees),
+                "minted": hex(earning.minted),
+                "evidence": to_hex(claim.evidence),
+            }
+        )
+    return get_rewards(state, account) | {"claims": found}
+
+
+# --- chain ------------------------------------------------------------------------------------------------
+
+
+def _validator(record: staking.ValidatorRecord) -> View:
+    return {"address": to_hex(record.address)} | to_json(record)
+
+
+def get_validator(state: StateReader, address: Address) -> View:
+    """By consensus address or operator. Raises NotFound."""
+    for record in staking.validators(state):
+        if address in (record.address, record.operator):
+            return _validator(record)
+    raise NotFound(f"there is no validator {to_hex(address)}")
+
+
+def list_validators(state: StateReader) -> list[View]:
+    return [_validator(record) for record in staking.validators(state)]
+
+
+def get_supply(state: StateReader) -> View:
+    """Wei in existence and how it came about; ``reserveLeft`` can still be minted."""
+    record, params = fees.supply(state), governance.params(state)
+    return {
+        "total": hex(record.total),
+        "genesis": hex(record.genesis),
+        "minted": hex(record.minted),
+        "burned": hex(record.burned),
+        "edited": hex(record.edited),
+        "cap": hex(params.cap),
+        "reserve": hex(params.reserve),
+        "reserveLeft": hex(params.reserve - record.minted),
+        "communityPool": hex(balance(state, governance.POOL)),
+    }
+
+
+def get_params(state: StateReader) -> View:
+    """All parameters; amounts of 256 bits as hex quantities."""
+    record = governance.params(state)
+    wei = ("initial_base_fee", "base_fee_floor", "cap", "reserve", "mint_per_epoch", "claim_bond", "work_price")
+    view = to_json(record, camel=False) | {n: hex(getattr(record, n)) for n in wei}
+    return {_camel(name): value for name, value in view.items()}
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.title() for part in rest)
+
+
+# --- ABCI Query -------------------------------------------------------------------------------------------
+
+_PATHS: dict[str, Callable[..., object]] = {
+    "datanet": lambda s, i: get_datanet(s, int(i)),
+    "commit": lambda s, i, v: get_commit(s, int(i), int(v)),
+    "model": lambda s, i: get_model(s, int(i)),
+    "session": lambda s, i: get_session(s, int(i)),
+    "claim": lambda s, i: get_claim(s, int(i)),
+    "verdicts": lambda s, i: get_verdicts(s, int(i)),
+    "rewards": lambda s, a: get_rewards(s, parse_address(a)),
+    "supply": get_supply,
+    "params": get_params,
+    "epoch": get_epoch,
+}
+
+
+def answer(state: StateReader, path: str) -> bytes:
+    """JSON of a path such as ``/claim/3``. Raises NotFound, DecodingError."""
+    name, *args = path.strip("/").split("/")
+    handler = _PATHS.get(name)
+    if handler is None:
+        raise NotFound(f"there is no query path {path[:60]!r}", "known: /" + ", /".join(_PATHS))
+    try:
+        return json.dumps(handler(state, *args)).encode()
+    except (ValueError, TypeError):
+        raise DecodingError(f"query path {path[:60]!r} is malformed") from None

@@ -1,0 +1,87 @@
+"""Typed tables over native records: the only form in which modules keep things.
+
+A record is canonical msgpack of a frozen dataclass under a key of fixed-width parts, so that key order is numeric order
+and no key is the beginning of another. Each module makes its tables in its ``records.py`` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from openledger.primitives.errors import ConsensusFault
+from openledger.primitives.fields import U64, pack_struct, unpack_struct
+from openledger.primitives.types import Address
+from openledger.state.overlay import Overlay
+from openledger.state.ports import StateReader
+
+T = TypeVar("T")
+KeyPart = int | bytes
+
+
+def _key(parts: tuple[KeyPart, ...]) -> bytes:
+    return b"".join(p.to_bytes(8, "big") if isinstance(p, int) else p for p in parts)
+
+
+class Table(Generic[T]):
+    """Records of one kind. Key parts are unsigned 64-bit integers or byte strings of fixed length."""
+
+    def __init__(self, module: Address, name: str, record: type[T]) -> None:
+        self.module = module
+        self.record = record
+        self._prefix = name.encode() + b"/"
+
+    def key(self, *parts: KeyPart) -> bytes:
+        """The record's key (for proofs)."""
+        return self._prefix + _key(parts)
+
+    def get(self, state: StateReader, *parts: KeyPart) -> T | None:
+        raw = state.record(self.module, self.key(*parts))
+        return None if raw is None else unpack_struct(self.record, raw)
+
+    def must(self, state: StateReader, *parts: KeyPart) -> T:
+        """A record that must be there by the rules of the module; its absence is a fault that stops the node."""
+        found = self.get(state, *parts)
+        if found is None:
+            raise ConsensusFault(f"record {self._prefix.decode()}{parts} is missing from state")
+        return found
+
+    def put(self, state: Overlay, value: T, *parts: KeyPart) -> None:
+        state.set_record(self.module, self.key(*parts), pack_struct(value))
+
+    def delete(self, state: Overlay, *parts: KeyPart) -> None:
+        state.set_record(self.module, self.key(*parts), None)
+
+    def items(self, state: StateReader, *parts: KeyPart, start: KeyPart | None = None) -> Iterator[tuple[bytes, T]]:
+        """(rest of key, record) below the given first key parts, in key order, from ``start`` on."""
+        prefix = self.key(*parts)
+        first = prefix + _key((start,)) if start is not None else b""
+        for key, raw in state.records(self.module, prefix, first):
+            yield key[len(prefix) :], unpack_struct(self.record, raw)
+
+
+@dataclass(frozen=True)
+class Number:
+    """A counter."""
+
+    value: U64
+
+
+class Counter:
+    """A number under one key; ``next`` hands out 1, 2, 3 ..."""
+
+    def __init__(self, module: Address, name: str) -> None:
+        self._table = Table(module, name, Number)
+
+    def get(self, state: StateReader) -> int:
+        found = self._table.get(state)
+        return found.value if found else 0
+
+    def set(self, state: Overlay, value: int) -> None:
+        self._table.put(state, Number(value))
+
+    def next(self, state: Overlay) -> int:
+        value = self.get(state) + 1
+        self.set(state, value)
+        return value
