@@ -1,0 +1,10 @@
+"""The program ``openledger``: one file per group of commands.
+
+Every command takes ``--home``, ``--node``, ``--key`` and ``--json``, before or after its own name. An expected failure
+is one sentence and a hint on stderr with exit code 1; Ctrl-C is exit code 130. Heavy imports happen inside the
+commands, so that ``openledger version`` answers at once and only those that need torch load it.
+"""
+
+from openledger.node.cli.root import cli, main
+
+__all__ = ["cli", "main"]

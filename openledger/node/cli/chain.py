@@ -1,0 +1,143 @@
+"""Commands that run a node or look at one: devnet, demo, init, start, status, doctor, validator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from openledger.node.cli.common import App, Command, Group, pass_app, table, wei
+
+if TYPE_CHECKING:
+    from openledger.node.wiring import Node
+
+DEVNET_FOLDER = Path("data/devnet")
+
+
+@click.command(cls=Command)
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of RPC, WebSocket and web page (default 8545).")
+@click.option("--fresh", is_flag=True, help="Start a new chain with another chain id.")
+@click.option("--block-time", type=click.IntRange(1), metavar="MS", help="A block every MS; default: on demand.")
+@click.option("--engine", type=click.Choice(["auto", "py-evm"]), default="auto", help="EVM engine.")
+@click.option("--no-demo", is_flag=True, help="Do not point to the demo.")
+@click.option("--lite", is_flag=True, help="Without the oracle process; needs no torch.")
+@pass_app
+def devnet(
+    app: App, port: int | None, fresh: bool, block_time: int | None, engine: str, no_demo: bool, lite: bool
+) -> None:
+    """Run a development chain: one validator, ten funded accounts, blocks on demand."""
+    from openledger.node import config as configuration
+    from openledger.node.devnet import banner, devnet_node, facts, with_port
+    from openledger.node.logging import setup
+    from openledger.node.wiring import run_loop
+
+    folder = app.home_given or DEVNET_FOLDER
+    config = with_port(configuration.load(folder), port)
+    setup(config.log)
+
+    def ready(node: Node) -> None:
+        app.emit(facts(node), banner(node, demo=not no_demo))
+
+    async def main() -> None:
+        await devnet_node(folder, config, fresh=fresh, block_time_ms=block_time, lite=lite).run(ready)
+
+    run_loop(main())
+
+
+@click.command(cls=Command)
+@click.option("--start", "start_node", is_flag=True, help="Start a devnet when no node answers, and stop it after.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the devnet on this machine (default 8545).")
+@click.option("--steps", type=click.IntRange(1), help="Training steps (default: what the factory recommends).")
+@pass_app
+def demo(app: App, start_node: bool, port: int | None, steps: int | None) -> None:
+    """Run the whole loop on real text against a running node: data, model, answer, claim, verdict, OPEN."""
+    from openledger.node.demo import run_demo
+
+    url = f"http://127.0.0.1:{port}" if port and not app.node_given else app.node
+    run_demo(app, url, start_node=start_node, steps=steps)
+
+
+@click.command(cls=Command)
+@click.option("--genesis", "genesis_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Genesis file of a network to join; without it, a chain of one validator is made.")  # fmt: skip
+@click.option("--name", default="node", help="Name of this node.")
+@pass_app
+def init(app: App, genesis_file: Path | None, name: str) -> None:
+    """Make the home folder of a node: configuration, validator key, genesis."""
+    from openledger.node.network import init_home
+
+    made = init_home(app.home, genesis_file, name)
+    app.emit(made, [f"home     {made['home']}", f"chain    {made['chain_id']}", f"validator {made['validator']}",
+                    "", f"Next: openledger --home {made['home']} start"])  # fmt: skip
+
+
+@click.command(cls=Command)
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of RPC and web page, instead of the configured one.")
+@click.option("--lite", is_flag=True, help="Without the oracle process.")
+@pass_app
+def start(app: App, port: int | None, lite: bool) -> None:
+    """Run the node of the home folder with CometBFT."""
+    from openledger.node import config as configuration
+    from openledger.node.devnet import with_port
+    from openledger.node.logging import setup
+    from openledger.node.network import network_node
+    from openledger.node.wiring import run_loop
+
+    config = with_port(configuration.load(app.home), port)
+    setup(config.log)
+
+    def ready(node: Node) -> None:
+        genesis = node.settings.genesis
+        data = {"rpc": node.url, "chainId": genesis.evm_chain_id, "cometChainId": genesis.chain_id}
+        app.emit(data, f"Ready: {node.url}  chain {genesis.chain_id}  oracle {node.oracle_text}")
+
+    async def main() -> None:
+        await network_node(app.home, config, lite=lite).run(ready)
+
+    run_loop(main())
+
+
+@click.command(cls=Command)
+@pass_app
+def status(app: App) -> None:
+    """What the running node says of itself."""
+    found: dict[str, Any] = app.call("openledger_getNodeStatus")
+    found = {**found, "url": app.node, "block": wei(app.call("eth_blockNumber"))}
+    app.emit(found, [f"{name:<14} {value}" for name, value in found.items()])
+
+
+@click.command(cls=Command)
+@click.option("--port", type=click.IntRange(1, 65535), default=8545, show_default=True, help="Port to look at.")
+@pass_app
+def doctor(app: App, port: int) -> int:
+    """Look at this machine: what is installed, what is missing, how to get it. Exit code 1 when something needed is."""
+    from openledger.node import config as configuration
+    from openledger.node.doctor import examine
+
+    checks = examine(app.home, port, configuration.load(app.home).consensus.program)
+    lines = []
+    for check in checks:
+        lines.append(f"{'ok  ' if check.ok else 'MISS' if check.needed else '--  '} {check.name:<10} {check.found}")
+        if not check.ok and check.hint:
+            lines.append(f"     hint: {check.hint}")
+    app.emit([{"name": c.name, "ok": c.ok, "found": c.found, "hint": c.hint} for c in checks], lines)
+    return 1 if any(c.needed and not c.ok for c in checks) else 0
+
+
+@click.group(cls=Group)
+def validator() -> None:
+    """The validator key of this node."""
+
+
+@validator.command("show-key")
+@pass_app
+def show_key(app: App) -> None:
+    """Print the public key and the address of the home folder's validator."""
+    from openledger.node.network import validator_key
+
+    found = validator_key(app.home)
+    app.emit(found, table(["what", "value"], list(found.items())))
+
+
+COMMANDS = [devnet, demo, init, start, status, doctor, validator]

@@ -1,0 +1,164 @@
+"""What all commands share: the options that work everywhere, output, keys, and the way to a running node."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from openledger.node.keystore import Keystore, Signer, dev_signer
+from openledger.primitives.amounts import format_amount
+from openledger.primitives.errors import KeystoreError
+
+if TYPE_CHECKING:
+    from openledger.abci_app.action import Action
+    from openledger.rpc.client import Client
+
+DEFAULT_NODE = "http://127.0.0.1:8545"
+PASSWORD_VARIABLE = "OPENLEDGER_PASSWORD"  # noqa: S105 (the name of a variable)
+
+
+class App:
+    """Settings of one run of the program, filled by the shared options."""
+
+    def __init__(self) -> None:
+        self.home_given: Path | None = None
+        self.node_given: str | None = None
+        self.key: str | None = None
+        self.json = False
+        self._client: Client | None = None
+
+    @property
+    def home(self) -> Path:
+        """The home folder: ``--home``, else OPENLEDGER_HOME, else ``~/.openledger``."""
+        if self.home_given is not None:
+            return self.home_given
+        return Path(os.environ.get("OPENLEDGER_HOME") or Path.home() / ".openledger")
+
+    @property
+    def node(self) -> str:
+        """URL of the node to ask: ``--node``, else OPENLEDGER_NODE, else the devnet's."""
+        return self.node_given or os.environ.get("OPENLEDGER_NODE") or DEFAULT_NODE
+
+    @property
+    def client(self) -> Client:
+        """A client of the node; nothing is sent before the first call."""
+        if self._client is None:
+            from openledger.rpc.client import Client
+
+            self._client = Client(self.node)
+        return self._client
+
+    def call(self, method: str, *params: Any) -> Any:
+        """One JSON-RPC call. Raises NodeUnreachable, or the error that the node answered."""
+        return self.client.call(method, *params)
+
+    def keystore(self) -> Keystore:
+        return Keystore(self.home)
+
+    def signer(self) -> Signer:
+        """The account of ``--key``, unlocked. Raises KeystoreError."""
+        name = self.key or os.environ.get("OPENLEDGER_KEY")
+        if not name:
+            raise KeystoreError(
+                "this command signs a transaction, and no key was named", "--key NAME; on a devnet: --key dev0"
+            )
+        signer = dev_signer(name)
+        if signer is not None:
+            return signer
+        store = self.keystore()
+        store.read(name)
+        return store.unlock(name, password(f"Password of {name}"))
+
+    def send(self, action: Action, signer: Signer | None = None) -> dict[str, Any]:
+        """Sign and send a native action, wait for its receipt. Raises the refusal, also of a block."""
+        signer = signer or self.signer()
+        tx_hash = self.client.send_native(signer.secret, action)
+        receipt: dict[str, Any] = self.client.wait_receipt(tx_hash)
+        return receipt
+
+    def emit(self, data: Any, text: str | Sequence[str] = "") -> None:
+        """The result: ``data`` as one JSON document with ``--json``, else ``text``."""
+        if self.json:
+            click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        else:
+            click.echo(text if isinstance(text, str) else "\n".join(text))
+
+
+def password(prompt: str, *, confirm: bool = False) -> str:
+    """From OPENLEDGER_PASSWORD, else asked at the terminal. Raises KeystoreError where there is none to ask."""
+    given = os.environ.get(PASSWORD_VARIABLE)
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        raise KeystoreError("a password is needed, and there is no terminal to ask", f"set {PASSWORD_VARIABLE}")
+    answer: str = click.prompt(prompt, hide_input=True, confirmation_prompt=confirm)
+    return answer
+
+
+def _store(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def callback(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
+        if value not in (None, False):
+            setattr(ctx.find_object(App), name, value)
+
+    return callback
+
+
+def shared_options() -> list[click.Option]:
+    """--home, --node, --key and --json, fresh objects for one command."""
+    folder = click.Path(file_okay=False, path_type=Path)
+    return [
+        click.Option(["--home"], type=folder, expose_value=False, callback=_store("home_given"),
+                     help="Home folder: keys, configuration, data."),
+        click.Option(["--node"], metavar="URL", expose_value=False, callback=_store("node_given"),
+                     help="Node to ask (default http://127.0.0.1:8545)."),
+        click.Option(["--key"], metavar="NAME", expose_value=False, callback=_store("key"),
+                     help="Key that signs; dev0 to dev9 on a devnet."),
+        click.Option(["--json"], is_flag=True, expose_value=False, callback=_store("json"),
+                     help="Print one JSON document, for machines."),
+    ]  # fmt: skip
+
+
+class Command(click.Command):
+    """A command with the shared options."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        own = {o for p in self.params for o in p.opts}
+        self.params += [o for o in shared_options() if not own & set(o.opts)]
+
+
+class Group(click.Group):
+    """A group of such commands, with the shared options."""
+
+    command_class = Command
+    group_class = type
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += shared_options()
+
+
+pass_app = click.make_pass_decorator(App, ensure=True)
+
+
+def wei(quantity: Any) -> int:
+    """Integer of a JSON-RPC quantity, a decimal text or a number."""
+    return quantity if isinstance(quantity, int) else int(quantity, 0)
+
+
+def amount(quantity: Any) -> str:
+    """Human form of a JSON-RPC quantity in wei."""
+    return format_amount(wei(quantity))
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """Lines of a plain table, columns as wide as needed."""
+    cells = [[str(c) for c in row] for row in [headings, *rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
+    return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells]

@@ -1,0 +1,217 @@
+"""``openledger datanet``: make data sets, add documents, commit them, read them back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from openledger.node import rows
+from openledger.node.cli.common import App, Group, pass_app, table, wei
+from openledger.primitives.errors import MalformedAction, NotFound, WrongPhase
+from openledger.primitives.types import Address, from_hex, parse_address, to_checksum, to_hex
+
+
+@click.group(cls=Group)
+def datanet() -> None:
+    """Data sets with owners, rules and history."""
+
+
+@datanet.command()
+@click.argument("name")
+@click.option("--description", default="", help="What it is about.")
+@click.option("--licence", default="CC0-1.0", show_default=True, help="SPDX expression.")
+@click.option("--policy", default="open", show_default=True, type=click.Choice(["open", "invited"]),
+              help="Who may commit: anybody, or whoever the owner commits for.")  # fmt: skip
+@pass_app
+def create(app: App, name: str, description: str, licence: str, policy: str) -> None:
+    """Make a new datanet called NAME."""
+    from openledger.abci_app.modules.datanets.create import DatanetCreate
+    from openledger.node.operator import created_id
+
+    receipt = app.send(DatanetCreate(name=name, description=description, licence=licence, policy=policy))
+    number = created_id(receipt)
+    app.emit({"datanet": number, "transaction": receipt["transactionHash"]}, f"datanet {number}: {name}")
+
+
+def staged(app: App, number: int) -> Path:
+    """The file that collects rows until they are committed."""
+    return app.home / "staged" / f"datanet-{number}.jsonl"
+
+
+@datanet.command()
+@click.argument("number", metavar="DATANET", type=click.IntRange(1))
+@click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+@pass_app
+def add(app: App, number: int, files: tuple[Path, ...]) -> None:
+    """Collect documents for the next commit: .jsonl has a row a line, other text is cut at empty lines."""
+    texts = [text for file in files for text in rows.read_file(file)]
+    refuse(rows.check(texts))
+    path = staged(app, number)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        file.write(rows.blob_of(texts))
+    total = len(rows.rows_of(path.read_bytes()))
+    app.emit(
+        {"added": len(texts), "staged": total}, f"{len(texts)} rows added; {total} wait for `datanet commit {number}`"
+    )
+
+
+def refuse(findings: list[rows.Finding]) -> None:
+    """Raise MalformedAction for the first finding that forbids a commit."""
+    for finding in findings:
+        if finding.refused:
+            raise MalformedAction(
+                f"row {finding.row} is refused: {finding.reason}", "openledger datanet check FILE shows all"
+            )
+
+
+@datanet.command()
+@click.argument("number", metavar="DATANET", type=click.IntRange(1))
+@click.option("--message", "-m", default="", help="What changes, in a sentence.")
+@pass_app
+def commit(app: App, number: int, message: str) -> None:
+    """Upload the collected rows and commit them as the next version, in the name of --key."""
+    path = staged(app, number)
+    if not path.exists():
+        raise NotFound(f"nothing is collected for datanet {number}", f"openledger datanet add {number} FILE")
+    signer = app.signer()
+    blob = path.read_bytes()
+    receipt, version, count = commit_blob(app, number, signer.address, blob, message)
+    path.unlink()
+    data = {"datanet": number, "version": version, "rows": count, "transaction": receipt["transactionHash"]}
+    app.emit(data, f"datanet {number} version {version}: {count} rows in all")
+
+
+def commit_blob(
+    app: App, number: int, contributor: Address, blob: bytes, message: str
+) -> tuple[dict[str, Any], int, int]:
+    """Upload ``blob``, commit it on top of the newest version; receipt, version, rows of the version.
+
+    When somebody else was quicker, the commit is made again on top of theirs, up to five times.
+    """
+    from openledger.abci_app.modules.datanets.commit import DatanetCommit
+    from openledger.abci_app.modules.datanets.records import Part
+
+    signer = app.signer()
+    name = app.client.put_blob(blob)
+    part = Part(contributor, bytes.fromhex(name), len(rows.rows_of(blob)))
+    for left in (4, 3, 2, 1, 0):
+        head = int(must(app.call("openledger_getDatanet", number), f"datanet {number}")["head"])
+        old = parts_of(app, number, head) if head else []
+        root, count = rows.version_root([*old, (contributor, blob)])
+        action = DatanetCommit(datanet=number, parent=head, root=root, rows=count, add=(part,), message=message)
+        try:
+            return app.send(action, signer), head + 1, count
+        except WrongPhase:
+            if not left:
+                raise
+    raise WrongPhase(f"datanet {number} changes too fast")
+
+
+def must(found: Any, what: str) -> Any:
+    """``found``, or NotFound."""
+    if found is None:
+        raise NotFound(f"there is no {what}")
+    return found
+
+
+def parts_of(app: App, number: int, version: int) -> list[tuple[Address, bytes]]:
+    """(contributor, content blob) of a version, in order. Raises NotFound, BlobNotFound, BlobCorrupt."""
+    found = must(app.call("openledger_getCommit", number, version), f"version {version} of datanet {number}")
+    return [
+        (parse_address(p["contributor"]), app.client.get_blob(p["blob"].removeprefix("0x"))) for p in found["parts"]
+    ]
+
+
+@datanet.command()
+@click.argument("number", metavar="DATANET", type=click.IntRange(1))
+@pass_app
+def log(app: App, number: int) -> None:
+    """Show the versions of a datanet, newest first."""
+    found = app.call("openledger_getCommits", number)
+    lines = table(
+        ["version", "time", "rows", "author", "message"],
+        [[c["version"], moment(c["time"]), c["rows"], c["author"], c["message"]] for c in reversed(found)],
+    )
+    app.emit(found, lines)
+
+
+def moment(seconds: Any) -> str:
+    """Readable UTC time."""
+    return datetime.fromtimestamp(wei(seconds), UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+@datanet.command()
+@click.argument("number", metavar="DATANET", type=click.IntRange(1))
+@pass_app
+def show(app: App, number: int) -> None:
+    """Show one datanet and who brought how much of its newest version."""
+    found = must(app.call("openledger_getDatanet", number), f"datanet {number}")
+    head = int(found["head"])
+    version = app.call("openledger_getCommit", number, head) if head else None
+    held: dict[str, int] = {}
+    for part in version["parts"] if version else []:
+        held[part["contributor"]] = held.get(part["contributor"], 0) + int(part["rows"])
+    lines = [f"{k:<13} {v}" for k, v in found.items()]
+    lines += ["", *table(["contributor", "rows"], sorted(held.items()))] if held else []
+    app.emit({**found, "contributors": held}, lines)
+
+
+@datanet.command("list")
+@pass_app
+def list_datanets(app: App) -> None:
+    """List the datanets of the chain."""
+    found = app.call("openledger_listDatanets")
+    cells = [[d["id"], d["name"], d["head"], d["policy"], d["licence"], d["owner"]] for d in found]
+    app.emit(found, table(["id", "name", "version", "policy", "licence", "owner"], cells))
+
+
+@datanet.command()
+@click.argument("number", metavar="DATANET", type=click.IntRange(1))
+@click.option("--version", type=click.IntRange(1), help="Version; default: the newest.")
+@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File to write (JSON Lines).")
+@pass_app
+def pull(app: App, number: int, version: int | None, output: Path | None) -> None:
+    """Fetch all rows of a version and check them against the root on the chain."""
+    head = int(must(app.call("openledger_getDatanet", number), f"datanet {number}")["head"])
+    version = version or head
+    if not version:
+        raise NotFound(f"datanet {number} has no version yet")
+    commit_record = must(app.call("openledger_getCommit", number, version), f"version {version} of datanet {number}")
+    parts = parts_of(app, number, version)
+    root, count = rows.version_root(parts)
+    if root != from_hex(commit_record["root"], 32):
+        raise MalformedAction(
+            f"the rows of version {version} have the root {to_hex(root)}, the chain says {commit_record['root']}",
+            "whoever made this version committed a wrong root; nothing was written",
+        )
+    output = output or Path(f"datanet-{number}-v{version}.jsonl")
+    output.write_bytes(b"".join(blob for _, blob in parts))
+    holders = sorted({to_checksum(a) for a, _ in parts})
+    data = {"datanet": number, "version": version, "rows": count, "file": str(output), "contributors": holders}
+    app.emit(
+        data, f"{count} rows of {len(holders)} contributors in {output}; they have the root {commit_record['root']}"
+    )
+
+
+@datanet.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+@pass_app
+def check(app: App, files: tuple[Path, ...]) -> int:
+    """Check documents before a fee is paid: form, size, repetitions. Sends nothing; exit code 1 when refused."""
+    texts = [text for file in files for text in rows.read_file(file)]
+    found = rows.check(texts)
+    bad = any(f.refused for f in found)
+    lines = [f"row {f.row}: {'refused' if f.refused else 'remark'}: {f.reason}" for f in found]
+    verdict = "would be refused" if bad else "fine to commit"
+    app.emit(
+        {"rows": len(texts), "ok": not bad, "findings": [f.__dict__ for f in found]},
+        [*lines, f"{len(texts)} rows, {len(rows.blob_of(texts))} bytes: {verdict}"],
+    )
+    return 1 if bad else 0
+
+
+COMMANDS = [datanet]

@@ -1,0 +1,104 @@
+"""``openledger keys``: accounts of people, encrypted on the disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from openledger.node.cli.common import App, Group, pass_app, password, table
+from openledger.node.keystore import Keystore, dev_signer, parse_secret
+from openledger.primitives.errors import KeystoreError
+from openledger.primitives.types import to_checksum, to_hex
+
+
+@click.group(cls=Group)
+def keys() -> None:
+    """Make, list and move account keys."""
+
+
+@keys.command()
+@click.argument("name")
+@pass_app
+def new(app: App, name: str) -> None:
+    """Make a new key called NAME, encrypted with a password."""
+    address = to_checksum(app.keystore().create(name, password(f"New password for {name}", confirm=True)))
+    app.emit(
+        {"name": name, "address": address}, [f"{name}  {address}", "Keep the password: without it the key is lost."]
+    )
+
+
+@keys.command("list")
+@pass_app
+def list_keys(app: App) -> None:
+    """List the stored keys."""
+    rows = app.keystore().table()
+    text = table(["name", "address"], rows) if rows else ["no keys yet; `openledger keys new NAME` makes one"]
+    app.emit([{"name": n, "address": a} for n, a in rows], text)
+
+
+@keys.command()
+@click.argument("name")
+@pass_app
+def show(app: App, name: str) -> None:
+    """Show the address of a key."""
+    address = to_checksum(app.keystore().address(name))
+    app.emit({"name": name, "address": address}, address)
+
+
+@keys.command("import")
+@click.argument("name")
+@click.option("--file", "path", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Keystore file (version 3) or a file with the private key in hex.")  # fmt: skip
+@pass_app
+def import_key(app: App, name: str, path: Path | None) -> None:
+    """Store an existing key as NAME: from --file, or asked for at the terminal."""
+    text = path.read_text(encoding="utf-8") if path else click.prompt("Private key (hex)", hide_input=True)
+    store = app.keystore()
+    if text.lstrip().startswith("{"):
+        secret = _from_keystore_file(text, password("Password of the file"))
+    else:
+        secret = parse_secret(text)
+    address = to_checksum(store.create(name, password(f"New password for {name}", confirm=True), secret))
+    app.emit({"name": name, "address": address}, f"{name}  {address}")
+
+
+def _from_keystore_file(text: str, secret_word: str) -> bytes:
+    from eth_account import Account
+
+    try:
+        return bytes(Account.decrypt(json.loads(text), secret_word))
+    except (ValueError, KeyError, TypeError):
+        raise KeystoreError("wrong password, or not a keystore file of version 3") from None
+
+
+@keys.command()
+@click.argument("name")
+@click.option("--private", is_flag=True, help="Print the private key itself, not the encrypted file.")
+@pass_app
+def export(app: App, name: str, private: bool) -> None:
+    """Print the encrypted file of a key, to keep or to import elsewhere."""
+    store: Keystore = app.keystore()
+    if private:
+        signer = dev_signer(name) or store.unlock(name, password(f"Password of {name}"))
+        app.emit({"name": name, "private_key": to_hex(signer.secret)}, to_hex(signer.secret))
+    else:
+        data = store.read(name)
+        app.emit(data, json.dumps(data))
+
+
+@keys.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_app
+def delete(app: App, name: str, yes: bool) -> None:
+    """Delete a key for good."""
+    address = to_checksum(app.keystore().address(name))
+    if not yes:
+        click.confirm(f"Delete {name} ({address}) for good?", abort=True)
+    app.keystore().delete(name)
+    app.emit({"deleted": name, "address": address}, f"deleted {name}")
+
+
+COMMANDS = [keys]

@@ -1,0 +1,94 @@
+"""``openledger proof``: an attribution claim, what the validators said, and the arithmetic checked on this machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from openledger.node import rows
+from openledger.node.cli.common import App, Group, amount, pass_app, table
+from openledger.node.cli.datanets import must, parts_of
+from openledger.primitives.amounts import PPM, split_exact
+from openledger.primitives.attribution import SCORE_UNIT, score_leaf
+from openledger.primitives.errors import SharesInvalid
+from openledger.primitives.hashing import merkle_root
+from openledger.primitives.types import Address, from_hex, parse_address, to_checksum, to_hex
+
+
+@click.group(cls=Group)
+def proof() -> None:
+    """Claims of attribution and their verdicts."""
+
+
+@proof.command()
+@click.argument("number", metavar="CLAIM", type=click.IntRange(1))
+@pass_app
+def show(app: App, number: int) -> None:
+    """Show a claim: shares, fee, status, verdicts."""
+    claim = must(app.call("openledger_getClaim", number), f"claim {number}")
+    verdicts = app.call("openledger_getVerdicts", number)
+    lines = []
+    for name, value in claim.items():
+        if name in ("fee", "bond", "workFee", "minted"):
+            value = amount(value)
+        if name != "shares":
+            lines.append(f"{name:<13} {value}")
+    lines += ["", *table(["contributor", "ppm"], [[s["contributor"], s["ppm"]] for s in claim["shares"]])]
+    if verdicts:
+        heads = list(verdicts[0])
+        lines += ["", *table(heads, [[v.get(h, "") for h in heads] for v in verdicts])]
+    app.emit({"claim": claim, "verdicts": verdicts}, lines)
+
+
+def shares_of(scores: list[int], contributors: list[Address]) -> tuple[dict[Address, int], int]:
+    """Shares in ppm and what is unattributed, of row scores in ppb (design.md, section 6): clipped at zero per row,
+    summed per contributor, rounded by largest remainder."""
+    earned: dict[Address, int] = dict.fromkeys(sorted(set(contributors)), 0)
+    for who, score in zip(contributors, scores, strict=True):
+        earned[who] += max(score, 0)
+    rest = max(SCORE_UNIT - sum(earned.values()), 0)
+    parts = split_exact(PPM, [*earned.values(), rest])
+    return {who: ppm for who, ppm in zip(earned, parts, strict=False) if ppm}, parts[-1]
+
+
+@proof.command()
+@click.argument("number", metavar="CLAIM", type=click.IntRange(1))
+@pass_app
+def check(app: App, number: int) -> None:
+    """Recompute a claim's shares from its published row scores and the data's roots. Needs no torch.
+
+    The scores themselves are recomputed by the validators' oracles; this checks that the rows are those on the chain
+    and that the shares follow from the scores.
+    """
+    claim = must(app.call("openledger_getClaim", number), f"claim {number}")
+    model = must(app.call("openledger_getModel", claim["model"]), f"model {claim['model']}")
+    contributors: list[Address] = []
+    for ref in model["data"]:
+        parts = parts_of(app, int(ref["datanet"]), int(ref["version"]))
+        version = app.call("openledger_getCommit", ref["datanet"], ref["version"])
+        if rows.version_root(parts)[0] != from_hex(version["root"], 32):
+            raise SharesInvalid(f"the rows of datanet {ref['datanet']} do not have the root on the chain")
+        contributors += [who for who, blob in parts for _ in rows.rows_of(blob)]
+    raw = app.client.get_blob(claim["scores"].removeprefix("0x"))
+    scores = [int.from_bytes(raw[i : i + 8], "big", signed=True) for i in range(0, len(raw), 8)]
+    if len(raw) != 8 * len(contributors):
+        raise SharesInvalid(f"the scores are of {len(raw) // 8} rows, the data has {len(contributors)}")
+    if merkle_root([score_leaf(i, s) for i, s in enumerate(scores)]) != from_hex(claim["scoresRoot"], 32):
+        raise SharesInvalid("the published scores do not have the root in the claim")
+    shares, rest = shares_of(scores, contributors)
+    claimed = {parse_address(s["contributor"]): int(s["ppm"]) for s in claim["shares"]}
+    if shares != claimed or rest != int(claim["unattributed"]):
+        raise SharesInvalid("the claimed shares do not follow from the published scores")
+    data: dict[str, Any] = {
+        "claim": number,
+        "ok": True,
+        "rows": len(scores),
+        "scoresRoot": to_hex(from_hex(claim["scoresRoot"], 32)),
+        "shares": {to_checksum(a): p for a, p in shares.items()} | {"unattributed": rest},
+        "status": claim["status"],
+    }
+    app.emit(data, f"claim {number}: the shares follow from the scores of {len(scores)} rows; status {claim['status']}")
+
+
+COMMANDS = [proof]

@@ -1,0 +1,74 @@
+"""The root of the command tree, and the one place where failures become sentences and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import click
+
+from openledger import __version__
+from openledger.node.cli import chain, datanets, genesis, keys, models, proofs, rewards, transactions
+from openledger.node.cli.common import App, Group, pass_app
+from openledger.primitives.errors import OpenLedgerError
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def cli() -> None:
+    """OpenLedger node: a chain that finds, names and pays the people whose data makes AI models good."""
+
+
+@cli.command()
+@pass_app
+def version(app: App) -> None:
+    """Print the version of this program."""
+    app.emit({"version": __version__, "python": sys.version.split()[0]}, f"openledger {__version__}")
+
+
+for module in (chain, keys, genesis, datanets, models, proofs, rewards, transactions):
+    for command in module.COMMANDS:
+        cli.add_command(command)
+
+
+def _fail(app: App, sentence: str, hint: str | None, code: int | None) -> None:
+    if app.json:
+        click.echo(json.dumps({"error": {"code": code, "message": sentence, "hint": hint}}), err=True)
+        return
+    click.echo(f"error: {sentence}", err=True)
+    if hint:
+        click.echo(f"hint: {hint}", err=True)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the program; the exit code."""
+    app = App()
+    try:
+        result = cli.main(args=arguments, prog_name="openledger", standalone_mode=False, obj=app)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.NoArgsIsHelpError as err:
+        err.show()
+        return 2
+    except click.Abort:
+        click.echo("", err=True)
+        return 130
+    except click.ClickException as err:
+        where = f" (see `{err.ctx.command_path} --help`)" if isinstance(err, click.UsageError) and err.ctx else ""
+        _fail(app, err.format_message() + where, None, None)
+        return err.exit_code
+    except OpenLedgerError as err:
+        _fail(app, err.message, err.hint, err.code)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as err:
+        _fail(app, f"{err.strerror or err}: {err.filename}" if err.filename else str(err), None, None)
+        return 1
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run())

@@ -1,0 +1,216 @@
+"""The configuration of a node: ``config.toml`` in its home folder, every value also as an environment variable.
+
+The dataclasses below are the whole truth: from them come the commented file that ``openledger init`` writes, the
+check of what is read, and the variables (``[rpc] port`` is ``OPENLEDGER_RPC_PORT``). The environment wins over the
+file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from openledger.primitives.errors import InvalidConfig
+
+FILE = "config.toml"
+PREFIX = "OPENLEDGER_"
+
+
+def _value(
+    default: Any, text: str, choices: tuple[str, ...] = (), low: int | None = None, high: int | None = None
+) -> Any:
+    meta = {"help": text, "choices": choices, "low": low, "high": high}
+    return field(default=default, metadata=meta)
+
+
+@dataclass(frozen=True)
+class ChainConfig:
+    """The application."""
+
+    engine: str = _value("auto", "EVM engine", choices=("auto", "py-evm"))
+    archive: bool = _value(True, "keep the state of every height; false keeps the last `keep` heights")
+    keep: int = _value(10_000, "heights to keep when archive is false", low=128)
+
+
+@dataclass(frozen=True)
+class RpcConfig:
+    """JSON-RPC, WebSocket, blobs and the web page, all on one port."""
+
+    host: str = _value("127.0.0.1", "address to listen on; keep to loopback unless a proxy guards it")
+    port: int = _value(8545, "port; 0 picks a free one", low=0, high=65535)
+    hosts: tuple[str, ...] = _value((), "Host headers answered beside the local ones; '*' answers all")
+    origins: tuple[str, ...] = _value((), "web origins that may call beside the local ones; '*' allows all")
+    max_body: int = _value(5_000_000, "largest request body in bytes", low=1_000)
+    max_batch: int = _value(1_000, "most calls in one batch", low=1)
+    max_logs: int = _value(10_000, "most logs in one answer", low=1)
+    max_log_range: int = _value(100_000, "widest block range of one log query", low=1)
+    accept_blobs: bool = _value(True, "take blobs by PUT /blobs/<sha256>")
+
+
+@dataclass(frozen=True)
+class BlobsConfig:
+    """Contents named by their sha256."""
+
+    url: str = _value("", "where blobs are kept; empty is the folder `blobs` in the home; any fsspec URL works")
+    max_bytes: int = _value(256 * 1024 * 1024, "largest blob", low=1_000)
+
+
+@dataclass(frozen=True)
+class OracleConfig:
+    """The process that recomputes attribution claims (needs torch)."""
+
+    enabled: str = _value("auto", "auto starts it where torch is installed", choices=("auto", "on", "off"))
+
+
+@dataclass(frozen=True)
+class ConsensusConfig:
+    """CometBFT, started by `openledger start`."""
+
+    program: str = _value("", "path of cometbft; empty looks into .tools and PATH")
+    p2p: str = _value("tcp://127.0.0.1:26656", "address for other nodes")
+    rpc: str = _value("tcp://127.0.0.1:26657", "address of CometBFT's own RPC; loopback only")
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    """What is written to stderr."""
+
+    level: str = _value("info", "least serious message shown", choices=("debug", "info", "warning", "error"))
+    format: str = _value("console", "console for people, json for machines", choices=("console", "json"))
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of one node."""
+
+    chain: ChainConfig = ChainConfig()
+    rpc: RpcConfig = RpcConfig()
+    blobs: BlobsConfig = BlobsConfig()
+    oracle: OracleConfig = OracleConfig()
+    consensus: ConsensusConfig = ConsensusConfig()
+    log: LogConfig = LogConfig()
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value)
+
+
+def variable(section: str, name: str) -> str:
+    """The environment variable of a value."""
+    return f"{PREFIX}{section}_{name}".upper()
+
+
+def render(config: Config) -> str:
+    """The commented TOML file of a configuration."""
+    out = [
+        "# OpenLedger node. Every value can also be given as an environment variable, which wins over this file.",
+        "",
+    ]
+    for part in fields(config):
+        section = getattr(config, part.name)
+        doc = (type(section).__doc__ or "").strip()
+        out += [f"# {doc}", f"[{part.name}]"]
+        for item in fields(section):
+            meta = item.metadata
+            choices = f" ({', '.join(meta['choices'])})" if meta["choices"] else ""
+            out.append(f"# {meta['help']}{choices}; {variable(part.name, item.name)}")
+            out.append(f"{item.name} = {_toml(getattr(section, item.name))}")
+        out.append("")
+    return "\n".join(out)
+
+
+def _line_of(text: str, section: str, name: str) -> str:
+    inside = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip().startswith("["):
+            inside = line.strip() == f"[{section}]"
+        elif inside and re.match(rf"\s*\"?{re.escape(name)}\"?\s*=", line):
+            return f"line {number}, "
+    return ""
+
+
+def _check(value: Any, default: Any, meta: Mapping[str, Any], where: str) -> Any:
+    """The value in the type of its default. Raises InvalidConfig naming the place."""
+    if isinstance(default, tuple):
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise InvalidConfig(f"{where} must be a list of text", 'for example ["localhost"]')
+        return tuple(value)
+    names = {bool: "true or false", int: "a whole number", str: "text"}
+    if type(value) is not type(default):
+        raise InvalidConfig(f"{where} must be {names[type(default)]}, not {value!r}")
+    if meta["choices"] and value not in meta["choices"]:
+        raise InvalidConfig(f"{where} must be one of {', '.join(meta['choices'])}, not {value!r}")
+    if (meta["low"] is not None and value < meta["low"]) or (meta["high"] is not None and value > meta["high"]):
+        raise InvalidConfig(f"{where} is out of range: {value}", f"at least {meta['low']}, at most {meta['high']}")
+    return value
+
+
+def _from_environment(text: str, default: Any, where: str) -> Any:
+    if isinstance(default, bool):
+        if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
+            raise InvalidConfig(f"{where} must be true or false, not {text!r}")
+        return text.lower() in ("true", "1", "yes")
+    if isinstance(default, int):
+        if not re.fullmatch(r"\d+", text):
+            raise InvalidConfig(f"{where} must be a whole number, not {text!r}")
+        return int(text)
+    return [part.strip() for part in text.split(",") if part.strip()] if isinstance(default, tuple) else text
+
+
+def _parse(text: str, file: str) -> dict[str, dict[str, Any]]:
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as err:
+        raise InvalidConfig(
+            f"{file} is not TOML: {err}", "`openledger init` writes a correct file to compare"
+        ) from None
+    known = {f.name for f in fields(Config)}
+    for section, values in data.items():
+        if section not in known or not isinstance(values, dict):
+            raise InvalidConfig(f"{file}: unknown section {section!r}", "sections: " + ", ".join(sorted(known)))
+    return data
+
+
+def load(home: Path, environ: Mapping[str, str] | None = None) -> Config:
+    """The configuration of a home folder; defaults where there is no file.
+
+    Raises InvalidConfig naming line and field.
+    """
+    environ = os.environ if environ is None else environ
+    path = home / FILE
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as err:
+        raise InvalidConfig(f"{FILE} cannot be read: {err}") from None
+    data = _parse(text, FILE)
+    config = Config()
+    for part in fields(config):
+        section = getattr(config, part.name)
+        given = data.get(part.name, {})
+        known = {f.name: f for f in fields(section)}
+        for name in given:
+            if name not in known:
+                where = _line_of(text, part.name, name)
+                raise InvalidConfig(f"{FILE}: {where}[{part.name}] has no {name!r}", "known: " + ", ".join(known))
+        changed: dict[str, Any] = {}
+        for name, item in known.items():
+            default, env_name = getattr(section, name), variable(part.name, name)
+            if name in given:
+                where = f"{FILE}: {_line_of(text, part.name, name)}[{part.name}] {name}"
+                changed[name] = _check(given[name], default, item.metadata, where)
+            if env_name in environ:
+                value = _from_environment(environ[env_name], default, env_name)
+                changed[name] = _check(value, default, item.metadata, env_name)
+        config = replace(config, **{part.name: replace(section, **changed)})
+    return config

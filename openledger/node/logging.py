@@ -1,0 +1,47 @@
+"""Log lines on stderr, for people (console) or machines (one JSON object a line): structlog over `logging`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from openledger.node.config import LogConfig
+
+_QUIET = ("asyncio", "aiohttp.access", "aiohttp.server", "eth", "py-evm", "fsspec")
+
+
+def setup(config: LogConfig) -> None:
+    """Send all loggers of the process to stderr in the configured form. Call once, first."""
+    import structlog
+
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(
+            fmt="iso" if config.format == "json" else "%H:%M:%S", utc=config.format == "json"
+        ),
+    ]
+    if config.format == "json":
+        renderer: Any = structlog.processors.JSONRenderer()
+        final = [structlog.processors.format_exc_info, renderer]
+    else:
+        final = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(config.level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )

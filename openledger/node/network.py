@@ -1,0 +1,107 @@
+"""A node of a network: its home folder, and the wiring with CometBFT.
+
+home/config.toml     our settings (config.py)      home/cometbft/   CometBFT's own home, its keys included
+home/genesis.json    the chain                     home/state, home/blobs, home/oracle: see wiring.py
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openledger.genesis.genesis import GenesisValidator
+from openledger.genesis.presets import dev_accounts, devnet_genesis
+from openledger.node.config import FILE, Config, render
+from openledger.node.devnet import OPERATOR
+from openledger.node.wiring import Node, NodeSettings, read_genesis
+from openledger.primitives.errors import KeystoreError, WrongDataFolder
+from openledger.primitives.keys import consensus_address, ed25519_public
+from openledger.primitives.types import to_hex
+
+if TYPE_CHECKING:
+    from openledger.abci_app.application import Application
+    from openledger.node.engines.cometbft import CometEngine
+    from openledger.node.engines.home import CometSettings
+
+
+def comet_home(home: Path) -> Path:
+    """CometBFT's own folder."""
+    return home / "cometbft"
+
+
+def _settings(config: Config, name: str = "node") -> CometSettings:
+    from openledger.node.engines.home import CometSettings
+
+    return CometSettings(moniker=name, p2p=config.consensus.p2p, rpc=config.consensus.rpc)
+
+
+def init_home(home: Path, genesis_file: Path | None, name: str) -> dict[str, str]:
+    """Make the home of a node; a chain of its own when no genesis is given.
+
+    Raises WrongDataFolder when there is one already, MissingProgram without CometBFT, InvalidGenesis.
+    """
+    from openledger.node.engines.binary import find_cometbft
+    from openledger.node.engines.home import init_home as init_comet
+
+    if any((home / entry).exists() for entry in (FILE, "genesis.json", "current", "cometbft")):
+        raise WrongDataFolder(f"{home} is the home of a node already", "openledger start, or another --home")
+    config = Config()
+    binary = find_cometbft(config.consensus.program)
+    seed = secrets.token_bytes(32)
+    if genesis_file is None:
+        validator = GenesisValidator(ed25519_public(seed), 10, dev_accounts()[OPERATOR][0], name)
+        genesis = devnet_genesis((validator,), time.time_ns())
+    else:
+        genesis = read_genesis(genesis_file)
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        node_id = init_comet(comet_home(home), genesis, seed=seed, settings=_settings(config, name), binary=binary)
+    except BaseException:
+        shutil.rmtree(comet_home(home), ignore_errors=True)  # nothing was there before
+        raise
+    (home / FILE).write_text(render(config), encoding="utf-8")
+    (home / "genesis.json").write_text(genesis.to_json(), encoding="utf-8")
+    return {
+        "home": str(home),
+        "chain_id": genesis.chain_id,
+        "validator": to_hex(ed25519_public(seed)),
+        "node_id": node_id,
+        "cometbft": f"{binary.version} at {binary.path}",
+    }
+
+
+def _seed(home: Path) -> bytes:
+    """The validator's ed25519 seed. Raises KeystoreError."""
+    path = comet_home(home) / "config" / "priv_validator_key.json"
+    try:
+        return base64.b64decode(json.loads(path.read_text(encoding="utf-8"))["priv_key"]["value"])[:32]
+    except FileNotFoundError:
+        raise KeystoreError(f"there is no validator key in {home}", "openledger init makes one") from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise KeystoreError(f"the validator key {path} is damaged", "restore it from a backup") from None
+
+
+def validator_key(home: Path) -> dict[str, str]:
+    """Public key and consensus address of the home's validator. Raises KeystoreError."""
+    public = ed25519_public(_seed(home))
+    return {"public_key": to_hex(public), "address": to_hex(consensus_address(public))}
+
+
+def network_node(home: Path, config: Config, *, lite: bool = False) -> Node:
+    """The node of ``home``, ready to ``run``. Raises InvalidGenesis, KeystoreError, InvalidConfig."""
+    from openledger.node.engines.cometbft import CometEngine
+    from openledger.node.engines.home import write_config
+
+    genesis = read_genesis(home / "genesis.json")
+    own = consensus_address(ed25519_public(_seed(home)))
+
+    def make_engine(app: Application) -> CometEngine:
+        write_config(comet_home(home), _settings(config))
+        return CometEngine(app, comet_home(home), program=config.consensus.program, validator=own)
+
+    return Node(NodeSettings(home, genesis, config, make_engine, "cometbft", validator=own, lite=lite))

@@ -1,0 +1,108 @@
+"""Data rows on this side of the chain: files to rows, rows to blobs, checks before a fee is paid.
+
+A content blob is JSON Lines; a row is one canonical line ``{"text": "..."}`` without its newline (design.md, 4).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from openledger.primitives.attribution import row_leaf
+from openledger.primitives.errors import MalformedAction, NotFound
+from openledger.primitives.hashing import merkle_root
+from openledger.primitives.types import Address, Hash32
+
+MAX_ROW_BYTES = 64 * 1024
+MIN_TEXT = 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One remark of a check. ``refused`` ones keep the rows from being committed."""
+
+    row: int
+    refused: bool
+    reason: str
+
+
+def row_bytes(text: str) -> bytes:
+    """The canonical line of one row, without the newline."""
+    return json.dumps({"text": text}, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+
+
+def blob_of(texts: Iterable[str]) -> bytes:
+    """The content blob of rows."""
+    return b"".join(row_bytes(text) + b"\n" for text in texts)
+
+
+def rows_of(blob: bytes) -> list[bytes]:
+    """The rows of a content blob."""
+    return blob.split(b"\n")[:-1] if blob.endswith(b"\n") else blob.split(b"\n")
+
+
+def text_of(row: bytes) -> str:
+    """The text of a row. Raises MalformedAction."""
+    try:
+        text = json.loads(row)["text"]
+    except (ValueError, KeyError, TypeError):
+        text = None
+    if not isinstance(text, str):
+        raise MalformedAction('a row must be a JSON object {"text": "..."}')
+    return text
+
+
+def read_file(path: Path) -> list[str]:
+    """Texts of one file: .jsonl holds a row a line; anything else is text, cut into paragraphs at empty lines.
+
+    Raises NotFound or MalformedAction naming file and line.
+    """
+    try:
+        content = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise NotFound(f"there is no file {path}") from None
+    except (OSError, UnicodeDecodeError) as err:
+        raise MalformedAction(f"{path} cannot be read as UTF-8 text: {err}") from None
+    if path.suffix != ".jsonl":
+        return [" ".join(part.split()) for part in re.split(r"\n\s*\n", content) if part.strip()]
+    texts = []
+    for number, line in enumerate(content.splitlines(), 1):
+        try:
+            texts.append(text_of(line.encode()))
+        except MalformedAction as err:
+            raise MalformedAction(f"{path}, line {number}: {err}") from None
+    return texts
+
+
+def check(texts: Sequence[str]) -> list[Finding]:
+    """Form and size of rows, and exact repetitions among them."""
+    found: list[Finding] = []
+    seen = Counter[str]()
+    for number, text in enumerate(texts):
+        if len(row_bytes(text)) > MAX_ROW_BYTES:
+            found.append(Finding(number, True, f"longer than {MAX_ROW_BYTES} bytes"))
+        if not text.strip():
+            found.append(Finding(number, True, "empty"))
+        elif len(text) < MIN_TEXT:
+            found.append(Finding(number, False, f"shorter than {MIN_TEXT} characters: teaches a model little"))
+        if any(ord(c) < 32 and c not in "\n\t" for c in text):
+            found.append(Finding(number, True, "control characters"))
+        seen[text] += 1
+        if seen[text] == 2:
+            found.append(Finding(number, False, "repeats an earlier row"))
+    return found
+
+
+def leaves(parts: Iterable[tuple[Address, bytes]]) -> list[Hash32]:
+    """Row leaves of (contributor, content blob) parts, in order."""
+    return [row_leaf(contributor, row) for contributor, blob in parts for row in rows_of(blob)]
+
+
+def version_root(parts: Iterable[tuple[Address, bytes]]) -> tuple[Hash32, int]:
+    """Merkle root over all rows of a version, and their number."""
+    found = leaves(parts)
+    return merkle_root(found), len(found)

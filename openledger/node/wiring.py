@@ -1,0 +1,247 @@
+"""Builds a node of its parts and runs it: database, application, engine, oracle, consensus, RPC.
+
+    folder/genesis.json   the chain                    folder/state/    LevelDB, opened by this process only
+    folder/blobs/         contents by sha256           folder/oracle/   salts and verdicts of the oracle process
+
+The parts know each other through ports only; this file is where they are plugged together, and the order of starting
+and stopping is written here once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from openledger import __version__
+from openledger.genesis.genesis import Genesis
+from openledger.node.config import Config
+from openledger.node.doctor import has_torch, port_is_free
+from openledger.primitives.errors import InvalidGenesis, MissingExtra, PortTaken, WrongDataFolder
+from openledger.primitives.types import to_hex
+from openledger.rpc.ports import ConsensusClient
+
+if TYPE_CHECKING:
+    from openledger.abci_app.application import Application
+    from openledger.node.oracle_bridge import OracleBridge
+    from openledger.rpc.server import RpcServer
+    from openledger.state.leveldb import LevelDbStore
+
+log = logging.getLogger(__name__)
+
+
+class ConsensusEngine(ConsensusClient, Protocol):
+    """What both engines are to the wiring: the way into the chain, with a life."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def wait(self) -> None:
+        """Return when the engine was stopped; raise the fault that stopped it otherwise."""
+        ...
+
+
+EngineFactory = Callable[["Application"], ConsensusEngine]
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """One node: where it lives, which chain, and the parts that differ between devnet and network."""
+
+    folder: Path
+    genesis: Genesis
+    config: Config
+    make_engine: EngineFactory
+    mode: str
+    validator: bytes | None = None
+    lite: bool = False
+
+
+def read_genesis(path: Path) -> Genesis:
+    """The genesis file of a folder. Raises InvalidGenesis."""
+    try:
+        return Genesis.from_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidGenesis(f"there is no genesis file at {path}", "`openledger init` writes one") from None
+    except (OSError, UnicodeDecodeError) as err:
+        raise InvalidGenesis(f"the genesis file cannot be read: {err}") from None
+
+
+def oracle_state(config: Config, lite: bool) -> tuple[bool, str]:
+    """Whether to start the oracle process, and the sentence for people.
+
+    Raises MissingExtra when the configuration asks for it and torch is missing.
+    """
+    if lite or config.oracle.enabled == "off":
+        return False, "off: this node follows the chain and votes silence; training, serving and the demo need it"
+    if has_torch():
+        return True, "on"
+    if config.oracle.enabled == "on":
+        raise MissingExtra("the oracle is configured on, but torch is not installed", "make install-oracle")
+    return False, "off: torch is not installed, so this node votes silence (make install-oracle)"
+
+
+class Node:
+    """A running node. ``start`` opens everything or raises one clear error; ``stop`` may be called at any time."""
+
+    def __init__(self, settings: NodeSettings) -> None:
+        self.settings = settings
+        self.rpc_port = settings.config.rpc.port
+        self.oracle_on, self.oracle_text = oracle_state(settings.config, settings.lite)
+        self.started = time.time()
+        self._stopping = asyncio.Event()
+        self._database: LevelDbStore | None = None
+        self._bridge: OracleBridge | None = None
+        self._server: RpcServer | None = None
+        self.engine: ConsensusEngine | None = None
+        self.app: Application | None = None
+
+    @property
+    def url(self) -> str:
+        """Where RPC and web page are."""
+        host = self.settings.config.rpc.host
+        host = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host  # noqa: S104 (compared)
+        return f"http://{host}:{self.rpc_port}"
+
+    @property
+    def blobs_url(self) -> str:
+        return self.settings.config.blobs.url or str(self.settings.folder / "blobs")
+
+    async def start(self) -> None:
+        """Open the database, then oracle, engine and RPC. Raises an OpenLedgerError leaf; nothing stays open then."""
+        rpc = self.settings.config.rpc
+        if rpc.port and not port_is_free(rpc.host, rpc.port):
+            raise PortTaken(f"port {rpc.port} is in use", "another node may be running; choose a port with --port")
+        try:
+            await self._open()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _open(self) -> None:
+        from openledger.abci_app.application import Application
+        from openledger.abci_app.ports import Silence, VerdictSource
+        from openledger.evm.pyevm import PyEvmEngine
+        from openledger.rpc.backend import Backend, RpcSettings
+        from openledger.rpc.server import RpcServer
+        from openledger.state.blobs import BlobStore
+        from openledger.state.leveldb import LevelDbStore
+        from openledger.state.store import StateStore
+
+        settings, config = self.settings, self.settings.config
+        self._database = LevelDbStore(settings.folder / "state")
+        store = StateStore(self._database, archive=config.chain.archive, keep=config.chain.keep)
+        blobs = BlobStore(self.blobs_url, config.blobs.max_bytes)
+        verdicts: VerdictSource = Silence()
+        if self.oracle_on:
+            from openledger.node.oracle_bridge import OracleBridge
+
+            verdicts = self._bridge = OracleBridge(
+                self.blobs_url, settings.folder / "oracle", settings.genesis.chain_id, sys.executable
+            )
+        self.app = Application(settings.genesis, store, PyEvmEngine(), verdicts, settings.validator)
+        self.engine = settings.make_engine(self.app)
+        if self._bridge is not None:
+            await self._bridge.start()
+        await self.engine.start()
+        bounds = RpcSettings(
+            hosts=config.rpc.hosts,
+            origins=config.rpc.origins,
+            max_body=config.rpc.max_body,
+            max_batch=config.rpc.max_batch,
+            max_logs=config.rpc.max_logs,
+            max_log_range=config.rpc.max_log_range,
+            max_blob=config.blobs.max_bytes,
+            accept_blobs=config.rpc.accept_blobs,
+        )
+        backend = Backend(self.app, self.engine, blobs, client_version(), self.status, bounds)
+        self._server = RpcServer(backend, config.rpc.host, config.rpc.port)
+        await self._server.start()
+        self.rpc_port = self._server.port
+
+    async def stop(self) -> None:
+        """Stop in the reverse order; the database last, so that no acknowledged block is lost."""
+        for part in (self._server, self.engine, self._bridge):
+            if part is not None:
+                await part.stop()
+        self._server = self.engine = self._bridge = None
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def status(self) -> dict[str, Any]:
+        """The node's own facts for openledger_getNodeStatus."""
+        genesis = self.settings.genesis
+        return {
+            "version": __version__,
+            "mode": self.settings.mode,
+            "engine": "py-evm",
+            "oracle": self.oracle_text,
+            "cometChainId": genesis.chain_id,
+            "genesis": to_hex(genesis.digest),
+            "startedAt": int(self.started),
+        }
+
+    async def run(self, ready: Callable[[Node], None]) -> None:
+        """Start, tell ``ready``, run until SIGINT or SIGTERM, and stop. Raises the fault that stopped the engine."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stopping.set)
+        try:
+            await self.start()
+            ready(self)
+            await self._until_over()
+        finally:
+            await self.stop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    async def _until_over(self) -> None:
+        """Until a signal, or until the engine ends by itself."""
+        if self.engine is None:
+            return
+        waits = [asyncio.ensure_future(self.engine.wait()), asyncio.ensure_future(self._stopping.wait())]
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if waits[0] in done:
+                waits[0].result()
+        finally:
+            for task in waits:
+                task.cancel()
+
+
+def client_version() -> str:
+    """What web3_clientVersion says."""
+    return f"OpenLedger/v{__version__}/{sys.platform}/python{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
+    """asyncio.run, on uvloop where it is installed."""
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        uvloop.run(main)
+        return
+    asyncio.run(main)
+
+
+def write_private(path: Path, text: str) -> None:
+    """A new file that only its owner may read. Raises WrongDataFolder when it is there already."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise WrongDataFolder(f"{path} exists already", "choose another --home") from None
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

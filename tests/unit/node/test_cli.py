@@ -1,0 +1,148 @@
+"""The command line: exit codes, sentences, options everywhere; and that light commands load nothing heavy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from openledger.node.cli.root import run
+from openledger.node.cli.transactions import parameters
+from openledger.primitives.keys import address_of_private_key
+from openledger.primitives.types import to_checksum
+
+UNREACHABLE = "http://127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("OPENLEDGER_HOME", "OPENLEDGER_NODE", "OPENLEDGER_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENLEDGER_PASSWORD", "pw")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_version_prints_and_succeeds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["version"]) == 0
+    assert capsys.readouterr().out.startswith("openledger ")
+
+
+@pytest.mark.parametrize("arguments", [["--json", "version"], ["version", "--json"]])
+def test_shared_options_stand_before_or_after_the_command(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 0
+    assert "version" in json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("arguments", [["nothing"], ["keys", "nothing"], ["--wrong"], ["rpc"], ["proof", "show", "0"]])
+def test_a_wrong_command_line_is_one_sentence_and_exit_code_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert "Traceback" not in err
+
+
+def test_no_node_is_one_sentence_with_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", "--node", UNREACHABLE]) == 1
+    err = capsys.readouterr().err
+    assert "no node answers" in err
+    assert "hint: " in err
+
+
+def test_an_error_with_json_is_one_object_with_its_number(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", "--node", UNREACHABLE, "--json"]) == 1
+    captured = capsys.readouterr()
+    assert json.loads(captured.err)["error"]["code"] == 308
+    assert captured.out == ""
+
+
+def test_signing_without_a_key_says_which_option_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["datanet", "create", "x", "--node", UNREACHABLE]) == 1
+    assert "--key" in capsys.readouterr().err
+
+
+def test_a_key_goes_from_hex_to_file_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    secret = bytes.fromhex("22" * 32)
+    (tmp_path / "key.txt").write_text("0x" + secret.hex() + "\n")
+    home = ["--home", str(tmp_path / "home")]
+    assert run(["keys", "import", "bob", "--file", str(tmp_path / "key.txt"), *home]) == 0
+    assert run(["keys", "show", "bob", *home]) == 0
+    assert to_checksum(address_of_private_key(secret)) in capsys.readouterr().out
+    assert run(["keys", "export", "bob", "--private", *home]) == 0
+    assert "0x" + secret.hex() in capsys.readouterr().out
+    assert run(["keys", "delete", "bob", "--yes", *home]) == 0
+    assert run(["keys", "show", "bob", *home]) == 1
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "{", '{"chain_id": 1}', "\u0000"])
+def test_a_malformed_genesis_file_is_one_sentence(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "genesis.json").write_text(text)
+    assert run(["genesis", "validate", "genesis.json"]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_every_native_kind_has_a_command_with_its_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    from openledger.abci_app.registry import ACTIONS
+    from openledger.primitives.fields import schema
+
+    for action in ACTIONS:
+        assert run(["tx", action.KIND, "--help"]) == 0
+        shown = capsys.readouterr().out
+        for name, _ in schema(action):
+            assert "--" + name.replace("_", "-") in shown
+
+
+def test_a_native_action_is_built_of_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["tx", "inference.open", "--model", "1", "--deposit", "1.5 OPEN", "--expiry", "99", "--print"]
+    assert run(arguments) == 0
+    fields = json.loads(capsys.readouterr().out)["fields"]
+    assert fields == {"model": 1, "deposit": "1500000000000000000", "expiry": 99}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--parent", "-1"), ("--root", "0x12"), ("--add", "[1"), ("--add", "[1]"), ("--rows", "x")]
+)
+def test_a_malformed_field_is_named(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    good = {"--datanet": "1", "--parent": "0", "--root": "0x" + "00" * 32, "--rows": "1", "--add": "[]"}
+    words = [word for pair in (good | {option: value}).items() for word in pair]
+    assert run(["tx", "datanet.commit", *words, "--print"]) == 1
+    assert option.strip("-") in capsys.readouterr().err
+
+
+def test_rpc_parameters_are_json_where_they_are_json() -> None:
+    assert parameters(("1", "latest", "0x10", '{"a": [true]}')) == [1, "latest", "0x10", {"a": [True]}]
+
+
+def test_rows_are_checked_before_a_fee_is_paid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "good.txt").write_text("A first paragraph of some length.\n\nA second paragraph of some length.\n")
+    (tmp_path / "bad.jsonl").write_text('{"text": "   "}\n')
+    assert run(["datanet", "check", "good.txt"]) == 0
+    assert run(["datanet", "check", "bad.jsonl"]) == 1
+    assert "refused: empty" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("line", ["{", '{"text": 1}', "[]", '{"txt": "a"}'])
+def test_a_row_of_another_form_is_named_with_its_line(
+    line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"text": "fine, and long enough"}\n' + line + "\n")
+    assert run(["datanet", "check", "rows.jsonl"]) == 1
+    assert "line 2" in capsys.readouterr().err
+
+
+def test_light_commands_load_neither_torch_nor_database_nor_evm() -> None:
+    program = (
+        "import sys; from openledger.node.cli.root import run; run(['version']); "
+        "heavy = {'torch', 'plyvel', 'eth', 'numpy', 'web3', 'google.protobuf'} & set(sys.modules); "
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,74 @@
+"""Configuration: what init writes is what load reads, and every mistake is named with its line."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from openledger.node.config import Config, load, render, variable
+from openledger.primitives.errors import InvalidConfig
+
+
+def write(home: Path, text: str) -> Path:
+    (home / "config.toml").write_text(text)
+    return home
+
+
+def test_the_file_that_init_writes_gives_the_defaults(tmp_path: Path) -> None:
+    assert load(write(tmp_path, render(Config())), {}) == Config()
+
+
+def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
+    assert load(tmp_path, {}) == Config()
+
+
+def test_every_value_has_a_comment_and_a_variable() -> None:
+    text = render(Config())
+    for part in fields(Config):
+        for item in fields(getattr(Config(), part.name)):
+            assert f"; {variable(part.name, item.name)}\n{item.name} = " in text
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    write(tmp_path, "[rpc]\nport = 1111\n")
+    found = load(
+        tmp_path, {"OPENLEDGER_RPC_PORT": "2222", "OPENLEDGER_RPC_ORIGINS": "https://a.example, https://b.example"}
+    )
+    assert found.rpc.port == 2222
+    assert found.rpc.origins == ("https://a.example", "https://b.example")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[rpc\nport = 1", "not TOML"),
+        ('[rpc]\nport = "8545"', r"line 2, \[rpc\] port must be a whole number"),
+        ("[rpc]\nport = 70000", r"line 2, \[rpc\] port is out of range"),
+        ("[rpc]\n\nporti = 1", r"line 3, \[rpc\] has no 'porti'"),
+        ("[log]\nlevel = 'loud'", r"line 2, \[log\] level must be one of"),
+        ("[chain]\narchive = 1", r"line 2, \[chain\] archive must be true or false"),
+        ("[rpc]\nhosts = [1]", r"line 2, \[rpc\] hosts must be a list of text"),
+        ("[nothing]\na = 1", "unknown section 'nothing'"),
+        ("rpc = 1", "unknown section 'rpc'"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InvalidConfig, match=message):
+        load(write(tmp_path, text), {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("OPENLEDGER_RPC_PORT", "many"), ("OPENLEDGER_CHAIN_ARCHIVE", "perhaps"), ("OPENLEDGER_LOG_FORMAT", "xml")],
+)
+def test_a_wrong_variable_is_named(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(InvalidConfig, match=name):
+        load(tmp_path, {name: value})
+
+
+def test_bytes_that_are_no_text_are_one_error(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidConfig, match="cannot be read"):
+        load(tmp_path, {})
