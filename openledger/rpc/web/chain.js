@@ -8,6 +8,8 @@ import { actionOf, readPayload } from "./payload.js";
 import * as ui from "./ui.js";
 
 const PAGE = 25;
+/** Fields of actions and events that are wei. */
+const MONEY = new Set(["amount", "bond", "cumulative", "deposit", "fee", "minted", "price", "refund"]);
 
 /** Blocks from `newest` downwards. A committed block never changes, so it is asked for once. */
 export async function recentBlocks({ rpc, cache }, newest, many) {
@@ -157,7 +159,7 @@ function valueNode(name, type, value) {
   if (value?.fields) return h("span", {}, value.fields.map(([n, t, v], i) => [i ? " · " : null, valueNode(n, t, v)]));
   if (type === "address") return ui.accountLink(value);
   if (type === "bytes32" || type === "bytes") return value.length > 66 ? ui.bytes(value) : h("span", { class: "mono" }, value);
-  if (type === "uint256") return ui.money(value);
+  if (MONEY.has(name)) return ui.money(value, 18);
   if (name === "datanet") return ui.datanetLink(value);
   if (name === "model") return ui.modelLink(value);
   if (name === "claim") return ui.claimLink(value);
@@ -168,9 +170,10 @@ function valueNode(name, type, value) {
 
 export async function transaction({ rpc }, hash) {
   if (!/^0x[0-9a-fA-F]{64}$/.test(hash ?? "")) return ui.missing("such transaction");
-  const [tx, receipt] = await Promise.all([
+  const [tx, receipt, reason] = await Promise.all([
     rpc.call("eth_getTransactionByHash", hash),
     rpc.call("eth_getTransactionReceipt", hash),
+    rpc.tryCall(null, "openledger_getTransactionError", hash),
   ]);
   if (tx === null) return ui.missing(`transaction ${f.short(hash, 10, 6)}`);
   const type = Number(tx.type);
@@ -184,7 +187,7 @@ export async function transaction({ rpc }, hash) {
       null,
       ui.facts(
         ["Hash", ui.copyable(tx.hash)],
-        ["Outcome", outcome(receipt)],
+        ["Outcome", outcome(receipt, reason)],
         ["Type", `${typeName(type)} (0x${type.toString(16).padStart(2, "0")})`],
         ["Action", action],
         ["Block", tx.blockNumber ? h("span", {}, ui.blockLink(tx.blockNumber), `, place ${f.num(tx.transactionIndex)}`) : "waiting"],
@@ -203,9 +206,8 @@ export async function transaction({ rpc }, hash) {
   );
 }
 
-function outcome(receipt) {
+function outcome(receipt, reason) {
   if (receipt === null) return ui.badge("waiting");
   if (f.num(receipt.status) === 1) return ui.badge("success");
-  const reason = receipt.error ?? receipt.revertReason;
   return h("span", {}, ui.badge("failed"), reason ? ` ${reason}` : null);
 }

@@ -1,3 +1,40 @@
-export const ACTIONS = {};
-export const STRUCTS = {};
-export const EVENTS = {};
+/** Native actions and events as the chain defines them. Made by tests/unit/web/schema_js.py; do not edit. */
+
+export const ACTIONS = {
+  "datanet.create": {"type": "DatanetCreate", "fields": [["name", "string"], ["description", "string"], ["schema", "string"], ["licence", "string"], ["policy", "string"], ["reviewQuorum", "uint8"], ["bond", "uint256"]]},
+  "datanet.commit": {"type": "DatanetCommit", "fields": [["datanet", "uint64"], ["parent", "uint64"], ["root", "bytes32"], ["rows", "uint64"], ["add", "Part[]"], ["remove", "bytes32[]"], ["message", "string"]]},
+  "model.publish": {"type": "ModelPublish", "fields": [["name", "string"], ["base", "string"], ["data", "DataRef[]"], ["weights", "bytes32"], ["bundle", "bytes32"], ["receipt", "bytes32"], ["index", "bytes32"], ["indexRoot", "bytes32"], ["rows", "uint64"], ["method", "string"], ["baseLoss", "uint64"], ["heldOutLoss", "uint64"], ["lds", "uint32"], ["price", "uint256"]]},
+  "model.retire": {"type": "ModelRetire", "fields": [["model", "uint64"]]},
+  "inference.open": {"type": "InferenceOpen", "fields": [["model", "uint64"], ["deposit", "uint256"], ["expiry", "uint64"]]},
+  "inference.settle": {"type": "InferenceSettle", "fields": [["session", "uint64"], ["cumulative", "uint256"], ["answers", "uint32"], ["receipts", "bytes32"], ["signature", "bytes"], ["close", "bool"]]},
+  "inference.close": {"type": "InferenceClose", "fields": [["session", "uint64"]]},
+  "attribution.claim": {"type": "AttributionClaim", "fields": [["model", "uint64"], ["epoch", "uint64"], ["shares", "Share[]"], ["unattributed", "uint32"], ["evidence", "bytes32"], ["scoresRoot", "bytes32"], ["scores", "bytes32"]]},
+  "rewards.claim": {"type": "RewardsClaim", "fields": [["amount", "uint256"]]},
+};
+
+export const STRUCTS = {
+  "DataRef": [["datanet", "uint64"], ["version", "uint64"]],
+  "Part": [["contributor", "address"], ["blob", "bytes32"], ["rows", "uint32"]],
+  "Share": [["contributor", "address"], ["ppm", "uint32"]],
+};
+
+export const EVENTS = {
+  "0x3e23f60e2b3473b7daee4eef62b84ac82e4fafb2ef014fdcf0e6268f42fc7b9b": {"address": "0x0000000000000000000000000000000000000800", "name": "DatanetCommitted", "fields": [["datanet", "uint256", true], ["version", "uint256", true], ["author", "address", true], ["root", "bytes32", false], ["rows", "uint256", false]]},
+  "0x72ddc5f7e6046dc07f21df491212d3b1757c4934b24e1a093c211e13476f5c33": {"address": "0x0000000000000000000000000000000000000800", "name": "DatanetCreated", "fields": [["datanet", "uint256", true], ["owner", "address", true], ["name", "string", false]]},
+  "0xc71b75b3da3e004d1c38e4fe95862a1ca1d45762c09355e4dd1549eaaab20d39": {"address": "0x0000000000000000000000000000000000000801", "name": "EpochClosed", "fields": [["epoch", "uint256", true], ["minted", "uint256", false]]},
+  "0x70e6cc9feac4125ab01e8730b951a4fe9519c5d07a94bf9f39fd7ffa825edc18": {"address": "0x0000000000000000000000000000000000000801", "name": "ModelPublished", "fields": [["model", "uint256", true], ["owner", "address", true], ["name", "string", false], ["price", "uint256", false]]},
+  "0x791bfce3bfc5ac11726f885364a02a911d7554b6bb98088264f2cb3be3a125fa": {"address": "0x0000000000000000000000000000000000000801", "name": "ModelRetired", "fields": [["model", "uint256", true]]},
+  "0xd2fe606d6e5a1d7a66766fa1df5b7868957cdeb3e929db537e6cea563a79e8e6": {"address": "0x0000000000000000000000000000000000000801", "name": "SessionClosed", "fields": [["session", "uint256", true], ["refund", "uint256", false]]},
+  "0x4f76d6d11274565e7597b3509d0e84d72092a2db232af9d7731c4ff755302a18": {"address": "0x0000000000000000000000000000000000000801", "name": "SessionOpened", "fields": [["session", "uint256", true], ["model", "uint256", true], ["consumer", "address", true], ["deposit", "uint256", false], ["price", "uint256", false], ["expiry", "uint256", false]]},
+  "0x9d38c5908d89c08864287aa7cbe148788e358d79cdfea6eb20a0a1df749ece4e": {"address": "0x0000000000000000000000000000000000000801", "name": "SessionSettled", "fields": [["session", "uint256", true], ["model", "uint256", true], ["epoch", "uint256", true], ["amount", "uint256", false], ["answers", "uint256", false]]},
+  "0x24dbd32e6f90c7f45350b3fa0cf8614b4e2a6418e9584821852b346dd86ae5e3": {"address": "0x0000000000000000000000000000000000000802", "name": "BondSlashed", "fields": [["claim", "uint256", true], ["claimant", "address", true], ["amount", "uint256", false]]},
+  "0x05c74edbb22590122e18353da8163ab7534dd8190bc6a4ac372519e50dd37459": {"address": "0x0000000000000000000000000000000000000802", "name": "ClaimOpened", "fields": [["claim", "uint256", true], ["model", "uint256", true], ["epoch", "uint256", true], ["claimant", "address", false], ["fee", "uint256", false]]},
+  "0xff661763caa36e68f17e3f3d782a2e476da34c2c57f53f68082024ee8cb100ac": {"address": "0x0000000000000000000000000000000000000802", "name": "ClaimPhase", "fields": [["claim", "uint256", true], ["status", "uint8", false], ["deadline", "uint64", false]]},
+  "0xd3e52f367e21e7f1af387f48ae0dc08669923b94c9c36e52747fbdaa5a676909": {"address": "0x0000000000000000000000000000000000000802", "name": "FeeBurned", "fields": [["claim", "uint256", true], ["amount", "uint256", false]]},
+  "0x9cae03cb49e4d8d1e698d7615268b2998ee018de01d50eb2db551734478cbfc4": {"address": "0x0000000000000000000000000000000000000802", "name": "FeePaid", "fields": [["claim", "uint256", true], ["account", "address", true], ["amount", "uint256", false], ["role", "string", false]]},
+  "0xd0a0d80667b5ed3ace8c9ff96305d7bde34ddaac3c5e0d62bf5f1e17b78dbf0e": {"address": "0x0000000000000000000000000000000000000802", "name": "FeeRefunded", "fields": [["claim", "uint256", true], ["consumer", "address", true], ["amount", "uint256", false]]},
+  "0xe76a187449690f0071359da58a84f8930b26908aae428c6dad96c632d97e9349": {"address": "0x0000000000000000000000000000000000000802", "name": "RewardMinted", "fields": [["claim", "uint256", true], ["account", "address", true], ["amount", "uint256", false]]},
+  "0xfc30cddea38e2bf4d6ea7d3f9ed3b6ad7f176419f4963bd81318067a4aee73fe": {"address": "0x0000000000000000000000000000000000000802", "name": "RewardsClaimed", "fields": [["account", "address", true], ["amount", "uint256", false]]},
+  "0x83ba084294aeec6d06c754aad9f9f389bd415d635266b22edebcc3fe859c1124": {"address": "0x0000000000000000000000000000000000000802", "name": "VerdictMessage", "fields": [["claim", "uint256", true], ["validator", "address", true], ["phase", "uint8", false], ["verdict", "uint8", false], ["reason", "string", false]]},
+  "0x2f19c9df533c066a74e8b860cfabe3ff3aec309bedfbf697179489ab7da94da8": {"address": "0x0000000000000000000000000000000000000900", "name": "ActionFailed", "fields": [["index", "uint256", false], ["code", "uint256", false], ["reason", "string", false]]},
+};

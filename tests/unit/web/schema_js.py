@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 import openledger.rpc
+import openledger.abci_app.native  # declares ActionFailed
 from openledger.abci_app.events import EVENTS
 from openledger.abci_app.registry import ACTIONS
 from openledger.primitives.fields import eip712_types

@@ -1,0 +1,113 @@
+/** Attribution claims: their phase, the shares they claim, and what the validators say. */
+
+import { h } from "./dom.js";
+import * as f from "./format.js";
+import * as ui from "./ui.js";
+
+const PHASES = ["pending", "voting", "reveal"];
+const ENDS = ["accepted", "refused", "lapsed"];
+const TOLD = {
+  pending: "The validators say that they hold every blob that they need.",
+  voting: "Each validator recomputes the claim and commits to a verdict that nobody can read yet.",
+  reveal: "The vote has closed. Verdicts are opened, with each validator's own scores of rows that its salt has drawn.",
+  accepted: "More than two thirds of the power said yes. The fee is paid; OPEN is minted at the close of the epoch.",
+  refused: "More than two thirds of the power said no. The consumers got their money back, the bond is lost.",
+  lapsed: "No two thirds agreed in time. The contributors' part went to the pool, the rest was split as usual.",
+};
+
+export function claimTable(claims, empty = "No claim yet.") {
+  return ui.table(
+    "Claims",
+    ["Claim", "Model", "Epoch", "Status", "#Fee", "#Minted"],
+    claims.map((claim) => [
+      ui.claimLink(claim.id),
+      ui.modelLink(claim.model),
+      f.count(claim.epoch),
+      ui.badge(claim.status),
+      ui.money(claim.fee),
+      ui.money(claim.minted),
+    ]),
+    empty,
+  );
+}
+
+export async function claims({ rpc }) {
+  const found = await rpc.call("openledger_listClaims");
+  return ui.page(
+    "Claims",
+    "An operator claims who made the settled answers of an epoch. The validators recompute it before any money moves.",
+    ui.section(null, claimTable([...found].sort((a, b) => b.id - a.id))),
+  );
+}
+
+/** The way of a claim, with the place where it stands. */
+function way(status) {
+  const at = PHASES.indexOf(status);
+  const ended = ENDS.includes(status);
+  const tone = status === "accepted" ? "good" : status === "refused" ? "bad" : "";
+  return h(
+    "ol",
+    { class: "phases", "aria-label": "phases" },
+    PHASES.map((phase, i) => h("li", { class: ended || i < at ? "past" : null, "aria-current": i === at ? "step" : null }, phase)),
+    h("li", { class: ended ? tone || null : null, "aria-current": ended ? "step" : null }, ended ? status : "verdict"),
+  );
+}
+
+export async function claim({ rpc }, id) {
+  if (!/^\d{1,15}$/.test(id ?? "")) return ui.missing("such claim");
+  const [found, verdicts] = await Promise.all([
+    rpc.call("openledger_getClaim", Number(id)),
+    rpc.tryCall([], "openledger_getVerdicts", Number(id)),
+  ]);
+  if (found === null) return ui.missing(`claim ${id}`);
+  const shares = [...found.shares].sort((a, b) => b.ppm - a.ppm);
+  const entries = shares.map((share) => ({ label: ui.accountLink(share.contributor), ppm: share.ppm }));
+  if (found.unattributed) entries.push({ label: "unattributed", ppm: found.unattributed, tone: "rest" });
+  return ui.page(
+    `Claim ${found.id}`,
+    TOLD[found.status],
+    way(found.status),
+    ui.section("Shares", ui.bars(entries), h("p", { class: "quiet" }, "Parts of the contributors' half of the fee; with the unattributed part they make exactly 1,000,000 ppm.")),
+    ui.section("Verdicts", verdictTable(verdicts)),
+    ui.section(
+      "Money",
+      ui.facts(
+        ["Fee in escrow", ui.money(found.fee, 18)],
+        ["Bond", ui.money(found.bond, 18)],
+        ["Verification fee", found.workFee === undefined ? null : ui.money(found.workFee, 18)],
+        ["Minted", ui.money(found.minted, 18)],
+      ),
+    ),
+    ui.section(
+      "Contents",
+      ui.facts(
+        ["Model", ui.modelLink(found.model)],
+        ["Epoch", f.count(found.epoch)],
+        ["Claimant", ui.accountLink(found.claimant, true)],
+        ["Attempt", found.attempt === undefined ? null : found.attempt + 1],
+        ["Phase ends", found.deadline ? ui.when(found.deadline) : null],
+        ["Opened in block", found.opened ? ui.blockLink(found.opened) : null],
+        ["Closed in block", found.closed ? ui.blockLink(found.closed) : null],
+        ["Evidence (blob)", ui.copyable(found.evidence)],
+        ["Scores (blob)", ui.copyable(found.scores)],
+        ["Scores root", ui.copyable(found.scoresRoot)],
+      ),
+    ),
+  );
+}
+
+function verdictTable(verdicts) {
+  return ui.table(
+    "Verdicts",
+    ["Validator", "#Power", "Holds the blobs", "Committed", "Verdict", "Reason"],
+    verdicts.map((vote) => [
+      ui.accountLink(vote.operator ?? vote.validator),
+      f.count(vote.power),
+      vote.held ? "yes" : "–",
+      vote.committed ? "yes" : "–",
+      vote.verdict && vote.verdict !== "none" ? ui.badge(vote.verdict) : "–",
+      h("div", { class: "text" }, vote.reason || "–"),
+    ]),
+    "No validator has spoken yet.",
+  );
+}

@@ -1,0 +1,179 @@
+/** Datanets with their versions and contributors; models. */
+
+import { h, route } from "./dom.js";
+import * as f from "./format.js";
+import * as ui from "./ui.js";
+
+const nats = (micro) => (f.num(micro) ? `${(f.num(micro) / 1e6).toFixed(4)} nats a token` : null);
+
+export async function datanets({ rpc }) {
+  const found = await rpc.call("openledger_listDatanets");
+  return ui.page(
+    "Datanets",
+    "Data sets with an owner, rules and a history. Every row has a contributor.",
+    ui.section(
+      null,
+      ui.table(
+        "Datanets",
+        ["Name", "Owner", "Licence", "Who may commit", "#Version", "#Rows"],
+        found.map((item) => [
+          ui.datanetLink(item.id, item.name),
+          ui.accountLink(item.owner),
+          item.licence,
+          item.policy,
+          item.head || "–",
+          item.rows === undefined ? "–" : f.count(item.rows),
+        ]),
+        "No datanet yet. The first is one transaction away: openledger datanet create",
+      ),
+    ),
+  );
+}
+
+/** Rows by contributor in a version's parts: [address, rows, parts], most rows first. */
+function byContributor(parts) {
+  const sums = new Map();
+  for (const part of parts) {
+    const old = sums.get(part.contributor) ?? [0, 0];
+    sums.set(part.contributor, [old[0] + part.rows, old[1] + 1]);
+  }
+  return [...sums].map(([address, [rows, count]]) => [address, rows, count]).sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
+}
+
+export async function datanet({ rpc }, id, version) {
+  if (!/^\d{1,15}$/.test(id ?? "")) return ui.missing("such datanet");
+  const [found, commits, models] = await Promise.all([
+    rpc.call("openledger_getDatanet", Number(id)),
+    rpc.call("openledger_getCommits", Number(id)),
+    rpc.tryCall([], "openledger_listModels"),
+  ]);
+  if (found === null) return ui.missing(`datanet ${id}`);
+  const newestFirst = [...commits].sort((a, b) => b.version - a.version);
+  const chosen = newestFirst.find((commit) => String(commit.version) === version) ?? newestFirst[0];
+  const trained = models.filter((model) => model.data.some((ref) => ref.datanet === found.id));
+  return ui.page(
+    `${found.name}`,
+    found.description,
+    ui.section(
+      null,
+      ui.facts(
+        ["Datanet", found.id],
+        ["Owner", ui.accountLink(found.owner, true)],
+        ["Licence", found.licence],
+        ["Schema", found.schema],
+        ["Who may commit", found.policy === "open" ? "anybody, own rows only" : found.policy],
+        ["Made", ui.when(found.created)],
+      ),
+    ),
+    chosen ? contributors(chosen) : null,
+    ui.section(
+      `Versions (${commits.length})`,
+      ui.table(
+        "Versions",
+        ["Version", "Message", "Author", "Time", "#Rows", "#Contributors", "Merkle root"],
+        newestFirst.map((commit) => [
+          h("a", { href: route("datanet", found.id, commit.version), "aria-current": commit === chosen ? "true" : null }, `version ${commit.version}`),
+          h("div", { class: "text" }, commit.message || "–"),
+          ui.accountLink(commit.author),
+          ui.when(commit.time),
+          f.count(commit.rows),
+          byContributor(commit.parts).length,
+          ui.hash(commit.root),
+        ]),
+        "No version yet.",
+      ),
+    ),
+    chosen ? partsOf(chosen) : null,
+    trained.length ? ui.section("Models trained on it", modelTable(trained)) : null,
+  );
+}
+
+function contributors(commit) {
+  const found = byContributor(commit.parts);
+  return ui.section(
+    `Contributors of version ${commit.version}`,
+    ui.bars(found.map(([address, rows]) => ({ label: ui.accountLink(address), ppm: Math.round((rows * 1_000_000) / commit.rows), tone: "two" }))),
+    h("p", { class: "quiet" }, `${f.count(commit.rows)} rows by ${found.length} contributors. Rows are not worth: what a row earns is decided by claims.`),
+  );
+}
+
+function partsOf(commit) {
+  let first = 0;
+  const rows = commit.parts.map((part) => {
+    const range = `${f.count(first)} – ${f.count(first + part.rows - 1)}`;
+    first += part.rows;
+    return [ui.accountLink(part.contributor), range, f.count(part.rows), ui.hash(part.blob, 12, 8)];
+  });
+  return ui.section(
+    null,
+    h(
+      "details",
+      { id: "parts" },
+      h("summary", {}, `Parts of version ${commit.version} (${commit.parts.length})`),
+      ui.table("Parts", ["Contributor", "Rows from – to", "#Rows", "Blob (sha256)"], rows),
+    ),
+  );
+}
+
+function modelTable(models) {
+  return ui.table(
+    "Models",
+    ["Name", "Owner", "Base", "#Price of an answer", "#Held-out loss", "Status"],
+    models.map((model) => [
+      ui.modelLink(model.id, model.name),
+      ui.accountLink(model.owner),
+      model.base,
+      ui.money(model.price),
+      nats(model.heldOutLoss) ?? "–",
+      ui.badge(model.retired ? "retired" : "active"),
+    ]),
+    "No model yet.",
+  );
+}
+
+export async function models({ rpc }) {
+  const found = await rpc.call("openledger_listModels");
+  return ui.page("Models", "Trained on datanets, served for OPEN. Each carries the index by which its answers are attributed.", ui.section(null, modelTable(found)));
+}
+
+export async function model({ rpc }, id) {
+  if (!/^\d{1,15}$/.test(id ?? "")) return ui.missing("such model");
+  const [found, claims] = await Promise.all([
+    rpc.call("openledger_getModel", Number(id)),
+    rpc.tryCall([], "openledger_listClaims"),
+  ]);
+  if (found === null) return ui.missing(`model ${id}`);
+  const own = claims.filter((claim) => claim.model === found.id);
+  return ui.page(
+    found.name,
+    null,
+    ui.section(
+      null,
+      ui.facts(
+        ["Model", found.id],
+        ["Status", ui.badge(found.retired ? "retired" : "active")],
+        ["Owner", ui.accountLink(found.owner, true)],
+        ["Base", found.base],
+        ["Trained on", h("span", {}, found.data.map((ref, i) => [i ? ", " : null, h("a", { href: route("datanet", ref.datanet, ref.version) }, `datanet ${ref.datanet}, version ${ref.version}`)]))],
+        ["Price of an answer", ui.money(found.price, 18)],
+        ["Loss of the base", nats(found.baseLoss)],
+        ["Loss after training", nats(found.heldOutLoss)],
+        ["LDS", found.lds ? f.percent(found.lds) : "not measured"],
+        ["May mint", found.mints === undefined ? null : found.mints ? "yes" : "no: its base is not allow-listed"],
+      ),
+    ),
+    ui.section(
+      "What is committed",
+      ui.facts(
+        ["Weights", ui.copyable(found.weights)],
+        ["Training receipt", ui.copyable(found.receipt)],
+        ["Files (blob)", ui.copyable(found.bundle)],
+        ["Attribution index (blob)", ui.copyable(found.index)],
+        ["Index root", ui.copyable(found.indexRoot)],
+        ["Rows in the index", f.count(found.rows)],
+        ["Method", found.method],
+      ),
+    ),
+    own.length ? ui.section("Claims", ui.table("Claims", ["Claim", "Epoch", "Status"], own.map((claim) => [ui.claimLink(claim.id), claim.epoch, ui.badge(claim.status)]))) : null,
+  );
+}

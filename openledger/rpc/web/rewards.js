@@ -1,0 +1,127 @@
+/** Accounts, what they earned and why; the validators. */
+
+import { h } from "./dom.js";
+import * as f from "./format.js";
+import { labelOf } from "./names.js";
+import * as ui from "./ui.js";
+
+export async function account({ rpc }, address) {
+  if (!/^0x[0-9a-fA-F]{40}$/.test(address ?? "")) return ui.missing("such account");
+  const [balance, nonce, code, rewards, reasons] = await Promise.all([
+    rpc.call("eth_getBalance", address, "latest"),
+    rpc.call("eth_getTransactionCount", address, "latest"),
+    rpc.call("eth_getCode", address, "latest"),
+    rpc.tryCall(null, "openledger_getRewards", address),
+    rpc.tryCall([], "openledger_explainReward", address),
+  ]);
+  const label = labelOf(address);
+  return ui.page(
+    label ?? "Account",
+    null,
+    ui.section(
+      null,
+      ui.facts(
+        ["Address", ui.copyable(address)],
+        ["Balance", ui.money(balance, 18)],
+        ["Transactions sent", f.count(nonce)],
+        ["Code", code === "0x" ? null : code === "0xfe" ? "native module" : code.startsWith("0xef0100") ? h("span", {}, "delegates to ", ui.accountLink("0x" + code.slice(8))) : `contract, ${f.size((code.length - 2) / 2)}`],
+      ),
+    ),
+    rewards ? rewardCard(rewards) : null,
+    reasonCard(reasons),
+  );
+}
+
+function rewardCard(rewards) {
+  if (f.big(rewards.fees) === 0n && f.big(rewards.minted) === 0n) return ui.section("Rewards", h("p", { class: "empty" }, "This account has earned nothing yet."));
+  return ui.section(
+    "Rewards",
+    ui.facts(
+      ["Earned from fees", ui.money(rewards.fees, 18)],
+      ["Earned by mint", ui.money(rewards.minted, 18)],
+      ["Withdrawn", ui.money(rewards.taken, 18)],
+      ["To withdraw", ui.money(rewards.available, 18)],
+    ),
+  );
+}
+
+function reasonCard(reasons) {
+  if (!reasons.length) return null;
+  return ui.section(
+    "Why",
+    ui.table(
+      "Earnings by claim",
+      ["Claim", "Model", "Epoch", "#Share", "#From fees", "#By mint"],
+      reasons.map((reason) => [
+        ui.claimLink(reason.claim),
+        ui.modelLink(reason.model),
+        f.count(reason.epoch),
+        reason.ppm ? f.percent(reason.ppm) : "–",
+        ui.money(reason.fees, 9),
+        ui.money(reason.minted, 9),
+      ]),
+    ),
+  );
+}
+
+/** Everybody whom a claim names, with what they have earned. */
+export async function rewards({ rpc }) {
+  const claims = await rpc.call("openledger_listClaims");
+  const models = await rpc.tryCall([], "openledger_listModels");
+  const people = new Set();
+  for (const claim of claims) for (const share of claim.shares ?? []) people.add(share.contributor);
+  for (const model of models) people.add(model.owner);
+  const validators = await rpc.tryCall([], "openledger_listValidators");
+  for (const validator of validators) people.add(validator.operator);
+  const addresses = [...people];
+  const earned = await Promise.all(addresses.map((address) => rpc.tryCall(null, "openledger_getRewards", address)));
+  const total = (reward) => f.big(reward.fees) + f.big(reward.minted);
+  const rows = addresses
+    .map((address, i) => [address, earned[i]])
+    .filter(([, reward]) => reward && total(reward) > 0n)
+    .sort((a, b) => (total(b[1]) > total(a[1]) ? 1 : -1));
+  return ui.page(
+    "Rewards",
+    "What contributors, owners and validators have earned since genesis. Open an account to see why.",
+    ui.section(
+      null,
+      ui.table(
+        "Rewards",
+        ["Account", "#Earned", "#From fees", "#By mint", "#Withdrawn", "#To withdraw"],
+        rows.map(([address, reward]) => [
+          ui.accountLink(address),
+          ui.money(total(reward)),
+          ui.money(reward.fees),
+          ui.money(reward.minted),
+          ui.money(reward.taken),
+          ui.money(reward.available),
+        ]),
+        "Nobody has earned anything yet: no claim has been accepted.",
+      ),
+    ),
+  );
+}
+
+export async function validators({ rpc }) {
+  const found = await rpc.call("openledger_listValidators");
+  const power = found.reduce((sum, validator) => sum + validator.power, 0);
+  return ui.page(
+    "Validators",
+    "They make blocks, recompute claims and vote on them.",
+    ui.section(
+      null,
+      ui.table(
+        "Validators",
+        ["Name", "Operator", "#Power", "#Part", "Oracle", "Consensus key"],
+        found.map((validator) => [
+          validator.name || "–",
+          ui.accountLink(validator.operator),
+          f.count(validator.power),
+          f.ratio(validator.power, power),
+          validator.oracle === undefined ? "–" : validator.oracle ? "votes on claims" : "silent",
+          ui.hash(validator.pubKey ?? validator.address),
+        ]),
+      ),
+    ),
+  );
+}
