@@ -6,16 +6,14 @@ under keccak256(slot as 32 bytes). Storage without an account is a fault of the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-import rlp
+from dataclasses import dataclass, field, replace
 
 from openledger.primitives.blocks import EMPTY_TRIE_ROOT
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import Account, Address, Hash32, to_hex
 from openledger.state import layout
 from openledger.state.ports import Diff, KeyValue
-from openledger.state.trie import TrieUpdate, update
+from openledger.state.trie import TrieUpdate, rlp_bytes, rlp_list, update
 
 
 class InconsistentDiff(RuntimeError):
@@ -30,6 +28,7 @@ class Prepared:
     state_root: Hash32
     number: int
     generation: int
+    diff: Diff
     flat: dict[bytes, bytes | None] = field(default_factory=dict)
     flat_before: dict[bytes, bytes | None] = field(default_factory=dict)
     nodes: dict[bytes, bytes | None] = field(default_factory=dict)
@@ -38,14 +37,13 @@ class Prepared:
 
 def encode_leaf(account: Account, storage_root: Hash32) -> bytes:
     """The account as the trie holds it."""
-    leaf: bytes = rlp.encode([account.nonce, account.balance, storage_root, account.code_hash])
-    return leaf
+    numbers = (layout.encode_quantity(account.nonce), layout.encode_quantity(account.balance))
+    return rlp_list(b"".join(map(rlp_bytes, (*numbers, storage_root, account.code_hash))))
 
 
 def encode_slot(value: bytes) -> bytes:
     """A storage value (shortest big-endian bytes) as the trie holds it; empty (delete) for zero."""
-    encoded: bytes = rlp.encode(value) if value else b""
-    return encoded
+    return rlp_bytes(value) if value else b""
 
 
 def prepare(kv: KeyValue, diff: Diff, number: int, generation: int, root: Hash32) -> Prepared:
@@ -53,7 +51,7 @@ def prepare(kv: KeyValue, diff: Diff, number: int, generation: int, root: Hash32
 
     Raises InconsistentDiff for storage of an account that does not exist.
     """
-    work = Prepared(root, number, generation)
+    work = Prepared(root, number, generation, diff)
     by_account: dict[Address, dict[int, int]] = {}
     for (address, slot), value in diff.storage.items():
         by_account.setdefault(address, {})[slot] = value
@@ -71,7 +69,7 @@ def prepare(kv: KeyValue, diff: Diff, number: int, generation: int, root: Hash32
         return work
     result = update(lambda path: kv.get(layout.ACCOUNT_NODE + path), leaves)
     _take_nodes(work, layout.ACCOUNT_NODE, result)
-    return Prepared(result.root, number, generation, work.flat, work.flat_before, work.nodes, work.nodes_before)
+    return replace(work, state_root=result.root)
 
 
 def _write(work: Prepared, key: bytes, before: bytes | None, value: bytes | None) -> None:

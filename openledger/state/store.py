@@ -162,10 +162,10 @@ class StateStore:
     ) -> None:
         """Write block, state, reverse diffs, indexes and ``meta`` in one atomic synced batch.
 
-        Raises StorageError when block, prepared state and head do not belong together; nothing is written then.
+        Raises StorageError when block, prepared state, diff and head do not belong together; nothing is written then.
         """
         with self.lock:
-            self._check_commit(block, prepared)
+            self._check_commit(block, prepared, diff)
             number = block.number
             writes: dict[bytes, bytes | None] = {**prepared.flat, **prepared.nodes}
             writes.update(block_entries(block))
@@ -181,9 +181,11 @@ class StateStore:
             self._head = block.header
             self._remember(number, block.hash)
 
-    def _check_commit(self, block: SealedBlock, prepared: Prepared) -> None:
+    def _check_commit(self, block: SealedBlock, prepared: Prepared, diff: Diff) -> None:
         if prepared.generation != self.generation:
             raise StorageError("this state was prepared on another head")
+        if prepared.diff is not diff and prepared.diff != diff:
+            raise StorageError("this state was prepared from another diff")
         if block.number != self.height + 1 or block.number != prepared.number:
             raise StorageError(f"block {block.number} does not follow block {self.height}")
         if block.header.state_root != prepared.state_root:
@@ -219,7 +221,7 @@ class StateStore:
         writes[layout.META + name.encode()] = layout.height_key(target)
 
     def rollback(self) -> Header:
-        """Undo the newest block: state, tries, block and indexes become those of the height before.
+        """Undo the newest block: state, tries, block and indexes become those of the height before (``meta`` stays).
 
         The new head. Raises StatePruned when its reverse diffs are gone or there is nothing before genesis,
         CorruptDatabase when the restored state does not have the root of the older header.

@@ -137,7 +137,7 @@ class _Work:
         start, end = 0, len(items)
         if len(items[0][0]) == depth:
             value = items[0][1]
-            branch[16] = _rlp_bytes(value) if value else _EMPTY
+            branch[16] = rlp_bytes(value) if value else _EMPTY
             start = 1
         while start < end:
             nibble = items[start][0][depth]
@@ -180,12 +180,12 @@ class _Work:
             parts = []
             for i, child in enumerate(node):
                 parts.append(child if isinstance(child, bytes) else self.reference(child, path + bytes((i,))))
-            return _rlp_list(b"".join(parts))
+            return rlp_list(b"".join(parts))
         key, child, is_leaf = node
         if is_leaf:
-            return _rlp_list(_rlp_bytes(_compact(key, 0x20)) + _rlp_bytes(child))  # type: ignore[arg-type]
+            return rlp_list(rlp_bytes(_compact(key, 0x20)) + rlp_bytes(child))  # type: ignore[arg-type]
         reference = child if isinstance(child, bytes) else self.reference(child, path + key)
-        return _rlp_list(_rlp_bytes(_compact(key, 0)) + reference)
+        return rlp_list(rlp_bytes(_compact(key, 0)) + reference)
 
     def reference(self, node: Node, path: bytes) -> bytes:
         """What a parent holds for this node: itself when short, else its hash."""
@@ -210,7 +210,7 @@ def _build(depth: int, items: list[Item]) -> Node | None:
     branch: list[Child] = [_EMPTY] * 17
     start, end = 0, len(items)
     if len(first) == depth:
-        branch[16] = _rlp_bytes(items[0][1])
+        branch[16] = rlp_bytes(items[0][1])
         start = 1
     while start < end:
         nibble = items[start][0][depth]
@@ -243,7 +243,8 @@ def _compact(key: bytes, flag: int) -> bytes:
     return bytes((flag,)) + bytes.fromhex(key.translate(_HEX).decode())
 
 
-def _rlp_bytes(raw: bytes) -> bytes:
+def rlp_bytes(raw: bytes) -> bytes:
+    """RLP of a byte string."""
     size = len(raw)
     if size == 1 and raw[0] < 0x80:
         return raw
@@ -253,7 +254,8 @@ def _rlp_bytes(raw: bytes) -> bytes:
     return bytes((0xB7 + width,)) + size.to_bytes(width, "big") + raw
 
 
-def _rlp_list(payload: bytes) -> bytes:
+def rlp_list(payload: bytes) -> bytes:
+    """RLP of a list whose items are already encoded and joined."""
     size = len(payload)
     if size < 56:
         return bytes((0xC0 + size,)) + payload

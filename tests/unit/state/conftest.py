@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -92,5 +93,19 @@ def commit_forever(folder):
         print(block.number, block.hash.hex(), flush=True)
 
 
+def serve_commits():
+    """For each folder named on a line of standard input: a forked process that commits blocks there until it is killed.
+
+    Prints its process id, its blocks, and ``dead`` when it has ended. Forking spares the kill test most of its time.
+    """
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            commit_forever(line.strip())
+        print("pid", child, flush=True)
+        os.waitpid(child, 0)
+        print("dead", flush=True)
+
+
 if __name__ == "__main__":
-    commit_forever(sys.argv[1])
+    serve_commits()

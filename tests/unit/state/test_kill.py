@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 import openledger
 from openledger.state.leveldb import LevelDbStore
 from openledger.state.store import StateStore
@@ -16,22 +18,31 @@ WRITER = Path(__file__).with_name("conftest.py")
 ROOT = Path(openledger.__file__).parents[1]
 
 
-def run_and_kill(folder, delay):
-    """The last block that the writer acknowledged before it died, as (height, hash)."""
+@pytest.fixture
+def writer():
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen([sys.executable, str(WRITER), str(folder)], stdout=subprocess.PIPE, env=env) as process:
-        first = process.stdout.readline()
-        time.sleep(delay)
-        process.send_signal(signal.SIGKILL)
-        lines = [first, *process.stdout.read().splitlines(keepends=True)]
-    number, block_hash = [line for line in lines if line.endswith(b"\n")][-1].split()
-    return int(number), bytes.fromhex(block_hash.decode())
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    with subprocess.Popen([sys.executable, str(WRITER)], env=env, **pipes) as process:
+        yield process
+        process.stdin.close()
 
 
-def test_after_kill_9_every_acknowledged_block_is_there_and_agrees(tmp_path):
+def run_and_kill(writer, folder, delay):
+    """The last block that the writer acknowledged before it died, as (height, hash)."""
+    writer.stdin.write(f"{folder}\n")
+    lines = [writer.stdout.readline().split() for _ in range(2)]
+    lines.sort(key=lambda words: words[0] != "pid")
+    time.sleep(delay)
+    os.kill(int(lines[0][1]), signal.SIGKILL)
+    while (words := writer.stdout.readline().split()) != ["dead"]:
+        lines.append(words)
+    return int(lines[-1][0]), bytes.fromhex(lines[-1][1])
+
+
+def test_after_kill_9_every_acknowledged_block_is_there_and_agrees(tmp_path, writer):
     rng = random.Random()
-    for _ in range(15):
-        number, block_hash = run_and_kill(tmp_path / "db", rng.random() * 0.12)
+    for _ in range(20):
+        number, block_hash = run_and_kill(writer, tmp_path / "db", rng.random() * 0.1)
         store = StateStore(LevelDbStore(tmp_path / "db"))
         assert store.height in (number, number + 1)
         assert store.block_hash(number) == block_hash

@@ -1,4 +1,5 @@
 import random
+import threading
 
 import pytest
 import rlp
@@ -271,3 +272,51 @@ def test_leveldb_reopens_with_the_same_head(make_chain, tmp_path):
     assert everything(store.reader(4)) == seen
     store.verify()
     store.close()
+
+
+def test_readers_in_other_threads_keep_their_height(chain):
+    def write(o):
+        if o.account(M) is None:
+            o.set_account(M, Account(1))
+        height = chain.store.height + 1
+        for i in range(20):
+            o.set_record(M, b"k%02d" % i, b"%d" % height)
+        o.set_account(ADDRESSES[0], Account(height))
+
+    chain.add(write)
+    wrong, done = [], threading.Event()
+
+    def read():
+        while not done.is_set():
+            reader = chain.store.reader()
+            values = {value for _, value in reader.records(M, b"")} | {b"%d" % reader.account(ADDRESSES[0]).nonce}
+            if values != {b"%d" % reader.height}:
+                wrong.append((reader.height, values))
+
+    threads = [threading.Thread(target=read) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(60):
+        chain.add(write)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_diff_that_was_not_prepared_is_refused(chain, seal):
+    overlay = Overlay(chain.store.reader())
+    overlay.add_balance(ADDRESSES[0], 1)
+    prepared = chain.store.prepare(overlay.diff())
+    block = seal(chain.store, prepared)
+    with pytest.raises(StorageError, match="another diff"):
+        chain.store.commit(block, prepared, Diff())
+    chain.store.commit(block, prepared, overlay.diff())
+    assert chain.store.height == 0
+
+
+def test_archive_wins_over_keep(make_chain):
+    chain = make_chain(StateStore(MemoryStore(), archive=True, keep=1))
+    for _ in range(5):
+        chain.add(lambda o: o.add_balance(ADDRESSES[0], 1))
+    assert chain.store.reader(0).account(ADDRESSES[0]) == Account(0, 1)
