@@ -26,12 +26,11 @@ from eth.vm.forks.cancun.state import CancunState
 from eth.vm.forks.cancun.transaction_context import CancunTransactionContext
 from eth.vm.forks.prague.computation import PRAGUE_PRECOMPILES, PragueComputation
 from eth.vm.forks.prague.state import PragueState
-from eth.vm.forks.spurious_dragon._utils import collect_touched_accounts
 from eth.vm.message import Message
 
 from openledger.evm.engine import BlockEnv
+from openledger.evm.ethereum_precompiles import MODEXP_ADDRESS, POINT_EVALUATION_ADDRESS, modexp, point_evaluation
 from openledger.evm.journal import Journal
-from openledger.evm.modexp import modexp
 from openledger.evm.precompiles import NativePrecompile, PrecompileReverted
 from openledger.evm.validate import (
     DELEGATION_PREFIX,
@@ -51,7 +50,7 @@ from openledger.primitives.types import ZERO_ADDRESS, AccessTuple, Address, Log
 AUTHORIZATION_REFUND = GAS_AUTHORIZATION - 12_500
 AUTHORIZATION_MAGIC = b"\x05"
 REFUND_QUOTIENT = 5
-_MODEXP_ADDRESS = bytes(19) + b"\x05"
+_RIPEMD_ADDRESS = bytes(19) + b"\x03"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +72,45 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one ``Work`` did: py-evm's computation, gas used after refunds and floor, and the address created."""
+    """What one ``Work`` did: py-evm's outermost frame, gas used after refunds and floor, logs, the address created."""
 
     computation: ComputationAPI
     gas_used: int
+    logs: tuple[Log, ...]
     created: Address | None
 
-    @property
-    def logs(self) -> tuple[Log, ...]:
-        return tuple(
-            Log(address, tuple(t.to_bytes(32, "big") for t in topics), data)
-            for address, topics, data in self.computation.get_log_entries()
-        )
+
+@dataclass(slots=True)
+class _Harvest:
+    """What the frames of a transaction leave for its end, gathered in one walk over them.
+
+    py-evm asks each frame for its whole subtree, which is quadratic in the number of frames.
+    """
+
+    logs: list[tuple[int, Address, tuple[int, ...], bytes]]
+    destroyed: set[Address]
+    touched: set[Address]
+
+
+def _harvest(root: Any) -> _Harvest:
+    """Logs, destroyed and touched accounts (EIP-161) of all frames that were not undone. RIPEMD's account stays touched
+    when its frame fails, as on Ethereum (EIPs issue 716)."""
+    out = _Harvest([], set(), set())
+    frames = [(root, False)]
+    while frames:
+        frame, undone = frames.pop()
+        undone_here = undone or frame.is_error
+        if not undone_here:
+            out.logs += frame._log_entries
+            out.destroyed.update(frame.accounts_to_delete)
+            out.touched.update(frame.beneficiaries)
+            out.touched.add(frame.msg.to)
+        elif frame.msg.to == _RIPEMD_ADDRESS or (not frame.is_error and _RIPEMD_ADDRESS in frame.beneficiaries):
+            out.touched.add(_RIPEMD_ADDRESS)
+        frames += [(child, undone_here) for child in frame.children]
+    out.touched.discard(CREATE_CONTRACT_ADDRESS)
+    out.logs.sort()
+    return out
 
 
 class _FlatState:
@@ -172,7 +198,8 @@ def build_machine(fork: Fork, precompiles: Mapping[Address, NativePrecompile]) -
     prague = fork is Fork.PRAGUE
     table = {
         **(PRAGUE_PRECOMPILES if prague else CANCUN_PRECOMPILES),
-        _MODEXP_ADDRESS: modexp,
+        MODEXP_ADDRESS: modexp,
+        POINT_EVALUATION_ADDRESS: point_evaluation,
         **{address: _native(precompile) for address, precompile in precompiles.items()},
     }
     computation = type(
@@ -203,7 +230,10 @@ def run_message(vm: Any, work: Work) -> Outcome:
         computation.error = ContractCreationCollision("contract address collision")
     else:
         computation = vm.computation_class.apply_create_message(vm, message, context)
-    return Outcome(computation, _settle(vm, work, computation), message.storage_address if message.is_create else None)
+    harvest = _harvest(computation)
+    used = _settle(vm, work, computation, harvest)
+    logs = tuple(Log(at, tuple(t.to_bytes(32, "big") for t in topics), data) for _, at, topics, data in harvest.logs)
+    return Outcome(computation, used, logs, message.storage_address if message.is_create else None)
 
 
 def create_address(sender: Address, nonce: int) -> Address:
@@ -260,7 +290,7 @@ def _authorize(vm: Any, item: Authorization) -> int:
     return refund
 
 
-def _settle(vm: Any, work: Work, computation: ComputationAPI) -> int:
+def _settle(vm: Any, work: Work, computation: ComputationAPI, harvest: _Harvest) -> int:
     journal: Journal = vm.journal
     used = work.gas - computation.get_gas_remaining()
     used -= min(computation.get_gas_refund(), used // REFUND_QUOTIENT)
@@ -269,9 +299,9 @@ def _settle(vm: Any, work: Work, computation: ComputationAPI) -> int:
     journal.set_balance(work.sender, journal.get_balance(work.sender) + (work.gas - used) * work.price)
     coinbase: Address = vm.coinbase
     journal.set_balance(coinbase, journal.get_balance(coinbase) + used * work.tip)
-    for address in sorted(computation.get_accounts_for_deletion()):
+    for address in sorted(harvest.destroyed):
         journal.delete_account(address)
-    for address in sorted(collect_touched_accounts(computation)):
+    for address in sorted({coinbase, *harvest.touched}):
         if journal.account_exists(address) and journal.account_is_empty(address):
             journal.delete_account(address)
     return used

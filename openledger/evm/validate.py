@@ -72,6 +72,21 @@ class BlockFacts(Protocol):
     def base_fee(self) -> int: ...
 
 
+class Payer(Protocol):
+    """The part of a transaction, of either envelope, that says who pays what."""
+
+    @property
+    def sender(self) -> Address: ...
+    @property
+    def nonce(self) -> int: ...
+    @property
+    def gas(self) -> int: ...
+    @property
+    def max_fee(self) -> int: ...
+    @property
+    def value(self) -> int: ...
+
+
 def is_delegation(code: bytes) -> bool:
     """True for the code of an account that delegates to another (EIP-7702)."""
     return len(code) == 23 and code[:3] == DELEGATION_PREFIX
@@ -141,7 +156,7 @@ def _check_gas(tx: EthTransaction, fork: Fork) -> None:
         raise IntrinsicGasTooLow(f"insufficient gas for floor data gas cost: have {tx.gas}, want {floor}")
 
 
-def check_sender(tx: EthTransaction, state: AccountReader, *, allow_nonce_gap: bool = False) -> None:
+def check_sender(tx: Payer, state: AccountReader, *, allow_nonce_gap: bool = False) -> None:
     """Nonce, EIP-3607 and funds of the sender. A mempool that queues passes ``allow_nonce_gap``."""
     account = state.account(tx.sender) or Account()
     who = to_checksum(tx.sender)
@@ -160,7 +175,7 @@ def check_sender(tx: EthTransaction, state: AccountReader, *, allow_nonce_gap: b
         )
 
 
-def check_fee(tx: EthTransaction, base_fee: int) -> None:
+def check_fee(tx: Payer, base_fee: int) -> None:
     """EIP-1559: the fee cap covers the base fee (wei per gas). Raises FeeCapTooLow."""
     if tx.max_fee < base_fee:
         raise FeeCapTooLow(
