@@ -67,6 +67,7 @@ class Application:
         self._chain = Chain(genesis.chain_id, genesis.evm_chain_id, engine, self._block_hash, self.decode)
         self._executed: dict[BlockInput, BlockOutput] = {}
         self._pending: _Finalized | None = None
+        self._next: BlockContext | None = None
         if store.head() is None:
             self._commit_genesis()
         self.mempool = Mempool(store.reader(), self.next_base_fee())
@@ -92,8 +93,13 @@ class Application:
         return next_base_fee(self.head(), self.params())
 
     def due(self, unix_seconds: int) -> bool:
-        """True when a block is owed although no transaction waits: a deadline or an epoch's end has passed."""
-        return is_due(self.state(), unix_seconds)
+        """True when a block is owed although no transaction waits: a deadline or an epoch's end has passed, or this
+        validator's oracle has something to say."""
+        state = self.state()
+        if is_due(state, unix_seconds):
+            return True
+        own = self.own_address
+        return own is not None and bool(self._verdicts.extension(state, self.head().number + 1, own))
 
     def _block_hash(self, number: int) -> Hash32 | None:
         head = self.head().number
@@ -101,14 +107,15 @@ class Application:
             return None
         return self.store.block_hash(number)
 
-    def _context(self, time: int | None = None) -> BlockContext:
+    def _context(self) -> BlockContext:
         """The block that would come next, as admission sees it."""
-        head, state = self.head(), self.state()
-        operator = operator_of(state, self.own_address or bytes(20))
-        return BlockContext(
-            head.number + 1, head.timestamp if time is None else time, operator, self.genesis.evm_chain_id,
-            read_params(state),
-        )  # fmt: skip
+        if self._next is None:
+            head, state = self.head(), self.state()
+            operator = operator_of(state, self.own_address or bytes(20))
+            self._next = BlockContext(
+                head.number + 1, head.timestamp, operator, self.genesis.evm_chain_id, read_params(state)
+            )
+        return self._next
 
     # --- info and genesis ---------------------------------------------------------------------------------
 
@@ -244,6 +251,7 @@ class Application:
             raise ConsensusFault("Commit without FinalizeBlock")
         self.store.commit(done.sealed, done.prepared, done.diff)
         self._pending = None
+        self._next = None
         self._executed.clear()
         self.mempool.remove(done.refused)
         self.mempool.update(self.state(), self.next_base_fee(), self._touched(done))

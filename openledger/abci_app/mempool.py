@@ -49,6 +49,7 @@ class Mempool:
         self._state = state
         self._base_fee = base_fee
         self._queues: dict[Address, dict[int, Decoded]] = {}
+        self._costs: dict[Address, int] = {}
         self._by_hash: dict[Hash32, Decoded] = {}
         self._arrival: dict[Hash32, int] = {}
         self._bytes = 0
@@ -71,6 +72,7 @@ class Mempool:
         if old is not None:
             self._forget(old)
         self._queues.setdefault(decoded.sender, {})[decoded.nonce] = decoded
+        self._costs[decoded.sender] = self._costs.get(decoded.sender, 0) + decoded.cost
         self._by_hash[decoded.hash] = decoded
         self._counter += 1
         self._arrival[decoded.hash] = self._counter
@@ -105,7 +107,7 @@ class Mempool:
                 raise ReplacementUnderpriced("replacement transaction underpriced", "pay at least 10 % more")
         elif len(queue) >= self._limits.per_sender:
             raise MempoolFull(f"this sender has {len(queue)} transactions waiting already")
-        spent = sum(t.cost for n, t in queue.items() if n < decoded.nonce)
+        spent = self._costs.get(decoded.sender, 0) - (old.cost if old else 0)
         account = self._state.account(decoded.sender)
         available = account.balance if account else 0
         if spent + decoded.cost > available:
@@ -143,8 +145,9 @@ class Mempool:
         self._bytes -= len(decoded.raw)
         queue = self._queues[decoded.sender]
         del queue[decoded.nonce]
+        self._costs[decoded.sender] -= decoded.cost
         if not queue:
-            del self._queues[decoded.sender]
+            del self._queues[decoded.sender], self._costs[decoded.sender]
 
     def recheck(self, decoded: Decoded, ctx: BlockContext) -> None:
         """Is a known transaction still worth keeping? Raises the leaf, and forgets it, when it is not."""

@@ -1,0 +1,241 @@
+"""Between the chain and the oracle process: which claims are open, what was found, and what to say in the next vote.
+
+    extension(state) -> notes the open claims, says what is finished        (called at each precommit, never waits)
+    background task  -> job to the worker process -> verdict and salt on disk, fsynced -> said from then on
+
+A verdict and its salt are on the disk before a commitment is sent, so a restart says the same again. What is said is
+resent until state contains it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from openledger.abci_app.modules.attribution.messages import (
+    MAX_REASON,
+    Commitment,
+    Hold,
+    Message,
+    Reveal,
+    ShownRow,
+    encode_extension,
+    score_bytes,
+    verdict_digest,
+)
+from openledger.abci_app.modules.attribution.records import (
+    CLAIMS,
+    ELECTORATES,
+    NONE,
+    PENDING,
+    REVEAL,
+    VOTING,
+    Claim,
+    open_claims,
+    vote,
+)
+from openledger.abci_app.modules.governance.records import params as read_params
+from openledger.abci_app.queries import attribution_job
+from openledger.node.oracle_worker import OracleWorker
+from openledger.primitives.attribution import AttributionJob, Verdict, drawn_rows, score_leaf
+from openledger.primitives.errors import BlobError, BlobNotFound, OracleError
+from openledger.primitives.hashing import merkle_proof, merkle_root
+from openledger.primitives.types import Address
+from openledger.state.blobs import BlobStore
+from openledger.state.ports import StateReader
+
+log = logging.getLogger("openledger.oracle")
+
+RETRY_SECONDS = 1.0
+AIMED_BYTES = 1024
+SALT_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A verdict of ours on one attempt of a claim, with the salt that hides it until the reveal."""
+
+    verdict: Verdict
+    salt: bytes
+
+    def to_json(self) -> str:
+        return json.dumps({"verdict": json.loads(self.verdict.to_json()), "salt": self.salt.hex()})
+
+    @classmethod
+    def from_json(cls, text: str) -> Finding:
+        data = json.loads(text)
+        return cls(Verdict.from_json(json.dumps(data["verdict"])), bytes.fromhex(data["salt"]))
+
+
+class OracleBridge:
+    """The verdict source of a node with an oracle. All methods run on the event loop."""
+
+    def __init__(self, blobs_url: str, home: Path, chain_id: str, python: str = sys.executable) -> None:
+        self._blobs = BlobStore(blobs_url)
+        self._worker = OracleWorker(blobs_url, python)
+        self._home = home / chain_id
+        self._findings: dict[tuple[int, int], Finding] = {}
+        self._jobs: dict[tuple[int, int], AttributionJob] = {}
+        self._reveals: dict[tuple[int, int], Reveal] = {}
+        self._shown: dict[tuple[int, int], Callable[[], Reveal]] = {}
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Read what was found before, and begin to work."""
+        self._home.mkdir(parents=True, exist_ok=True)
+        for path in sorted(self._home.glob("*.json")):
+            claim, attempt = path.stem.split("-")
+            self._findings[int(claim), int(attempt)] = Finding.from_json(path.read_text())
+        self._task = asyncio.create_task(self._work(), name="oracle bridge")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._worker.stop()
+
+    # --- what to say --------------------------------------------------------------------------------------
+
+    def extension(self, state: StateReader, height: int, validator: Address) -> bytes:
+        """Messages that state does not contain yet, about 1 KB of them, oldest claims first."""
+        messages: list[Message] = []
+        limit = read_params(state).max_open_claims_per_block
+        for number in open_claims(state, limit):
+            members = ELECTORATES.must(state, number).members
+            if all(member.address != validator for member in members):
+                continue
+            claim = CLAIMS.must(state, number)
+            self._note(state, number, claim, validator)
+            message = self._message(state, number, claim, validator)
+            if message is not None:
+                if messages and len(encode_extension([*messages, message])) > AIMED_BYTES:
+                    break
+                messages.append(message)
+        return encode_extension(messages)
+
+    def _note(self, state: StateReader, number: int, claim: Claim, validator: Address) -> None:
+        """Hand to the background task what it has to do for this claim."""
+        key = (number, claim.attempt)
+        if key not in self._findings and key not in self._jobs:
+            self._jobs[key] = attribution_job(state, number)
+            self._wake.set()
+        finding = self._findings.get(key)
+        if claim.status == REVEAL and finding and key not in self._reveals and key not in self._shown:
+            count = read_params(state).drawn_rows
+            self._shown[key] = lambda: self._reveal(number, claim, finding, validator, count)
+            self._wake.set()
+
+    def _message(self, state: StateReader, number: int, claim: Claim, validator: Address) -> Message | None:
+        said = vote(state, number, validator)
+        finding = self._findings.get((number, claim.attempt))
+        if finding is None:
+            return None
+        if claim.status == PENDING and not said.held:
+            return Hold(number, claim.attempt)
+        if claim.status == VOTING and not said.digest:
+            own = self._own_rows(number, claim, finding, validator, read_params(state).drawn_rows)
+            verdict = finding.verdict
+            digest = verdict_digest(
+                number, claim.attempt, validator, verdict.valid, _reason(verdict), finding.salt, own
+            )
+            return Commitment(number, claim.attempt, digest)
+        if claim.status == REVEAL and said.digest and said.verdict == NONE:
+            return self._reveals.get((number, claim.attempt))
+        return None
+
+    def _own_rows(
+        self, number: int, claim: Claim, finding: Finding, validator: Address, count: int
+    ) -> list[tuple[int, int]]:
+        """(row, own score) of the rows that this validator has to show; none for a no."""
+        if not finding.verdict.valid:
+            return []
+        rows = drawn_rows(number, validator, finding.salt, claim.rows, count)
+        return [(row, finding.verdict.scores[row]) for row in rows]
+
+    def _reveal(self, number: int, claim: Claim, finding: Finding, validator: Address, count: int) -> Reveal:
+        """Raises BlobError while the claimant has not shown the scores."""
+        own = self._own_rows(number, claim, finding, validator, count)
+        shown: list[ShownRow] = []
+        if own:
+            raw = self._blobs.get(claim.scores.hex())
+            claimed = [int.from_bytes(raw[i : i + 8], "big", signed=True) for i in range(0, len(raw), 8)]
+            leaves = [score_leaf(row, score) for row, score in enumerate(claimed)]
+            if merkle_root(leaves) != claim.scores_root:
+                raise BlobError(f"the scores of claim {number} do not have the Merkle root that it names")
+            shown = [
+                ShownRow(row, score_bytes(score), score_bytes(claimed[row]), tuple(merkle_proof(leaves, row)))
+                for row, score in own
+            ]
+        verdict = finding.verdict
+        return Reveal(number, claim.attempt, verdict.valid, _reason(verdict), finding.salt, tuple(shown))
+
+    # --- background ---------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            waiting = False
+            for key, make in list(self._shown.items()):
+                waiting |= not self._try_reveal(key, make)
+            for key, job in list(self._jobs.items()):
+                waiting |= not await self._try_job(key, job)
+            if waiting:
+                asyncio.get_running_loop().call_later(RETRY_SECONDS, self._wake.set)
+
+    def _try_reveal(self, key: tuple[int, int], make: Callable[[], Reveal]) -> bool:
+        try:
+            self._reveals[key] = make()
+        except BlobNotFound:
+            return False
+        except BlobError as err:
+            log.warning("claim %s: %s; this validator stays silent", key[0], err)
+        del self._shown[key]
+        return True
+
+    async def _try_job(self, key: tuple[int, int], job: AttributionJob) -> bool:
+        """True when there is nothing left to do for this job."""
+        try:
+            verdict = await self._worker.verify(job)
+        except BlobNotFound as err:
+            log.info("claim %s: waiting for blobs: %s", key[0], err)
+            return False
+        except OracleError as err:
+            log.warning("claim %s: no verdict: %s", key[0], err)
+            return False
+        finding = Finding(verdict, secrets.token_bytes(SALT_BYTES))
+        self._save(key, finding)
+        self._findings[key] = finding
+        del self._jobs[key]
+        log.info("claim %s: %s (%s)", key[0], "yes" if verdict.valid else "no", verdict.reason)
+        return True
+
+    def _save(self, key: tuple[int, int], finding: Finding) -> None:
+        """On the disk, file and folder, before anybody hears of it."""
+        path = self._home / f"{key[0]}-{key[1]}.json"
+        part = path.with_suffix(".part")
+        with part.open("w") as file:
+            file.write(finding.to_json())
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        folder = os.open(self._home, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _reason(verdict: Verdict) -> str:
+    """The reason as it travels: short, and only for a no."""
+    return "" if verdict.valid else verdict.reason.encode()[:MAX_REASON].decode(errors="ignore")
