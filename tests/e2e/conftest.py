@@ -1,8 +1,13 @@
 import asyncio
+import base64
 import importlib.util
+import os
 import socket
+import sys
+import time
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from openledger.genesis.genesis import GenesisValidator
@@ -93,3 +98,56 @@ def until():
                 await asyncio.sleep(0.01)
 
     return until
+
+
+class Processes:
+    """The application and CometBFT as two processes, neither of them under this one's care."""
+
+    def __init__(self, home: Path, binary, rpc: str, command: list[str]):
+        self.home, self.binary, self.rpc, self.command = home, binary, rpc, command
+
+    async def __aenter__(self):
+        self.app = await asyncio.create_subprocess_exec(
+            sys.executable, *self.command,
+            stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )  # fmt: skip
+        await asyncio.wait_for(self.app.stdout.readline(), 20)
+        self.comet = await asyncio.create_subprocess_exec(
+            str(self.binary.path), "start", "--home", str(self.home), "--proxy_app", self.command[1],
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        self.session = aiohttp.ClientSession()
+        return self
+
+    async def __aexit__(self, *error):
+        await self.session.close()
+        for process in (self.comet, self.app):
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+        self.app._transport.close()
+
+    async def call(self, method, **params):
+        try:
+            async with self.session.post(self.rpc, json={"id": 1, "method": method, "params": params}) as response:
+                return (await response.json())["result"]
+        except (aiohttp.ClientError, KeyError):
+            return None
+
+    async def send(self, raw):
+        assert (await self.call("broadcast_tx_sync", tx=base64.b64encode(raw).decode()))["code"] == 0
+
+    async def height(self):
+        status = await self.call("status")
+        return int(status["sync_info"]["latest_block_height"]) if status else 0
+
+    async def reach(self, height, seconds=20):
+        deadline = time.monotonic() + seconds
+        while await self.height() < height:
+            assert time.monotonic() < deadline, f"height {height} was not reached"
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def processes():
+    return Processes

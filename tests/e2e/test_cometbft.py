@@ -8,11 +8,8 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
-import time
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from openledger.node.engines.cometbft import CometEngine
@@ -144,58 +141,16 @@ async def test_what_cometbft_decided_gives_the_same_hashes_in_solo(
     assert await solo.replay(read_recording(record)) == hashes
 
 
-class Processes:
-    """The application and CometBFT as two processes, neither of them under this one's care."""
-
-    def __init__(self, home: Path, binary, state: Path, rpc: str):
-        self.home, self.binary, self.state, self.rpc = home, binary, state, rpc
-
-    async def __aenter__(self):
-        socket = self.home / "abci.sock"
-        self.app = await asyncio.create_subprocess_exec(
-            sys.executable, str(Path(__file__).with_name("counter.py")), f"unix://{socket}", str(self.state), "0.005",
-            stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        )  # fmt: skip
-        await asyncio.wait_for(self.app.stdout.readline(), 20)
-        self.comet = await asyncio.create_subprocess_exec(
-            str(self.binary.path), "start", "--home", str(self.home), "--proxy_app", f"unix://{socket}",
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
-        self.session = aiohttp.ClientSession()
-        return self
-
-    async def __aexit__(self, *error):
-        await self.session.close()
-        for process in (self.comet, self.app):
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-        self.app._transport.close()
-
-    async def call(self, method, **params):
-        try:
-            async with self.session.post(self.rpc, json={"id": 1, "method": method, "params": params}) as response:
-                return (await response.json())["result"]
-        except (aiohttp.ClientError, KeyError):
-            return None
-
-    async def height(self):
-        status = await self.call("status")
-        return int(status["sync_info"]["latest_block_height"]) if status else 0
-
-    async def reach(self, height, seconds=20):
-        deadline = time.monotonic() + seconds
-        while await self.height() < height:
-            assert time.monotonic() < deadline, f"height {height} was not reached"
-            await asyncio.sleep(0.02)
-
-
 @pytest.mark.parametrize("victim", ["app", "comet", "both"])
-async def test_kill_9_loses_no_block_and_the_handshake_replays(pinned, make_home, settings, tmp_path, victim):
-    home, state, rpc = make_home(pinned), tmp_path / "state", settings.rpc.replace("tcp", "http")
+async def test_kill_9_loses_no_block_and_the_handshake_replays(
+    pinned, make_home, settings, tmp_path, processes, victim
+):
+    home, rpc = make_home(pinned), settings.rpc.replace("tcp", "http")
+    address = f"unix://{home}/abci.sock"
+    command = [str(Path(__file__).with_name("counter.py")), address, str(tmp_path / "state"), "0.005"]
     reached = 0
     for delay in (0.0, 0.011, 0.023):
-        async with Processes(home, pinned, state, rpc) as pair:
+        async with processes(home, pinned, rpc, command) as pair:
             await pair.reach(reached + 2)
             assert (await pair.call("broadcast_tx_sync", tx="YWRkOjE6" + "YWFh" * (reached + 1)))["code"] == 0
             await asyncio.sleep(delay)
@@ -203,7 +158,7 @@ async def test_kill_9_loses_no_block_and_the_handshake_replays(pinned, make_home
             for process in {"app": [pair.app], "comet": [pair.comet], "both": [pair.app, pair.comet]}[victim]:
                 process.kill()
             await asyncio.sleep(0.05)
-    async with Processes(home, pinned, state, rpc) as pair:
+    async with processes(home, pinned, rpc, command) as pair:
         await pair.reach(reached + 2)
 
 

@@ -39,7 +39,8 @@ log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.2
 _GATHER_SECONDS = 0.02
-_RETRY_SECONDS = 1.0
+_RETRY_SECONDS = (1.0, 60.0)
+"""First and longest pause before another block is tried for transactions that the last one could not take."""
 _BLOCK_OVERHEAD = 2048
 """Bytes kept free for header, commit and evidence of a block with one validator, as CometBFT does."""
 
@@ -88,9 +89,11 @@ class SoloEngine:
         self._hash = b""
         self._commit = m.ExtendedCommitInfo()
         self._fresh = False
+        self._said = b""
         self._arrivals = 0
         self._unmined: tuple[bytes, ...] = ()
         self._retry_at = 0.0
+        self._retry_after = _RETRY_SECONDS[0]
         self._wake = asyncio.Event()
         self._lock = asyncio.Lock()
         self._life = Life()
@@ -237,7 +240,22 @@ class SoloEngine:
         waiting = tuple(self._app.mempool.reap())
         if waiting and (waiting != self._unmined or time.monotonic() >= self._retry_at):
             return True
-        return self._app.due(self._clock() // 10**9)
+        return self._app.due(self._clock() // 10**9) or self._has_news()
+
+    def _has_news(self) -> bool:
+        """Would this validator say something in the next block that no block has carried yet?"""
+        request = m.RequestExtendVote(
+            hash=bytes(32),
+            height=self._height + 1,
+            time=self._time + 1,
+            txs=(),
+            proposed_last_commit=m.CommitInfo(),
+            misbehavior=(),
+            next_validators_hash=bytes(32),
+            proposer_address=self._address,
+        )
+        extension = self._app.extend_vote(request).vote_extension
+        return bool(extension) and extension != self._said
 
     async def _guarded_block(self) -> None:
         """A block, or the end of the engine."""
@@ -280,13 +298,20 @@ class SoloEngine:
         )
         await asyncio.sleep(0)
         self._app.commit()
-        carried = self._commit.votes[0].vote_extension if self._commit.votes else b""
-        self._fresh = bool(extension) and extension != carried
+        self._said = self._commit.votes[0].vote_extension if self._commit.votes else b""
+        self._fresh = bool(extension) and extension != self._said
         self._commit = self._sign_commit(height, extension)
         self._height, self._time = height, now
-        self._unmined = tuple(self._app.mempool.reap())
-        self._retry_at = time.monotonic() + _RETRY_SECONDS
+        self._note_unmined()
         self._committed.call(height)
+
+    def _note_unmined(self) -> None:
+        """What waits although a block has just been made is tried again after a pause, each time a longer one."""
+        waiting = tuple(self._app.mempool.reap())
+        first, longest = _RETRY_SECONDS
+        self._retry_after = min(2 * self._retry_after, longest) if waiting and waiting == self._unmined else first
+        self._unmined = waiting
+        self._retry_at = time.monotonic() + self._retry_after
 
     def _propose(self, height: int, now: int, waiting: tuple[bytes, ...]) -> m.RequestProcessProposal:
         """The proposal of the application, as the block that is then judged."""

@@ -204,3 +204,43 @@ async def test_replay_of_recorded_blocks_gives_the_same_hashes(engine, app, coun
 async def test_the_status_names_the_mode_and_the_validator(engine):
     status = await engine.status()
     assert (status.mode, status.catching_up, status.peers, len(status.validator)) == ("solo", False, 0, 40)
+
+
+async def test_a_transaction_that_no_block_takes_does_not_make_blocks_without_end(engine, app):
+    app.say = lambda height: b""
+    prepare = app.prepare_proposal
+    app.prepare_proposal = lambda request: m.ResponsePrepareProposal(prepare(request).txs[:1])
+    await engine.submit(b"add:1:a")
+    await until(lambda: engine.height == 1)
+    await asyncio.sleep(0.2)
+    assert engine.height == 1
+    app.prepare_proposal = prepare
+    await engine.submit(b"add:1:b")
+    await until(lambda: app.state["sum"] == 2)
+
+
+async def test_news_of_the_validator_makes_the_blocks_that_carry_it(engine, app):
+    news = []
+    app.say = lambda height: b"" if app.state["seen"] or not news else b"sum at 1"
+    await asyncio.sleep(0.1)
+    assert engine.height == 0
+    news.append(1)
+    await until(lambda: app.state["seen"] == 1)
+    await asyncio.sleep(0.1)
+    assert engine.height == 2
+
+
+async def test_the_event_loop_stays_responsive_while_blocks_are_made(engine, app):
+    app.say = lambda height: b""
+    turns = 0
+
+    async def ticker():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(ticker())
+    await engine.mine(10)
+    task.cancel()
+    assert turns >= 20
