@@ -136,6 +136,10 @@ def check_form(tx: EthTransaction, chain_id: int, block_gas_limit: int, fork: Fo
         raise InvalidRlp("EIP-7702 transaction cannot be used to create contract")
     if tx.type == SET_CODE and not tx.authorizations:
         raise EmptyAuthorizationList("EIP-7702 transaction with empty auth list")
+    if tx.nonce >= MAX_NONCE:
+        raise NonceOverflow(f"nonce has max value: address {to_checksum(tx.sender)}, nonce: {tx.nonce}")
+    if tx.gas * tx.max_fee >= 1 << 256:
+        raise InsufficientFunds("insufficient funds for gas * price + value: gas limit times price exceeds 256 bits")
     if tx.max_priority_fee > tx.max_fee:
         raise TipAboveFeeCap(
             f"max priority fee per gas higher than max fee per gas: address {to_checksum(tx.sender)}, "
@@ -164,8 +168,6 @@ def check_sender(tx: Payer, state: AccountReader, *, allow_nonce_gap: bool = Fal
         raise NonceTooLow(f"nonce too low: address {who}, tx: {tx.nonce} state: {account.nonce}")
     if tx.nonce > account.nonce and not allow_nonce_gap:
         raise NonceTooHigh(f"nonce too high: address {who}, tx: {tx.nonce} state: {account.nonce}")
-    if tx.nonce >= MAX_NONCE:
-        raise NonceOverflow(f"nonce has max value: address {who}, nonce: {tx.nonce}")
     if account.code_hash != KECCAK_EMPTY and not is_delegation(state.code(account.code_hash)):
         raise SenderNotEOA(f"sender not an eoa: address {who}, codehash: 0x{account.code_hash.hex()}")
     cost = tx.gas * tx.max_fee + tx.value
