@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
-import tempfile
-from typing import IO
 
 from aiohttp import web
 
-from openledger.primitives.errors import BlobNotFound, BlobTooLarge, OpenLedgerError
+from openledger.primitives.errors import BlobCorrupt, BlobNotFound, BlobTooLarge, OpenLedgerError
 from openledger.rpc.backend import Backend
 
 _NAME = re.compile(r"[0-9a-f]{64}")
-_SPOOL = 1024 * 1024
 _CHUNK = 256 * 1024
 
 
@@ -33,10 +29,8 @@ class BlobRoutes:
             return _refuse(400, "a blob is named by 64 lower-case hex digits, its sha256")
         try:
             body = await asyncio.to_thread(self._blobs.get, name)
-        except BlobNotFound as err:
-            return _refuse(404, err.message)
         except OpenLedgerError as err:
-            return _refuse(500, err.message)
+            return _refuse(404 if isinstance(err, BlobNotFound) else 500, err.message)
         headers = {"ETag": f'"{name}"', "Cache-Control": "public, max-age=31536000, immutable"}
         response = web.StreamResponse(headers=headers | {"X-Content-Type-Options": "nosniff"})
         response.content_type = "application/octet-stream"
@@ -58,27 +52,19 @@ class BlobRoutes:
             return _refuse(400, "a blob is named by 64 lower-case hex digits, its sha256")
         if (request.content_length or 0) > self._limit:
             return _refuse(413, f"a blob has at most {self._limit} bytes")
-        with tempfile.SpooledTemporaryFile(_SPOOL) as spool:
-            digest, size = hashlib.sha256(), 0
-            async for chunk in request.content.iter_chunked(_CHUNK):
-                size += len(chunk)
-                if size > self._limit:
-                    return _refuse(413, f"a blob has at most {self._limit} bytes")
-                digest.update(chunk)
-                spool.write(chunk)
-            if digest.hexdigest() != name:
-                return _refuse(400, f"these bytes have the sha256 {digest.hexdigest()}, not the one they are named by")
-            return await self._store(spool, name)
-
-    async def _store(self, spool: IO[bytes], name: str) -> web.StreamResponse:
-        spool.seek(0)
         try:
-            await asyncio.to_thread(self._blobs.put, spool.read())
-        except BlobTooLarge as err:
-            return _refuse(413, err.message)
+            with self._blobs.writer() as writer:
+                async for chunk in request.content.iter_chunked(_CHUNK):
+                    writer.write(chunk)
+                await asyncio.to_thread(writer.commit, name)
         except OpenLedgerError as err:
-            return _refuse(500, err.message)
+            return _refuse(_status(err), err.message)
         return web.json_response({"sha256": name}, status=201)
+
+
+def _status(err: OpenLedgerError) -> int:
+    known = ((BlobNotFound, 404), (BlobTooLarge, 413), (BlobCorrupt, 400))
+    return next((status for cls, status in known if isinstance(err, cls)), 500)
 
 
 def _refuse(status: int, message: str) -> web.Response:

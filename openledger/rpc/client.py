@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import hashlib
+import io
 import itertools
 import time
 from collections.abc import Coroutine, Sequence
@@ -174,8 +175,9 @@ class AsyncClient:
         return body
 
     async def _blob(self, method: str, name: str, body: bytes | None) -> tuple[int, bytes]:
+        data = None if body is None else io.BytesIO(body)
         try:
-            async with self._http().request(method, f"{self.url}/blobs/{name}", data=body) as response:
+            async with self._http().request(method, f"{self.url}/blobs/{name}", data=data) as response:
                 return response.status, await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as err:
             raise self._unreachable(type(err).__name__) from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -32,10 +33,12 @@ log = logging.getLogger("openledger.rpc")
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One callable of the table. ``parsers[i]`` reads argument i; the first ``required`` must be given."""
+    """One callable of the table. ``parsers[i]`` reads argument i; the first ``required`` must be given, the others
+    have ``defaults[i]``."""
 
     call: Callable[..., Any]
     parsers: tuple[Callable[[Any], Any], ...]
+    defaults: tuple[Any, ...]
     required: int
     wants_session: bool
     is_async: bool
@@ -72,6 +75,7 @@ def methods_of(prefix: str, namespace: object) -> dict[str, Method]:
         found[f"{prefix}_{_camel(name)}"] = Method(
             call=getattr(namespace, name),
             parsers=tuple(_parser(hints.get(p.name)) for p in positional),
+            defaults=tuple(p.default for p in positional),
             required=sum(p.default is p.empty for p in positional),
             wants_session=any(p.name == "session" and p.kind is p.KEYWORD_ONLY for p in given),
             is_async=inspect.iscoroutinefunction(function),
@@ -86,15 +90,13 @@ def _arguments(method: Method, params: Any) -> list[Any]:
         raise invalid_params("non-array args")
     if len(params) > len(method.parsers):
         raise invalid_params(f"too many arguments, want at most {len(method.parsers)}")
-    while params and params[-1] is None and len(params) > method.required:
-        params = params[:-1]
     for i in range(method.required):
         if i >= len(params) or params[i] is None:
             raise invalid_params(f"missing value for required argument {i}")
     parsed = []
     for i, (value, parser) in enumerate(zip(params, method.parsers, strict=False)):
         try:
-            parsed.append(parser(value) if value is not None or i < method.required else None)
+            parsed.append(method.defaults[i] if value is None and i >= method.required else parser(value))
         except OpenLedgerError as err:
             raise RpcError(INVALID_PARAMS, f"invalid argument {i}: {err.message}", from_tree(err).data) from None
         except ValueError as err:
@@ -134,15 +136,12 @@ class Dispatcher:
         return _dump(answers) if answers else None
 
     def _parse(self, body: bytes) -> Any:
+        if _nests_deeper(body, self._max_depth):
+            raise RpcError(INVALID_REQUEST, f"request nested too deeply, limit {self._max_depth}")
         try:
-            request = json.loads(body, parse_constant=_refuse_constant)
-        except RecursionError:
-            raise RpcError(INVALID_REQUEST, f"request nested too deeply, limit {self._max_depth}") from None
+            return json.loads(body.decode(), parse_constant=_refuse_constant)
         except ValueError as err:
             raise RpcError(PARSE_ERROR, f"parse error: {str(err)[:200]}") from None
-        if body.count(b"[") + body.count(b"{") > self._max_depth and _too_deep(request, self._max_depth):
-            raise RpcError(INVALID_REQUEST, f"request nested too deeply, limit {self._max_depth}")
-        return request
 
     async def _one(self, request: Any, session: object) -> dict[str, Any] | None:
         ident = request.get("id") if isinstance(request, dict) else None
@@ -192,11 +191,20 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def _too_deep(value: Any, limit: int) -> bool:
-    level: list[Any] = [value]
-    for _ in range(limit + 1):
-        level = [v for v in level if isinstance(v, dict | list)]
-        if not level:
-            return False
-        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
-    return True
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_OTHERS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def _nests_deeper(body: bytes, limit: int) -> bool:
+    """True when arrays and objects nest deeper than ``limit``. Looks before the parser does: with the recursion limit
+    that py-evm needs, the parser would leave the C stack before it gives up."""
+    if body.count(b"[") + body.count(b"{") <= limit:
+        return False
+    left = _STRINGS.sub(b"", body).translate(_BRACKETS, _OTHERS)
+    for _ in range(limit):
+        shorter = left.replace(b"[]", b"")
+        if len(shorter) == len(left):
+            break
+        left = shorter
+    return b"[]" in left or left.count(b"[") > limit

@@ -11,14 +11,14 @@ from typing import Any
 
 import rlp
 
-from openledger.evm.calls import estimate_gas
+from openledger.evm.calls import estimate_gas, raise_if_failed
 from openledger.evm.engine import BlockEnv, CallMessage
 from openledger.primitives.errors import OpenLedgerError
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.transactions import DYNAMIC_FEE
 from openledger.primitives.types import ZERO_ADDRESS, AccessTuple, Address, parse_address, to_hex
 from openledger.rpc.backend import Backend
-from openledger.rpc.errors import SERVER_ERROR, RpcError, from_tree, invalid_params, reverted
+from openledger.rpc.errors import SERVER_ERROR, RpcError, from_tree, invalid_params
 from openledger.rpc.eth_fees import EthFees
 from openledger.rpc.formats import Json, access_list_json, quantity
 from openledger.rpc.overrides import with_block, with_state
@@ -34,8 +34,6 @@ from openledger.rpc.params import (
 )
 from openledger.rpc.work import Workers
 from openledger.state.ports import StateReader
-
-REVERT = "execution reverted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +123,8 @@ class EthCalls:
         env, state = self._at(block, state_overrides, block_overrides)
         gas = min(fields.gas or self._backend.settings.call_gas, self._backend.settings.call_gas)
         result = await self._workers.run(self._backend.engine.call, env, self._message(fields, env, gas), state)
-        if result.status == 1:
-            return to_hex(result.output)
-        raise reverted(result.output) if result.error == REVERT else RpcError(SERVER_ERROR, result.error)
+        raise_if_failed(result)
+        return to_hex(result.output)
 
     async def estimate_gas(
         self,

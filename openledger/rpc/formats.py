@@ -140,7 +140,7 @@ def transaction_json(
     block_hash: bytes = b"",
     index: int = 0,
 ) -> Json:
-    """A transaction in a block, or pending where ``header`` is None. ``gasPrice`` is what was really paid, once mined."""
+    """A transaction in a block, or pending where ``header`` is None. ``gasPrice`` of a mined one is what it paid."""
     base_fee = None if header is None else header.base_fee
     place: Json = {
         "blockHash": None if header is None else to_hex(block_hash),

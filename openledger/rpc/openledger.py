@@ -40,8 +40,6 @@ from openledger.rpc.params import (
     parse_quantity,
 )
 
-LONGEST_LIST = 1000
-
 
 class OpenLedgerReads:
     """What the chain's native state says."""
@@ -53,7 +51,7 @@ class OpenLedgerReads:
         return queries.get_datanet(self._backend.state(block), datanet)
 
     def list_datanets(self, start: NumberArg = 1, limit: NumberArg = 100, block: BlockArg = LATEST) -> Any:
-        return queries.list_datanets(self._backend.state(block), start, min(limit, LONGEST_LIST))
+        return queries.list_datanets(self._backend.state(block), start, limit)
 
     def get_commit(self, datanet: NumberArg, version: NumberArg, block: BlockArg = LATEST) -> Any:
         return queries.get_commit(self._backend.state(block), datanet, version)
@@ -65,7 +63,7 @@ class OpenLedgerReads:
         return queries.get_model(self._backend.state(block), model)
 
     def list_models(self, start: NumberArg = 1, limit: NumberArg = 100, block: BlockArg = LATEST) -> Any:
-        return queries.list_models(self._backend.state(block), start, min(limit, LONGEST_LIST))
+        return queries.list_models(self._backend.state(block), start, limit)
 
     def get_session(self, session: NumberArg, block: BlockArg = LATEST) -> Any:
         return queries.get_session(self._backend.state(block), session)
@@ -74,7 +72,7 @@ class OpenLedgerReads:
         return queries.get_claim(self._backend.state(block), claim)
 
     def list_claims(self, start: NumberArg = 1, limit: NumberArg = 100, block: BlockArg = LATEST) -> Any:
-        return queries.list_claims(self._backend.state(block), start, min(limit, LONGEST_LIST))
+        return queries.list_claims(self._backend.state(block), start, limit)
 
     def get_verdicts(self, claim: NumberArg, block: BlockArg = LATEST) -> Any:
         return queries.get_verdicts(self._backend.state(block), claim)
@@ -106,8 +104,6 @@ class OpenLedgerReads:
     async def get_row_proof(self, datanet: NumberArg, version: NumberArg, row: NumberArg) -> Json:
         """One row of a version, its contributor, and the Merkle proof against the version's root."""
         commit = queries.get_commit(self._backend.state(LATEST), datanet, version)
-        if commit is None:
-            raise NotFound(f"datanet {datanet} has no version {version}")
         return await asyncio.to_thread(self._row_proof, commit, row)
 
     def _row_proof(self, commit: Json, row: int) -> Json:

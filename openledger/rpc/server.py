@@ -6,6 +6,7 @@ to a node at home. Bodies are bounded and never decompressed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from pathlib import Path
@@ -33,6 +34,7 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 JSON_TYPES = ("application/json", "application/json-rpc", "application/jsonrequest")
 WALLET_SCHEMES = ("chrome-extension", "moz-extension", "safari-web-extension")
 WEB_FOLDER = Path(str(files("openledger.rpc") / "web"))
+FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")  # no segment begins with a dot
 PAGE_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache", "X-Frame-Options": "DENY"}
 CONTENT_TYPES = {
     ".html": "text/html",
@@ -178,9 +180,9 @@ class RpcServer:
         return self._file(request.match_info["path"])
 
     def _file(self, name: str) -> web.StreamResponse:
-        path = (WEB_FOLDER / name).resolve()
+        path = WEB_FOLDER / name
         content_type = CONTENT_TYPES.get(path.suffix)
-        if "\0" in name or not path.is_relative_to(WEB_FOLDER.resolve()) or content_type is None or not path.is_file():
+        if not FILE_NAME.fullmatch(name) or content_type is None or not path.is_file():
             return web.json_response({"error": "there is nothing here"}, status=404)
         charset = "; charset=utf-8" if content_type.startswith("text/") else ""
         return web.FileResponse(path, headers=PAGE_HEADERS | {"Content-Type": content_type + charset})

@@ -13,15 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from openledger.abci_app.queries import list_claims
+from openledger.abci_app.queries import MAX_LIST, list_claims
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import ATTRIBUTION_ADDRESS, to_hex
 from openledger.rpc.backend import Backend
 from openledger.rpc.errors import LIMIT_EXCEEDED, METHOD_NOT_FOUND, RpcError
-from openledger.rpc.formats import Json, header_json, pending_json
+from openledger.rpc.formats import header_json, pending_json
 from openledger.rpc.logs import LogQuery, block_logs, parse_log_query
 
 KINDS = ("newHeads", "logs", "newPendingTransactions", "openledger_claims")
+FINAL = ("accepted", "refused", "lapsed")
 REMEMBERED_PENDING = 10_000
 _ANY_CLAIM = LogQuery(addresses=frozenset((ATTRIBUTION_ADDRESS,)))
 
@@ -51,7 +52,8 @@ class Subscriptions:
         self._backend = backend
         self._by_id: dict[str, Subscription] = {}
         self._last = 0
-        self._claims: dict[str, str] = {}
+        self._claims: dict[int, str] = {}
+        self._first_open = 1
         self._recent: deque[str] = deque(maxlen=REMEMBERED_PENDING)
         self.admitted = 0
         self._stop: list[Callable[[], None]] = []
@@ -59,7 +61,7 @@ class Subscriptions:
     def start(self) -> None:
         """Begin to listen to the chain."""
         self._last = self._backend.head().number
-        self._claims = self._claim_texts()
+        self._changed_claims()
         consensus = self._backend.consensus
         self._stop = [consensus.on_commit(self._committed), consensus.on_pending(self._admitted)]
 
@@ -120,18 +122,27 @@ class Subscriptions:
                     for log in block_logs(block, found.query) if found.kind == "logs" else ():
                         found.session.notify(_message(ident, _dump(log)))
             if any(_ANY_CLAIM.matches(log) for r in block.receipts for log in r.logs):
-                self._tell_claims("openledger_claims" in wanted)
+                self._tell_claims()
 
-    def _claim_texts(self) -> dict[str, str]:
-        claims: list[Json] = list_claims(self._backend.app.state())
-        return {str(claim["id"]): _dump(claim) for claim in claims}
+    def _changed_claims(self) -> list[str]:
+        """Claims that are new or other than when this was asked last, as JSON texts. Settled ones are not looked at
+        again."""
+        state, changed, start = self._backend.app.state(), [], self._first_open
+        while page := list_claims(state, start, MAX_LIST):
+            for claim in page:
+                number, text = claim["id"], _dump(claim)
+                if self._claims.get(number) != text:
+                    changed.append(text)
+                self._claims[number] = text
+                if claim["status"] in FINAL and number == self._first_open:
+                    del self._claims[number]
+                    self._first_open += 1
+            start = page[-1]["id"] + 1
+        return changed
 
-    def _tell_claims(self, wanted: bool) -> None:
-        before, self._claims = self._claims, self._claim_texts()
-        if wanted:
-            for ident, text in self._claims.items():
-                if before.get(ident) != text:
-                    self._tell("openledger_claims", text)
+    def _tell_claims(self) -> None:
+        for text in self._changed_claims():
+            self._tell("openledger_claims", text)
 
     def _admitted(self, raw: bytes) -> None:
         digest = to_hex(keccak256(raw))

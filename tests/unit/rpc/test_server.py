@@ -1,0 +1,212 @@
+"""The door: hosts, origins, bodies, files, health, WebSockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import aiohttp
+import pytest
+
+from openledger.primitives.errors import PortTaken
+from openledger.rpc.backend import RpcSettings
+from openledger.rpc.server import RpcServer
+
+CHAIN_ID = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
+
+
+async def test_one_port_answers_post_page_health_readiness_and_metrics(chain: Any) -> None:
+    assert (await chain.post(CHAIN_ID))["result"] == "0x275d5"
+    for path, text in [("/", "<html"), ("/healthz", "true"), ("/readyz", "true"), ("/metrics", "openledger_height 0")]:
+        async with chain.http.get(chain.url + path) as response:
+            assert response.status == 200
+            assert text in await response.text()
+
+
+async def test_files_have_their_content_types_and_nothing_outside_the_folder_is_served(chain: Any) -> None:
+    for path, kind in [("/", "text/html"), ("/style.css", "text/css"), ("/app.js", "text/javascript")]:
+        async with chain.http.get(chain.url + path) as response:
+            assert response.content_type == kind
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+    for path in ("/../server.py", "/%2e%2e/server.py", "/..%2fserver.py", "/nothing.html", "/%00.html", "//etc/passwd"):
+        async with chain.http.get(chain.url + path) as response:
+            assert response.status in (400, 404), path
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "", "evil.example:8545", "[::1"])
+async def test_a_foreign_host_name_is_refused(chain: Any, host: str) -> None:
+    async with chain.http.post(chain.url, json=CHAIN_ID, headers={"Host": host}) as response:
+        assert response.status in (400, 403)
+        assert "result" not in await response.text()
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:1", "LOCALHOST", "127.0.0.1:8545", "[::1]:8545"])
+async def test_local_host_names_are_let_in(chain: Any, host: str) -> None:
+    async with chain.http.post(chain.url, json=CHAIN_ID, headers={"Host": host}) as response:
+        assert response.status == 200
+
+
+async def test_cors_is_for_local_pages_and_wallets_only(chain: Any) -> None:
+    for origin in (
+        "http://localhost:3000",
+        "http://127.0.0.1:5173",
+        "chrome-extension://nkbihfbeogaeaoehlefnkodbefgpgknn",
+    ):
+        async with chain.http.post(chain.url, json=CHAIN_ID, headers={"Origin": origin}) as response:
+            assert response.headers["Access-Control-Allow-Origin"] == origin
+        async with chain.http.options(chain.url, headers={"Origin": origin}) as response:
+            assert response.status == 204
+            assert "POST" in response.headers["Access-Control-Allow-Methods"]
+    evil = {"Origin": "https://evil.example"}
+    async with chain.http.post(chain.url, json=CHAIN_ID, headers=evil) as response:
+        assert "Access-Control-Allow-Origin" not in response.headers
+    async with chain.http.options(chain.url, headers=evil) as response:
+        assert response.status == 403
+    with pytest.raises(aiohttp.WSServerHandshakeError):
+        await chain.http.ws_connect(chain.url, headers=evil)
+
+
+async def test_only_json_is_read_and_never_compressed(chain: Any) -> None:
+    body = json.dumps(CHAIN_ID).encode()
+    async with chain.http.post(chain.url, data=body, headers={"Content-Type": "text/plain"}) as response:
+        assert response.status == 415
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    async with chain.http.post(chain.url, data=body, headers=headers) as response:
+        assert response.status == 415
+
+
+async def test_a_taken_port_is_one_sentence(chain: Any) -> None:
+    second = RpcServer(chain.server._backend, "127.0.0.1", chain.server.port)
+    with pytest.raises(PortTaken, match=r"cannot listen on 127\.0\.0\.1 port"):
+        await second.start()
+
+
+class TestBounds:
+    @pytest.fixture
+    def settings(self) -> RpcSettings:
+        return RpcSettings(max_body=2000, max_batch=5, hosts=("node.example",), origins=("https://app.example",),
+                           max_subscriptions=2)  # fmt: skip
+
+    async def test_bodies_and_batches_are_bounded(self, chain: Any) -> None:
+        async with chain.http.post(chain.url, json=[CHAIN_ID] * 100) as response:
+            assert response.status == 413
+            assert (await response.json())["error"]["code"] == -32600
+        assert (await chain.post([CHAIN_ID] * 6))["error"]["message"] == "batch too large: 6 requests, limit 5"
+        assert len(await chain.post([CHAIN_ID] * 5)) == 5
+
+    async def test_settings_add_hosts_and_origins(self, chain: Any) -> None:
+        headers = {"Host": "node.example", "Origin": "https://app.example"}
+        async with chain.http.post(chain.url, json=CHAIN_ID, headers=headers) as response:
+            assert response.headers["Access-Control-Allow-Origin"] == "https://app.example"
+
+    async def test_subscriptions_of_one_connection_are_bounded(self, chain: Any) -> None:
+        async with chain.http.ws_connect(chain.url) as socket:
+            answers = [await ask(socket, "eth_subscribe", "newHeads") for _ in range(3)]
+            assert answers[2]["error"]["message"] == "too many subscriptions on this connection, limit 2"
+
+
+# --- WebSockets ---------------------------------------------------------------------------------------------
+
+
+async def ask(socket: aiohttp.ClientWebSocketResponse, method: str, *params: Any) -> Any:
+    await socket.send_json({"jsonrpc": "2.0", "id": 9, "method": method, "params": list(params)})
+    while "id" not in (answer := await socket.receive_json(timeout=5)):
+        pass
+    return answer
+
+
+async def told(socket: aiohttp.ClientWebSocketResponse, subscription: str) -> Any:
+    while True:
+        message = await socket.receive_json(timeout=5)
+        if message.get("params", {}).get("subscription") == subscription:
+            return message["params"]["result"]
+
+
+async def test_invalid_json_on_a_websocket_is_answered_and_the_socket_lives(chain: Any) -> None:
+    async with chain.http.ws_connect(chain.url) as socket:
+        for body in ("{", "", "[[[", "\x00"):
+            await socket.send_str(body)
+            answer = await socket.receive_json(timeout=5)
+            assert (answer["id"], answer["error"]["code"]) == (None, -32700)
+        await socket.send_bytes(b"\xff")
+        assert (await socket.receive_json(timeout=5))["error"]["code"] == -32700
+        assert (await ask(socket, "eth_chainId"))["result"] == "0x275d5"
+
+
+async def test_batches_work_on_a_websocket(chain: Any) -> None:
+    async with chain.http.ws_connect(chain.url) as socket:
+        await socket.send_json([CHAIN_ID, CHAIN_ID | {"id": 2}])
+        assert [a["id"] for a in await socket.receive_json(timeout=5)] == [1, 2]
+
+
+async def test_a_head_that_is_announced_can_be_read_at_once(chain: Any) -> None:
+    async with chain.http.ws_connect(chain.url) as socket:
+        ident = (await ask(socket, "eth_subscribe", "newHeads"))["result"]
+        for nonce in range(5):
+            sent = await chain.call("eth_sendRawTransaction", "0x" + chain.signed(nonce=nonce).hex())
+            head = await told(socket, ident)
+            assert await chain.call("eth_blockNumber") == head["number"]
+            block = await chain.call("eth_getBlockByHash", head["hash"], False)
+            assert block["number"] == head["number"]
+            assert sent in block["transactions"]
+            assert (await chain.call("eth_getTransactionReceipt", sent))["blockHash"] == head["hash"]
+
+
+async def test_pending_transactions_are_told_by_hash_and_whole(chain: Any) -> None:
+    async with chain.http.ws_connect(chain.url) as socket:
+        hashes = (await ask(socket, "eth_subscribe", "newPendingTransactions"))["result"]
+        async with chain.http.ws_connect(chain.url) as other:
+            whole = (await ask(other, "eth_subscribe", "newPendingTransactions", True))["result"]
+            sent = await chain.call("eth_sendRawTransaction", "0x" + chain.signed().hex())
+            assert await told(socket, hashes) == sent
+            body = await told(other, whole)
+            assert (body["hash"], body["blockHash"]) == (sent, None)
+
+
+async def test_logs_are_pushed_once_and_only_those_asked_for(chain: Any, counter: Any) -> None:
+    address = (await chain.send(data=counter.init, to=None, gas=300_000))["contractAddress"]
+    async with chain.http.ws_connect(chain.url) as socket:
+        mine = (await ask(socket, "eth_subscribe", "logs", {"address": address, "topics": [counter.topic]}))["result"]
+        await ask(socket, "eth_subscribe", "logs", {"address": "0x" + "55" * 20})
+        await chain.send(nonce=1, data=b"\1", to=bytes.fromhex(address[2:]), gas=100_000)
+        log = await told(socket, mine)
+        assert (log["address"], log["topics"], log["removed"]) == (address, [counter.topic], False)
+        with pytest.raises(asyncio.TimeoutError):
+            await socket.receive_json(timeout=0.2)
+
+
+async def test_unsubscribing_ends_the_telling_and_only_of_ones_own(chain: Any) -> None:
+    async with chain.http.ws_connect(chain.url) as socket, chain.http.ws_connect(chain.url) as other:
+        ident = (await ask(socket, "eth_subscribe", "newHeads"))["result"]
+        assert (await ask(other, "eth_unsubscribe", ident))["error"]["message"] == "subscription not found"
+        assert (await ask(socket, "eth_unsubscribe", ident))["result"] is True
+        await chain.send()
+        with pytest.raises(asyncio.TimeoutError):
+            await socket.receive_json(timeout=0.2)
+
+
+async def test_subscribing_needs_a_websocket_and_a_known_kind(chain: Any) -> None:
+    error = await chain.error("eth_subscribe", "newHeads")
+    assert (error["code"], error["message"]) == (-32601, "notifications not supported")
+    async with chain.http.ws_connect(chain.url) as socket:
+        error = (await ask(socket, "eth_subscribe", "everything"))["error"]
+        assert (error["code"], error["message"]) == (-32601, 'no "everything" subscription in eth namespace')
+
+
+async def test_a_subscriber_that_leaves_is_forgotten(chain: Any) -> None:
+    async with chain.http.ws_connect(chain.url) as socket:
+        await ask(socket, "eth_subscribe", "newHeads")
+        assert len(chain.server._subscriptions._by_id) == 1
+    for _ in range(100):
+        await asyncio.sleep(0.01)
+        if not chain.server._subscriptions._by_id:
+            break
+    assert not chain.server._subscriptions._by_id
+
+
+async def test_stopping_closes_the_sockets_politely(chain: Any) -> None:
+    async with chain.http.ws_connect(chain.url) as socket:
+        await ask(socket, "eth_chainId")
+        await asyncio.gather(chain.server.stop(), socket.receive())
+        assert socket.close_code == aiohttp.WSCloseCode.GOING_AWAY
