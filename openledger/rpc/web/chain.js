@@ -29,18 +29,17 @@ export async function recentBlocks({ rpc, cache }, newest, many) {
   return found.filter((block) => block !== null);
 }
 
-/** The table of blocks that the overview and the block list share. */
-export const blockTable = (blocks) =>
+/** The table of blocks; `brief` is the overview's form. */
+export const blockTable = (blocks, brief = false) =>
   ui.table(
     "Blocks",
-    ["Height", "Time", "#Transactions", "#Gas used", "#Base fee", "Proposer"],
+    ["Height", "Time", "#Transactions", "#Gas used", ...(brief ? [] : ["#Base fee", "Proposer"])],
     blocks.map((block) => [
       ui.blockLink(block.number),
       ui.when(block.timestamp),
       f.count(block.transactions.length),
       h("span", { class: "num", title: `of ${f.count(block.gasLimit)}` }, f.count(block.gasUsed)),
-      h("span", { class: "num" }, f.gwei(block.baseFeePerGas)),
-      ui.accountLink(block.miner),
+      ...(brief ? [] : [h("span", { class: "num" }, f.gwei(block.baseFeePerGas)), ui.accountLink(block.miner)]),
     ]),
   );
 
@@ -134,7 +133,7 @@ export async function block({ rpc }, id) {
 function logList(logs) {
   return ui.table(
     "Logs",
-    ["#", "From", "Event", "Contents"],
+    ["#No", "From", "Event", "Contents"],
     logs.map((log) => [f.num(log.logIndex), ui.accountLink(log.address), nameOf(log) ?? ui.hash(log.topics[0]), contents(log)]),
     "No logs.",
   );

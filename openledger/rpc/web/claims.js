@@ -32,7 +32,7 @@ export function claimTable(claims, empty = "No claim yet.") {
 }
 
 export async function claims({ rpc }) {
-  const found = await rpc.call("openledger_listClaims");
+  const found = await rpc.all("openledger_listClaims");
   return ui.page(
     "Claims",
     "An operator claims who made the settled answers of an epoch. The validators recompute it before any money moves.",
@@ -56,12 +56,12 @@ function way(status) {
 export async function claim({ rpc }, id) {
   if (!/^\d{1,15}$/.test(id ?? "")) return ui.missing("such claim");
   const [found, verdicts] = await Promise.all([
-    rpc.call("openledger_getClaim", Number(id)),
-    rpc.tryCall([], "openledger_getVerdicts", Number(id)),
+    rpc.find("openledger_getClaim", Number(id)),
+    rpc.find("openledger_getVerdicts", Number(id)),
   ]);
   if (found === null) return ui.missing(`claim ${id}`);
-  const shares = [...found.shares].sort((a, b) => b.ppm - a.ppm);
-  const entries = shares.map((share) => ({ label: ui.accountLink(share.contributor), ppm: share.ppm }));
+  const shares = Object.entries(found.shares).sort((a, b) => b[1] - a[1]);
+  const entries = shares.map(([contributor, ppm]) => ({ label: ui.accountLink(contributor), ppm }));
   if (found.unattributed) entries.push({ label: "unattributed", ppm: found.unattributed, tone: "rest" });
   return ui.page(
     `Claim ${found.id}`,
@@ -74,7 +74,7 @@ export async function claim({ rpc }, id) {
       ui.facts(
         ["Fee in escrow", ui.money(found.fee, 18)],
         ["Bond", ui.money(found.bond, 18)],
-        ["Verification fee", found.workFee === undefined ? null : ui.money(found.workFee, 18)],
+        ["Verification fee", ui.money(found.workFee, 18)],
         ["Minted", ui.money(found.minted, 18)],
       ),
     ),
@@ -84,7 +84,7 @@ export async function claim({ rpc }, id) {
         ["Model", ui.modelLink(found.model)],
         ["Epoch", f.count(found.epoch)],
         ["Claimant", ui.accountLink(found.claimant, true)],
-        ["Attempt", found.attempt === undefined ? null : found.attempt + 1],
+        ["Attempt", found.attempt + 1],
         ["Phase ends", found.deadline ? ui.when(found.deadline) : null],
         ["Opened in block", found.opened ? ui.blockLink(found.opened) : null],
         ["Closed in block", found.closed ? ui.blockLink(found.closed) : null],
@@ -101,11 +101,11 @@ function verdictTable(verdicts) {
     "Verdicts",
     ["Validator", "#Power", "Holds the blobs", "Committed", "Verdict", "Reason"],
     verdicts.map((vote) => [
-      ui.accountLink(vote.operator ?? vote.validator),
+      ui.accountLink(vote.operator),
       f.count(vote.power),
       vote.held ? "yes" : "–",
       vote.committed ? "yes" : "–",
-      vote.verdict && vote.verdict !== "none" ? ui.badge(vote.verdict) : "–",
+      vote.verdict !== "none" ? ui.badge(vote.verdict) : "–",
       h("div", { class: "text" }, vote.reason || "–"),
     ]),
     "No validator has spoken yet.",

@@ -6,8 +6,10 @@ import * as ui from "./ui.js";
 
 const nats = (micro) => (f.num(micro) ? `${(f.num(micro) / 1e6).toFixed(4)} nats a token` : null);
 
+const policy = (name) => ({ open: "anybody, own rows", invited: "the owner" })[name] ?? name;
+
 export async function datanets({ rpc }) {
-  const found = await rpc.call("openledger_listDatanets");
+  const found = await rpc.all("openledger_listDatanets");
   return ui.page(
     "Datanets",
     "Data sets with an owner, rules and a history. Every row has a contributor.",
@@ -15,14 +17,14 @@ export async function datanets({ rpc }) {
       null,
       ui.table(
         "Datanets",
-        ["Name", "Owner", "Licence", "Who may commit", "#Version", "#Rows"],
+        ["Name", "Owner", "Licence", "Who may commit", "Made", "#Version"],
         found.map((item) => [
           ui.datanetLink(item.id, item.name),
           ui.accountLink(item.owner),
           item.licence,
-          item.policy,
+          policy(item.policy),
+          ui.when(item.created),
           item.head || "–",
-          item.rows === undefined ? "–" : f.count(item.rows),
         ]),
         "No datanet yet. The first is one transaction away: openledger datanet create",
       ),
@@ -43,9 +45,9 @@ function byContributor(parts) {
 export async function datanet({ rpc }, id, version) {
   if (!/^\d{1,15}$/.test(id ?? "")) return ui.missing("such datanet");
   const [found, commits, models] = await Promise.all([
-    rpc.call("openledger_getDatanet", Number(id)),
-    rpc.call("openledger_getCommits", Number(id)),
-    rpc.tryCall([], "openledger_listModels"),
+    rpc.find("openledger_getDatanet", Number(id)),
+    rpc.find("openledger_getCommits", Number(id)),
+    rpc.all("openledger_listModels"),
   ]);
   if (found === null) return ui.missing(`datanet ${id}`);
   const newestFirst = [...commits].sort((a, b) => b.version - a.version);
@@ -61,7 +63,7 @@ export async function datanet({ rpc }, id, version) {
         ["Owner", ui.accountLink(found.owner, true)],
         ["Licence", found.licence],
         ["Schema", found.schema],
-        ["Who may commit", found.policy === "open" ? "anybody, own rows only" : found.policy],
+        ["Who may commit", policy(found.policy)],
         ["Made", ui.when(found.created)],
       ),
     ),
@@ -93,7 +95,7 @@ function contributors(commit) {
   return ui.section(
     `Contributors of version ${commit.version}`,
     ui.bars(found.map(([address, rows]) => ({ label: ui.accountLink(address), ppm: Math.round((rows * 1_000_000) / commit.rows), tone: "two" }))),
-    h("p", { class: "quiet" }, `${f.count(commit.rows)} rows by ${found.length} contributors. Rows are not worth: what a row earns is decided by claims.`),
+    h("p", { class: "quiet" }, `${f.count(commit.rows)} rows by ${found.length} contributors. How many rows somebody brought says nothing about their worth: claims decide what a row earns.`),
   );
 }
 
@@ -132,15 +134,15 @@ function modelTable(models) {
 }
 
 export async function models({ rpc }) {
-  const found = await rpc.call("openledger_listModels");
+  const found = await rpc.all("openledger_listModels");
   return ui.page("Models", "Trained on datanets, served for OPEN. Each carries the index by which its answers are attributed.", ui.section(null, modelTable(found)));
 }
 
 export async function model({ rpc }, id) {
   if (!/^\d{1,15}$/.test(id ?? "")) return ui.missing("such model");
   const [found, claims] = await Promise.all([
-    rpc.call("openledger_getModel", Number(id)),
-    rpc.tryCall([], "openledger_listClaims"),
+    rpc.find("openledger_getModel", Number(id)),
+    rpc.all("openledger_listClaims"),
   ]);
   if (found === null) return ui.missing(`model ${id}`);
   const own = claims.filter((claim) => claim.model === found.id);
@@ -159,7 +161,8 @@ export async function model({ rpc }, id) {
         ["Loss of the base", nats(found.baseLoss)],
         ["Loss after training", nats(found.heldOutLoss)],
         ["LDS", found.lds ? f.percent(found.lds) : "not measured"],
-        ["May mint", found.mints === undefined ? null : found.mints ? "yes" : "no: its base is not allow-listed"],
+        ["May mint", found.mints ? "yes" : "no: its base is not allow-listed"],
+        ["Published in block", ui.blockLink(found.height)],
       ),
     ),
     ui.section(

@@ -37,10 +37,10 @@ export function amount(value, digits = 6) {
   return `${sign}${group(whole.toString())}${fraction ? "." + fraction : ""} OPEN`;
 }
 
-/** Wei as gwei with up to nine decimals. */
-export function gwei(value) {
+/** Wei as gwei, cut after `digits` decimals. */
+export function gwei(value, digits = 9) {
   const wei = big(value);
-  const fraction = (wei % 10n ** 9n).toString().padStart(9, "0").replace(/0+$/, "");
+  const fraction = (wei % 10n ** 9n).toString().padStart(9, "0").slice(0, digits).replace(/0+$/, "");
   return `${group((wei / 10n ** 9n).toString())}${fraction ? "." + fraction : ""} gwei`;
 }
 

@@ -17,7 +17,7 @@ export async function overview(context) {
     rpc.tryCall(null, "openledger_getSupply"),
     rpc.tryCall(null, "openledger_getEpoch"),
     rpc.tryCall(null, "openledger_getNodeStatus"),
-    rpc.tryCall([], "openledger_listClaims"),
+    rpc.all("openledger_listClaims"),
   ]);
   const newest = f.num(head.number);
   const [blocks, hint] = await Promise.all([recentBlocks(context, newest, BLOCKS), devAccounts(rpc)]);
@@ -29,19 +29,25 @@ export async function overview(context) {
       "div",
       { class: "tiles" },
       ui.tile("Height", f.count(newest), ui.when(head.timestamp)),
-      ui.tile("Base fee", f.gwei(head.baseFeePerGas), "burned per gas"),
-      epoch ? ui.tile("Epoch", f.count(epoch.number), h("span", {}, "ends ", ui.when(epoch.end))) : null,
+      ui.tile("Base fee", h("span", { title: f.gwei(head.baseFeePerGas) }, f.gwei(head.baseFeePerGas, 4)), "burned per gas"),
+      epoch ? ui.tile("Epoch", f.count(epoch.number), epochNote(epoch)) : null,
       status ? ui.tile("Consensus", String(status.mode ?? status.engine ?? "–"), peers(status)) : null,
     ),
     supply ? supplyCard(supply) : null,
     h(
       "div",
       { class: "columns" },
-      ui.section("Latest blocks", blockTable(blocks), h("p", {}, h("a", { href: "#/blocks" }, "All blocks"))),
+      ui.section("Latest blocks", blockTable(blocks, true), h("p", {}, h("a", { href: "#/blocks" }, "All blocks"))),
       ui.section("Latest claims", claimTable(latest, "No claim yet. Run the demo: openledger demo"), h("p", {}, h("a", { href: "#/claims" }, "All claims"))),
     ),
     hint,
   );
+}
+
+/** An idle chain makes no block to close an epoch with. */
+function epochNote(epoch) {
+  if (f.num(epoch.end) * 1000 > Date.now()) return h("span", {}, "ends ", ui.when(epoch.end));
+  return "over; closes with the next block";
 }
 
 function peers(status) {
@@ -68,6 +74,7 @@ function supplyCard(supply) {
       ["In circulation", ui.money(supply.total, 9)],
       ["Minted against claims", ui.money(supply.minted, 18)],
       ["Burned for ever", ui.money(supply.burned, 18)],
+      ["Community pool", ui.money(supply.communityPool, 18)],
       ["Cap", ui.money(cap, 0)],
     ),
   );

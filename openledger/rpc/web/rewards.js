@@ -7,12 +7,11 @@ import * as ui from "./ui.js";
 
 export async function account({ rpc }, address) {
   if (!/^0x[0-9a-fA-F]{40}$/.test(address ?? "")) return ui.missing("such account");
-  const [balance, nonce, code, rewards, reasons] = await Promise.all([
+  const [balance, nonce, code, rewards] = await Promise.all([
     rpc.call("eth_getBalance", address, "latest"),
     rpc.call("eth_getTransactionCount", address, "latest"),
     rpc.call("eth_getCode", address, "latest"),
-    rpc.tryCall(null, "openledger_getRewards", address),
-    rpc.tryCall([], "openledger_explainReward", address),
+    rpc.tryCall(null, "openledger_explainReward", address),
   ]);
   const label = labelOf(address);
   return ui.page(
@@ -28,7 +27,7 @@ export async function account({ rpc }, address) {
       ),
     ),
     rewards ? rewardCard(rewards) : null,
-    reasonCard(reasons),
+    rewards ? reasonCard(rewards.claims) : null,
   );
 }
 
@@ -56,7 +55,7 @@ function reasonCard(reasons) {
         ui.claimLink(reason.claim),
         ui.modelLink(reason.model),
         f.count(reason.epoch),
-        reason.ppm ? f.percent(reason.ppm) : "–",
+        reason.share ? f.percent(reason.share) : "–",
         ui.money(reason.fees, 9),
         ui.money(reason.minted, 9),
       ]),
@@ -66,10 +65,10 @@ function reasonCard(reasons) {
 
 /** Everybody whom a claim names, with what they have earned. */
 export async function rewards({ rpc }) {
-  const claims = await rpc.call("openledger_listClaims");
-  const models = await rpc.tryCall([], "openledger_listModels");
+  const claims = await rpc.all("openledger_listClaims");
+  const models = await rpc.all("openledger_listModels");
   const people = new Set();
-  for (const claim of claims) for (const share of claim.shares ?? []) people.add(share.contributor);
+  for (const claim of claims) for (const contributor of Object.keys(claim.shares)) people.add(contributor);
   for (const model of models) people.add(model.owner);
   const validators = await rpc.tryCall([], "openledger_listValidators");
   for (const validator of validators) people.add(validator.operator);
@@ -118,8 +117,8 @@ export async function validators({ rpc }) {
           ui.accountLink(validator.operator),
           f.count(validator.power),
           f.ratio(validator.power, power),
-          validator.oracle === undefined ? "–" : validator.oracle ? "votes on claims" : "silent",
-          ui.hash(validator.pubKey ?? validator.address),
+          validator.oracle ? "votes on claims" : "silent",
+          ui.hash(validator.pubKey),
         ]),
       ),
     ),

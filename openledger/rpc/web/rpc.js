@@ -2,12 +2,18 @@
 
 const BATCH = 100;
 const TIMEOUT_MS = 15_000;
+/** Entries of one page of a list, and the most that are shown. */
+const PAGE = 500;
+const LONGEST = 10_000;
+/** The number of the error that says: there is nothing of that name. */
+const NOT_FOUND = 103;
 
 /** What the node refused: message, code, and a hint where the node gave one. */
 export class RpcError extends Error {
   constructor(error) {
     super(String(error?.message ?? "unknown error"));
     this.code = error?.code;
+    this.number = error?.data?.code;
     this.hint = typeof error?.data?.hint === "string" ? error.data.hint : null;
   }
 }
@@ -31,6 +37,28 @@ export class Rpc {
       const request = { jsonrpc: "2.0", id: this.#next++, method, params };
       this.#queue.push({ request, resolve, reject });
     });
+  }
+
+  /** Result of one call, or null where the chain has nothing of that name. */
+  async find(method, ...params) {
+    try {
+      return await this.call(method, ...params);
+    } catch (error) {
+      if (error instanceof RpcError && error.number === NOT_FOUND) return null;
+      throw error;
+    }
+  }
+
+  /** All entries of a list that is answered in pages by id. */
+  async all(method) {
+    const found = [];
+    for (let start = 1; found.length < LONGEST; ) {
+      const page = await this.call(method, start, PAGE);
+      found.push(...page);
+      if (page.length < PAGE) break;
+      start = page.at(-1).id + 1;
+    }
+    return found;
   }
 
   /** Result of one call, or `fallback` where the node refuses it (a read that this node does not serve). */

@@ -25,8 +25,8 @@ export async function find({ rpc }, text = "") {
   if (/^\d{1,15}$/.test(asked)) return go(route("block", Number(asked)));
   const needle = asked.toLowerCase();
   const [datanets, models] = await Promise.all([
-    rpc.tryCall([], "openledger_listDatanets"),
-    rpc.tryCall([], "openledger_listModels"),
+    rpc.all("openledger_listDatanets"),
+    rpc.all("openledger_listModels"),
   ]);
   const hits = (list) => list.filter((item) => needle && String(item.name).toLowerCase().includes(needle));
   const links = [

@@ -8,7 +8,7 @@ export const accountLink = (address, whole = false) =>
   address
     ? h(
         "a",
-        { href: route("address", address), class: "mono", title: address },
+        { href: route("address", address), class: labelOf(address) ? null : "mono", title: address },
         labelOf(address) ?? (whole ? address : f.short(address, 8, 6)),
       )
     : h("span", { class: "quiet" }, "none");
@@ -79,6 +79,7 @@ const TONES = {
   refused: "bad",
   failed: "bad",
   no: "bad",
+  void: "bad",
   lapsed: "dull",
   closed: "dull",
   retired: "dull",
@@ -88,9 +89,8 @@ const TONES = {
 /** A word in a coloured frame; the word itself says it too. */
 export const badge = (word) => h("span", { class: `badge ${TONES[String(word)] ?? "calm"}` }, word);
 
-/** Shares as bars: `entries` are { label: node, ppm, tone }. */
+/** Shares as bars, the whole track being 1,000,000 ppm: `entries` are { label: node, ppm, tone }. */
 export function bars(entries) {
-  const largest = Math.max(1, ...entries.map((entry) => entry.ppm));
   return h(
     "ul",
     { class: "bars" },
@@ -99,7 +99,7 @@ export function bars(entries) {
         "li",
         {},
         h("span", { class: "label" }, label),
-        h("span", { class: "track", "aria-hidden": "true" }, h("span", { class: `bar ${tone ?? ""}`, style: { width: `${((100 * ppm) / largest).toFixed(3)}%` } })),
+        h("span", { class: "track", "aria-hidden": "true" }, h("span", { class: `bar ${tone ?? ""}`, style: { width: `${(ppm / 10_000).toFixed(3)}%` } })),
         h("span", { class: "num", title: `${ppm} ppm` }, f.percent(ppm)),
       ),
     ),
