@@ -16,7 +16,7 @@ import re
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import OUTBOX_ADDRESS, Address, Log
 
-OUTBOX_BASE_GAS = 50_000
+OUTBOX_BASE_GAS = 80_000
 OUTBOX_GAS_PER_BYTE = 64
 MAX_ACTION_BYTES = 128 * 1024
 SUBMIT_SELECTOR = keccak256(b"submit(bytes)")[:4]
@@ -79,6 +79,11 @@ def outbox_code(base: int = OUTBOX_BASE_GAS, per_byte: int = OUTBOX_GAS_PER_BYTE
         burn: INVALID
         """
     )
+
+
+def outbox_gas(length: int) -> int:
+    """Gas that ``submit`` uses up for an action of this many bytes; an action whose kind costs more is not run."""
+    return OUTBOX_BASE_GAS + OUTBOX_GAS_PER_BYTE * length
 
 
 def submitted(log: Log) -> tuple[Address, bytes] | None:

@@ -136,8 +136,7 @@ def check_form(tx: EthTransaction, chain_id: int, block_gas_limit: int, fork: Fo
         raise InvalidRlp("EIP-7702 transaction cannot be used to create contract")
     if tx.type == SET_CODE and not tx.authorizations:
         raise EmptyAuthorizationList("EIP-7702 transaction with empty auth list")
-    if tx.nonce >= MAX_NONCE:
-        raise NonceOverflow(f"nonce has max value: address {to_checksum(tx.sender)}, nonce: {tx.nonce}")
+    _check_nonce(tx)
     if tx.gas * tx.max_fee >= 1 << 256:
         raise InsufficientFunds("insufficient funds for gas * price + value: gas limit times price exceeds 256 bits")
     if tx.max_priority_fee > tx.max_fee:
@@ -168,6 +167,7 @@ def check_sender(tx: Payer, state: AccountReader, *, allow_nonce_gap: bool = Fal
         raise NonceTooLow(f"nonce too low: address {who}, tx: {tx.nonce} state: {account.nonce}")
     if tx.nonce > account.nonce and not allow_nonce_gap:
         raise NonceTooHigh(f"nonce too high: address {who}, tx: {tx.nonce} state: {account.nonce}")
+    _check_nonce(tx)
     if account.code_hash != KECCAK_EMPTY and not is_delegation(state.code(account.code_hash)):
         raise SenderNotEOA(f"sender not an eoa: address {who}, codehash: 0x{account.code_hash.hex()}")
     cost = tx.gas * tx.max_fee + tx.value
@@ -175,6 +175,12 @@ def check_sender(tx: Payer, state: AccountReader, *, allow_nonce_gap: bool = Fal
         raise InsufficientFunds(
             f"insufficient funds for gas * price + value: address {who} have {account.balance} want {cost}"
         )
+
+
+def _check_nonce(tx: Payer) -> None:
+    """EIP-2681."""
+    if tx.nonce >= MAX_NONCE:
+        raise NonceOverflow(f"nonce has max value: address {to_checksum(tx.sender)}, nonce: {tx.nonce}")
 
 
 def check_fee(tx: Payer, base_fee: int) -> None:
