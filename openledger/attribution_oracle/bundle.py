@@ -1,7 +1,9 @@
 """A published model as blobs: one JSON manifest that names all other files by hash.
 
-Manifest: ``{"format", "base", "base_hash", "config", "kind", "settings", "tokenizer", "weights", "receipt", "index", "index_root",
-"method", "rows", "data": [{"datanet", "version", "root", "parts": [{"contributor", "blob", "rows"}]}]}``; hashes are sha256 in hex
+Manifest: ``{"format", "base", "base_hash", "config", "kind", "settings", "tokenizer", "weights", "receipt", "index",
+"index_root",
+"method", "rows", "data": [{"datanet", "version", "root", "parts": [{"contributor", "blob",
+"rows"}]}]}``; hashes are sha256 in hex
 with 0x, except roots, which are Merkle roots (keccak256). Nothing in a bundle is code, and nothing is unpickled.
 """
 
@@ -97,7 +99,8 @@ def row_leaves(contributors: Sequence[Address], lines: Sequence[bytes]) -> list[
 
 
 def publish_bundle(blobs: Blobs, trained: Trained, index: Index, data: Sequence[VersionData]) -> dict[str, Any]:
-    """Put all files of a model and give the fields of ``model.publish`` but name and price: base, data (pairs of datanet
+    """Put all files of a model and give the fields of ``model.publish`` but name and price: base, data (pairs of
+    datanet
     and version), weights, bundle, receipt, index, index_root (32 bytes each), rows, method, base_loss, held_out_loss
     (micro-nats), lds (ppm, 0 = not measured). Raises InvalidModel when data and training do not belong together."""
     lines, contributors, roots = read_data(blobs, data)
@@ -228,5 +231,6 @@ def _check_receipt(
 
 
 __all__ = [
-    "FORMAT", "Bundle", "VersionData", "load_bundle", "publish_bundle", "read_data", "read_manifest", "row_leaves", "text_of",
+    "FORMAT", "Bundle", "VersionData", "load_bundle", "publish_bundle", "read_data", "read_manifest", "row_leaves",
+    "text_of",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def read_evidence(raw: bytes) -> tuple[Answer, ...]:
     except (ValueError, KeyError, TypeError, RecursionError) as err:
         raise OracleError(f"the evidence is malformed: {type(err).__name__} {err}") from None
     places = [(a.session, a.index) for a in answers]
-    if any(first >= second for first, second in zip(places, places[1:], strict=False)):
+    if any(first >= second for first, second in pairwise(places)):
         raise OracleError("the evidence is not sorted by session and index, or names an answer twice")
     return answers
 
@@ -146,7 +147,8 @@ def read_scores(raw: bytes) -> tuple[int, ...]:
 def build_claim(
     bundle: Bundle, answers: Sequence[Answer], settlements: Sequence[SettlementFacts], progress: Progress = silent
 ) -> Claim:
-    """The claim for ``settlements``. ``answers`` must hold answers 0 to last-1 of each of their sessions; others are left
+    """The claim for ``settlements``. ``answers`` must hold answers 0 to last-1 of each of their sessions; others are
+    left
     out. Raises OracleError when some are missing."""
     last = {s.session: max(t.last for t in settlements if t.session == s.session) for s in settlements}
     kept = sorted((a for a in answers if a.index < last.get(a.session, 0)), key=lambda a: (a.session, a.index))
@@ -180,6 +182,7 @@ def explain(bundle: Bundle, scores: Sequence[int], top: int = 3) -> list[Explain
 
 
 __all__ = [
-    "Answer", "Claim", "Explained", "build_claim", "counted", "dump_evidence", "dump_scores", "explain", "read_evidence",
+    "Answer", "Claim", "Explained", "build_claim", "counted", "dump_evidence", "dump_scores", "explain",
+    "read_evidence",
     "read_scores", "receipts_root", "score_rows", "shares_from_scores",
 ]  # fmt: skip

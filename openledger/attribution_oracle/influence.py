@@ -114,10 +114,8 @@ class GradientDot:
     def _gradients(self, run: Run, ids: Tensor, counted: Tensor) -> Tensor:
         """One gradient per row of ``ids``: every row gets its own copy of the adapter."""
         device = next(run.model.parameters()).device
-        if run.settings.kind == "lora":
-            adapter = run.tensors
-        else:
-            adapter = lora.create(run.model, run.settings.lora, run.seed)
+        full = run.settings.kind == "full"
+        adapter = lora.create(run.model, run.settings.lora, run.seed) if full else run.tensors
         copies = {
             name: t.to(device).expand(len(ids), *t.shape).clone().requires_grad_(True) for name, t in adapter.items()
         }

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from openledger.attribution_oracle.tokenizer import END, PAD
+from openledger.attribution_oracle.tokenizer import END, PAD, START
 from openledger.primitives.errors import InvalidModel
 
 
@@ -100,11 +100,13 @@ class Block(nn.Module):
         weights = (q @ k.transpose(-1, -2)) / math.sqrt(width // self.heads)
         hidden = torch.ones(time, time, dtype=torch.bool, device=x.device).triu(1)
         mixed = functional.softmax(weights.masked_fill(hidden, float("-inf")), dim=-1) @ v
-        return mixed.transpose(1, 2).reshape(batch, time, width)
+        together: Tensor = mixed.transpose(1, 2).reshape(batch, time, width)
+        return together
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.out(self._attend(self.norm1(x)))
-        return x + self.down(functional.gelu(self.up(self.norm2(x)), approximate="tanh"))
+        result: Tensor = x + self.down(functional.gelu(self.up(self.norm2(x)), approximate="tanh"))
+        return result
 
 
 class GPT(nn.Module):
@@ -123,7 +125,8 @@ class GPT(nn.Module):
         x = self.embed(ids)
         for block in self.blocks:
             x = block(x)
-        return self.norm(x) @ self.embed.weight.T
+        logits: Tensor = self.norm(x) @ self.embed.weight.T
+        return logits
 
     def adapted(self) -> Iterator[tuple[str, Adapted]]:
         """All linear layers with their names, in a fixed order."""
@@ -167,7 +170,8 @@ def document_losses(model: GPT, ids: Tensor) -> Tensor:
 
 @torch.no_grad()
 def generate(model: GPT, ids: Sequence[int], tokens: int, temperature: float, seed: int) -> Iterator[int]:
-    """Up to ``tokens`` next ids, one by one, until the end mark. Temperature 0 takes the likeliest; otherwise the draw
+    """At least one and up to ``tokens`` next ids, one by one, until the end mark. Temperature 0 takes the likeliest;
+    otherwise the draw
     depends on ``seed`` only. The window slides when the context is full."""
     device = next(model.parameters()).device
     chance = torch.Generator().manual_seed(seed)
@@ -175,7 +179,7 @@ def generate(model: GPT, ids: Sequence[int], tokens: int, temperature: float, se
     for _ in range(tokens):
         window = torch.tensor([known[-model.config.context :]], dtype=torch.long, device=device)
         logits = model(window)[0, -1].float().cpu()
-        logits[PAD] = float("-inf")
+        logits[[PAD, START] if len(known) > len(ids) else [PAD, START, END]] = float("-inf")
         if temperature <= 0:
             chosen = int(logits.argmax())
         else:

@@ -2,7 +2,8 @@
 
 A request names its session and answer number and is signed by the session's consumer (EIP-712 ``InferenceRequest``), so
 that a stranger cannot use a session. An answer comes with a receipt; the consumer then signs a ``Voucher`` over all
-receipts so far. The next answer is given only when the last is paid. Everything is appended to a file and fsynced before
+receipts so far. The next answer is given only when the last is paid. Everything is appended to a file and fsynced
+before
 it is told to anybody, so a restart loses nothing.
 """
 
@@ -28,7 +29,8 @@ SIGNATURE_HEADER = "X-OpenLedger-Signature"
 
 @dataclass(frozen=True)
 class InferenceRequest:
-    """What the consumer signs to ask: session, number of the answer wanted (from 0), keccak256 of the request's body."""
+    """What the consumer signs to ask: session, number of the answer wanted (from 0), keccak256 of the request's
+    body."""
 
     session: U64
     answer: U32
@@ -178,8 +180,8 @@ class Ledger:
         due = self.book(voucher.session).due(voucher.session)
         if voucher != due:
             raise VoucherInvalid(
-                f"this voucher pays {voucher.cumulative} wei for {voucher.answers} answers; due are {due.cumulative} wei for"
-                f" {due.answers}, under the root {to_hex(due.receipts)}"
+                f"this voucher pays {voucher.cumulative} wei for {voucher.answers} answers; due are {due.cumulative} wei"
+                f" for {due.answers}, under the root {to_hex(due.receipts)}"
             )
         if recover_signature(voucher.digest(chain_id), signature) != consumer:
             raise VoucherInvalid(f"the voucher is not signed by the session's consumer {to_checksum(consumer)}")
@@ -195,6 +197,7 @@ class Ledger:
 
 
 __all__ = [
-    "SESSION_HEADER", "SIGNATURE_HEADER", "Book", "InferenceRequest", "Ledger", "Receipt", "read_voucher", "sign_request",
+    "SESSION_HEADER", "SIGNATURE_HEADER", "Book", "InferenceRequest", "Ledger", "Receipt", "read_voucher",
+    "sign_request",
     "sign_voucher", "voucher_json",
 ]  # fmt: skip

@@ -41,7 +41,8 @@ def note_of(raw: bytes, what: str) -> dict[str, Any]:
 
 
 def load(raw: bytes, what: str) -> dict[str, Tensor]:
-    """All tensors of a safetensors file. Raises InvalidModel when it is corrupt or cut off, or holds NaN or infinity."""
+    """All tensors of a safetensors file. Raises InvalidModel when it is corrupt or cut off, or holds NaN or
+    infinity."""
     try:
         tensors = safetensors.torch.load(raw)
     except (SafetensorError, ValueError, KeyError, RuntimeError, OverflowError) as err:
@@ -53,7 +54,8 @@ def load(raw: bytes, what: str) -> dict[str, Tensor]:
 
 
 def load_like(raw: bytes, shapes: Mapping[str, tuple[int, ...]], what: str) -> dict[str, Tensor]:
-    """Tensors as fp32 whose names and shapes are exactly ``shapes``. Raises InvalidModel naming the first difference."""
+    """Tensors as fp32 whose names and shapes are exactly ``shapes``. Raises InvalidModel naming the first
+    difference."""
     tensors = load(raw, what)
     for name in shapes:
         if name not in tensors:
@@ -67,7 +69,8 @@ def load_like(raw: bytes, shapes: Mapping[str, tuple[int, ...]], what: str) -> d
 
 
 def uniform(seed: int, label: str, count: int) -> Tensor:
-    """``count`` fp32 numbers in [-1, 1) that follow from (seed, label) alone, on every machine: Philox4x64-10 with the key
+    """``count`` fp32 numbers in [-1, 1) that follow from (seed, label) alone, on every machine: Philox4x64-10 with
+    the key
     sha256(label)[:8] (big-endian) * 2^64 + seed; each 64-bit output gives its upper 24 bits / 2^23 - 1."""
     return torch.from_numpy((_raw(seed, label, count) >> np.uint64(40)).astype(np.float32) / np.float32(2**23) - 1)
 

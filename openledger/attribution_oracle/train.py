@@ -38,7 +38,7 @@ class Settings:
     kind: str = "lora"
     epochs: int = 3
     batch: int = 8
-    lr: float = 8e-3
+    lr: float = 2e-3
     warmup: int = 10
     b1: float = 0.9
     b2: float = 0.99
@@ -202,7 +202,8 @@ def train(
     base: Base, rows: Sequence[str], seed: int, settings: Settings | None = None, progress: Progress = silent, *,
     data_roots: Sequence[str] = (), held_out: Sequence[str] = (), device: torch.device | None = None,
 ) -> Trained:  # fmt: skip
-    """Fine-tune ``base`` on the texts ``rows``. ``data_roots`` (0x-hex) name the data in the receipt; ``held_out`` texts
+    """Fine-tune ``base`` on the texts ``rows``. ``data_roots`` (0x-hex) name the data in the receipt; ``held_out``
+    texts
     give the losses before and after (micro-nats, 0 without them). Raises OracleError or InvalidModel."""
     settings = settings or Settings()
     settings.check()

@@ -8,11 +8,12 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
 from openledger.attribution_oracle.bases import Base
-from openledger.attribution_oracle.bundle import Bundle, load_bundle, read_manifest
+from openledger.attribution_oracle.bundle import Bundle, VersionData, load_bundle, read_manifest
 from openledger.attribution_oracle.claims import (
     Answer,
     counted,
@@ -37,12 +38,14 @@ def verify_job(
     job: AttributionJob, blobs: Blobs, *, seed: bytes | None = None, known: Mapping[str, Base] | None = None,
     device: torch.device | None = None, progress: Progress = silent, check_rows: int = CHECKED_ROWS,
 ) -> Verdict:  # fmt: skip
-    """Recompute the claim. ``seed`` draws the index rows that are checked (own randomness without it). The verdict names
+    """Recompute the claim. ``seed`` draws the index rows that are checked (own randomness without it). The verdict
+    names
     the share or row that is wrong. Raises BlobNotFound when a blob is not at hand."""
     try:
         require_blobs(job, blobs)
+        check_manifest(job, *read_manifest(blobs.get(blob_name(job.bundle_blob))))
         bundle = load_bundle(blobs, job.bundle_blob, known=known, device=device)
-        check_bundle(job, bundle)
+        check_roots(job, bundle)
         answers = check_evidence(job, read_evidence(blobs.get(blob_name(job.evidence_blob))))
         scores = score_rows(bundle, answers, progress)
         check_index(bundle, scores, seed if seed is not None else secrets.token_bytes(16), check_rows)
@@ -65,27 +68,30 @@ def require_blobs(job: AttributionJob, blobs: Blobs) -> None:
         raise BlobNotFound(f"the blob {manifest['tokenizer']} of claim {job.claim} is not here yet")
 
 
-def check_bundle(job: AttributionJob, bundle: Bundle) -> None:
-    """The bundle is the model that the chain knows. Raises OracleError naming what differs."""
-    manifest = bundle.manifest
+def check_manifest(job: AttributionJob, manifest: Mapping[str, Any], data: Sequence[VersionData]) -> None:
+    """The manifest names the files and data that the chain knows. Raises OracleError naming what differs."""
     named = [
-        ("weights", manifest["weights"], job.weights_hash),
-        ("training receipt", manifest["receipt"], job.receipt_hash),
-        ("index", manifest["index"], job.index_blob),
-        ("index root", to_hex(bundle.index_root), job.index_root),
+        ("weights", "weights", job.weights_hash),
+        ("training receipt", "receipt", job.receipt_hash),
+        ("index", "index", job.index_blob),
+        ("index root", "index_root", job.index_root),
     ]
-    for what, here, on_chain in named:
-        if blob_name(here) != blob_name(on_chain):
+    for what, field, on_chain in named:
+        if blob_name(manifest[field]) != blob_name(on_chain):
             raise OracleError(f"the {what} of the bundle is not the one on chain")
-    if bundle.index.method != job.method or bundle.index.rows != job.rows:
+    if manifest["method"] != job.method or manifest["rows"] != job.rows:
         raise OracleError(f"the chain says {job.rows} rows by {job.method}, the bundle differs")
-    listed = [p for v in bundle.data for p in v.parts]
+    listed = [p for v in data for p in v.parts]
     if len(listed) != len(job.parts):
         raise OracleError(f"the chain lists {len(job.parts)} parts of data, the bundle {len(listed)}")
-    for number, (here_part, part) in enumerate(zip(listed, job.parts, strict=True)):
-        same = parse_address(here_part.contributor) == parse_address(part.contributor)
-        if not same or here_part.rows != part.rows or blob_name(here_part.blob) != blob_name(part.blob):
+    for number, (here, part) in enumerate(zip(listed, job.parts, strict=True)):
+        same = parse_address(here.contributor) == parse_address(part.contributor)
+        if not same or here.rows != part.rows or blob_name(here.blob) != blob_name(part.blob):
             raise OracleError(f"part {number} of the data is another one in the bundle than on chain")
+
+
+def check_roots(job: AttributionJob, bundle: Bundle) -> None:
+    """The rows have the Merkle roots of the datanet versions on chain. Raises OracleError naming a version."""
     roots = [to_hex(root) for root in bundle.roots]
     for number, (ours, theirs) in enumerate(zip(roots, job.roots, strict=False)):
         if ours != theirs.lower():
@@ -124,7 +130,8 @@ def _check_settlement(model: int, settlement: SettlementFacts, answers: Sequence
 
 
 def drawn_index_rows(scores: Sequence[int], seed: bytes, count: int) -> list[int]:
-    """Which index rows to recompute: all when there are few, else half of them uniformly and half in proportion to their
+    """Which index rows to recompute: all when there are few, else half of them uniformly and half in proportion to
+    their
     positive scores, drawn by ``seed``."""
     if len(scores) <= count:
         return list(range(len(scores)))
@@ -163,5 +170,5 @@ def check_shares(job: AttributionJob, bundle: Bundle, scores: Sequence[int]) -> 
 
 
 __all__ = [
-    "check_bundle", "check_evidence", "check_index", "check_shares", "drawn_index_rows", "require_blobs", "verify_job",
+    "check_manifest", "check_roots", "check_evidence", "check_index", "check_shares", "drawn_index_rows", "require_blobs", "verify_job",
 ]  # fmt: skip

@@ -2,7 +2,8 @@
 
     python -m openledger.attribution_oracle.worker --blobs URL [--threads 1] [--memory-mb 6144] [--seconds 120]
 
-A line out is a Verdict's JSON, or ``{"claim": number or null, "error": {"code", "message"}}``: code 601 when a blob is not
+A line out is a Verdict's JSON, or ``{"claim": number or null, "error": {"code", "message"}}``: code 601 when a blob
+is not
 held yet, 205 for a line that is no job, 610 when time or memory ran out. A bad line never ends the process; the end of
 stdin does. Logs go to stderr. The process has its own memory limit and a time limit for each job.
 """

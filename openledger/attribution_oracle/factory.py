@@ -1,0 +1,145 @@
+"""The factory's front door for the command line and the demo: plain inputs, progress callbacks, no torch types.
+
+corpus blobs -> train_model -> make_index -> publish -> (chain: model.publish) -> open_model -> Serving -> claim
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from aiohttp import web
+
+from openledger.attribution_oracle import bundle as bundles
+from openledger.attribution_oracle import claims, influence, train
+from openledger.attribution_oracle.bases import TINY, Base, load_base
+from openledger.attribution_oracle.bundle import Bundle, VersionData
+from openledger.attribution_oracle.model import choose_device
+from openledger.attribution_oracle.payment import Ledger
+from openledger.attribution_oracle.ports import Blobs, ChainReader, Progress, silent
+from openledger.attribution_oracle.serve import Served, Server
+from openledger.primitives.attribution import SettlementFacts, Voucher
+from openledger.primitives.types import to_hex
+
+
+def set_threads(count: int) -> None:
+    """How many threads torch may use in this process."""
+    torch.set_num_threads(max(1, count))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model with its data, before it is published. Losses are micro-nats per token, 0 = not measured."""
+
+    trained: train.Trained
+    data: tuple[VersionData, ...]
+    texts: tuple[str, ...]
+
+    @property
+    def base_loss(self) -> int:
+        return int(self.trained.receipt["base_loss"])
+
+    @property
+    def held_out_loss(self) -> int:
+        return int(self.trained.receipt["held_out_loss"])
+
+
+def train_model(
+    blobs: Blobs, data: Sequence[VersionData], *, base: str = TINY, seed: int = 1, size: str = "medium",
+    settings: Mapping[str, Any] | None = None, held_out: Sequence[str] = (), device: str = "cpu",
+    progress: Progress = silent, known: Mapping[str, Base] | None = None,
+) -> Model:  # fmt: skip
+    """Fine-tune ``base`` on datanet versions, whose parts lie in ``blobs``. ``settings`` changes what ``size`` (small,
+    medium, large) gives, e.g. ``{"epochs": 5, "kind": "full"}``. Raises OracleError, InvalidModel, BlobNotFound."""
+    chosen = train.sized(size, **dict(settings or {}))
+    lines, _, roots = bundles.read_data(blobs, data)
+    texts = tuple(bundles.text_of(line) for line in lines)
+    trained = train.train(
+        load_base(base, known), texts, seed, chosen, progress,
+        data_roots=[to_hex(root) for root in roots], held_out=held_out, device=choose_device(device),
+    )  # fmt: skip
+    return Model(trained, tuple(data), texts)
+
+
+def make_index(
+    model: Model, *, method: str = influence.DEFAULT_METHOD, device: str = "cpu", progress: Progress = silent
+) -> influence.Index:
+    """The attribution index of a trained model."""
+    t = model.trained
+    run = influence.Run.of(t.base, t.settings, t.tensors, t.receipt, model.texts, choose_device(device))
+    return influence.make_index(run, method, progress)
+
+
+def publish(blobs: Blobs, model: Model, index: influence.Index) -> dict[str, Any]:
+    """Put all files; gives the fields of ``model.publish`` but name and price (hashes as bytes)."""
+    return bundles.publish_bundle(blobs, model.trained, index, model.data)
+
+
+def load_bundle(blobs: Blobs, name: str, *, device: str = "cpu", known: Mapping[str, Base] | None = None) -> Bundle:
+    """A published model by the hash of its manifest (hex, with or without 0x)."""
+    return bundles.load_bundle(blobs, name, known=known, device=choose_device(device))
+
+
+def evaluate(bundle: Bundle, texts: Sequence[str]) -> dict[str, int]:
+    """Loss on ``texts`` in micro-nats per token: of the base, and of the tuned model."""
+    base = bundle.run.base
+    ids = train.documents(base, texts)
+    return {
+        "base_loss": round(train.mean_loss(base.build(), ids) * 1e6),
+        "held_out_loss": round(train.mean_loss(bundle.run.model, ids) * 1e6),
+        "documents": len(ids),
+    }
+
+
+class Serving:
+    """Serves published models on a loopback port, and gives the operator what settling and claiming need."""
+
+    def __init__(self, models: Sequence[Served], chain: ChainReader, folder: Path, chain_id: int) -> None:
+        """``folder`` keeps receipts and vouchers (``serving.jsonl``)."""
+        self.ledger = Ledger(folder / "serving.jsonl")
+        self.server = Server(models, chain, self.ledger, chain_id)
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
+        """Listen; gives the base URL. Port 0 takes a free one. Raises OSError when the port is taken."""
+        self._runner = web.AppRunner(self.server.app(), access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port)
+        await site.start()
+        return f"http://{host}:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        """Stop listening and close the file."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def vouchers(self) -> list[tuple[Voucher, bytes]]:
+        """The last voucher of every session and the consumer's signature, for ``inference.settle``."""
+        return self.ledger.vouchers()
+
+    def answers(self, session: int | None = None) -> list[claims.Answer]:
+        """All answers given (of one session), for ``claim``."""
+        chosen = [session] if session is not None else sorted(self.ledger.books)
+        receipts = [r for number in chosen for r in self.ledger.book(number).receipts]
+        return [claims.Answer(r.session, r.index, r.query, r.answer, r.price) for r in receipts]
+
+
+def claim(
+    bundle: Bundle,
+    answers: Sequence[claims.Answer],
+    settlements: Sequence[SettlementFacts],
+    progress: Progress = silent,
+) -> claims.Claim:
+    """The attribution claim for settled answers (see claims.build_claim)."""
+    return claims.build_claim(bundle, answers, settlements, progress)
+
+
+__all__ = [
+    "Model", "Served", "Serving", "VersionData", "claim", "evaluate", "load_bundle", "make_index", "publish",
+    "set_threads",
+    "train_model",
+]  # fmt: skip

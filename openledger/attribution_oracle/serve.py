@@ -1,0 +1,341 @@
+"""Serving over HTTP: OpenAI's API with payment by on-chain sessions.
+
+    GET  /v1/models                 the models and their prices
+    POST /v1/completions            an answer; 402 with the price unless paid
+    POST /v1/chat/completions       the same for messages
+    POST /v1/vouchers               pays for all answers of a session so far
+    GET  /v1/sessions/{session}     which answer is next, what is owed, and the voucher to sign
+    GET  /v1/receipts/{id}          a receipt with its attribution: contributors and rows
+
+A paid request carries ``X-OpenLedger-Session`` and ``X-OpenLedger-Signature`` (see payment.py). Torch runs in one
+thread
+of its own, so the server keeps answering while a model thinks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from openledger.attribution_oracle.bundle import Bundle
+from openledger.attribution_oracle.claims import Answer, explain, score_rows, shares_from_scores
+from openledger.attribution_oracle.model import generate
+from openledger.attribution_oracle.openai import Ask, Refusal, answer_json, chunk_json, invalid, read_ask
+from openledger.attribution_oracle.payment import (
+    SESSION_HEADER,
+    SIGNATURE_HEADER,
+    InferenceRequest,
+    Ledger,
+    Receipt,
+    voucher_json,
+)
+from openledger.attribution_oracle.ports import ChainReader
+from openledger.attribution_oracle.tokenizer import START
+from openledger.primitives.errors import DecodingError, InvalidSignature, OpenLedgerError, VoucherInvalid
+from openledger.primitives.hashing import keccak256
+from openledger.primitives.keys import recover_signature
+from openledger.primitives.types import Address, from_hex, parse_address, to_checksum
+
+MAX_BODY = 1 << 20
+MAX_WAITING = 64
+EXPIRY_MARGIN = 10  # seconds a session must still run
+HOW = (
+    "Open a session on chain (inference.open), then send the headers X-OpenLedger-Session and X-OpenLedger-Signature "
+    "(EIP-712 InferenceRequest(uint64 session,uint32 answer,bytes32 body) by the session's consumer), and pay each "
+    "answer with a voucher (POST /v1/vouchers)."
+)
+
+
+@dataclass(frozen=True)
+class Served:
+    """One model on offer: its id in the API, its number on chain, its price in wei."""
+
+    id: str
+    number: int
+    price: int
+    bundle: Bundle
+
+
+def quantity(value: Any) -> int:
+    """An amount or number of the chain: an integer, decimal text or a 0x-hex quantity."""
+    return int(value, 0) if isinstance(value, str) else int(value)
+
+
+class Server:
+    """The HTTP application."""
+
+    def __init__(self, models: Sequence[Served], chain: ChainReader, ledger: Ledger, chain_id: int) -> None:
+        self.models = {name: m for m in models for name in (m.id, str(m.number))}
+        self.offered = list(models)
+        self.chain, self.ledger, self.chain_id = chain, ledger, chain_id
+        self._locks: dict[int, asyncio.Lock] = {}
+        self._attributions: dict[str, dict[str, Any]] = {}
+        self._waiting = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+
+    def app(self) -> web.Application:
+        """The aiohttp application."""
+        app = web.Application(client_max_size=MAX_BODY, middlewares=[_errors])
+        app.router.add_get("/v1/models", self._list)
+        app.router.add_post("/v1/completions", self._completions)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/vouchers", self._vouchers)
+        app.router.add_get("/v1/sessions/{session}", self._session)
+        app.router.add_get("/v1/receipts/{id}", self._receipt)
+        app.on_cleanup.append(self._close)
+        return app
+
+    async def _close(self, app: web.Application) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.shutdown)
+        self.ledger.close()
+
+    # --- models, vouchers, receipts ---------------------------------------------------------------------
+
+    async def _list(self, request: web.Request) -> web.Response:
+        data = [
+            {
+                "id": m.id,
+                "object": "model",
+                "created": 0,
+                "owned_by": "openledger",
+                "number": m.number,
+                "price": str(m.price),
+            }
+            for m in self.offered
+        ]
+        return web.json_response({"object": "list", "data": data})
+
+    async def _vouchers(self, request: web.Request) -> web.Response:
+        try:
+            body = await request.json()
+            session = body["session"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise invalid("a voucher is an object with session, cumulative, answers, receipts, signature") from None
+        if type(session) is not int or session not in self.ledger.books:
+            raise Refusal(404, "invalid_request_error", "unknown_session", "this session has no answers here")
+        async with self._lock(session):
+            facts = await self._facts(session)
+            voucher = self.ledger.add_voucher(self.chain_id, parse_address(str(facts["consumer"])), body)
+        return web.json_response({"accepted": True, **voucher_json(voucher)})
+
+    async def _session(self, request: web.Request) -> web.Response:
+        text = request.match_info["session"]
+        session = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1
+        book = self.ledger.books.get(session)
+        if book is None:
+            return web.json_response({"session": session, "next_answer": 0, "owed": "0", "voucher": None})
+        voucher = voucher_json(book.due(session)) if book.owed else None
+        state = {"session": session, "next_answer": len(book.receipts), "owed": str(book.owed), "voucher": voucher}
+        return web.json_response(state)
+
+    async def _receipt(self, request: web.Request) -> web.Response:
+        receipt = self.ledger.by_id.get(request.match_info["id"])
+        if receipt is None:
+            raise Refusal(404, "invalid_request_error", "unknown_receipt", "there is no receipt with this id")
+        if receipt.id not in self._attributions:
+            served = self.models.get(str(receipt.model))
+            if served is None:
+                raise Refusal(
+                    404, "invalid_request_error", "unknown_model", "the receipt's model is not served any more"
+                )
+            self._attributions[receipt.id] = await self._in_thread(lambda: attribution(served.bundle, receipt))
+        return web.json_response({**receipt.to_json(), "attribution": self._attributions[receipt.id]})
+
+    # --- answers ----------------------------------------------------------------------------------------
+
+    async def _completions(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, chat=False)
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, chat=True)
+
+    async def _answer(self, request: web.Request, chat: bool) -> web.StreamResponse:
+        raw = await request.read()
+        ask = read_ask(raw, chat)
+        served = self.models.get(ask.model)
+        if served is None:
+            raise Refusal(
+                404, "invalid_request_error", "model_not_found", f"the model {ask.model!r} is not served here"
+            )
+        session = self._session_header(request, served)
+        if self._waiting >= MAX_WAITING:
+            raise Refusal(429, "rate_limit_error", "busy", "too many requests are waiting; try again shortly")
+        self._waiting += 1
+        try:
+            async with self._lock(session):
+                await self._check_paid(request, served, session, raw)
+                if ask.stream:
+                    return await self._streamed(request, served, ask, session)
+                text, reason, counts = await self._in_thread(lambda: run_model(served.bundle, ask, lambda delta: None))
+                receipt = self._issue(served, ask, session, text, _new_id(ask), int(time.time()))
+        finally:
+            self._waiting -= 1
+        return web.json_response(answer_json(ask, receipt.to_json(), reason, counts))
+
+    async def _streamed(self, request: web.Request, served: Served, ask: Ask, session: int) -> web.StreamResponse:
+        """Server-sent events; the last one but [DONE] carries the receipt. The answer is finished, and owed, even
+        when the
+        client goes away."""
+        loop, events = asyncio.get_running_loop(), asyncio.Queue[str | None]()
+        ident, created = _new_id(ask), int(time.time())
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
+        await response.prepare(request)
+
+        def work() -> tuple[str, str, tuple[int, int]]:
+            try:
+                return run_model(served.bundle, ask, lambda delta: loop.call_soon_threadsafe(events.put_nowait, delta))
+            finally:
+                loop.call_soon_threadsafe(events.put_nowait, None)
+
+        working = asyncio.ensure_future(self._in_thread(work))
+        gone = False
+        while (delta := await events.get()) is not None:
+            gone = gone or not await _send(response, chunk_json(ask, ident, created, delta, None))
+        text, reason, _ = await working
+        receipt = self._issue(served, ask, session, text, ident, created)
+        last = {**chunk_json(ask, ident, created, "", reason), "openledger": {"receipt": receipt.to_json()}}
+        if not gone and await _send(response, last):
+            await response.write(b"data: [DONE]\n\n")
+            await response.write_eof()
+        return response
+
+    def _issue(self, served: Served, ask: Ask, session: int, text: str, ident: str, created: int) -> Receipt:
+        index = len(self.ledger.book(session).receipts)
+        receipt = Receipt(ident, session, index, served.number, ask.query, text, served.price, created)
+        self.ledger.add_receipt(receipt)
+        return receipt
+
+    # --- payment ----------------------------------------------------------------------------------------
+
+    def _due(self, served: Served, message: str, **more: Any) -> Refusal:
+        facts = {"price": str(served.price), "model": served.id, "number": served.number, "chain_id": self.chain_id}
+        return Refusal(402, "payment_required", "payment_required", message, {**facts, "how": HOW, **more})
+
+    def _session_header(self, request: web.Request, served: Served) -> int:
+        text = request.headers.get(SESSION_HEADER)
+        if text is None or SIGNATURE_HEADER not in request.headers:
+            raise self._due(served, f"an answer of this model costs {served.price} wei")
+        if not (text.isascii() and text.isdigit() and int(text) < 2**64):
+            raise invalid(f"{SESSION_HEADER} must be the number of a session")
+        return int(text)
+
+    async def _facts(self, session: int) -> Mapping[str, Any]:
+        try:
+            facts = await self.chain.session(session)
+        except OpenLedgerError as err:
+            raise Refusal(503, "server_error", "chain_unreachable", f"the chain cannot be asked: {err}") from None
+        if facts is None:
+            raise Refusal(404, "invalid_request_error", "unknown_session", f"there is no session {session} on chain")
+        return facts
+
+    async def _check_paid(self, request: web.Request, served: Served, session: int, raw: bytes) -> None:
+        facts = await self._facts(session)
+        book = self.ledger.books.get(session)
+        given, owed = (len(book.receipts), book.owed) if book else (0, 0)
+        consumer = parse_address(str(facts["consumer"]))
+        if _signer(request, InferenceRequest(session, given, keccak256(raw)).digest(self.chain_id)) != consumer:
+            message = f"the request is not signed by the session's consumer {to_checksum(consumer)} for answer {given}"
+            raise Refusal(401, "authentication_error", "invalid_signature", message, {"next_answer": given})
+        if quantity(facts["model"]) != served.number:
+            raise self._due(served, f"session {session} pays for model {facts['model']}, not {served.number}")
+        if str(facts["status"]) != "open" or quantity(facts["expiry"]) <= time.time() + EXPIRY_MARGIN:
+            raise self._due(served, f"session {session} is closed or expires within {EXPIRY_MARGIN} s")
+        if book is not None and owed:
+            due = voucher_json(book.due(session))
+            message = (
+                f"the answers before are not paid: {owed} wei are owed; sign the voucher and POST it to /v1/vouchers"
+            )
+            raise self._due(served, message, session=session, owed=str(owed), next_answer=given, voucher=due)
+        promised = book.voucher.cumulative if book is not None and book.voucher is not None else 0
+        if quantity(facts["deposit"]) < promised + served.price:
+            raise self._due(served, f"the deposit of session {session} does not cover another answer", session=session)
+
+    def _lock(self, session: int) -> asyncio.Lock:
+        return self._locks.setdefault(session, asyncio.Lock())
+
+    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _new_id(ask: Ask) -> str:
+    return ("chatcmpl-" if ask.chat else "cmpl-") + secrets.token_hex(12)
+
+
+def _signer(request: web.Request, digest: bytes) -> Address | None:
+    try:
+        return recover_signature(digest, from_hex(request.headers[SIGNATURE_HEADER], 65))
+    except (InvalidSignature, DecodingError):
+        return None
+
+
+async def _send(response: web.StreamResponse, event: Mapping[str, Any]) -> bool:
+    """False when the client is gone."""
+    try:
+        await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+    except (ConnectionError, RuntimeError):
+        return False
+    return True
+
+
+@web.middleware
+async def _errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Every refusal in OpenAI's form."""
+    try:
+        return await handler(request)
+    except Refusal as err:
+        return err.response()
+    except VoucherInvalid as err:
+        return Refusal(400, "invalid_request_error", "voucher_invalid", str(err)).response()
+    except OpenLedgerError as err:
+        return Refusal(400, "invalid_request_error", f"openledger_{err.code}", str(err)).response()
+    except web.HTTPException as err:
+        return Refusal(err.status, "invalid_request_error", "http_error", err.reason).response()
+
+
+def run_model(bundle: Bundle, ask: Ask, emit: Callable[[str], object]) -> tuple[str, str, tuple[int, int]]:
+    """Generate an answer; ``emit`` gets the text piece by piece. Gives (text, finish reason, (prompt, answer)
+    tokens)."""
+    tokenizer, model = bundle.run.base.tokenizer, bundle.run.model
+    asked = [START, *tokenizer.encode(ask.query)]
+    most = min(ask.tokens, model.config.context - 1)
+    said: list[int] = []
+    told = ""
+    for token in generate(model, asked, most, ask.temperature, ask.seed):
+        said.append(token)
+        text = tokenizer.decode(said)
+        if not text.endswith("\ufffd") and len(text) > len(told):
+            emit(text[len(told) :])
+            told = text
+    text = tokenizer.decode(said)
+    if len(text) > len(told):
+        emit(text[len(told) :])
+    return text, "length" if len(said) == most else "stop", (len(asked), len(said))
+
+
+def attribution(bundle: Bundle, receipt: Receipt, top: int = 3) -> dict[str, Any]:
+    """Who raised this answer: shares in ppm with each contributor's best rows, and what is unattributed."""
+    answer = Answer(receipt.session, receipt.index, receipt.query, receipt.answer, max(receipt.price, 1))
+    scores = score_rows(bundle, [answer])
+    _, unattributed = shares_from_scores(scores, bundle.contributors)
+    people = [
+        {
+            "contributor": to_checksum(e.contributor),
+            "ppm": e.ppm,
+            "rows": [{"row": row, "score": score, "text": text} for row, score, text in e.rows],
+        }
+        for e in explain(bundle, scores, top)
+    ]
+    return {"method": bundle.index.method, "contributors": people, "unattributed": unattributed}
+
+
+__all__ = ["Served", "Server", "attribution", "quantity", "run_model"]

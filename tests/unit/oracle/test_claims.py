@@ -1,0 +1,260 @@
+"""Claims: built, recomputed, and refused when anything in them was changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+from openledger.attribution_oracle import claims, influence, tensors
+from openledger.attribution_oracle.bundle import row_leaves
+from openledger.attribution_oracle.verify import verify_job
+from openledger.primitives.attribution import SCORE_UNIT, score_leaf
+from openledger.primitives.errors import BlobNotFound, OracleError
+from openledger.primitives.hashing import merkle_root
+from openledger.primitives.types import to_hex
+
+APPLES, METALS, WATERS = (bytes([n]) * 20 for n in (1, 2, 3))
+
+
+def check(world: Any, **changes: Any) -> Any:
+    return verify_job(replace(world.job, **changes), world.blobs, seed=b"seed", known=world.known)
+
+
+def republished(world: Any, index: influence.Index) -> dict[str, Any]:
+    """The job's fields for the same model with another index, committed consistently."""
+    raw = index.dump()
+    root = index.root(row_leaves(world.bundle.contributors, world.bundle.lines))
+    name = "0x" + world.blobs.put(raw)
+    manifest = {**world.bundle.manifest, "index": name, "index_root": to_hex(root)}
+    bundle = world.blobs.put(json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode())
+    return {"index_blob": name, "index_root": to_hex(root), "bundle_blob": "0x" + bundle}
+
+
+def test_an_honest_claim_is_recomputed_and_accepted(world: Any) -> None:
+    verdict = check(world)
+    assert verdict.valid, verdict.reason
+    assert verdict.scores == world.claim.row_scores
+
+
+def test_who_wrote_the_words_of_an_answer_earns_it(made: Any) -> None:
+    apples = claims.score_rows(made.bundle, [made.answers[1]])
+    shares, rest = claims.shares_from_scores(apples, made.bundle.contributors)
+    assert sum(p for _, p in shares) + rest == 1_000_000
+    earned = dict(shares)
+    assert earned[APPLES] > 3 * max(earned.get(METALS, 0), earned.get(WATERS, 0))
+    metals = dict(
+        claims.shares_from_scores(claims.score_rows(made.bundle, [made.answers[3]]), made.bundle.contributors)[0]
+    )
+    assert metals[METALS] > 3 * max(metals.get(APPLES, 0), metals.get(WATERS, 0))
+
+
+def test_full_fine_tunes_are_attributed_through_a_probe(full_world: Any) -> None:
+    verdict = check(full_world)
+    assert verdict.valid, verdict.reason
+    apples = claims.score_rows(full_world.bundle, [full_world.answers[1]])
+    earned = dict(claims.shares_from_scores(apples, full_world.bundle.contributors)[0])
+    assert earned[APPLES] > 1.3 * max(earned.get(METALS, 0), earned.get(WATERS, 0))
+
+
+@pytest.mark.parametrize("percent", [1, 5, 50])
+def test_a_changed_share_is_refused(world: Any, percent: int) -> None:
+    shares = list(world.job.shares)
+    who, ppm = max(shares, key=lambda s: s[1])
+    moved = ppm * percent // 100
+    shares[shares.index((who, ppm))] = (who, ppm - moved)
+    verdict = check(world, shares=tuple(shares), unattributed=world.job.unattributed + moved)
+    assert not verdict.valid
+    assert "share" in verdict.reason
+    assert "ppm" in verdict.reason
+
+
+def test_a_small_share_changed_by_one_percent_is_refused_within_the_total_variation(world: Any) -> None:
+    shares = sorted(world.job.shares, key=lambda s: s[1])
+    (small, ppm), moved = shares[0], 40
+    changed = tuple(sorted([(small, ppm + moved), *shares[1:]]))
+    verdict = check(world, shares=changed, unattributed=world.job.unattributed - moved)
+    assert verdict.valid == (moved <= max(20, ppm // 200))
+
+
+def test_shares_that_do_not_add_up_or_name_somebody_twice_are_refused(world: Any) -> None:
+    assert not check(world, unattributed=world.job.unattributed + 1).valid
+    assert not check(world, shares=(*world.job.shares, world.job.shares[0])).valid
+
+
+def test_a_swapped_document_is_refused(world: Any) -> None:
+    part = world.job.parts[0]
+    raw = world.blobs.get(part.blob[2:])
+    lines = raw.split(b"\n")
+    swapped = b"\n".join([lines[1], lines[0], *lines[2:]])
+    parts = (replace(part, blob="0x" + world.blobs.put(swapped)), *world.job.parts[1:])
+    verdict = check(world, parts=parts)
+    assert not verdict.valid
+    assert "part 0" in verdict.reason
+
+
+def test_a_data_blob_under_a_wrong_name_is_refused(world: Any) -> None:
+    name = world.job.parts[0].blob[2:]
+    world.blobs.kept[name] = world.blobs.kept[name].replace(b"apple", b"maple")
+    verdict = check(world)
+    assert not verdict.valid
+    assert "corrupt" in verdict.reason
+
+
+def test_roots_of_another_version_are_refused(world: Any) -> None:
+    verdict = check(world, roots=("0x" + "11" * 32, *world.job.roots[1:]))
+    assert not verdict.valid
+    assert "Merkle root" in verdict.reason
+
+
+@pytest.mark.parametrize("field", ["weights_hash", "receipt_hash", "index_blob"])
+def test_another_file_than_on_chain_is_refused(world: Any, field: str) -> None:
+    other = "0x" + world.blobs.put(b"something else")
+    assert not check(world, **{field: other}).valid
+
+
+def test_an_inflated_index_row_is_named(world: Any) -> None:
+    index = world.bundle.index
+    scale = index.scale.clone()
+    scale[4] *= 1.05
+    verdict = check(world, **republished(world, influence.Index(index.method, index.q, scale)))
+    assert not verdict.valid
+    assert "index row 4" in verdict.reason
+
+
+def test_an_index_row_of_another_document_is_named(world: Any) -> None:
+    index = world.bundle.index
+    q, scale = index.q.clone(), index.scale.clone()
+    q[9], scale[9] = index.q[20], index.scale[20]
+    verdict = check(world, **republished(world, influence.Index(index.method, q, scale)))
+    assert not verdict.valid
+    assert "index row 9" in verdict.reason
+
+
+def test_a_huge_scale_does_not_hide_behind_rounding(world: Any) -> None:
+    index = world.bundle.index
+    q, scale = index.q.clone(), index.scale.clone()
+    scale[2] *= 100
+    q[2] = (q[2].float() / 100).round().to(q.dtype)
+    verdict = check(world, **republished(world, influence.Index(index.method, q, scale)))
+    assert "index row 2" in verdict.reason
+
+
+def test_evidence_must_be_what_the_consumer_signed(world: Any) -> None:
+    raw = json.loads(world.claim.evidence)
+    for change in (
+        {"query": "apple pear"}, {"answer": " iron"}, {"price": str(10**15 + 1)}, {"index": 9}, {"session": 3},
+    ):  # fmt: skip
+        rows = [dict(row) for row in raw["answers"]]
+        rows[-1] = {**rows[-1], **change}
+        name = world.blobs.put(json.dumps({"answers": rows}).encode())
+        assert not check(world, evidence_blob=name).valid, change
+    short = world.blobs.put(json.dumps({"answers": raw["answers"][:-1]}).encode())
+    assert not check(world, evidence_blob=short).valid
+
+
+def test_prices_must_add_up_to_what_was_settled(world: Any) -> None:
+    first = replace(world.job.settlements[0], amount=world.job.settlements[0].amount + 1)
+    verdict = check(world, settlements=(first, *world.job.settlements[1:]))
+    assert not verdict.valid
+    assert "wei" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"{}", b"[]", b'{"answers":[{}]}', b'{"answers":[{"session":true,"index":0,"query":"","answer":"","price":"1"}]}',
+            b"\xff", b"[" * 100_000, b'{"answers":[{"session":1,"index":0,"query":"","answer":"","price":"-1"}]}']
+)  # fmt: skip
+def test_malformed_evidence_is_a_no_with_a_reason(world: Any, raw: bytes) -> None:
+    verdict = check(world, evidence_blob=world.blobs.put(raw))
+    assert not verdict.valid
+    assert verdict.reason
+
+
+def test_a_missing_blob_is_no_verdict(world: Any) -> None:
+    job = world.job
+    for name in (job.evidence_blob, job.bundle_blob, job.index_blob, job.parts[1].blob, job.weights_hash):
+        without = dict(world.blobs.kept)
+        kept = world.blobs.kept.pop(name.removeprefix("0x"))
+        with pytest.raises(BlobNotFound):
+            check(world)
+        world.blobs.kept[name.removeprefix("0x")] = kept
+        assert world.blobs.kept == without
+
+
+@pytest.mark.parametrize("damage", ["truncated", "nan", "shape", "pickle"])
+def test_weights_that_cannot_be_used_are_refused(world: Any, damage: str) -> None:
+    import torch
+
+    raw = world.blobs.get(world.job.weights_hash[2:])
+    values = tensors.load(raw, "weights")
+    first = sorted(values)[0]
+    if damage == "nan":
+        values[first][0, 0] = float("nan")
+    bad = {
+        "truncated": raw[:-7],
+        "nan": tensors.dump(values),
+        "shape": tensors.dump({**values, first: torch.zeros(3, 3)}),
+        "pickle": b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94",
+    }[damage]
+    name = "0x" + world.blobs.put(bad)
+    receipt = {**world.bundle.run.receipt, "final_hash": hashlib.sha256(bad).hexdigest()}
+    receipt_name = "0x" + world.blobs.put(json.dumps(receipt).encode())
+    manifest = {**world.bundle.manifest, "weights": name, "receipt": receipt_name}
+    bundle = "0x" + world.blobs.put(json.dumps(manifest).encode())
+    verdict = check(world, bundle_blob=bundle, weights_hash=name, receipt_hash=receipt_name)
+    assert not verdict.valid
+    assert "weights" in verdict.reason
+
+
+def test_an_unlisted_base_is_refused(world: Any) -> None:
+    verdict = verify_job(world.job, world.blobs, known={})
+    assert not verdict.valid
+    assert "allow-listed" in verdict.reason
+
+
+def test_scores_blob_and_root_have_the_contract_form(made: Any) -> None:
+    claim = made.claim
+    assert claims.read_scores(claim.scores) == claim.row_scores
+    assert len(claim.scores) == 8 * len(claim.row_scores)
+    assert claim.scores_root == merkle_root([score_leaf(i, s) for i, s in enumerate(claim.row_scores)])
+    assert abs(sum(abs(s) for s in claim.row_scores)) <= SCORE_UNIT + len(claim.row_scores)
+    assert list(claim.shares) == sorted(claim.shares)
+    with pytest.raises(OracleError):
+        claims.read_scores(b"123")
+
+
+def test_shares_are_exact_and_ties_go_by_address() -> None:
+    third = SCORE_UNIT // 3
+    shares, rest = claims.shares_from_scores([third, third, third + 1], [b"b", b"a", b"c"])
+    assert (shares, rest) == (((b"a", 333_333), (b"b", 333_333), (b"c", 333_334)), 0)
+    assert claims.shares_from_scores([-5, 0], [b"a", b"b"]) == ((), 1_000_000)
+    half, rest = claims.shares_from_scores([500, -SCORE_UNIT // 2], [b"a", b"b"])
+    assert half == ((b"a", 1),)
+    assert rest == 999_999
+    over, rest = claims.shares_from_scores([SCORE_UNIT, 3], [b"a", b"b"])
+    assert sum(p for _, p in over) + rest == 1_000_000
+
+
+def test_splitting_oneself_in_two_changes_nothing() -> None:
+    scores = [300_000_000, -100_000_000, 200_000_000, 100_000_000]
+    whole = dict(claims.shares_from_scores(scores, [b"a", b"a", b"a", b"z"])[0])
+    split = dict(claims.shares_from_scores(scores, [b"a", b"b", b"c", b"z"])[0])
+    assert whole[b"a"] == sum(split.get(k, 0) for k in (b"a", b"b", b"c"))
+
+
+def test_explain_names_the_best_rows(made: Any) -> None:
+    first = claims.explain(made.bundle, made.claim.row_scores, top=2)[0]
+    assert first.ppm == max(p for _, p in made.claim.shares)
+    assert len(first.rows) == 2
+    assert first.rows[0][1] >= first.rows[1][1] > 0
+    assert first.rows[0][2] == made.bundle.texts[first.rows[0][0]]
+
+
+def test_a_claim_needs_all_answers_of_its_sessions(made: Any) -> None:
+    with pytest.raises(OracleError, match="session 1"):
+        claims.build_claim(made.bundle, made.answers[1:], made.job.settlements)

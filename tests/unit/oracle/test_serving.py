@@ -1,0 +1,244 @@
+"""Serving over HTTP: no answer without payment, none for strangers, and nothing lost by a restart."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+pytest.importorskip("torch")
+
+from openledger.attribution_oracle import claims, factory, payment
+from openledger.attribution_oracle.serve import Served
+from openledger.primitives.attribution import SettlementFacts, Voucher
+from openledger.primitives.errors import CorruptDatabase, VoucherInvalid
+from openledger.primitives.keys import address_of_private_key, recover_signature
+from openledger.primitives.types import from_hex, to_hex
+
+CHAIN = 161237
+CONSUMER, STRANGER = b"\x11" * 32, b"\x22" * 32
+PRICE = 10**15
+
+
+class Chain:
+    """Sessions as the chain's queries give them."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[int, dict[str, Any]] = {}
+        for number, deposit in ((1, 3 * PRICE), (2, PRICE)):
+            self.sessions[number] = {
+                "model": 7, "consumer": to_hex(address_of_private_key(CONSUMER)), "deposit": hex(deposit),
+                "settled": "0x0", "answers": 0, "expiry": int(time.time()) + 3600, "status": "open",
+            }  # fmt: skip
+
+    async def session(self, number: int, /) -> Mapping[str, Any] | None:
+        return self.sessions.get(number)
+
+    async def model(self, number: int, /) -> Mapping[str, Any] | None:
+        return {"price": hex(PRICE), "status": "active"}
+
+
+class Shop:
+    """A running server and its consumer."""
+
+    def __init__(self, made: Any, folder: Path) -> None:
+        self.made, self.folder, self.chain = made, folder, Chain()
+
+    async def open(self) -> None:
+        served = Served("toy-model", 7, PRICE, self.made.bundle)
+        self.serving = factory.Serving([served], self.chain, self.folder, CHAIN)
+        self.url = await self.serving.start()
+        self.http = aiohttp.ClientSession()
+
+    async def close(self) -> None:
+        await self.http.close()
+        await self.serving.stop()
+
+    async def ask(
+        self, answer: int, session: int = 1, secret: bytes = CONSUMER, path: str = "completions", **changes: Any
+    ) -> tuple[int, Any]:
+        content = (
+            {"prompt": "apple pear"} if path == "completions" else {"messages": [{"role": "user", "content": "iron"}]}
+        )
+        body = json.dumps({"model": "toy-model", "max_tokens": 5, "seed": 1, **content, **changes}).encode()
+        headers = payment.sign_request(secret, CHAIN, session, answer, body)
+        async with self.http.post(f"{self.url}/v1/{path}", data=body, headers=headers) as reply:
+            text = await reply.text()
+            return reply.status, json.loads(text) if reply.content_type == "application/json" else text
+
+    async def pay(self, voucher: Mapping[str, Any] | Voucher, secret: bytes = CONSUMER) -> tuple[int, Any]:
+        if not isinstance(voucher, Voucher):
+            voucher = Voucher(
+                voucher["session"], int(voucher["cumulative"]), voucher["answers"], from_hex(voucher["receipts"])
+            )
+        async with self.http.post(
+            f"{self.url}/v1/vouchers", json=payment.sign_voucher(secret, CHAIN, voucher)
+        ) as reply:
+            return reply.status, await reply.json()
+
+    async def get(self, path: str) -> tuple[int, Any]:
+        async with self.http.get(self.url + path) as reply:
+            return reply.status, await reply.json()
+
+
+@pytest.fixture
+async def shop(made: Any, tmp_path: Path) -> AsyncIterator[Shop]:
+    found = Shop(made, tmp_path)
+    await found.open()
+    yield found
+    await found.close()
+
+
+async def test_without_payment_the_answer_is_402_with_the_price(shop: Shop) -> None:
+    async with shop.http.post(shop.url + "/v1/completions", json={"model": "toy-model", "prompt": "apple"}) as reply:
+        body = await reply.json()
+    assert reply.status == 402
+    assert (body["price"], body["model"], body["chain_id"]) == (str(PRICE), "toy-model", CHAIN)
+    assert body["error"]["type"] == "payment_required"
+    assert "inference.open" in body["how"]
+    status, models = await shop.get("/v1/models")
+    assert status == 200
+    assert models["data"][0]["id"] == "toy-model"
+
+
+async def test_answers_are_paid_one_by_one_with_vouchers(shop: Shop) -> None:
+    status, body = await shop.ask(0)
+    assert status == 200
+    receipt = body["openledger"]["receipt"]
+    assert body["choices"][0]["text"] == receipt["answer"] != ""
+    status, owing = await shop.ask(1)
+    assert status == 402
+    assert owing["owed"] == str(PRICE)
+    status, _ = await shop.pay(owing["voucher"], STRANGER)
+    assert status == 400
+    status, paid = await shop.pay(owing["voucher"])
+    assert (status, paid["accepted"]) == (200, True)
+    status, body = await shop.ask(1, path="chat/completions")
+    assert status == 200
+    assert body["object"] == "chat.completion"
+    _, state = await shop.get("/v1/sessions/1")
+    assert (state["next_answer"], state["owed"]) == (2, str(PRICE))
+    await shop.pay(state["voucher"])
+    (voucher, signature), *others = shop.serving.vouchers()
+    assert others == []
+    assert (voucher.cumulative, voucher.answers) == (2 * PRICE, 2)
+    assert recover_signature(voucher.digest(CHAIN), signature) == address_of_private_key(CONSUMER)
+    answers = shop.serving.answers(1)
+    assert claims.receipts_root(7, answers) == voucher.receipts
+    claim = factory.claim(shop.made.bundle, answers, [SettlementFacts(1, 0, 2, 2 * PRICE, to_hex(voucher.receipts))])
+    assert sum(p for _, p in claim.shares) + claim.unattributed == 1_000_000
+
+
+async def test_a_receipt_shows_who_raised_the_answer(shop: Shop) -> None:
+    _, body = await shop.ask(0, temperature=0)
+    status, receipt = await shop.get("/v1/receipts/" + body["id"])
+    assert status == 200
+    found = receipt["attribution"]
+    assert sum(c["ppm"] for c in found["contributors"]) + found["unattributed"] == 1_000_000
+    assert found["contributors"][0]["rows"][0]["text"] in shop.made.bundle.texts
+    assert (await shop.get("/v1/receipts/nothing"))[0] == 404
+
+
+async def test_strangers_cannot_use_a_session(shop: Shop) -> None:
+    status, body = await shop.ask(0, secret=STRANGER)
+    assert status == 401
+    assert body["next_answer"] == 0
+    assert (await shop.ask(5))[0] == 401
+    assert (await shop.ask(0, session=99))[0] == 404
+    _, state = await shop.get("/v1/sessions/1")
+    assert state["next_answer"] == 0
+
+
+async def test_a_used_up_closed_or_expired_session_pays_nothing(shop: Shop) -> None:
+    _, body = await shop.ask(0, session=2)
+    _, state = await shop.get("/v1/sessions/2")
+    await shop.pay(state["voucher"])
+    status, body = await shop.ask(1, session=2)
+    assert status == 402
+    assert "deposit" in body["error"]["message"]
+    for change in ({"status": "closed"}, {"expiry": int(time.time()) + 1}, {"model": 8}):
+        before = dict(shop.chain.sessions[1])
+        shop.chain.sessions[1].update(change)
+        assert (await shop.ask(0))[0] == 402
+        shop.chain.sessions[1] = before
+
+
+async def test_streams_are_server_sent_events_that_end_with_the_receipt(shop: Shop) -> None:
+    status, text = await shop.ask(0, stream=True, path="chat/completions")
+    assert status == 200
+    events = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
+    assert events.pop() == "[DONE]"
+    chunks = [json.loads(e) for e in events]
+    said = "".join(c["choices"][0]["delta"].get("content", "") for c in chunks)
+    assert chunks[-1]["openledger"]["receipt"]["answer"] == said
+    assert chunks[-1]["choices"][0]["finish_reason"] in ("length", "stop")
+
+
+async def test_a_restart_loses_no_receipt_and_no_voucher(shop: Shop) -> None:
+    _, body = await shop.ask(0)
+    _, state = await shop.get("/v1/sessions/1")
+    await shop.pay(state["voucher"])
+    await shop.ask(1)
+    before = (shop.serving.vouchers(), shop.serving.answers())
+    await shop.close()
+    with (shop.folder / "serving.jsonl").open("ab") as file:
+        file.write(b'{"type":"receipt","id":"half')
+    await shop.open()
+    assert (shop.serving.vouchers(), shop.serving.answers()) == before
+    status, owing = await shop.ask(2)
+    assert status == 402
+    await shop.pay(owing["voucher"])
+    assert (await shop.ask(2))[0] == 200
+    assert (await shop.get("/v1/receipts/" + body["id"]))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"{", b'{"model":1}', b'{"model":"toy-model"}', b'{"model":"toy-model","prompt":""}', b"[" * 100_000,
+     b'{"model":"toy-model","prompt":"x","max_tokens":-1}', b'{"model":"toy-model","prompt":"x","temperature":"hot"}',
+     b'{"model":"toy-model","prompt":"x","n":2}', b'{"model":"toy-model","prompt":"\\ud800"}', b"\xff\xfe"],
+)  # fmt: skip
+async def test_malformed_requests_get_openai_errors(shop: Shop, body: bytes) -> None:
+    async with shop.http.post(shop.url + "/v1/completions", data=body) as reply:
+        answer = await reply.json()
+    assert reply.status == 400
+    assert set(answer["error"]) == {"message", "type", "param", "code"}
+
+
+async def test_unknown_models_paths_and_vouchers_get_errors(shop: Shop) -> None:
+    async with shop.http.post(shop.url + "/v1/completions", json={"model": "gpt", "prompt": "x"}) as reply:
+        assert reply.status == 404
+    async with shop.http.post(shop.url + "/v1/nothing", data=b"") as reply:
+        assert reply.status == 404
+        assert (await reply.json())["error"]["message"]
+    for body in (b"", b"[]", b'{"session":1}', b'{"session":{}}'):
+        async with shop.http.post(shop.url + "/v1/vouchers", data=body) as reply:
+            assert reply.status in (400, 404)
+
+
+def test_a_voucher_of_another_sum_is_refused(tmp_path: Path) -> None:
+    ledger = payment.Ledger(tmp_path / "x.jsonl")
+    ledger.add_receipt(payment.Receipt("a", 1, 0, 7, "q", "a", 5, 0))
+    due = ledger.book(1).due(1)
+    consumer = address_of_private_key(CONSUMER)
+    for wrong in (Voucher(1, 4, 1, due.receipts), Voucher(1, 5, 1, b"\0" * 32), Voucher(1, 5, 2, due.receipts)):
+        with pytest.raises(VoucherInvalid):
+            ledger.add_voucher(CHAIN, consumer, payment.sign_voucher(CONSUMER, CHAIN, wrong))
+    for broken in ({}, {"session": "1"}, {**payment.voucher_json(due), "signature": "0x00"}):
+        with pytest.raises(VoucherInvalid):
+            ledger.add_voucher(CHAIN, consumer, broken)
+    assert ledger.add_voucher(CHAIN, consumer, payment.sign_voucher(CONSUMER, CHAIN, due)) == due
+    assert ledger.book(1).owed == 0
+    ledger.close()
+
+
+def test_a_damaged_ledger_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"type":"voucher"}\n')
+    with pytest.raises(CorruptDatabase, match="line 1"):
+        payment.Ledger(path)
