@@ -109,8 +109,9 @@ class OracleBridge:
     def extension(self, state: StateReader, height: int, validator: Address) -> bytes:
         """Messages that state does not contain yet, about 1 KB of them, oldest claims first."""
         messages: list[Message] = []
-        limit = read_params(state).max_open_claims_per_block
-        for number in open_claims(state, limit):
+        numbers = open_claims(state, read_params(state).max_open_claims_per_block)
+        self._forget_closed({(number, CLAIMS.must(state, number).attempt) for number in numbers})
+        for number in numbers:
             members = ELECTORATES.must(state, number).members
             if all(member.address != validator for member in members):
                 continue
@@ -122,6 +123,11 @@ class OracleBridge:
                     break
                 messages.append(message)
         return encode_extension(messages)
+
+    def _forget_closed(self, open_keys: set[tuple[int, int]]) -> None:
+        for waiting in (self._jobs, self._shown, self._reveals):
+            for key in waiting.keys() - open_keys:
+                del waiting[key]
 
     def _note(self, state: StateReader, number: int, claim: Claim, validator: Address) -> None:
         """Hand to the background task what it has to do for this claim."""
@@ -200,7 +206,7 @@ class OracleBridge:
             return False
         except BlobError as err:
             log.warning("claim %s: %s; this validator stays silent", key[0], err)
-        del self._shown[key]
+        self._shown.pop(key, None)
         return True
 
     async def _try_job(self, key: tuple[int, int], job: AttributionJob) -> bool:
@@ -216,7 +222,7 @@ class OracleBridge:
         finding = Finding(verdict, secrets.token_bytes(SALT_BYTES))
         self._save(key, finding)
         self._findings[key] = finding
-        del self._jobs[key]
+        self._jobs.pop(key, None)
         log.info("claim %s: %s (%s)", key[0], "yes" if verdict.valid else "no", verdict.reason)
         return True
 

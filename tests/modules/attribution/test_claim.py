@@ -1,0 +1,108 @@
+"""attribution.claim: one accepting case, and one for each refusal."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from harness import ACCOUNTS, PRICE, Harness
+
+from openledger.abci_app.modules.attribution.claim import AttributionClaim
+from openledger.abci_app.modules.attribution.records import Share
+from openledger.primitives.errors import SharesInvalid
+
+ONE = Share(ACCOUNTS[1][0], 1_000_000)
+GOOD = AttributionClaim(1, 1, (ONE,), 0, bytes(32), bytes(32), bytes(32))
+
+
+def settled(chain: Harness) -> AttributionClaim:
+    chain.publish()
+    epoch = chain.settle()
+    chain.close_epoch()
+    return dataclasses.replace(GOOD, epoch=epoch)
+
+
+def test_a_claim_covers_every_settled_answer_of_the_epoch_and_reads_the_fee_from_escrow(chain: Harness) -> None:
+    chain.publish()
+    first = chain.settle(answers=3)
+    chain.settle(answers=2)
+    chain.close_epoch()
+    book = chain.query("get_settlements", 1, first)
+    action = dataclasses.replace(GOOD, epoch=first)
+    assert chain.act(4, action).status == 1
+    claim = chain.query("get_claim", 1)
+    assert int(claim["fee"], 16) == int(book["amount"], 16)
+    assert claim["last"] == book["count"]
+    assert int(book["amount"], 16) in (3 * PRICE, 5 * PRICE)
+
+
+def test_a_large_epoch_is_claimed_in_several_claims() -> None:
+    chain = Harness(max_settlements=1, epoch_seconds=100)
+    chain.publish()
+    epoch = chain.settle(answers=3)
+    chain.settle(answers=2)
+    chain.close_epoch()
+    action = dataclasses.replace(GOOD, epoch=epoch)
+    chain.act(4, action)
+    chain.act(4, action)
+    fees = [int(c["fee"], 16) for c in chain.query("list_claims")]
+    assert fees == [3 * PRICE, 2 * PRICE]
+    assert "nothing unclaimed" in chain.refusal(4, action)
+
+
+def test_refusals(chain: Harness) -> None:
+    good = settled(chain)
+    running = chain.query("get_epoch")["number"]
+    stranger = (Share(ACCOUNTS[8][0], 1_000_000),)
+    for sender, change, reason in [
+        (4, {"epoch": running + 50}, "has not closed"),
+        (4, {"model": 7}, "there is no model 7"),
+        (4, {"shares": stranger}, "has no rows in the data"),
+        (6, {}, "only the model's owner"),
+    ]:
+        assert reason in chain.refusal(sender, dataclasses.replace(good, **change))  # type: ignore[arg-type]
+    assert chain.act(4, good).status == 1
+    assert "nothing unclaimed" in chain.refusal(4, good)
+
+
+def test_what_its_owner_never_claims_anybody_may_claim(chain: Harness) -> None:
+    good = settled(chain)
+    for _ in range(8):
+        chain.submit(chain.transfer(1, ACCOUNTS[2][0], 1))
+        chain.block(6)
+    assert chain.act(6, good).status == 1
+
+
+def test_the_work_of_an_epoch_has_a_budget() -> None:
+    chain = Harness(work_per_epoch=35)
+    assert "budget" in chain.refusal(4, settled(chain))
+
+
+def test_a_claimant_must_afford_the_bond() -> None:
+    chain = Harness(claim_bond=10**25)
+    assert "insufficient balance for bond" in chain.refusal(4, settled(chain))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"unattributed": 1},
+        {"shares": ()},
+        {"shares": (ONE, ONE)},
+        {"shares": (dataclasses.replace(ONE, ppm=0),), "unattributed": 1_000_000},
+        {
+            "shares": tuple(
+                sorted((Share(ACCOUNTS[i][0], 500_000) for i in (1, 2)), key=lambda s: s.contributor, reverse=True)
+            )
+        },
+    ],
+)
+def test_shares_that_do_not_hold_are_refused(change: dict[str, object]) -> None:
+    with pytest.raises(SharesInvalid):
+        dataclasses.replace(GOOD, **change).check()  # type: ignore[arg-type]
+
+
+def test_a_claim_has_a_bounded_number_of_shares() -> None:
+    chain = Harness(max_shares=1)
+    shares = tuple(sorted((Share(ACCOUNTS[i][0], 500_000) for i in (1, 2)), key=lambda s: s.contributor))
+    assert "at most 1 shares" in chain.refusal(4, dataclasses.replace(settled(chain), shares=shares))

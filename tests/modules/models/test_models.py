@@ -1,0 +1,65 @@
+"""model.publish and model.retire: accepting cases, and one for each refusal."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from harness import PRICE, Harness
+
+from openledger.abci_app.modules.models.open import InferenceOpen
+from openledger.abci_app.modules.models.publish import ModelPublish
+from openledger.abci_app.modules.models.records import DataRef
+from openledger.abci_app.modules.models.retire import ModelRetire
+from openledger.primitives.amounts import OPEN
+from openledger.primitives.errors import AmountOutOfRange, MalformedAction
+
+H = bytes(32)
+GOOD = ModelPublish("m", "openledger/tiny-v1", (DataRef(1, 3),), H, H, H, H, H, 12, "gradient-dot", 5, 4, 0, PRICE)
+
+
+def test_a_model_names_its_data_and_whether_it_may_mint(chain: Harness) -> None:
+    chain.publish()
+    chain.act(4, dataclasses.replace(GOOD, base="other"))
+    assert [m["mints"] for m in chain.query("list_models")] == [True, False]
+    assert chain.query("get_model", 1)["data"] == [{"datanet": 1, "version": 3}]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"data": (DataRef(1, 9),)}, "no version 9"),
+        ({"data": (DataRef(2, 1),)}, "datanet 2 has no version 1"),
+        ({"rows": 11}, "the data has 12 rows"),
+    ],
+)
+def test_publish_refusals(chain: Harness, change: dict[str, object], reason: str) -> None:
+    chain.publish()
+    assert reason in chain.refusal(4, dataclasses.replace(GOOD, **change))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"name": ""}, MalformedAction),
+        ({"base": ""}, MalformedAction),
+        ({"data": ()}, MalformedAction),
+        ({"data": (DataRef(1, 1), DataRef(1, 2))}, MalformedAction),
+        ({"method": "guess"}, MalformedAction),
+        ({"lds": 1_000_001}, MalformedAction),
+        ({"price": 0}, AmountOutOfRange),
+        ({"price": 1_000_001 * OPEN}, AmountOutOfRange),
+    ],
+)
+def test_malformed_models_are_refused(change: dict[str, object], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        dataclasses.replace(GOOD, **change).check()  # type: ignore[arg-type]
+
+
+def test_a_retired_model_takes_no_new_sessions(chain: Harness) -> None:
+    chain.publish()
+    assert "only the owner" in chain.refusal(1, ModelRetire(1))
+    assert "there is no model 5" in chain.refusal(4, ModelRetire(5))
+    assert chain.act(4, ModelRetire(1)).status == 1
+    assert "retired already" in chain.refusal(4, ModelRetire(1))
+    assert "is retired" in chain.refusal(5, InferenceOpen(1, OPEN, chain.time + 10))
