@@ -188,7 +188,7 @@ async def test_a_blob_under_a_wrong_name_is_refused_and_not_kept(client: AsyncCl
 async def test_a_damaged_blob_is_never_served(client: AsyncClient, chain: Any) -> None:
     name = await client.put_blob(b"good")
     store = chain.server._backend.blobs
-    Path(store._path(name)).write_bytes(b"evil")
+    await asyncio.to_thread(Path(store._path(name)).write_bytes, b"evil")
     with pytest.raises(BlobError, match="500"):
         await client.get_blob(name)
 
