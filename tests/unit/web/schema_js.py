@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 
 import openledger.rpc
-import openledger.abci_app.native  # declares ActionFailed
 from openledger.abci_app.events import EVENTS
+from openledger.abci_app.native import ACTION_FAILED
 from openledger.abci_app.registry import ACTIONS
 from openledger.primitives.fields import eip712_types
 from openledger.primitives.types import to_hex
@@ -21,6 +21,7 @@ HEAD = "/** Native actions and events as the chain defines them. Made by tests/u
 
 def render() -> str:
     """Contents of schema.js for the actions and events of this code."""
+    assert EVENTS[ACTION_FAILED.topic] is ACTION_FAILED
     actions, structs = {}, {}
     for cls in ACTIONS:
         for name, fields in eip712_types(cls).items():
