@@ -19,6 +19,7 @@ from openledger.rpc.formats import (
     quantity,
     read_transaction,
     receipt_json,
+    receipts_json,
 )
 from openledger.rpc.params import (
     LATEST,
@@ -221,10 +222,7 @@ class EthBlocks:
 
     def get_block_receipts(self, ref: BlockArg) -> list[Json] | None:
         block = self._backend.block(ref)
-        if block is None:
-            return None
-        digest = block.hash
-        return [receipt_json(block, i, digest) for i in range(len(block.receipts))]
+        return None if block is None else receipts_json(block)
 
     # --- uncles: a committed block has none -----------------------------------------------------------------
 

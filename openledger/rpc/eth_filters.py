@@ -15,6 +15,7 @@ from openledger.rpc.formats import Json
 from openledger.rpc.logs import LogQuery, find_logs, logs_between, parse_log_query
 from openledger.rpc.params import TextArg
 from openledger.rpc.subscriptions import Session, Subscriptions
+from openledger.rpc.work import Workers
 
 LogQueryArg = Annotated[LogQuery, parse_log_query]
 
@@ -33,15 +34,20 @@ class EthFilters:
     """Logs, filters, subscriptions. Filters that nobody asks for vanish after ``filter_seconds``."""
 
     def __init__(
-        self, backend: Backend, subscriptions: Subscriptions, clock: Callable[[], float] = time.monotonic
+        self,
+        backend: Backend,
+        subscriptions: Subscriptions,
+        workers: Workers,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._backend = backend
+        self._workers = workers
         self._subscriptions = subscriptions
         self._clock = clock
         self._filters: dict[str, Filter] = {}
 
-    def get_logs(self, query: LogQueryArg) -> list[Json]:
-        return find_logs(self._backend, query)
+    async def get_logs(self, query: LogQueryArg) -> list[Json]:
+        return await self._workers.run(find_logs, self._backend, query)
 
     # --- polled -------------------------------------------------------------------------------------------
 
@@ -88,11 +94,11 @@ class EthFilters:
         hashes = (self._backend.app.store.block_hash(number) for number in range(start, stop + 1))
         return [to_hex(digest) for digest in hashes if digest is not None]
 
-    def get_filter_logs(self, ident: TextArg) -> list[Json]:
+    async def get_filter_logs(self, ident: TextArg) -> list[Json]:
         found = self._found(ident)
         if found.kind != "logs":
             raise RpcError(SERVER_ERROR, "filter not found")
-        return find_logs(self._backend, found.query)
+        return await self._workers.run(find_logs, self._backend, found.query)
 
     def uninstall_filter(self, ident: TextArg) -> bool:
         return self._filters.pop(ident, None) is not None

@@ -6,6 +6,7 @@ are lower case, quantities have no leading zeros; ``blockTimestamp`` stands in t
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import rlp
@@ -37,6 +38,7 @@ def quantity(value: int) -> str:
     return hex(value)
 
 
+@functools.lru_cache(maxsize=1024)
 def read_transaction(raw: bytes) -> AnyTransaction:
     """A transaction of a stored block or of the mempool."""
     if raw[0] == SYSTEM:
@@ -197,13 +199,24 @@ def _created(tx: AnyTransaction, sender: Address, receipt: Receipt) -> Address |
     return None
 
 
-def receipt_json(block: SealedBlock, index: int, block_hash: bytes | None = None) -> Json:
+def receipt_json(block: SealedBlock, index: int) -> Json:
     """Receipt of transaction ``index``."""
-    found = block_hash or block.hash
+    return _receipt_json(block, index, block.hash, sum(len(r.logs) for r in block.receipts[:index]))
+
+
+def receipts_json(block: SealedBlock) -> list[Json]:
+    """All receipts of a block."""
+    digest, first, found = block.hash, 0, []
+    for index, receipt in enumerate(block.receipts):
+        found.append(_receipt_json(block, index, digest, first))
+        first += len(receipt.logs)
+    return found
+
+
+def _receipt_json(block: SealedBlock, index: int, found: bytes, first: int) -> Json:
     receipt, sender = block.receipts[index], block.senders[index]
     tx = read_transaction(block.transactions[index])
     to, created = recipient_of(tx), _created(tx, sender, receipt)
-    first = sum(len(r.logs) for r in block.receipts[:index])
     return {
         "type": quantity(receipt.type),
         "status": quantity(receipt.status),

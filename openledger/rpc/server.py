@@ -73,7 +73,7 @@ class RpcServer:
             ("eth", EthBlocks(backend)),
             ("eth", EthCalls(backend, fees, self._workers)),
             ("eth", fees),
-            ("eth", EthFilters(backend, self._subscriptions)),
+            ("eth", EthFilters(backend, self._subscriptions, self._workers)),
             ("net", Net(backend)),
             ("web3", Web3(backend)),
             ("txpool", TxPool(backend)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -15,13 +16,13 @@ HEARTBEAT_SECONDS = 30.0
 
 
 class SocketSession:
-    """One connection. A client that does not read loses its connection when the queue is full."""
+    """One connection. A client that does not read loses its connection (``abort``) when the queue is full."""
 
-    def __init__(self, socket: web.WebSocketResponse, max_queued: int) -> None:
+    def __init__(self, socket: web.WebSocketResponse, max_queued: int, abort: Callable[[], None]) -> None:
         self._socket = socket
+        self._abort = abort
         self._queue: asyncio.Queue[str] = asyncio.Queue(max_queued)
         self._held: list[str] | None = None
-        self._overrun = False
 
     def notify(self, text: str) -> None:
         """Queue one message; while a request is being answered it waits behind that answer."""
@@ -34,7 +35,7 @@ class SocketSession:
         try:
             self._queue.put_nowait(text)
         except asyncio.QueueFull:
-            self._overrun = True
+            self._abort()
 
     async def answer(self, dispatcher: Dispatcher, body: bytes) -> None:
         """Answer one message, then let pass what was pushed meanwhile."""
@@ -51,11 +52,7 @@ class SocketSession:
     async def write(self) -> None:
         """Send what is queued until the connection ends."""
         while True:
-            text = await self._queue.get()
-            if self._overrun:
-                await self._socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"client reads too slowly")
-                return
-            await self._socket.send_str(text)
+            await self._socket.send_str(await self._queue.get())
 
 
 class Sockets:
@@ -80,7 +77,7 @@ class Sockets:
             max_msg_size=self._settings.max_body, heartbeat=HEARTBEAT_SECONDS, compress=False, autoping=True
         )
         await socket.prepare(request)
-        session = SocketSession(socket, self._settings.max_queued)
+        session = SocketSession(socket, self._settings.max_queued, lambda: _abort(request))
         writer = asyncio.create_task(session.write())
         self._open.add(socket)
         try:
@@ -104,3 +101,8 @@ class Sockets:
         """Say goodbye to everybody."""
         for socket in list(self._open):
             await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the node stops")
+
+
+def _abort(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
