@@ -47,6 +47,8 @@ _MAX_UNIX_PATH = 100
 _POLL_SECONDS = 0.05
 _STOP_SECONDS = 15
 _LAST_LINES = 30
+_MAX_SUBMITTING = 256
+"""Transactions on their way to CometBFT at once, first come first served; its RPC takes 900 connections in all."""
 _REFUSALS: tuple[tuple[str, type[InvalidTransaction]], ...] = (
     ("already exists in cache", AlreadyKnown),
     ("mempool is full", MempoolFull),
@@ -93,6 +95,7 @@ class CometEngine:
         self._stopping = False
         self._height = 0
         self._url = ""
+        self._gate = asyncio.Semaphore(_MAX_SUBMITTING)
         self._committed: Listeners[int] = Listeners()
         self._pending: Listeners[bytes] = Listeners()
         self.binary: CometBinary | None = None
@@ -103,7 +106,8 @@ class CometEngine:
         """Admit a raw transaction through CometBFT's mempool. Raises an InvalidTransaction leaf, NodeUnreachable when
         CometBFT does not answer, ConsensusFault after the engine has stopped."""
         self._life.check()
-        answer = await self._call("broadcast_tx_sync", tx=base64.b64encode(raw).decode())
+        async with self._gate:
+            answer = await self._call("broadcast_tx_sync", tx=base64.b64encode(raw).decode())
         if "error" in answer:
             detail = str(answer["error"].get("data") or answer["error"].get("message"))
             for text, leaf in _REFUSALS:
@@ -208,7 +212,7 @@ class CometEngine:
             limit=1 << 20,
         )
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=64), timeout=aiohttp.ClientTimeout(total=30)
+            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=30)
         )
         reader = asyncio.create_task(self._read_log(self._process), name="cometbft-log")
         self._tasks = [reader, asyncio.create_task(self._watch(self._process, reader), name="cometbft-watch")]

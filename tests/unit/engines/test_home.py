@@ -1,0 +1,75 @@
+"""CometBFT's configuration file, edited by us."""
+
+import tomllib
+
+import pytest
+
+from openledger.node.engines.cometbft import CometEngine, _rpc_url
+from openledger.node.engines.home import CometSettings, edit_toml, read_config
+from openledger.primitives.errors import InvalidConfig
+
+TEXT = """# about the top
+abci = "grpc"
+[rpc]
+# about rpc
+laddr = "tcp://127.0.0.1:26657"
+[p2p]
+laddr = "tcp://0.0.0.0:26656"
+recv_rate = 5
+[mempool]
+type = "flood"
+"""
+
+
+def test_values_are_replaced_in_their_section_and_comments_stay():
+    edited = edit_toml(TEXT, {"": {"abci": "socket"}, "p2p": {"laddr": 'a"b', "recv_rate": 7}, "rpc": {}})
+    values = tomllib.loads(edited)
+    assert (values["abci"], values["p2p"]) == ("socket", {"laddr": 'a"b', "recv_rate": 7})
+    assert values["rpc"]["laddr"] == "tcp://127.0.0.1:26657"
+    assert "# about rpc" in edited
+
+
+def test_a_setting_that_the_file_does_not_have_is_an_error():
+    with pytest.raises(InvalidConfig, match=r"no nonsense in \[p2p\]"):
+        edit_toml(TEXT, {"p2p": {"nonsense": 1}})
+
+
+def write(home, text):
+    (home / "config").mkdir(parents=True)
+    (home / "config" / "config.toml").write_text(text)
+    return home
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("not toml at all [", "cannot be read"),
+        ('abci = "socket"', "lacks 'mempool'"),
+        (TEXT, 'abci is "grpc"'),
+        (TEXT.replace("flood", "app"), 'type is "app"'),
+    ],
+)
+def test_a_configuration_that_this_node_cannot_serve_is_refused_with_its_reason(tmp_path, text, message):
+    with pytest.raises(InvalidConfig, match=message):
+        read_config(write(tmp_path, text))
+
+
+def test_empty_blocks_come_at_intervals_and_the_mempool_is_the_plain_one():
+    values = CometSettings().values()
+    assert values["mempool"]["type"] == "flood"
+    assert values["consensus"]["create_empty_blocks"] is True
+    assert values["consensus"]["peer_gossip_sleep_duration"] == "10ms"
+    assert {values["rpc"]["laddr"][:15], values["p2p"]["laddr"][:15]} == {"tcp://127.0.0.1"}
+
+
+def test_rpc_addresses():
+    assert _rpc_url("tcp://0.0.0.0:26657") == "http://127.0.0.1:26657/"
+    assert _rpc_url("tcp://[::1]:26657") == "http://[::1]:26657/"
+    for wrong in ("", "unix:///x", "tcp://127.0.0.1"):
+        with pytest.raises(InvalidConfig):
+            _rpc_url(wrong)
+
+
+async def test_a_home_without_configuration_is_one_clear_error(app, tmp_path):
+    with pytest.raises(InvalidConfig, match="cannot be read"):
+        await CometEngine(app, tmp_path).start()
