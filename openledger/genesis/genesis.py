@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from openledger.genesis.params import Params
-from openledger.primitives.errors import InvalidGenesis, OpenLedgerError
+from openledger.primitives.errors import InvalidGenesis, InvalidJson, OpenLedgerError
 from openledger.primitives.fields import from_json, to_json
 from openledger.primitives.hashing import keccak256
+from openledger.primitives.jsonio import read_json
 from openledger.primitives.keys import consensus_address
 from openledger.primitives.types import Address, from_hex, parse_address, to_checksum, to_hex
 
@@ -162,9 +163,9 @@ class Genesis:
     def from_json(cls, text: str) -> Genesis:
         """Read ``genesis.json``. Raises InvalidGenesis naming what is wrong."""
         try:
-            doc = json.loads(text)
-        except (ValueError, RecursionError) as err:
-            raise InvalidGenesis(f"the genesis file is not JSON: {err}") from None
+            doc = read_json(text)
+        except InvalidJson as err:
+            raise InvalidGenesis(f"the genesis file is {err}") from None
         try:
             abci = doc["consensus_params"]["abci"]
             return _read(
@@ -185,8 +186,8 @@ class Genesis:
     def from_init_chain(cls, chain_id: str, time_ns: int, initial_height: int, app_state: bytes) -> Genesis:
         """The genesis that InitChain describes (the consensus engine hands on ``app_state`` as it is)."""
         try:
-            return _read(json.loads(app_state), chain_id, time_ns, initial_height, 1)
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as err:
+            return _read(read_json(app_state), chain_id, time_ns, initial_height, 1)
+        except (KeyError, TypeError, ValueError, AttributeError, InvalidJson) as err:
             raise InvalidGenesis(f"app_state is malformed: {type(err).__name__} {err}") from None
 
 

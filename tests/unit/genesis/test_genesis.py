@@ -1,0 +1,104 @@
+"""The genesis file: out and back, refusals by name, and bounds that no file can cross."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from openledger.genesis.genesis import Genesis, GenesisValidator
+from openledger.genesis.params import Params
+from openledger.genesis.presets import dev_accounts, devnet_genesis
+from openledger.primitives.amounts import OPEN
+from openledger.primitives.errors import InvalidGenesis
+
+VALIDATOR = GenesisValidator(b"\x01" * 32, 10, dev_accounts()[0][0], "v")
+GENESIS = devnet_genesis((VALIDATOR,), 1_700_000_000_123_456_789)
+
+
+def test_the_file_says_everything_that_was_put_in() -> None:
+    again = Genesis.from_json(GENESIS.to_json())
+    assert again == GENESIS
+    assert again.digest == GENESIS.digest
+    state = json.dumps(json.loads(GENESIS.to_json())["app_state"]).encode()
+    assert Genesis.from_init_chain(GENESIS.chain_id, GENESIS.time_ns, 1, state).digest == GENESIS.digest
+
+
+@pytest.mark.parametrize("path", ["chain_id", "genesis_time", "app_state", "initial_height", "consensus_params"])
+def test_what_is_missing_is_named(path: str) -> None:
+    document = GENESIS.document()
+    del document[path]
+    with pytest.raises(InvalidGenesis, match=path):
+        Genesis.from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"chain_id": 5}', "[" * 100_000])
+def test_what_is_no_genesis_is_refused(text: str) -> None:
+    with pytest.raises(InvalidGenesis):
+        Genesis.from_json(text)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"chain_id": ""},
+        {"chain_id": "x" * 51},
+        {"evm_chain_id": 0},
+        {"evm_chain_id": 2**53},
+        {"validators": ()},
+        {"validators": (VALIDATOR, VALIDATOR)},
+        {"validators": (dataclasses.replace(VALIDATOR, power=0),)},
+        {"initial_height": 2},
+    ],
+)
+def test_malformed_chains_are_refused(change: dict[str, object]) -> None:
+    with pytest.raises(InvalidGenesis):
+        dataclasses.replace(GENESIS, **change).validate()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cap": 2 * 10**9 * OPEN},
+        {"reserve": 10**9 * OPEN + 1},
+        {"split_burn": 501},
+        {"base_fee_floor": 0},
+        {"initial_base_fee": 1},
+        {"mint_factor": 1_000_001},
+        {"max_extension_bytes": 5000},
+        {"epoch_seconds": 0},
+    ],
+)
+def test_bounds_of_the_parameters_hold_joint_ones_included(change: dict[str, int]) -> None:
+    with pytest.raises(InvalidGenesis):
+        dataclasses.replace(Params(), **change).validate()  # type: ignore[arg-type]
+
+
+def test_paying_oneself_for_inference_always_loses_within_the_bounds() -> None:
+    """design.md, section 7: m(p + b) < b + (2/3)t for every accepted set of parameters."""
+    accepted = 0
+    for factor in range(0, 1_000_001, 50_000):
+        for pool in range(0, 4001, 500):
+            for burn in range(0, 2001, 250):
+                stakers = 5000 - pool - burn
+                if stakers < 0:
+                    continue
+                params = dataclasses.replace(
+                    Params(), mint_factor=factor, split_pool=pool, split_burn=burn, split_stakers=stakers, split_owner=0
+                )
+                try:
+                    params.validate()
+                except InvalidGenesis:
+                    continue
+                accepted += 1
+                gained = factor * (pool + burn) * 3
+                lost = 1_000_000 * (3 * burn + 2 * stakers)
+                assert gained < lost
+    assert accepted > 100
+
+
+def test_genesis_balances_and_reserve_stay_under_the_cap() -> None:
+    params = dataclasses.replace(Params(), reserve=10**9 * OPEN)
+    with pytest.raises(InvalidGenesis, match="exceed the cap"):
+        dataclasses.replace(GENESIS, params=params).validate()
