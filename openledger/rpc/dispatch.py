@@ -12,9 +12,11 @@ import inspect
 import json
 import logging
 import re
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from openledger.primitives.errors import OpenLedgerError
@@ -198,7 +200,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _OTHERS = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -207,10 +209,5 @@ def _nests_deeper(body: bytes, limit: int) -> bool:
     that py-evm needs, the parser would leave the C stack before it gives up."""
     if body.count(b"[") + body.count(b"{") <= limit:
         return False
-    left = _STRINGS.sub(b"", body).translate(_BRACKETS, _OTHERS)
-    for _ in range(limit):
-        shorter = left.replace(b"[]", b"")
-        if len(shorter) == len(left):
-            break
-        left = shorter
-    return b"[]" in left or left.count(b"[") > limit
+    steps = array("b", _STRINGS.sub(b"", body).translate(_STEPS, _OTHERS))
+    return max(accumulate(steps), default=0) > limit

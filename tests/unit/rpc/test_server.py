@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -210,3 +211,47 @@ async def test_stopping_closes_the_sockets_politely(chain: Any) -> None:
         await ask(socket, "eth_chainId")
         await asyncio.gather(chain.server.stop(), socket.receive())
         assert socket.close_code == aiohttp.WSCloseCode.GOING_AWAY
+
+
+async def test_a_subscriber_that_does_not_read_loses_its_connection_and_no_memory_is_lost(chain: Any) -> None:
+    async with chain.http.ws_connect(chain.url) as socket:
+        await ask(socket, "eth_subscribe", "newHeads")
+        (found,) = chain.server._subscriptions._by_id.values()
+        for _ in range(1001):
+            found.session.notify("x" * 1000)
+        assert found.session._queue.qsize() == 1000
+        while (message := await socket.receive(timeout=5)).type is aiohttp.WSMsgType.TEXT:
+            pass
+        assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.ERROR)
+    assert await chain.call("eth_blockNumber") == "0x0"
+
+
+WIRE_ABUSE = [
+    b"\0\0\0\0\r\n\r\n",
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9999999999\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+]
+
+
+@pytest.mark.parametrize("sent", WIRE_ABUSE)
+async def test_abuse_on_the_wire_ends_that_connection_only(chain: Any, sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", chain.server.port)
+    writer.write(sent)
+    writer.write_eof()
+    answer = await asyncio.wait_for(reader.read(200), 5)
+    assert answer == b"" or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")), answer
+    writer.close()
+    assert await chain.call("eth_chainId") == "0x275d5"
+
+
+async def test_a_frame_that_is_too_large_closes_that_socket_only(chain: Any) -> None:
+    async with chain.http.ws_connect(chain.url, max_msg_size=0) as socket:
+        with contextlib.suppress(ConnectionError):  # the server may hang up before it has read everything
+            await socket.send_str("[" + " " * 5_100_000 + "]")
+        assert (await socket.receive(timeout=5)).type is not aiohttp.WSMsgType.TEXT
+    assert await chain.call("eth_chainId") == "0x275d5"
