@@ -228,7 +228,8 @@ class CometEngine:
                 return
             line = raw.decode("utf-8", "replace").rstrip()
             self._lines.append(line)
-            child_log.log(logging.WARNING if line.startswith("E[") else logging.DEBUG, "%s", line)
+            grave = line.startswith("E[") and not self._stopping  # closing sockets sound grave to CometBFT
+            child_log.log(logging.WARNING if grave else logging.DEBUG, "%s", line)
 
     async def _watch(self, process: asyncio.subprocess.Process, reader: asyncio.Task[None]) -> None:
         code = await process.wait()
