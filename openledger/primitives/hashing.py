@@ -10,7 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from eth_hash.auto import keccak as _keccak
+from sha3 import keccak_256 as _keccak_256
+
+
+def _keccak(data: bytes) -> bytes:
+    digest: bytes = _keccak_256(data).digest()
+    return digest
+
 
 KECCAK_EMPTY = _keccak(b"")
 KECCAK_RLP_EMPTY_LIST = _keccak(b"\xc0")
