@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from openledger.abci_app.action import Action
     from openledger.attribution_oracle.bundle import Bundle, VersionData
     from openledger.attribution_oracle.claims import Answer, Claim
+    from openledger.attribution_oracle.ports import Blobs
     from openledger.rpc.client import Client
 
 FINAL = ("accepted", "refused", "lapsed")
@@ -66,6 +67,26 @@ class NodeBlobs:
         return True
 
 
+class Layered:
+    """Reads from the first store, then from the second; writes to the first."""
+
+    def __init__(self, first: Blobs, second: Blobs) -> None:
+        self._first, self._second = first, second
+
+    def get(self, name: str, /) -> bytes:
+        """Raises BlobNotFound when neither has it."""
+        name = name.removeprefix("0x")
+        return self._first.get(name) if self._first.has(name) else self._second.get(name)
+
+    def put(self, data: bytes, /) -> str:
+        """Into the first store; the name."""
+        return self._first.put(data)
+
+    def has(self, name: str, /) -> bool:
+        """True when either has it."""
+        return self._first.has(name) or self._second.has(name)
+
+
 def send(client: Client, signer: Signer, action: Action) -> dict[str, Any]:
     """Sign, send, wait; the receipt. Raises the refusal."""
     receipt: dict[str, Any] = client.wait_receipt(client.send_native(signer.secret, action))
@@ -84,11 +105,10 @@ def version_data(client: Client, refs: Iterable[tuple[int, int]]) -> tuple[Versi
     found = []
     for datanet, version in refs:
         if not version:
-            record = client.call("openledger_getDatanet", datanet)
-            version = int(record["head"]) if record else 0
-        commit = client.call("openledger_getCommit", datanet, version) if version else None
-        if commit is None:
-            raise NotFound(f"datanet {datanet} has no version {version or 'yet'}")
+            version = int(client.call("openledger_getDatanet", datanet)["head"])
+        if not version:
+            raise NotFound(f"datanet {datanet} has no version yet", f"openledger datanet add {datanet} FILE")
+        commit = client.call("openledger_getCommit", datanet, version)
         parts = tuple(PartFacts(p["contributor"], p["blob"], int(p["rows"])) for p in commit["parts"])
         found.append(VersionData(datanet, version, parts))
     return tuple(found)
@@ -108,7 +128,7 @@ def settle(
     receipts = []
     for voucher, signature in vouchers:
         session = client.call("openledger_getSession", voucher.session)
-        if session is None or session["closed"] or int(session["settled"], 16) >= voucher.cumulative:
+        if session["closed"] or int(session["settled"], 16) >= voucher.cumulative:
             continue
         action = InferenceSettle(
             session=voucher.session,
@@ -122,12 +142,17 @@ def settle(
     return receipts
 
 
+def settled_epoch(receipt: dict[str, Any]) -> int:
+    """The epoch that a settlement was booked in (third indexed value of SessionSettled)."""
+    return int(receipt["logs"][0]["topics"][3], 16)
+
+
 def settlements(client: Client, model: int, epoch: int) -> list[SettlementFacts]:
-    """Unclaimed settlements of (model, epoch)."""
+    """Settlements of (model, epoch) that no claim covers yet."""
+    found = client.call("openledger_getSettlements", model, epoch)
     return [
         SettlementFacts(int(s["session"]), int(s["first"]), int(s["last"]), int(s["amount"], 16), s["receipts"])
-        for s in client.call("openledger_getSettlements", model, epoch)
-        if not s.get("claimed", False)
+        for s in found["settlements"][int(found["claimed"]) :]
     ]
 
 

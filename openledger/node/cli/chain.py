@@ -48,14 +48,14 @@ def devnet(
 @click.command(cls=Command)
 @click.option("--start", "start_node", is_flag=True, help="Start a devnet when no node answers, and stop it after.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the devnet on this machine (default 8545).")
-@click.option("--steps", type=click.IntRange(1), help="Training steps (default: what the factory recommends).")
+@click.option("--size", default="medium", type=click.Choice(["small", "medium", "large"]), help="How much to learn.")
 @pass_app
-def demo(app: App, start_node: bool, port: int | None, steps: int | None) -> None:
+def demo(app: App, start_node: bool, port: int | None, size: str) -> None:
     """Run the whole loop on real text against a running node: data, model, answer, claim, verdict, OPEN."""
     from openledger.node.demo import run_demo
 
     url = f"http://127.0.0.1:{port}" if port and not app.node_given else app.node
-    run_demo(app, url, start_node=start_node, steps=steps)
+    run_demo(app, url, start_node=start_node, size=size)
 
 
 @click.command(cls=Command)

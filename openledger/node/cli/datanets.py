@@ -99,7 +99,7 @@ def commit_blob(
     name = app.client.put_blob(blob)
     part = Part(contributor, bytes.fromhex(name), len(rows.rows_of(blob)))
     for left in (4, 3, 2, 1, 0):
-        head = int(must(app.call("openledger_getDatanet", number), f"datanet {number}")["head"])
+        head = int(app.call("openledger_getDatanet", number)["head"])
         old = parts_of(app, number, head) if head else []
         root, count = rows.version_root([*old, (contributor, blob)])
         action = DatanetCommit(datanet=number, parent=head, root=root, rows=count, add=(part,), message=message)
@@ -111,16 +111,9 @@ def commit_blob(
     raise WrongPhase(f"datanet {number} changes too fast")
 
 
-def must(found: Any, what: str) -> Any:
-    """``found``, or NotFound."""
-    if found is None:
-        raise NotFound(f"there is no {what}")
-    return found
-
-
 def parts_of(app: App, number: int, version: int) -> list[tuple[Address, bytes]]:
     """(contributor, content blob) of a version, in order. Raises NotFound, BlobNotFound, BlobCorrupt."""
-    found = must(app.call("openledger_getCommit", number, version), f"version {version} of datanet {number}")
+    found = app.call("openledger_getCommit", number, version)
     return [
         (parse_address(p["contributor"]), app.client.get_blob(p["blob"].removeprefix("0x"))) for p in found["parts"]
     ]
@@ -149,12 +142,10 @@ def moment(seconds: Any) -> str:
 @pass_app
 def show(app: App, number: int) -> None:
     """Show one datanet and who brought how much of its newest version."""
-    found = must(app.call("openledger_getDatanet", number), f"datanet {number}")
+    found = app.call("openledger_getDatanet", number)
     head = int(found["head"])
     version = app.call("openledger_getCommit", number, head) if head else None
-    held: dict[str, int] = {}
-    for part in version["parts"] if version else []:
-        held[part["contributor"]] = held.get(part["contributor"], 0) + int(part["rows"])
+    held = version["contributors"] if version else {}
     lines = [f"{k:<13} {v}" for k, v in found.items()]
     lines += ["", *table(["contributor", "rows"], sorted(held.items()))] if held else []
     app.emit({**found, "contributors": held}, lines)
@@ -176,11 +167,11 @@ def list_datanets(app: App) -> None:
 @pass_app
 def pull(app: App, number: int, version: int | None, output: Path | None) -> None:
     """Fetch all rows of a version and check them against the root on the chain."""
-    head = int(must(app.call("openledger_getDatanet", number), f"datanet {number}")["head"])
+    head = int(app.call("openledger_getDatanet", number)["head"])
     version = version or head
     if not version:
         raise NotFound(f"datanet {number} has no version yet")
-    commit_record = must(app.call("openledger_getCommit", number, version), f"version {version} of datanet {number}")
+    commit_record = app.call("openledger_getCommit", number, version)
     parts = parts_of(app, number, version)
     root, count = rows.version_root(parts)
     if root != from_hex(commit_record["root"], 32):

@@ -1,3 +1,249 @@
-"""placeholder"""
+"""``openledger model``: train, publish, serve, claim; ``openledger infer``: pay for an answer."""
 
-COMMANDS = []
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from openledger.node.cli.common import App, Command, Group, amount, pass_app, table
+from openledger.primitives.amounts import parse_amount
+from openledger.primitives.errors import MalformedAction, MissingExtra, NotFound
+from openledger.primitives.types import to_hex
+
+if TYPE_CHECKING:
+    from openledger.node.demo_view import Stage
+
+SERVING = "serving"
+_HASHES = ("weights", "bundle", "receipt", "index", "index_root")
+
+
+def need_torch() -> None:
+    """Raises MissingExtra without the oracle extra."""
+    from openledger.node.doctor import has_torch
+
+    if not has_torch():
+        raise MissingExtra("this command needs torch, which is not installed", "make install-oracle")
+
+
+@contextmanager
+def stage(app: App, name: str, title: str) -> Iterator[Stage]:
+    """One long step with a progress bar."""
+    from openledger.node.demo_view import View
+
+    with View(quiet=app.json).stage(name, title) as running:
+        yield running
+
+
+@click.group(cls=Group)
+def model() -> None:
+    """Models: trained on datanets, served for OPEN."""
+
+
+def data_ref(text: str) -> tuple[int, int]:
+    """``3`` or ``3:2``: datanet and version, 0 for the newest. Raises MalformedAction."""
+    number, _, version = text.partition(":")
+    if not number.isdigit() or (version and not version.isdigit()):
+        raise MalformedAction(f"not a datanet: {text!r}", "write its number, or number:version")
+    return int(number), int(version or 0)
+
+
+@model.command()
+@click.option("--data", "refs", multiple=True, required=True, metavar="DATANET[:VERSION]", help="Data to train on.")
+@click.option(
+    "--output", "-o", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write."
+)
+@click.option("--size", default="medium", type=click.Choice(["small", "medium", "large"]), help="How much to learn.")
+@click.option("--seed", default=1, show_default=True, help="Seed of the training.")
+@click.option("--held-out", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Documents that are not trained on, for the held-out loss.")  # fmt: skip
+@pass_app
+def train(app: App, refs: tuple[str, ...], output: Path, size: str, seed: int, held_out: Path | None) -> None:
+    """Fine-tune a model on datanets and build its attribution index."""
+    need_torch()
+    from openledger.attribution_oracle import factory
+    from openledger.node.operator import Layered, NodeBlobs, version_data
+    from openledger.node.rows import read_file
+    from openledger.state.blobs import BlobStore
+
+    texts = read_file(held_out) if held_out else []
+    output.mkdir(parents=True, exist_ok=True)
+    blobs = Layered(BlobStore(str(output / "blobs")), NodeBlobs(app.client))
+    data = version_data(app.client, [data_ref(ref) for ref in refs])
+    with stage(app, "train", "Train") as running:
+        trained = factory.train_model(blobs, data, size=size, seed=seed, held_out=texts, progress=running.progress)
+    with stage(app, "index", "Build the attribution index") as running:
+        index = factory.make_index(trained, progress=running.progress)
+    fields = factory.publish(blobs, trained, index)
+    view = {k: to_hex(v) if isinstance(v, bytes) else v for k, v in fields.items()}
+    (output / "model.json").write_text(json.dumps(view, indent=2) + "\n", encoding="utf-8")
+    app.emit(
+        {"folder": str(output), **view}, f"{fields['rows']} rows; next: openledger model publish {output} --name NAME"
+    )
+
+
+@model.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--name", required=True, help="Name of the model.")
+@click.option("--price", default="1 OPEN", show_default=True, help="Price of one answer.")
+@pass_app
+def publish(app: App, folder: Path, name: str, price: str) -> None:
+    """Upload a trained model and register it, owned by --key."""
+    from openledger.node import operator
+    from openledger.state.blobs import BlobStore
+
+    try:
+        fields: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        fields |= {k: bytes.fromhex(fields[k].removeprefix("0x")) for k in _HASHES}
+        fields["data"] = [(int(d), int(v)) for d, v in fields["data"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise NotFound(f"{folder} holds no trained model", "openledger model train --output FOLDER") from None
+    signer = app.signer()
+    store = BlobStore(str(folder / "blobs"))
+    for blob in store.list():
+        app.client.put_blob(store.get(blob))
+    number, transaction = operator.publish(app.client, signer, name, parse_amount(price), fields)
+    app.emit(
+        {"model": number, "transaction": transaction}, f"model {number}: {name}; next: openledger model serve {number}"
+    )
+
+
+@model.command("list")
+@pass_app
+def list_models(app: App) -> None:
+    """List the models of the chain."""
+    found = app.call("openledger_listModels")
+    cells = [[m["id"], m["name"], m["base"], m["rows"], amount(m["price"]), m["owner"]] for m in found]
+    app.emit(found, table(["id", "name", "base", "rows", "price", "owner"], cells))
+
+
+@model.command()
+@click.argument("number", metavar="MODEL", type=click.IntRange(1))
+@pass_app
+def show(app: App, number: int) -> None:
+    """Show one model."""
+    found = app.call("openledger_getModel", number)
+    app.emit(found, [f"{k:<12} {amount(v) if k == 'price' else v}" for k, v in found.items()])
+
+
+@model.command("eval")
+@click.argument("number", metavar="MODEL", type=click.IntRange(1))
+@click.option("--held-out", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Documents to measure on (default: those of the shipped corpus).")  # fmt: skip
+@pass_app
+def evaluate(app: App, number: int, held_out: Path | None) -> None:
+    """Measure a published model on documents that it has not seen, against its base."""
+    need_torch()
+    from openledger.attribution_oracle import corpus, factory
+    from openledger.node.operator import NodeBlobs
+    from openledger.node.rows import read_file
+
+    texts = read_file(held_out) if held_out else corpus.held_out_texts()
+    bundle = factory.load_bundle(NodeBlobs(app.client), app.call("openledger_getModel", number)["bundle"])
+    found = factory.evaluate(bundle, texts)
+    base, tuned = found["base_loss"] / 1e6, found["held_out_loss"] / 1e6
+    change = (tuned / base - 1) * 100
+    app.emit(found, f"{found['documents']} documents: {tuned:.4f} nats a token, base {base:.4f} ({change:+.1f} %)")
+
+
+@model.command()
+@click.argument("numbers", metavar="MODEL...", nargs=-1, required=True, type=click.IntRange(1))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", default=8600, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
+)
+@pass_app
+def serve(app: App, numbers: tuple[int, ...], host: str, port: int) -> None:
+    """Answer questions for OPEN over an OpenAI-compatible API, until Ctrl-C."""
+    need_torch()
+    from openledger.attribution_oracle import factory
+    from openledger.node.operator import NodeBlobs
+    from openledger.node.serving import ModelServer
+
+    blobs, served = NodeBlobs(app.client), []
+    for number in numbers:
+        record = app.call("openledger_getModel", number)
+        bundle = factory.load_bundle(blobs, record["bundle"])
+        served.append(factory.Served(record["name"], number, int(record["price"], 16), bundle))
+    with ModelServer(served, app.node, app.home / SERVING, app.client.chain_id()) as server:
+        url = server.start(host, port)
+        app.emit({"url": url, "models": list(numbers)}, f"serving at {url}/v1; receipts in {app.home / SERVING}")
+        threading.Event().wait()
+
+
+@model.command()
+@click.argument("number", metavar="MODEL", type=click.IntRange(1))
+@click.option("--epoch", type=click.IntRange(1), help="Claim an epoch settled before, and settle nothing.")
+@click.option("--seconds", default=600, show_default=True, help="How long to wait for the verdict.")
+@pass_app
+def claim(app: App, number: int, epoch: int | None, seconds: int) -> None:
+    """Settle the answers served from this home folder, wait for the epoch's close, claim the attribution."""
+    need_torch()
+    from openledger.attribution_oracle import factory
+    from openledger.node import operator
+
+    signer, client = app.signer(), app.client
+    vouchers, answers = served_so_far(app, number)
+    if epoch is None:
+        settled = operator.settle(client, signer, vouchers)
+        if not settled:
+            raise NotFound(
+                f"model {number} has no paid answers that are not settled", "--epoch N claims an earlier epoch"
+            )
+        epoch = operator.settled_epoch(settled[-1])
+    with stage(app, "epoch", f"Wait for the end of epoch {epoch}"):
+        operator.wait_until(f"the end of epoch {epoch}", lambda: operator.epoch_of(client) > epoch, seconds)
+    bundle = factory.load_bundle(operator.NodeBlobs(client), app.call("openledger_getModel", number)["bundle"])
+    with stage(app, "scores", "Score the rows") as running:
+        opened = operator.open_claim(client, signer, number, epoch, bundle, answers, running.progress)
+    with stage(app, "verdict", f"Verdict on claim {opened.number}") as running:
+        record = operator.follow_claim(client, opened, seconds, running.say)
+    app.emit(record, f"claim {opened.number}: {record['status']}; see openledger proof show {opened.number}")
+
+
+def served_so_far(app: App, number: int) -> tuple[list[Any], list[Any]]:
+    """Vouchers and answers of a model in this home folder. Reads a copy, so that a running server is not disturbed."""
+    from openledger.attribution_oracle.claims import Answer
+    from openledger.attribution_oracle.payment import Ledger
+
+    path = app.home / SERVING / "serving.jsonl"
+    if not path.exists():
+        raise NotFound(f"nothing was served from {app.home}", f"openledger model serve {number}")
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "serving.jsonl"
+        shutil.copyfile(path, copy)
+        ledger = Ledger(copy)
+        ledger.close()
+    mine = {s for s, book in ledger.books.items() if any(r.model == number for r in book.receipts)}
+    answers = [
+        Answer(r.session, r.index, r.query, r.answer, r.price) for s in sorted(mine) for r in ledger.books[s].receipts
+    ]
+    return [(v, signature) for v, signature in ledger.vouchers() if v.session in mine], answers
+
+
+@click.command(cls=Command)
+@click.argument("number", metavar="MODEL", type=click.IntRange(1))
+@click.argument("prompt")
+@click.option("--url", default="http://127.0.0.1:8600", show_default=True, help="Model server.")
+@click.option("--tokens", default=48, show_default=True, type=click.IntRange(1, 96), help="Longest answer.")
+@pass_app
+def infer(app: App, number: int, prompt: str, url: str, tokens: int) -> None:
+    """Pay MODEL for one answer that continues PROMPT: opens a session, asks, checks the receipt, signs the voucher."""
+    from openledger.node.consumer import open_session
+
+    session, transaction = open_session(app.client, app.signer(), number, url.rstrip("/"), 1)
+    answer = session.ask(prompt, max_tokens=tokens)
+    data = {**answer.__dict__, "price": str(answer.price), "transaction": transaction}
+    app.emit(
+        data, [prompt + answer.text, "", f"receipt {answer.receipt}, session {session.number}, {amount(answer.price)}"]
+    )
+
+
+COMMANDS = [model, infer]

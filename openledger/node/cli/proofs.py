@@ -8,7 +8,7 @@ import click
 
 from openledger.node import rows
 from openledger.node.cli.common import App, Group, amount, pass_app, table
-from openledger.node.cli.datanets import must, parts_of
+from openledger.node.cli.datanets import parts_of
 from openledger.primitives.amounts import PPM, split_exact
 from openledger.primitives.attribution import SCORE_UNIT, score_leaf
 from openledger.primitives.errors import SharesInvalid
@@ -26,7 +26,7 @@ def proof() -> None:
 @pass_app
 def show(app: App, number: int) -> None:
     """Show a claim: shares, fee, status, verdicts."""
-    claim = must(app.call("openledger_getClaim", number), f"claim {number}")
+    claim = app.call("openledger_getClaim", number)
     verdicts = app.call("openledger_getVerdicts", number)
     lines = []
     for name, value in claim.items():
@@ -34,7 +34,7 @@ def show(app: App, number: int) -> None:
             value = amount(value)
         if name != "shares":
             lines.append(f"{name:<13} {value}")
-    lines += ["", *table(["contributor", "ppm"], [[s["contributor"], s["ppm"]] for s in claim["shares"]])]
+    lines += ["", *table(["contributor", "ppm"], list(claim["shares"].items()))]
     if verdicts:
         heads = list(verdicts[0])
         lines += ["", *table(heads, [[v.get(h, "") for h in heads] for v in verdicts])]
@@ -61,8 +61,8 @@ def check(app: App, number: int) -> None:
     The scores themselves are recomputed by the validators' oracles; this checks that the rows are those on the chain
     and that the shares follow from the scores.
     """
-    claim = must(app.call("openledger_getClaim", number), f"claim {number}")
-    model = must(app.call("openledger_getModel", claim["model"]), f"model {claim['model']}")
+    claim = app.call("openledger_getClaim", number)
+    model = app.call("openledger_getModel", claim["model"])
     contributors: list[Address] = []
     for ref in model["data"]:
         parts = parts_of(app, int(ref["datanet"]), int(ref["version"]))
@@ -77,7 +77,7 @@ def check(app: App, number: int) -> None:
     if merkle_root([score_leaf(i, s) for i, s in enumerate(scores)]) != from_hex(claim["scoresRoot"], 32):
         raise SharesInvalid("the published scores do not have the root in the claim")
     shares, rest = shares_of(scores, contributors)
-    claimed = {parse_address(s["contributor"]): int(s["ppm"]) for s in claim["shares"]}
+    claimed = {parse_address(who): int(ppm) for who, ppm in claim["shares"].items()}
     if shares != claimed or rest != int(claim["unattributed"]):
         raise SharesInvalid("the claimed shares do not follow from the published scores")
     data: dict[str, Any] = {

@@ -22,17 +22,15 @@ def rewards() -> None:
 def show(app: App, address: str | None) -> None:
     """Show the rewards of ADDRESS (default: the account of --key) and the claims they come from."""
     address = address or to_checksum(app.signer().address)
-    found = app.call("openledger_getRewards", address)
-    why: list[dict[str, Any]] = app.call("openledger_explainReward", address)
-    lines = [f"{name:<12} {amount(value) if _is_amount(value) else value}" for name, value in found.items()]
-    if why:
-        heads = list(why[0])
-        lines += ["", *table(heads, [[amount(w[h]) if _is_amount(w[h]) else w[h] for h in heads] for w in why])]
-    app.emit({"address": address, "rewards": found, "because": why}, lines)
-
-
-def _is_amount(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith("0x") and len(value) != 42
+    found: dict[str, Any] = app.call("openledger_explainReward", address)
+    because = found["claims"]
+    lines = [f"{name:<10} {amount(found[name])}" for name in ("fees", "minted", "taken", "available")]
+    if because:
+        cells = [
+            [c["claim"], c["model"], c["epoch"], c["share"], amount(c["fees"]), amount(c["minted"])] for c in because
+        ]
+        lines += ["", *table(["claim", "model", "epoch", "share (ppm)", "fees", "minted"], cells)]
+    app.emit(found, lines)
 
 
 @rewards.command()

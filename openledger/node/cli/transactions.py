@@ -68,7 +68,7 @@ def _command(cls: type[Any]) -> click.Command:
     params.append(click.Option(["--print", "print_only"], is_flag=True, help="Print the action, send nothing."))
 
     @pass_app
-    def send(app: App, print_only: bool, **values: Any) -> None:
+    def send(app: App, /, print_only: bool, **values: Any) -> None:
         given = {
             n: v if types[n].kind == "bool" else _read(v, types[n], n.replace("_", "-"))
             for n, v in values.items()

@@ -1,0 +1,105 @@
+"""What the user of a model does: open a session, ask, check the receipt, pay with a voucher. Needs no torch.
+
+An answer is paid only after its receipt was seen to bind the question asked and the answer received; the voucher then
+covers all receipts so far, computed on this side and never taken from the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from openledger.abci_app.modules.models.open import InferenceOpen
+from openledger.attribution_oracle.payment import sign_request, sign_voucher
+from openledger.node.keystore import Signer
+from openledger.node.operator import created_id, send
+from openledger.primitives.attribution import Voucher, receipt_leaf
+from openledger.primitives.errors import NodeUnreachable, PaymentRequired, VoucherInvalid
+from openledger.primitives.hashing import merkle_root
+
+if TYPE_CHECKING:
+    from openledger.rpc.client import Client
+
+SESSION_SECONDS = 3600
+_TIMEOUT = aiohttp.ClientTimeout(total=300)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One paid answer."""
+
+    session: int
+    index: int
+    receipt: str
+    query: str
+    text: str
+    price: int
+
+
+@dataclass
+class Session:
+    """An open session with one server. ``leaves`` and ``paid`` (wei) are this side's own account of the answers."""
+
+    number: int
+    model: int
+    price: int
+    chain_id: int
+    url: str
+    signer: Signer = field(repr=False)
+    leaves: list[bytes] = field(default_factory=list)
+    paid: int = 0
+
+    def ask(self, prompt: str, **options: Any) -> Answer:
+        """Ask and pay. Raises PaymentRequired, VoucherInvalid or NodeUnreachable."""
+        return asyncio.run(self._ask(prompt, options))
+
+    async def _ask(self, prompt: str, options: dict[str, Any]) -> Answer:
+        body = json.dumps({"model": str(self.model), "prompt": prompt, **options}).encode()
+        headers = sign_request(self.signer.secret, self.chain_id, self.number, len(self.leaves), body)
+        async with aiohttp.ClientSession(timeout=_TIMEOUT) as http:
+            answer = await self._post(http, "/v1/completions", body, headers)
+            receipt, text = answer["openledger"]["receipt"], str(answer["choices"][0]["text"])
+            self._check(receipt, prompt, text)
+            self.leaves.append(receipt_leaf(self.model, prompt, text, self.price))
+            self.paid += self.price
+            voucher = Voucher(self.number, self.paid, len(self.leaves), merkle_root(self.leaves))
+            payment = sign_voucher(self.signer.secret, self.chain_id, voucher)
+            await self._post(http, "/v1/vouchers", json.dumps(payment).encode(), {})
+        return Answer(self.number, len(self.leaves) - 1, str(receipt["id"]), prompt, text, self.price)
+
+    def _check(self, receipt: dict[str, Any], prompt: str, text: str) -> None:
+        """The receipt must be for exactly this answer at the agreed price."""
+        wanted = (self.number, len(self.leaves), self.model, prompt, text, self.price)
+        names = ("session", "index", "model", "query", "answer")
+        given = (*(receipt[name] for name in names), int(receipt["price"]))
+        if given != wanted:
+            raise VoucherInvalid("the server's receipt is not for this question and answer; nothing was paid for it")
+
+    async def _post(
+        self, http: aiohttp.ClientSession, path: str, body: bytes, headers: dict[str, str]
+    ) -> dict[str, Any]:
+        try:
+            async with http.post(
+                self.url + path, data=body, headers={**headers, "Content-Type": "application/json"}
+            ) as response:
+                answer: dict[str, Any] = await response.json(content_type=None)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as err:
+            raise NodeUnreachable(f"the model server at {self.url} does not answer ({type(err).__name__})") from None
+        if "error" in answer:
+            raise PaymentRequired(f"the model server refused: {answer['error'].get('message')}")
+        return answer
+
+
+def open_session(client: Client, signer: Signer, model: int, url: str, answers: int) -> tuple[Session, str]:
+    """Put the price of ``answers`` answers into escrow; the session and the transaction's hash."""
+    price = int(client.call("openledger_getModel", model)["price"], 16)
+    head = client.call("eth_getBlockByNumber", "latest", False)
+    expiry = max(int(head["timestamp"], 16), int(time.time())) + SESSION_SECONDS
+    receipt = send(client, signer, InferenceOpen(model=model, deposit=price * answers, expiry=expiry))
+    session = Session(created_id(receipt), model, price, client.chain_id(), url, signer)
+    return session, str(receipt["transactionHash"])
