@@ -18,7 +18,8 @@ LOG = Log(ATTRIBUTION_ADDRESS, (bytes(32),), b"\1")
 def header(number: int = 5) -> Header:
     return Header(
         parent_hash=bytes(32), coinbase=bytes(20), state_root=bytes(32), transactions_root=EMPTY_TRIE_ROOT,
-        receipts_root=EMPTY_TRIE_ROOT, bloom=bytes(256), number=number, gas_limit=30_000_000, gas_used=0, timestamp=1000,
+        receipts_root=EMPTY_TRIE_ROOT, bloom=bytes(256), number=number, gas_limit=30_000_000, gas_used=0,
+        timestamp=1000,
         prevrandao=bytes(32), base_fee=10,
     )  # fmt: skip
 

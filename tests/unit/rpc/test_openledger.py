@@ -153,10 +153,27 @@ async def test_one_row_of_a_version_can_be_proved(chain: Any, client: AsyncClien
         await client.call("openledger_getRowProof", 1, 1, 5)
 
 
-async def test_claims_are_listened_to(chain: Any) -> None:
+async def test_a_claim_is_told_when_it_is_new_and_when_it_changes(chain: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    claims: list[dict[str, Any]] = []
+
+    def page(_state: Any, start: int, limit: int) -> list[dict[str, Any]]:
+        return [claim for claim in claims if claim["id"] >= start][:limit]
+
+    monkeypatch.setattr("openledger.rpc.subscriptions.list_claims", page)
+    subscriptions = chain.server._subscriptions
     async with chain.http.ws_connect(chain.url) as socket:
         await socket.send_json({"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["openledger_claims"]})
-        assert (await socket.receive_json())["result"].startswith("0x")
+        ident = (await socket.receive_json(timeout=5))["result"]
+        told = []
+        for statuses in (["pending"], ["voting"], ["voting"], ["accepted", "pending"], ["accepted", "refused"]):
+            claims[:] = [{"id": i + 1, "status": status} for i, status in enumerate(statuses)]
+            subscriptions._tell_claims()
+        for _ in range(5):
+            message = await socket.receive_json(timeout=5)
+            assert message["params"]["subscription"] == ident
+            told.append((message["params"]["result"]["id"], message["params"]["result"]["status"]))
+        assert told == [(1, "pending"), (1, "voting"), (1, "accepted"), (2, "pending"), (2, "refused")]
+    assert (subscriptions._first_open, subscriptions._claims) == (3, {}), "settled claims are not looked at again"
 
 
 # --- blobs --------------------------------------------------------------------------------------------------
