@@ -23,10 +23,11 @@ from openledger.attribution_oracle.influence import Index, Run, method
 from openledger.attribution_oracle.ports import Blobs, blob_name
 from openledger.attribution_oracle.tensors import load_like
 from openledger.attribution_oracle.train import Settings, Trained, read_receipt, receipt_bytes, rows_hash
+from openledger.primitives import safe_json
 from openledger.primitives.attribution import PartFacts, row_leaf
-from openledger.primitives.errors import InvalidModel, OpenLedgerError
+from openledger.primitives.errors import DecodingError, InvalidModel
 from openledger.primitives.hashing import merkle_root, sha256
-from openledger.primitives.types import Address, parse_address, to_hex
+from openledger.primitives.types import Address, from_hex, parse_address, to_hex
 
 FORMAT = "openledger/bundle/1"
 MAX_MANIFEST = 16 << 20
@@ -63,10 +64,10 @@ class Bundle:
 def text_of(line: bytes) -> str:
     """Text of one row's bytes. Raises InvalidModel unless they are the one canonical form ``{"text":"..."}``."""
     try:
-        row = json.loads(line)
+        row = safe_json.loads(line)
         text = row["text"]
         canonical = json.dumps({"text": text}, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, DecodingError):
         raise InvalidModel('a data row is not of the form {"text":"..."}') from None
     if not isinstance(text, str) or canonical != line:
         raise InvalidModel('a data row is not in the canonical form {"text":"..."}')
@@ -150,12 +151,14 @@ def read_manifest(raw: bytes) -> tuple[dict[str, Any], tuple[VersionData, ...]]:
     try:
         if len(raw) > MAX_MANIFEST:
             raise ValueError("too large")
-        manifest = json.loads(raw)
+        manifest = safe_json.loads(raw)
         if manifest["format"] != FORMAT:
             raise ValueError(f"unknown format {manifest['format']!r}")
         for name in ("base", "base_hash", "kind", "tokenizer", "weights", "receipt", "index", "index_root", "method"):
             if not isinstance(manifest[name], str):
                 raise TypeError(f"{name} must be text")
+        for name in ("base_hash", "tokenizer", "weights", "receipt", "index", "index_root"):
+            from_hex(manifest[name], 32)
         manifest["rows"] = int(manifest["rows"])
         data = tuple(
             VersionData(
@@ -165,7 +168,10 @@ def read_manifest(raw: bytes) -> tuple[dict[str, Any], tuple[VersionData, ...]]:
             )
             for v in manifest["data"]
         )
-    except (ValueError, KeyError, TypeError, RecursionError) as err:
+        for part in (p for v in data for p in v.parts):
+            from_hex(part.blob, 32)
+            parse_address(part.contributor)
+    except (ValueError, KeyError, TypeError, OverflowError, DecodingError) as err:
         raise InvalidModel(f"the model's manifest is malformed: {type(err).__name__} {err}") from None
     return manifest, data
 
@@ -188,12 +194,7 @@ def load_bundle(
     base = _check_base(manifest, blobs, known)
     receipt = read_receipt(blobs.get(blob_name(manifest["receipt"])))
     settings = Settings.from_json(manifest.get("settings", {}))
-    try:
-        lines, contributors, roots = read_data(blobs, data)
-    except OpenLedgerError as err:
-        if isinstance(err, InvalidModel) or err.code in (601, 602):
-            raise
-        raise InvalidModel(f"the manifest's data: {err}") from None
+    lines, contributors, roots = read_data(blobs, data)
     texts = [text_of(line) for line in lines]
     _check_receipt(manifest, receipt, settings, base, texts, roots)
     model = base.build()

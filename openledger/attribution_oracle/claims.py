@@ -8,7 +8,7 @@ zero per row, add up per contributor, and become ppm by largest remainder; what 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,8 +18,9 @@ import numpy as np
 from openledger.attribution_oracle.bundle import Bundle
 from openledger.attribution_oracle.influence import method
 from openledger.attribution_oracle.ports import Progress, silent
+from openledger.primitives import safe_json
 from openledger.primitives.attribution import SCORE_UNIT, SettlementFacts, receipt_leaf, score_leaf
-from openledger.primitives.errors import OracleError
+from openledger.primitives.errors import DecodingError, OracleError
 from openledger.primitives.hashing import merkle_root
 from openledger.primitives.types import Address
 
@@ -62,9 +63,9 @@ def dump_evidence(answers: Iterable[Answer]) -> bytes:
 def read_evidence(raw: bytes) -> tuple[Answer, ...]:
     """Answers of an evidence blob. Raises OracleError naming what is malformed or out of order."""
     try:
-        rows = json.loads(raw)["answers"]
+        rows = safe_json.loads(raw)["answers"]
         answers = tuple(_answer(row) for row in rows)
-    except (ValueError, KeyError, TypeError, RecursionError) as err:
+    except (ValueError, KeyError, TypeError, OverflowError, DecodingError) as err:
         raise OracleError(f"the evidence is malformed: {type(err).__name__} {err}") from None
     places = [(a.session, a.index) for a in answers]
     if any(first >= second for first, second in pairwise(places)):
@@ -173,10 +174,13 @@ class Explained:
 def explain(bundle: Bundle, scores: Sequence[int], top: int = 3) -> list[Explained]:
     """Who earned how much and from which rows; largest share first."""
     shares, _ = shares_from_scores(scores, bundle.contributors)
-    best: Callable[[int], tuple[int, int]] = lambda row: (-scores[row], row)  # noqa: E731
+    earning: dict[Address, list[int]] = {}
+    for row in sorted(range(len(scores)), key=lambda i: (-scores[i], i)):
+        if scores[row] > 0:
+            earning.setdefault(bundle.contributors[row], []).append(row)
     found = []
     for who, ppm in sorted(shares, key=lambda s: (-s[1], s[0])):
-        rows = sorted((i for i, c in enumerate(bundle.contributors) if c == who and scores[i] > 0), key=best)[:top]
+        rows = earning[who][:top]
         found.append(Explained(who, ppm, tuple((i, scores[i], bundle.texts[i]) for i in rows)))
     return found
 

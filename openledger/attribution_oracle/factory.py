@@ -20,8 +20,9 @@ from openledger.attribution_oracle.bundle import Bundle, VersionData
 from openledger.attribution_oracle.model import choose_device
 from openledger.attribution_oracle.payment import Ledger
 from openledger.attribution_oracle.ports import Blobs, ChainReader, Progress, silent
-from openledger.attribution_oracle.serve import Served, Server
+from openledger.attribution_oracle.serve import Served, Server, quantity
 from openledger.primitives.attribution import SettlementFacts, Voucher
+from openledger.primitives.errors import OracleError
 from openledger.primitives.types import to_hex
 
 
@@ -104,7 +105,12 @@ class Serving:
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
-        """Listen; gives the base URL. Port 0 takes a free one. Raises OSError when the port is taken."""
+        """Listen; gives the base URL. Port 0 takes a free one. Raises OSError when the port is taken, OracleError when
+        a model is not on chain or has another price there."""
+        for model in self.server.offered:
+            facts = await self.server.chain.model(model.number)
+            if facts is None or quantity(facts["price"]) != model.price:
+                raise OracleError(f"model {model.number} is not on chain with a price of {model.price} wei")
         self._runner = web.AppRunner(self.server.app(), access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port)

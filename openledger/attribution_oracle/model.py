@@ -9,6 +9,7 @@ Sources: Vaswani et al. 2017; Radford et al. 2019 (GPT-2); Su et al. 2021 (rotar
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -39,7 +40,7 @@ class Config:
         """Raises InvalidModel for missing, unknown or unreasonable entries."""
         try:
             config = cls(**{str(k): int(v) for k, v in dict(data).items()})
-        except (TypeError, ValueError) as err:
+        except (TypeError, ValueError, OverflowError) as err:
             raise InvalidModel(f"the model configuration is malformed: {err}") from None
         limits = {"vocab": 262_144, "width": 8192, "layers": 128, "heads": 128, "context": 16_384}
         for name, most in limits.items():
@@ -192,15 +193,20 @@ def generate(model: GPT, ids: Sequence[int], tokens: int, temperature: float, se
 
 
 def choose_device(wanted: str = "auto") -> torch.device:
-    """``auto`` takes CUDA, then MPS, then the CPU. Raises InvalidModel for a device that torch does not know."""
+    """``auto`` takes CUDA, then MPS, then the CPU. Also asks torch for full fp32 and, where it can, for
+    deterministic kernels. Raises InvalidModel for a device that torch does not know."""
     if wanted == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        found = "mps" if torch.backends.mps.is_available() else "cpu"
+        wanted = "cuda" if torch.cuda.is_available() else found
     try:
-        return torch.device(wanted)
+        device = torch.device(wanted)
     except RuntimeError:
         raise InvalidModel(f"torch knows no device {wanted!r}", "try cpu, cuda or mps") from None
+    if device.type == "cuda":  # the CPU kernels used here are deterministic as they are
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.set_float32_matmul_precision("highest")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return device
 
 
 __all__ = [

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
+
+from openledger.primitives import safe_json
+from openledger.primitives.errors import InvalidJson
 
 MAX_PROMPT = 100_000
 MOST_TOKENS = 96
@@ -48,8 +50,8 @@ class Ask:
 def read_ask(raw: bytes, chat: bool) -> Ask:
     """A request of its body. Raises Refusal (400)."""
     try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
+        body = safe_json.loads(raw)
+    except InvalidJson:
         raise invalid("the body is not JSON", "invalid_json") from None
     if not isinstance(body, dict) or not isinstance(body.get("model"), str):
         raise invalid("the body must be an object with the text field 'model'")
@@ -58,7 +60,7 @@ def read_ask(raw: bytes, chat: bool) -> Ask:
         raise invalid(f"the prompt must have 1 to {MAX_PROMPT} characters")
     tokens = body.get("max_completion_tokens") or body.get("max_tokens")
     tokens = _number(48 if tokens is None else tokens, "max_tokens", 1, 1_000_000)
-    temperature = _number(_or(body.get("temperature"), 0.7), "temperature", 0, 2)
+    temperature = _number(_or(body.get("temperature"), 0.5), "temperature", 0, 2)
     seed = _number(_or(body.get("seed"), 0), "seed", -(2**63), 2**63 - 1)
     if _or(body.get("n"), 1) != 1:
         raise invalid("only n = 1 is offered")

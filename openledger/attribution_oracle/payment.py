@@ -180,8 +180,8 @@ class Ledger:
         due = self.book(voucher.session).due(voucher.session)
         if voucher != due:
             raise VoucherInvalid(
-                f"this voucher pays {voucher.cumulative} wei for {voucher.answers} answers; due are {due.cumulative} wei"
-                f" for {due.answers}, under the root {to_hex(due.receipts)}"
+                f"this voucher pays {voucher.cumulative} wei for {voucher.answers} answers; due are"
+                f" {due.cumulative} wei for {due.answers}, under the root {to_hex(due.receipts)}"
             )
         if recover_signature(voucher.digest(chain_id), signature) != consumer:
             raise VoucherInvalid(f"the voucher is not signed by the session's consumer {to_checksum(consumer)}")

@@ -39,6 +39,7 @@ from openledger.attribution_oracle.payment import (
 )
 from openledger.attribution_oracle.ports import ChainReader
 from openledger.attribution_oracle.tokenizer import START
+from openledger.primitives import safe_json
 from openledger.primitives.errors import DecodingError, InvalidSignature, OpenLedgerError, VoucherInvalid
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.keys import recover_signature
@@ -76,7 +77,7 @@ class Server:
         self.models = {name: m for m in models for name in (m.id, str(m.number))}
         self.offered = list(models)
         self.chain, self.ledger, self.chain_id = chain, ledger, chain_id
-        self._locks: dict[int, asyncio.Lock] = {}
+        self._locks = [asyncio.Lock() for _ in range(256)]
         self._attributions: dict[str, dict[str, Any]] = {}
         self._waiting = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
@@ -115,9 +116,9 @@ class Server:
 
     async def _vouchers(self, request: web.Request) -> web.Response:
         try:
-            body = await request.json()
+            body = safe_json.loads(await request.read())
             session = body["session"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (KeyError, TypeError, DecodingError):
             raise invalid("a voucher is an object with session, cumulative, answers, receipts, signature") from None
         if type(session) is not int or session not in self.ledger.books:
             raise Refusal(404, "invalid_request_error", "unknown_session", "this session has no answers here")
@@ -248,6 +249,9 @@ class Server:
             raise self._due(served, f"session {session} pays for model {facts['model']}, not {served.number}")
         if str(facts["status"]) != "open" or quantity(facts["expiry"]) <= time.time() + EXPIRY_MARGIN:
             raise self._due(served, f"session {session} is closed or expires within {EXPIRY_MARGIN} s")
+        if quantity(facts["answers"]) > given:
+            message = f"session {session} has answers settled on chain that this server did not give"
+            raise Refusal(409, "invalid_request_error", "session_elsewhere", message)
         if book is not None and owed:
             due = voucher_json(book.due(session))
             message = (
@@ -259,7 +263,7 @@ class Server:
             raise self._due(served, f"the deposit of session {session} does not cover another answer", session=session)
 
     def _lock(self, session: int) -> asyncio.Lock:
-        return self._locks.setdefault(session, asyncio.Lock())
+        return self._locks[session % len(self._locks)]
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -14,7 +14,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from openledger.primitives.errors import InvalidModel
+from openledger.primitives import safe_json
+from openledger.primitives.errors import DecodingError, InvalidModel
 
 NOTE = "openledger"
 
@@ -32,8 +33,8 @@ def note_of(raw: bytes, what: str) -> dict[str, Any]:
         size = int.from_bytes(raw[:8], "little")
         if size > len(raw) - 8:
             raise ValueError("truncated header")
-        note = json.loads(json.loads(raw[8 : 8 + size])["__metadata__"][NOTE])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        note = safe_json.loads(safe_json.loads(raw[8 : 8 + size])["__metadata__"][NOTE])
+    except (ValueError, KeyError, TypeError, OverflowError, DecodingError):
         raise InvalidModel(f"the {what} has no readable header") from None
     if not isinstance(note, dict):
         raise InvalidModel(f"the {what} has no readable header")

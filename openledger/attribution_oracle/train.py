@@ -21,7 +21,8 @@ from openledger.attribution_oracle.bases import Base
 from openledger.attribution_oracle.model import GPT, document_losses, pad
 from openledger.attribution_oracle.ports import Progress, silent
 from openledger.attribution_oracle.tensors import dump, order
-from openledger.primitives.errors import InvalidModel, OracleError
+from openledger.primitives import safe_json
+from openledger.primitives.errors import DecodingError, InvalidModel, OracleError
 
 FORMAT = "openledger/training-receipt/1"
 MAX_ROWS = 1_000_000
@@ -64,7 +65,7 @@ class Settings:
             inner["targets"] = tuple(inner["targets"])
             settings = cls(**{**data, "lora": lora.LoraSettings(**inner)})
             settings.check()
-        except (TypeError, KeyError, ValueError) as err:
+        except (TypeError, KeyError, ValueError, OverflowError, AttributeError) as err:
             raise InvalidModel(f"the training settings are malformed: {err}") from None
         return settings
 
@@ -263,14 +264,17 @@ def receipt_bytes(receipt: Mapping[str, Any]) -> bytes:
 def read_receipt(raw: bytes) -> dict[str, Any]:
     """A receipt of its blob. Raises InvalidModel."""
     try:
-        receipt = json.loads(raw)
+        receipt = safe_json.loads(raw)
         if receipt["format"] != FORMAT:
             raise InvalidModel(f"unknown training receipt format {receipt['format']!r}")
         rows = int(receipt["rows"])
         batches = [[int(i) for i in batch] for batch in receipt["batches"]]
         lrs = [float(lr) for lr in receipt["lrs"]]
         receipt["seed"] = int(receipt["seed"])
-    except (ValueError, KeyError, TypeError, RecursionError) as err:
+        for name in ("base_hash", "rows_hash", "start_hash", "final_hash"):
+            if not isinstance(receipt[name], str):
+                raise TypeError(f"{name} must be text")
+    except (ValueError, KeyError, TypeError, OverflowError, DecodingError) as err:
         raise InvalidModel(f"the training receipt is malformed: {type(err).__name__} {err}") from None
     if len(batches) != len(lrs) or any(not b or not all(0 <= i < rows for i in b) for b in batches):
         raise InvalidModel("the training receipt names rows that do not exist, or lacks learning rates")

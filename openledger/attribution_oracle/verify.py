@@ -170,5 +170,12 @@ def check_shares(job: AttributionJob, bundle: Bundle, scores: Sequence[int]) -> 
 
 
 __all__ = [
-    "check_manifest", "check_roots", "check_evidence", "check_index", "check_shares", "drawn_index_rows", "require_blobs", "verify_job",
+    "check_evidence",
+    "check_index",
+    "check_manifest",
+    "check_roots",
+    "check_shares",
+    "drawn_index_rows",
+    "require_blobs",
+    "verify_job",
 ]  # fmt: skip

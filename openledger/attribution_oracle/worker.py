@@ -24,10 +24,12 @@ from typing import TextIO
 
 import torch
 
+from openledger.attribution_oracle.model import choose_device
 from openledger.attribution_oracle.ports import Blobs
 from openledger.attribution_oracle.verify import verify_job
+from openledger.primitives import safe_json
 from openledger.primitives.attribution import AttributionJob
-from openledger.primitives.errors import InvalidJson, OpenLedgerError, OracleError
+from openledger.primitives.errors import DecodingError, InvalidJson, OpenLedgerError, OracleError
 
 log = logging.getLogger("openledger.oracle")
 MAX_LINE = 64 << 20
@@ -58,16 +60,17 @@ def error_line(claim: int | None, code: int, message: str) -> str:
     return json.dumps({"claim": claim, "error": {"code": code, "message": message}})
 
 
-def answer_line(line: str, blobs: Blobs, seconds: int) -> str:
+def answer_line(line: str, blobs: Blobs, seconds: int, device: torch.device | None = None) -> str:
     """The line out for one line in."""
     try:
+        safe_json.loads(line)
         job = AttributionJob.from_json(line)
-    except (ValueError, KeyError, TypeError, RecursionError) as err:
+    except (ValueError, KeyError, TypeError, AttributeError, DecodingError) as err:
         return error_line(None, InvalidJson.code, f"not a job: {type(err).__name__} {err}")
     began = time.monotonic()
     try:
         with time_limit(seconds):
-            verdict = verify_job(job, blobs)
+            verdict = verify_job(job, blobs, device=device)
     except OpenLedgerError as err:
         log.warning("claim %s: no verdict: %s", job.claim, err)
         return error_line(job.claim, err.code, str(err))
@@ -113,15 +116,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--blobs", required=True, help="blob store, as a URL or folder")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--memory-mb", type=int, default=6144)
+    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or mps")
     parser.add_argument("--seconds", type=int, default=120)
     args = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     torch.set_num_threads(max(1, args.threads))
-    limit_memory(args.memory_mb)
+    device = choose_device(args.device)
     blobs = open_blobs(args.blobs)
+    limit_memory(args.memory_mb)
     log.info("ready")
     try:
-        serve(sys.stdin, sys.stdout, lambda line: answer_line(line, blobs, args.seconds))
+        serve(sys.stdin, sys.stdout, lambda line: answer_line(line, blobs, args.seconds, device))
     except (BrokenPipeError, KeyboardInterrupt):
         return 0
     return 0

@@ -1,6 +1,6 @@
-"""JSON from strangers. ``json.loads`` follows nesting on the C stack as deep as the interpreter's recursion limit allows,
-and py-evm raises that limit to 100,000: a few hundred kilobytes of ``[`` would then end the process. So depth is
-checked before parsing.
+"""JSON from strangers. ``json.loads`` follows nesting on the C stack as deep as the interpreter's recursion limit
+allows, and py-evm raises that limit to 100,000: a few hundred kilobytes of ``[`` would then end the process. So the
+depth is checked before parsing.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A toy economy whose attribution is known by construction: three contributors who share no word, a model trained on all
-of them, and answers in the words of one."""
+"""A toy economy whose attribution is known by construction: three contributors who share no word, a model trained on
+all of them, and answers in the words of one."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from openledger.primitives.types import to_hex  # noqa: E402
 torch.set_num_threads(1)
 
 WORDS = {
-    b"\x01" * 20: "apple pear plum cherry grape melon quince fig".split(),
-    b"\x02" * 20: "iron copper zinc nickel cobalt silver tin lead".split(),
-    b"\x03" * 20: "river ocean lake pond creek delta fjord lagoon".split(),
+    b"\x01" * 20: ["apple", "pear", "plum", "cherry", "grape", "melon", "quince", "fig"],
+    b"\x02" * 20: ["iron", "copper", "zinc", "nickel", "cobalt", "silver", "tin", "lead"],
+    b"\x03" * 20: ["river", "ocean", "lake", "pond", "creek", "delta", "fjord", "lagoon"],
 }
 MODEL = 7
 PRICE = 10**15

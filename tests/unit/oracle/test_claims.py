@@ -166,7 +166,8 @@ def test_prices_must_add_up_to_what_was_settled(world: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"{}", b"[]", b'{"answers":[{}]}', b'{"answers":[{"session":true,"index":0,"query":"","answer":"","price":"1"}]}',
+    "raw", [b"", b"{}", b"[]", b'{"answers":[{}]}',
+            b'{"answers":[{"session":true,"index":0,"query":"","answer":"","price":"1"}]}',
             b"\xff", b"[" * 100_000, b'{"answers":[{"session":1,"index":0,"query":"","answer":"","price":"-1"}]}']
 )  # fmt: skip
 def test_malformed_evidence_is_a_no_with_a_reason(world: Any, raw: bytes) -> None:
@@ -258,3 +259,41 @@ def test_explain_names_the_best_rows(made: Any) -> None:
 def test_a_claim_needs_all_answers_of_its_sessions(made: Any) -> None:
     with pytest.raises(OracleError, match="session 1"):
         claims.build_claim(made.bundle, made.answers[1:], made.job.settlements)
+
+
+STRANGE: tuple[Any, ...] = (None, [], {}, -1, "x", True, "0x" + "00" * 32, 10**30, [[]], {"a": 1}, float("inf"))
+
+
+def test_no_manifest_ends_the_check_in_anything_but_a_verdict(world: Any) -> None:
+    for key in world.bundle.manifest:
+        for value in STRANGE:
+            manifest = {**world.bundle.manifest, key: value}
+            name = "0x" + world.blobs.put(json.dumps(manifest).encode())
+            try:
+                verdict = check(world, bundle_blob=name)
+            except BlobNotFound:
+                continue
+            assert not verdict.valid, (key, value)
+            assert verdict.reason
+
+
+def test_no_receipt_ends_the_check_in_anything_but_a_verdict(world: Any) -> None:
+    for key in world.bundle.run.receipt:
+        for value in STRANGE:
+            name = "0x" + world.blobs.put(json.dumps({**world.bundle.run.receipt, key: value}).encode())
+            manifest = {**world.bundle.manifest, "receipt": name}
+            bundle = "0x" + world.blobs.put(json.dumps(manifest).encode())
+            verdict = check(world, bundle_blob=bundle, receipt_hash=name)
+            assert verdict.reason
+
+
+def test_threads_do_not_change_what_is_found(world: Any) -> None:
+    import torch
+
+    torch.set_num_threads(2)
+    try:
+        verdict = check(world)
+    finally:
+        torch.set_num_threads(1)
+    assert verdict.valid, verdict.reason
+    assert max(abs(a - b) for a, b in zip(verdict.scores, world.claim.row_scores, strict=True)) < 10_000

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -16,7 +18,7 @@ pytest.importorskip("torch")
 from openledger.attribution_oracle import claims, factory, payment
 from openledger.attribution_oracle.serve import Served
 from openledger.primitives.attribution import SettlementFacts, Voucher
-from openledger.primitives.errors import CorruptDatabase, VoucherInvalid
+from openledger.primitives.errors import CorruptDatabase, OracleError, VoucherInvalid
 from openledger.primitives.keys import address_of_private_key, recover_signature
 from openledger.primitives.types import from_hex, to_hex
 
@@ -242,3 +244,23 @@ def test_a_damaged_ledger_is_named(tmp_path: Path) -> None:
     path.write_bytes(b'{"type":"voucher"}\n')
     with pytest.raises(CorruptDatabase, match="line 1"):
         payment.Ledger(path)
+
+
+def test_paying_needs_no_torch() -> None:
+    """The client alone signs requests and vouchers, and reads the corpus."""
+    code = (
+        "import sys; from openledger.attribution_oracle import corpus, payment, ports; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+async def test_a_price_that_is_not_the_chains_is_not_served(made: Any, tmp_path: Path) -> None:
+    serving = factory.Serving([Served("toy-model", 7, PRICE + 1, made.bundle)], Chain(), tmp_path, CHAIN)
+    with pytest.raises(OracleError, match="price"):
+        await serving.start()
+    serving.ledger.close()
+
+
+async def test_answers_settled_elsewhere_stop_a_session(shop: Shop) -> None:
+    shop.chain.sessions[1]["answers"] = 3
+    assert (await shop.ask(0))[0] == 409

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+
+import torch
 
 from openledger.attribution_oracle import bases, corpus, factory, influence, lora, tensors, train
-from openledger.attribution_oracle.model import document_losses, generate, pad
+from openledger.attribution_oracle.model import document_losses, generate, pad, row_losses
 from openledger.attribution_oracle.tokenizer import Tokenizer
 from openledger.primitives.errors import InvalidModel, OracleError
 
@@ -85,8 +87,6 @@ def test_a_step_along_a_rows_gradient_changes_the_answer_as_scored(made: Any) ->
             at += tensor.numel()
         ids, counted = influence.answer_ids(run.base, query, answer)
         with torch.no_grad(), lora.attached(run.model, run.settings.lora, moved):
-            from openledger.attribution_oracle.model import row_losses
-
             return float(row_losses(run.model, torch.tensor([ids]), torch.tensor([counted]))[0])
 
     assert scores[row] > 0
@@ -163,7 +163,7 @@ def test_the_tokenizer_round_trips_every_text(made: Any) -> None:
 
 def test_the_built_in_base_is_the_listed_one_and_has_learned() -> None:
     base = bases.load_base()
-    assert bases.BASES == {"openledger/tiny-v1": base.digest}
+    assert {base.name: base.digest} == bases.BASES
     ids = train.documents(base, corpus.held_out_texts()[:8])
     assert train.mean_loss(base.build(), ids) < 4.2
     with pytest.raises(InvalidModel, match="allow-listed"):

@@ -41,7 +41,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AttributionJob
     claim = factory.claim(bundle, answers, settled)
     job = AttributionJob(
         5, 2, fields["method"], to_hex(fields["bundle"]), to_hex(fields["index"]), to_hex(fields["index_root"]),
-        to_hex(fields["weights"]), to_hex(fields["receipt"]), tuple(parts), tuple(to_hex(r) for r in bundle.roots), settled,
+        to_hex(fields["weights"]), to_hex(fields["receipt"]),
+        tuple(parts), tuple(to_hex(r) for r in bundle.roots), settled,
         tuple((to_hex(a), p) for a, p in claim.shares), claim.unattributed, "0x" + blobs.put(claim.evidence),
         to_hex(claim.scores_root), 30,
     )  # fmt: skip
@@ -72,6 +73,14 @@ def test_the_process_answers_good_false_missing_and_bad_lines_and_ends_at_the_en
     assert "share" in refused.reason
     assert json.loads(out[4]) | {"error": {}} == {"claim": 7, "error": {}}
     assert json.loads(out[4])["error"]["code"] == 601
+
+
+def test_a_process_out_of_memory_answers_an_error_line(real: tuple[Path, AttributionJob]) -> None:
+    folder, job = real
+    command = [sys.executable, "-m", "openledger.attribution_oracle.worker", "--blobs", str(folder), "--memory-mb", "1"]
+    done = subprocess.run(command, input=job.to_json() + "\n", capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["error"]["code"] == 610
 
 
 def test_a_job_that_takes_too_long_is_an_error_line_and_the_next_is_answered(
