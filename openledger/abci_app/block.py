@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import rlp
 
-from openledger.abci_app.action import ActionContext, BlockContext, decode_outbox, intrinsic_gas
+from openledger.abci_app.action import BASE_GAS, ActionContext, BlockContext, decode_outbox, intrinsic_gas
 from openledger.abci_app.decoder import Decoded
 from openledger.abci_app.modules.attribution.voting import advance, hear
 from openledger.abci_app.modules.fees.market import next_base_fee
@@ -23,24 +23,23 @@ from openledger.abci_app.modules.fees.records import count_burned
 from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.modules.rewards.payout import close_epoch, settle
 from openledger.abci_app.modules.staking.records import operator_of
-from openledger.abci_app.native import ACTION_FAILED, execute, run_action, validate
+from openledger.abci_app.native import ACTION_FAILED, Done, execute, run_action, validate
 from openledger.abci_app.protocol.messages import CommitInfo, ExecTxResult
 from openledger.abci_app.votes import is_slot0, read_slot0
 from openledger.evm.engine import BlockEnv, EvmEngine, TxResult
+from openledger.evm.outbox import outbox_gas, submitted
+from openledger.evm.predeploys import HISTORY_ADDRESS, HISTORY_WINDOW
 from openledger.genesis.params import Params
 from openledger.primitives.blocks import Header, Receipt, SealedBlock, bloom_of
-from openledger.primitives.errors import ExecutionReverted, InvalidTransaction, ReservedTransaction
+from openledger.primitives.errors import ExecutionReverted, IntrinsicGasTooLow, InvalidTransaction, ReservedTransaction
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.transactions import EthTransaction, NativeTransaction, system_transaction
-from openledger.primitives.types import OUTBOX_ADDRESS, SYSTEM_ADDRESS, Address, Hash32, Log
+from openledger.primitives.types import SYSTEM_ADDRESS, Address, Hash32, Log
 from openledger.state.overlay import Overlay
 from openledger.state.ports import Diff, StateReader
 from openledger.state.trie import ordered_trie_root
 
-HISTORY_ADDRESS = bytes.fromhex("0000f90827f1c53a10cb7a02335b175320002935")
-HISTORY_WINDOW = 8191
 HEADERS_KEPT = 256
-SUBMITTED_TOPIC = keccak256(b"Submitted(address,bytes)")
 CODESPACE = "openledger"
 
 
@@ -227,17 +226,17 @@ class _Run:
 
     def _outbox(self, logs: tuple[Log, ...]) -> tuple[Log, ...]:
         """Run the actions that this transaction submitted, in order; a failed one leaves a log and nothing else."""
-        submitted = [log for log in logs if log.address == OUTBOX_ADDRESS and log.topics[:1] == (SUBMITTED_TOPIC,)]
         found: list[Log] = []
-        for index, log in enumerate(submitted):
-            sender = log.topics[1][12:]
+        for index, (sender, data) in enumerate(filter(None, map(submitted, logs))):
             try:
                 if index >= self.ctx.params.max_outbox_actions:
                     raise ReservedTransaction(f"at most {self.ctx.params.max_outbox_actions} actions a transaction")
-                done = run_action(decode_outbox(_abi_bytes(log.data)), self.state, ActionContext(self.ctx, sender))
+                action = decode_outbox(data)
+                if intrinsic_gas(action) - BASE_GAS > outbox_gas(len(data)):
+                    raise IntrinsicGasTooLow(f"{action.KIND} costs more than the Outbox takes; send it directly")
+                done = run_action(action, self.state, ActionContext(self.ctx, sender))
             except InvalidTransaction as err:
-                found.append(ACTION_FAILED.log(index, err.code, err.message))
-                continue
+                done = Done(failure=err)
             failure = done.failure
             found += done.logs if failure is None else [ACTION_FAILED.log(index, failure.code, failure.message)]
         return tuple(found)
@@ -280,11 +279,3 @@ def _refused(err: InvalidTransaction) -> ExecTxResult:
 
 def _done(code: int, error: str, wanted: int, used: int) -> ExecTxResult:
     return ExecTxResult(code=code, log=error, gas_wanted=wanted, gas_used=used, codespace=CODESPACE if code else "")
-
-
-def _abi_bytes(data: bytes) -> bytes:
-    """The one ``bytes`` argument of an ABI-encoded log. Raises ReservedTransaction when it is not one."""
-    length = int.from_bytes(data[32:64], "big")
-    if int.from_bytes(data[:32], "big") != 32 or len(data) < 64 + length:
-        raise ReservedTransaction("the Outbox log is malformed")
-    return data[64 : 64 + length]

@@ -7,10 +7,12 @@ import itertools
 from harness import ACCOUNTS, START, Harness
 
 from openledger.abci_app.action import outbox_bytes
-from openledger.abci_app.block import HISTORY_ADDRESS
 from openledger.abci_app.modules.datanets.create import DatanetCreate
+from openledger.abci_app.modules.models.publish import ModelPublish
+from openledger.abci_app.modules.models.records import DataRef
 from openledger.abci_app.modules.models.retire import ModelRetire
 from openledger.abci_app.native import ACTION_FAILED
+from openledger.evm.predeploys import HISTORY_ADDRESS
 from openledger.primitives.amounts import GWEI
 from openledger.primitives.blocks import bloom_of
 from openledger.primitives.hashing import keccak256
@@ -150,7 +152,9 @@ def test_an_action_submitted_to_the_outbox_runs_as_the_caller(chain: Harness) ->
 
 
 def test_a_failed_outbox_action_is_recorded_and_does_not_undo_the_transaction(chain: Harness) -> None:
-    for bad in (outbox_bytes(ModelRetire(3)), b"\xff", b""):
+    h = bytes(32)
+    dear = ModelPublish("m", "b", (DataRef(1, 1),), h, h, h, h, h, 1, "gradient-dot", 1, 1, 0, 1)
+    for bad in (outbox_bytes(ModelRetire(3)), b"\xff", b"", outbox_bytes(dear)):
         raw = chain.transfer(3, OUTBOX_ADDRESS, 0, data=outbox_call(bad), gas=2_000_000)
         assert chain.submit(raw).code == 0
         receipt = chain.include(raw)
