@@ -3,7 +3,7 @@
 import { h, route } from "./dom.js";
 import * as f from "./format.js";
 import { nameOf, readLog } from "./events.js";
-import { ACTIONS, NATIVE_TYPE, SYSTEM_TYPE, typeName } from "./names.js";
+import { ACTIONS, CLAIM_STATUSES, NATIVE_TYPE, SYSTEM_TYPE, VERDICTS, typeName } from "./names.js";
 import { actionOf, readPayload } from "./payload.js";
 import * as ui from "./ui.js";
 
@@ -141,11 +141,13 @@ function logList(logs) {
 
 function contents(log) {
   const read = readLog(log);
-  if (read) return valueList(read);
+  if (read) {
+    return h("div", { class: "pairs" }, read.map(([name, type, value]) => h("span", {}, h("span", { class: "quiet" }, `${f.words(name)} `), valueNode(name, type, value))));
+  }
   return h("div", {}, log.topics.slice(1).map((topic) => h("div", {}, ui.hash(topic, 14, 12))), log.data === "0x" ? null : ui.bytes(log.data));
 }
 
-/** Named values of an event or an action: [name, type, value]. */
+/** Named values of an action: [name, type, value]. */
 function valueList(entries) {
   return ui.facts(...entries.map(([name, type, value]) => [f.words(name), valueNode(name, type, value)]));
 }
@@ -156,6 +158,7 @@ function valueNode(name, type, value) {
     return h("div", {}, value.map((item) => h("div", {}, valueNode(name, type.replace(/\[\]$/, ""), item))));
   }
   if (value?.fields) return h("span", {}, value.fields.map(([n, t, v], i) => [i ? " · " : null, valueNode(n, t, v)]));
+  if (name === "validator") return ui.hash(value, 8, 6); // the address of a block-signing key, not of an account
   if (type === "address") return ui.accountLink(value);
   if (type === "bytes32" || type === "bytes") return value.length > 66 ? ui.bytes(value) : h("span", { class: "mono" }, value);
   if (MONEY.has(name)) return ui.money(value, 18);
@@ -163,8 +166,10 @@ function valueNode(name, type, value) {
   if (name === "model") return ui.modelLink(value);
   if (name === "claim") return ui.claimLink(value);
   if (name === "ppm" || name === "unattributed") return f.percent(Number(value));
-  if (name === "expiry") return f.moment(value);
-  return String(value);
+  if (name === "expiry" || name === "deadline") return value ? f.moment(value) : h("span", { class: "quiet" }, "none");
+  if ((name === "status" || name === "phase") && CLAIM_STATUSES[value]) return CLAIM_STATUSES[value];
+  if (name === "verdict" && VERDICTS[value]) return VERDICTS[value];
+  return String(value) || h("span", { class: "quiet" }, "–");
 }
 
 export async function transaction({ rpc }, hash) {

@@ -72,7 +72,7 @@ export async function claim({ rpc }, id) {
     ui.section(
       "Money",
       ui.facts(
-        ["Fee in escrow", ui.money(found.fee, 18)],
+        [ENDS.includes(found.status) ? "Fee" : "Fee in escrow", ui.money(found.fee, 18)],
         ["Bond", ui.money(found.bond, 18)],
         ["Verification fee", ui.money(found.workFee, 18)],
         ["Minted", ui.money(found.minted, 18)],

@@ -27,6 +27,10 @@ const TYPES = {
 export const NATIVE_TYPE = 0x50;
 export const SYSTEM_TYPE = 0x51;
 
+/** Statuses of a claim and verdicts, by their numbers in events. */
+export const CLAIM_STATUSES = ["", "pending", "voting", "reveal", "accepted", "refused", "lapsed"];
+export const VERDICTS = ["none yet", "yes", "no", "void"];
+
 /** Native actions in words. */
 export const ACTIONS = {
   "datanet.create": "create a datanet",
