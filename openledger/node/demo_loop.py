@@ -24,7 +24,8 @@ from openledger.primitives.types import to_checksum
 from openledger.rpc.client import Client
 
 PRICE = 2 * OPEN
-QUESTIONS = 4
+QUESTIONS_EACH = 5
+"""Of each author's held-out documents: so many that the best author earns more than an answer costs."""
 TOKENS = 40
 VERDICT_SECONDS = 150
 OWNER, CONSUMER = "dev0", "dev8"
@@ -169,12 +170,13 @@ class Loop:
     def ask(self, model: int, url: str) -> list[Answer]:
         """A consumer pays for answers to the beginnings of documents that the model has never seen."""
         with self.view.stage("answers", "A consumer asks and pays with vouchers") as stage:
+            questions = corpus.questions(QUESTIONS_EACH)
             session, self.transactions["inference.open"] = open_session(
-                self.client, self.consumer, model, url, QUESTIONS
+                self.client, self.consumer, model, url, len(questions)
             )
             answers = []
-            for number, question in enumerate(corpus.questions(1)[:QUESTIONS]):
-                stage.progress(number, QUESTIONS, shorten(question.prompt, 40))
+            for number, question in enumerate(questions):
+                stage.progress(number, len(questions), shorten(question.prompt, 40))
                 answers.append(session.ask(question.prompt, max_tokens=TOKENS, seed=number))
             stage.note = f"{len(answers)} answers, {format_amount(session.paid)}, session {session.number}"
         return answers
@@ -247,7 +249,13 @@ class Loop:
             )
             answer = session.ask("The state of the Union", max_tokens=TOKENS)
             stage.note = f"{author.person.name} pays {format_amount(session.paid)}"
-        return {"by": best, "paid": session.paid, "session": session.number, "answer": answer.text}
+        return {
+            "by": best,
+            "earned": taken[best],
+            "paid": session.paid,
+            "session": session.number,
+            "answer": answer.text,
+        }
 
     def because(self, bundle: Any, opened: operator.OpenedClaim) -> list[dict[str, Any]]:
         """Each contributor's best rows: row number, part of the claim (ppm), text."""

@@ -8,6 +8,8 @@ from typing import Any
 from openledger.node.demo_view import View, shorten
 from openledger.primitives.amounts import PPM, format_amount
 
+SHOWN = 4
+
 
 def percent(ppm: int) -> str:
     """Parts per million as a percentage."""
@@ -18,20 +20,22 @@ def show(view: View, found: Mapping[str, Any], names: Mapping[str, str]) -> None
     """Answers, the table of earnings, the money in all."""
     view.say()
     view.say("[bold]What was asked and answered[/bold]")
-    for answer in found["answers"]:
+    for answer in found["answers"][:SHOWN]:
         view.console.print(f"  {shorten(answer['question'], 70)}", markup=False)
         view.console.print(f"    {shorten(answer['answer'], 100)}", markup=False, style="cyan")
+    more = len(found["answers"]) - SHOWN
+    view.say(f"  … and {more} more answers" if more > 0 else "")
     view.say()
     because = {entry["contributor"]: entry for entry in found["because"]}
     lines = []
-    for address, ppm in sorted(found["shares"].items(), key=lambda item: -item[1]):
-        if address == "unattributed":
-            lines.append(["unattributed", percent(ppm), "to the pool", "no row explains this part of the answers"])
-            continue
+    shares = {address: ppm for address, ppm in found["shares"].items() if address != "unattributed"}
+    for address, ppm in sorted(shares.items(), key=lambda item: -item[1]):
         best = because.get(address, {"rows": []})["rows"]
         reasons = "\n".join(f"row {r['row']} ({percent(r['ppm'])}): {shorten(r['text'], 84)}" for r in best[:2])
         who = f"{names.get(address, 'contributor')}\n{address[:8]}…{address[-4:]}"
         lines.append([who, percent(ppm), format_amount(found["paid"].get(address, 0)), reasons])
+    rest = "what no row explains, and rows that pulled the other way"
+    lines.append(["unattributed", percent(found["shares"]["unattributed"]), "to the pool", rest])
     view.table("Who earned what, and from which of their rows", ["who", "share", "earned", "because of"], lines, (1, 2))
     view.say()
     fee, minted = found["fee"], found["minted"]
@@ -43,7 +47,8 @@ def show(view: View, found: Mapping[str, Any], names: Mapping[str, str]) -> None
     )
     spent = found["spent"]
     who = names.get(spent["by"], spent["by"])
-    view.say(f"The loop is closed     {who} spent {format_amount(spent['paid'])} of it on an answer")
+    earned = format_amount(spent["earned"])
+    view.say(f"The loop is closed     {who} took {earned} and spent {format_amount(spent['paid'])} on an answer")
     view.say()
     view.say(f"Claim {found['claim']} is yours to check: openledger proof check {found['claim']}")
     view.say(f"[bold]Done in {found['seconds']['total']:.0f} seconds.[/bold]")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-Bar = Callable[[int, int, str], None]
+WIDTH = 120
+"""Columns where the output goes to a file."""
 
 
 class Stage:
@@ -35,6 +36,8 @@ class View:
 
     def __init__(self, quiet: bool) -> None:
         self.console = Console(quiet=quiet, highlight=False)
+        if not self.console.is_terminal:
+            self.console.width = WIDTH
         self.seconds: dict[str, float] = {}
         self._number = 0
 
@@ -55,7 +58,7 @@ class View:
             TimeElapsedColumn(),
             console=self.console,
             transient=True,
-            disable=self.console.quiet,
+            disable=self.console.quiet or not self.console.is_terminal,
         )
         with bars:
             stage = Stage(bars, bars.add_task(f"{self._number:>2}. {escape(title)}", total=None, detail=""))
