@@ -93,13 +93,8 @@ class Application:
         return next_base_fee(self.head(), self.params())
 
     def due(self, unix_seconds: int) -> bool:
-        """True when a block is owed although no transaction waits: a deadline or an epoch's end has passed, or this
-        validator's oracle has something to say."""
-        state = self.state()
-        if is_due(state, unix_seconds):
-            return True
-        own = self.own_address
-        return own is not None and bool(self._verdicts.extension(state, self.head().number + 1, own))
+        """True when a block is owed although no transaction waits: a deadline or an epoch's end has passed."""
+        return is_due(self.state(), unix_seconds)
 
     def _block_hash(self, number: int) -> Hash32 | None:
         head = self.head().number

@@ -6,37 +6,41 @@ from __future__ import annotations
 
 import json
 import re
+from array import array
+from itertools import accumulate
 from typing import Any, NoReturn
 
 from openledger.primitives.errors import InvalidJson
 
 MAX_DEPTH = 64
-_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_OTHER = re.compile(r"[^\[\]{}]+")
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+_OTHERS = bytes(set(range(256)) - set(b"[]{}"))
 
 
-def nests_deeper(text: str, limit: int) -> bool:
-    """True when arrays and objects in ``text`` nest deeper than ``limit``; a cheap look, before any parsing."""
-    if text.count("[") + text.count("{") <= limit:
+def nests_deeper(raw: bytes, limit: int) -> bool:
+    """True when arrays and objects nest deeper than ``limit``; a cheap look, before any parsing."""
+    if raw.count(b"[") + raw.count(b"{") <= limit:
         return False
-    depth = 0
-    for bracket in _OTHER.sub("", _STRINGS.sub("", text)):
-        depth += 1 if bracket in "[{" else -1
-        if depth > limit:
-            return True
-    return False
+    steps = array("b", _STRINGS.sub(b"", raw).translate(_STEPS, _OTHERS))
+    return max(accumulate(steps), default=0) > limit
 
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-def read_json(raw: str | bytes, *, max_depth: int = MAX_DEPTH) -> Any:
-    """Value of a JSON text (UTF-8). Raises InvalidJson, also for NaN and infinities and for too deep nesting."""
+def parse_json(raw: bytes) -> Any:
+    """Value of a JSON text (UTF-8) whose nesting was looked at. Raises InvalidJson, also for NaN and infinities."""
     try:
-        text = raw if isinstance(raw, str) else raw.decode()
-        if nests_deeper(text, max_depth):
-            raise InvalidJson(f"JSON nested deeper than {max_depth} levels")
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(raw.decode(), parse_constant=_refuse)
     except (ValueError, RecursionError) as err:
-        raise InvalidJson(f"not JSON: {err}") from None
+        raise InvalidJson(f"not JSON: {str(err)[:200]}") from None
+
+
+def read_json(raw: str | bytes, *, max_depth: int = MAX_DEPTH) -> Any:
+    """Value of a JSON text (UTF-8). Raises InvalidJson, also for too deep nesting."""
+    data = raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogatepass")
+    if nests_deeper(data, max_depth):
+        raise InvalidJson(f"JSON nested deeper than {max_depth} levels")
+    return parse_json(data)

@@ -11,15 +11,13 @@ import asyncio
 import inspect
 import json
 import logging
-import re
-from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from openledger.primitives.errors import OpenLedgerError
+from openledger.primitives.errors import InvalidJson, OpenLedgerError
+from openledger.primitives.jsonio import nests_deeper, parse_json
 from openledger.rpc.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -144,12 +142,12 @@ class Dispatcher:
         return _dump(answers) if answers else None
 
     def _parse(self, body: bytes) -> Any:
-        if _nests_deeper(body, self._max_depth):
+        if nests_deeper(body, self._max_depth):
             raise RpcError(INVALID_REQUEST, f"request nested too deeply, limit {self._max_depth}")
         try:
-            return json.loads(body.decode(), parse_constant=_refuse_constant)
-        except ValueError as err:
-            raise RpcError(PARSE_ERROR, f"parse error: {str(err)[:200]}") from None
+            return parse_json(body)
+        except InvalidJson as err:
+            raise RpcError(PARSE_ERROR, f"parse error: {err}") from None
 
     async def _one(self, request: Any, session: object) -> dict[str, Any] | None:
         ident = request.get("id") if isinstance(request, dict) else None
@@ -193,21 +191,3 @@ class Dispatcher:
 
 def _dump(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
-_OTHERS = bytes(set(range(256)) - set(b"[]{}"))
-
-
-def _nests_deeper(body: bytes, limit: int) -> bool:
-    """True when arrays and objects nest deeper than ``limit``. Looks before the parser does: with the recursion limit
-    that py-evm needs, the parser would leave the C stack before it gives up."""
-    if body.count(b"[") + body.count(b"{") <= limit:
-        return False
-    steps = array("b", _STRINGS.sub(b"", body).translate(_STEPS, _OTHERS))
-    return max(accumulate(steps), default=0) > limit

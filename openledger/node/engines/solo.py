@@ -278,7 +278,8 @@ class SoloEngine:
     async def _make_block(self) -> None:
         """One height: propose, judge, extend, verify, finalize, commit. Yields to the event loop between the calls."""
         height, now = self._height + 1, max(self._clock(), self._time + 1)
-        proposal = self._propose(height, now, tuple(self._app.mempool.reap()))
+        offered = tuple(self._app.mempool.reap())
+        proposal = self._propose(height, now, offered)
         await asyncio.sleep(0)
         if self._app.process_proposal(proposal).status != m.ACCEPT:
             raise ConsensusFault(f"the application refused its own proposal at height {height}")
@@ -302,15 +303,17 @@ class SoloEngine:
         self._fresh = bool(extension) and extension != self._said
         self._commit = self._sign_commit(height, extension)
         self._height, self._time = height, now
-        self._note_unmined()
+        self._note_unmined(offered, frozenset(proposal.txs))
         self._committed.call(height)
 
-    def _note_unmined(self) -> None:
-        """What waits although a block has just been made is tried again after a pause, each time a longer one."""
-        waiting = tuple(self._app.mempool.reap())
+    def _note_unmined(self, offered: tuple[bytes, ...], taken: frozenset[bytes]) -> None:
+        """What a block was offered and took nothing of is tried again after a pause, each time a longer one."""
         first, longest = _RETRY_SECONDS
-        self._retry_after = min(2 * self._retry_after, longest) if waiting and waiting == self._unmined else first
-        self._unmined = waiting
+        if not offered or not taken.isdisjoint(offered):
+            self._unmined, self._retry_after = (), first
+            return
+        self._retry_after = min(2 * self._retry_after, longest) if offered == self._unmined else first
+        self._unmined = offered
         self._retry_at = time.monotonic() + self._retry_after
 
     def _propose(self, height: int, now: int, waiting: tuple[bytes, ...]) -> m.RequestProcessProposal:
