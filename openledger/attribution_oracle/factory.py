@@ -88,9 +88,11 @@ def evaluate(bundle: Bundle, texts: Sequence[str]) -> dict[str, int]:
     """Loss on ``texts`` in micro-nats per token: of the base, and of the tuned model."""
     base = bundle.run.base
     ids = train.documents(base, texts)
+    with bundle.run.lock:
+        tuned = train.mean_loss(bundle.run.model, ids)
     return {
         "base_loss": round(train.mean_loss(base.build(), ids) * 1e6),
-        "held_out_loss": round(train.mean_loss(bundle.run.model, ids) * 1e6),
+        "held_out_loss": round(tuned * 1e6),
         "documents": len(ids),
     }
 

@@ -12,8 +12,9 @@ Index rows are stored as int8 with one fp32 scale a row. All arithmetic up to th
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,7 +37,8 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Run:
-    """A finished training run in memory: what a method may look at. ``rows`` are token ids in training order."""
+    """A finished training run in memory: what a method may look at. ``rows`` are token ids in training order. Whoever
+    runs the model holds ``lock``: a method may swap its adapter for a moment."""
 
     base: Base
     settings: Settings
@@ -45,6 +47,7 @@ class Run:
     receipt: Mapping[str, Any]
     model: GPT
     rows: tuple[tuple[int, ...], ...]
+    lock: threading.RLock = field(default_factory=threading.RLock, compare=False)
 
     @classmethod
     def of(
@@ -120,7 +123,7 @@ class GradientDot:
             name: t.to(device).expand(len(ids), *t.shape).clone().requires_grad_(True) for name, t in adapter.items()
         }
         ids, counted = ids.to(device), counted.to(device)
-        with lora.attached(run.model, run.settings.lora, copies):
+        with run.lock, lora.attached(run.model, run.settings.lora, copies):
             loss = row_losses(run.model, ids, counted).sum()
         gradients = torch.autograd.grad(loss, list(copies.values()))
         return torch.cat([g.reshape(len(ids), -1) for g in gradients], dim=1).cpu()

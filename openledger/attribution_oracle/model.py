@@ -169,11 +169,23 @@ def document_losses(model: GPT, ids: Tensor) -> Tensor:
     return row_losses(model, ids, ids != PAD)
 
 
+def _likeliest(odds: Tensor, top_p: float) -> Tensor:
+    """Odds with all but the likeliest ids that together reach ``top_p`` set to zero (the first always stays)."""
+    if top_p >= 1.0:
+        return odds
+    ranked, places = odds.sort(descending=True, stable=True)
+    before = ranked.cumsum(0) - ranked
+    ranked[1:][before[1:] >= top_p] = 0.0
+    return torch.zeros_like(odds).scatter(0, places, ranked)
+
+
 @torch.no_grad()
-def generate(model: GPT, ids: Sequence[int], tokens: int, temperature: float, seed: int) -> Iterator[int]:
+def generate(
+    model: GPT, ids: Sequence[int], tokens: int, temperature: float, seed: int, top_p: float = 1.0
+) -> Iterator[int]:
     """At least one and up to ``tokens`` next ids, one by one, until the end mark. Temperature 0 takes the likeliest;
-    otherwise the draw
-    depends on ``seed`` only. The window slides when the context is full."""
+    otherwise the draw depends on ``seed`` only, among the likeliest ids that together reach ``top_p``. The window
+    slides when the context is full."""
     device = next(model.parameters()).device
     chance = torch.Generator().manual_seed(seed)
     known = list(ids)
@@ -184,7 +196,7 @@ def generate(model: GPT, ids: Sequence[int], tokens: int, temperature: float, se
         if temperature <= 0:
             chosen = int(logits.argmax())
         else:
-            odds = functional.softmax(logits / temperature, dim=-1)
+            odds = _likeliest(functional.softmax(logits / temperature, dim=-1), top_p)
             chosen = int(torch.multinomial(odds, 1, generator=chance))
         if chosen == END:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,12 +37,13 @@ def invalid(message: str, code: str = "invalid_value") -> Refusal:
 
 @dataclass(frozen=True)
 class Ask:
-    """One request for an answer: ``query`` is the text that the model continues."""
+    """One request for an answer: ``query`` is the text that the model continues. Without a seed the query gives it."""
 
     model: str
     query: str
     tokens: int
     temperature: float
+    top_p: float
     seed: int
     stream: bool
     chat: bool
@@ -61,13 +63,21 @@ def read_ask(raw: bytes, chat: bool) -> Ask:
     tokens = body.get("max_completion_tokens") or body.get("max_tokens")
     tokens = _number(48 if tokens is None else tokens, "max_tokens", 1, 1_000_000)
     temperature = _number(_or(body.get("temperature"), 0.5), "temperature", 0, 2)
-    seed = _number(_or(body.get("seed"), 0), "seed", -(2**63), 2**63 - 1)
+    top_p = _number(_or(body.get("top_p"), 0.9), "top_p", 0, 1)
+    seed = _number(_or(body.get("seed"), zlib.crc32(query.encode())), "seed", -(2**63), 2**63 - 1)
     if _or(body.get("n"), 1) != 1:
         raise invalid("only n = 1 is offered")
     if type(_or(body.get("stream"), False)) is not bool:
         raise invalid("stream must be true or false")
     return Ask(
-        body["model"], query, min(int(tokens), MOST_TOKENS), temperature, int(seed), bool(body.get("stream")), chat
+        body["model"],
+        query,
+        min(int(tokens), MOST_TOKENS),
+        temperature,
+        top_p,
+        int(seed),
+        bool(body.get("stream")),
+        chat,
     )
 
 
@@ -78,7 +88,7 @@ def _or(value: Any, default: Any) -> Any:
 def _number(value: Any, name: str, least: float, most: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise invalid(f"{name} must be a number between {least} and {most}")
-    if name != "temperature" and value != int(value):
+    if name not in ("temperature", "top_p") and value != int(value):
         raise invalid(f"{name} must be an integer")
     return value
 

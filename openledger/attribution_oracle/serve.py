@@ -307,19 +307,19 @@ async def _errors(
 
 
 def run_model(bundle: Bundle, ask: Ask, emit: Callable[[str], object]) -> tuple[str, str, tuple[int, int]]:
-    """Generate an answer; ``emit`` gets the text piece by piece. Gives (text, finish reason, (prompt, answer)
-    tokens)."""
+    """Generate an answer; ``emit`` gets the text in pieces. Gives (text, finish reason, (prompt, answer) tokens)."""
     tokenizer, model = bundle.run.base.tokenizer, bundle.run.model
     asked = [START, *tokenizer.encode(ask.query)]
     most = min(ask.tokens, model.config.context - 1)
     said: list[int] = []
     told = ""
-    for token in generate(model, asked, most, ask.temperature, ask.seed):
-        said.append(token)
-        text = tokenizer.decode(said)
-        if not text.endswith("\ufffd") and len(text) > len(told):
-            emit(text[len(told) :])
-            told = text
+    with bundle.run.lock:
+        for token in generate(model, asked, most, ask.temperature, ask.seed, ask.top_p):
+            said.append(token)
+            text = tokenizer.decode(said)
+            if not text.endswith("\ufffd") and len(text) > len(told):
+                emit(text[len(told) :])
+                told = text
     text = tokenizer.decode(said)
     if len(text) > len(told):
         emit(text[len(told) :])

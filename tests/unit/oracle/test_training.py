@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ pytest.importorskip("torch")
 
 import torch
 
-from openledger.attribution_oracle import bases, corpus, factory, influence, lora, tensors, train
+from openledger.attribution_oracle import bases, claims, corpus, factory, influence, lora, tensors, train
 from openledger.attribution_oracle.model import document_losses, generate, pad, row_losses
+from openledger.attribution_oracle.openai import read_ask
+from openledger.attribution_oracle.serve import run_model
 from openledger.attribution_oracle.tokenizer import Tokenizer
 from openledger.primitives.errors import InvalidModel, OracleError
 
@@ -187,3 +190,21 @@ def test_models_do_not_belong_to_other_data(made: Any) -> None:
     model = made.model
     with pytest.raises(InvalidModel, match="not trained on"):
         factory.publish(made.blobs, factory.Model(model.trained, model.data[::-1], model.texts), made.bundle.index)
+
+
+def test_draws_keep_to_the_likeliest_ids(made: Any) -> None:
+    model = made.bundle.run.model
+    greedy = list(generate(model, [1, 20], 12, 0.0, 0))
+    assert list(generate(model, [1, 20], 12, 1.0, 5, top_p=0.0)) == greedy
+
+
+def test_a_model_that_answers_while_it_is_attributed_says_the_same(made: Any) -> None:
+    """Serving and claiming share one model in memory."""
+    ask = read_ask(b'{"model":"m","prompt":"apple pear","max_tokens":20,"temperature":0}', chat=False)
+    alone = run_model(made.bundle, ask, lambda text: None)
+    with ThreadPoolExecutor(1) as pool:
+        scoring = pool.submit(lambda: [claims.score_rows(made.bundle, made.answers) for _ in range(10)])
+        said = [run_model(made.bundle, ask, lambda text: None) for _ in range(10)]
+        found = scoring.result()
+    assert said == [alone] * 10
+    assert set(found) == {claims.score_rows(made.bundle, made.answers)}
