@@ -1,6 +1,5 @@
 """The allow-listed base models. ``BASES`` maps a name to the sha256 of its weights file; a claim about a model on
-another
-base is refused. Built in: "openledger/tiny-v1" (made by bench/base_model.py, see data/tiny-v1.json).
+another base is refused. Built in: "openledger/tiny-v1" (made by bench/base_model.py, see data/tiny-v1.json).
 """
 
 from __future__ import annotations

@@ -23,10 +23,10 @@ from openledger.attribution_oracle.influence import Index, Run, method
 from openledger.attribution_oracle.ports import Blobs, blob_name
 from openledger.attribution_oracle.tensors import load_like
 from openledger.attribution_oracle.train import Settings, Trained, read_receipt, receipt_bytes, rows_hash
-from openledger.primitives import safe_json
 from openledger.primitives.attribution import PartFacts, row_leaf
 from openledger.primitives.errors import DecodingError, InvalidModel
 from openledger.primitives.hashing import merkle_root, sha256
+from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import Address, from_hex, parse_address, to_hex
 
 FORMAT = "openledger/bundle/1"
@@ -64,7 +64,7 @@ class Bundle:
 def text_of(line: bytes) -> str:
     """Text of one row's bytes. Raises InvalidModel unless they are the one canonical form ``{"text":"..."}``."""
     try:
-        row = safe_json.loads(line)
+        row = read_json(line)
         text = row["text"]
         canonical = json.dumps({"text": text}, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
     except (ValueError, KeyError, TypeError, OverflowError, DecodingError):
@@ -151,7 +151,7 @@ def read_manifest(raw: bytes) -> tuple[dict[str, Any], tuple[VersionData, ...]]:
     try:
         if len(raw) > MAX_MANIFEST:
             raise ValueError("too large")
-        manifest = safe_json.loads(raw)
+        manifest = read_json(raw)
         if manifest["format"] != FORMAT:
             raise ValueError(f"unknown format {manifest['format']!r}")
         for name in ("base", "base_hash", "kind", "tokenizer", "weights", "receipt", "index", "index_root", "method"):

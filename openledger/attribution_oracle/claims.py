@@ -18,10 +18,10 @@ import numpy as np
 from openledger.attribution_oracle.bundle import Bundle
 from openledger.attribution_oracle.influence import method
 from openledger.attribution_oracle.ports import Progress, silent
-from openledger.primitives import safe_json
 from openledger.primitives.attribution import SCORE_UNIT, SettlementFacts, receipt_leaf, score_leaf
 from openledger.primitives.errors import DecodingError, OracleError
 from openledger.primitives.hashing import merkle_root
+from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import Address
 
 PPM = 1_000_000
@@ -63,7 +63,7 @@ def dump_evidence(answers: Iterable[Answer]) -> bytes:
 def read_evidence(raw: bytes) -> tuple[Answer, ...]:
     """Answers of an evidence blob. Raises OracleError naming what is malformed or out of order."""
     try:
-        rows = safe_json.loads(raw)["answers"]
+        rows = read_json(raw)["answers"]
         answers = tuple(_answer(row) for row in rows)
     except (ValueError, KeyError, TypeError, OverflowError, DecodingError) as err:
         raise OracleError(f"the evidence is malformed: {type(err).__name__} {err}") from None
@@ -149,8 +149,7 @@ def build_claim(
     bundle: Bundle, answers: Sequence[Answer], settlements: Sequence[SettlementFacts], progress: Progress = silent
 ) -> Claim:
     """The claim for ``settlements``. ``answers`` must hold answers 0 to last-1 of each of their sessions; others are
-    left
-    out. Raises OracleError when some are missing."""
+    left out. Raises OracleError when some are missing."""
     last = {s.session: max(t.last for t in settlements if t.session == s.session) for s in settlements}
     kept = sorted((a for a in answers if a.index < last.get(a.session, 0)), key=lambda a: (a.session, a.index))
     for session, count in last.items():

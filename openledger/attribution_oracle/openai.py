@@ -9,8 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
-from openledger.primitives import safe_json
 from openledger.primitives.errors import InvalidJson
+from openledger.primitives.jsonio import read_json
 
 MAX_PROMPT = 100_000
 MOST_TOKENS = 96
@@ -52,7 +52,7 @@ class Ask:
 def read_ask(raw: bytes, chat: bool) -> Ask:
     """A request of its body. Raises Refusal (400)."""
     try:
-        body = safe_json.loads(raw)
+        body = read_json(raw)
     except InvalidJson:
         raise invalid("the body is not JSON", "invalid_json") from None
     if not isinstance(body, dict) or not isinstance(body.get("model"), str):

@@ -3,8 +3,7 @@
 A request names its session and answer number and is signed by the session's consumer (EIP-712 ``InferenceRequest``), so
 that a stranger cannot use a session. An answer comes with a receipt; the consumer then signs a ``Voucher`` over all
 receipts so far. The next answer is given only when the last is paid. Everything is appended to a file and fsynced
-before
-it is told to anybody, so a restart loses nothing.
+before it is told to anybody, so a restart loses nothing.
 """
 
 from __future__ import annotations

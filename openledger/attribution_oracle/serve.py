@@ -8,8 +8,7 @@
     GET  /v1/receipts/{id}          a receipt with its attribution: contributors and rows
 
 A paid request carries ``X-OpenLedger-Session`` and ``X-OpenLedger-Signature`` (see payment.py). Torch runs in one
-thread
-of its own, so the server keeps answering while a model thinks.
+thread of its own, so the server keeps answering while a model thinks.
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ from openledger.attribution_oracle.payment import (
 )
 from openledger.attribution_oracle.ports import ChainReader
 from openledger.attribution_oracle.tokenizer import START
-from openledger.primitives import safe_json
 from openledger.primitives.errors import DecodingError, InvalidSignature, OpenLedgerError, VoucherInvalid
 from openledger.primitives.hashing import keccak256
+from openledger.primitives.jsonio import read_json
 from openledger.primitives.keys import recover_signature
 from openledger.primitives.types import Address, from_hex, parse_address, to_checksum
 
@@ -116,7 +115,7 @@ class Server:
 
     async def _vouchers(self, request: web.Request) -> web.Response:
         try:
-            body = safe_json.loads(await request.read())
+            body = read_json(await request.read())
             session = body["session"]
         except (KeyError, TypeError, DecodingError):
             raise invalid("a voucher is an object with session, cumulative, answers, receipts, signature") from None
@@ -183,8 +182,7 @@ class Server:
 
     async def _streamed(self, request: web.Request, served: Served, ask: Ask, session: int) -> web.StreamResponse:
         """Server-sent events; the last one but [DONE] carries the receipt. The answer is finished, and owed, even
-        when the
-        client goes away."""
+        when the client goes away."""
         loop, events = asyncio.get_running_loop(), asyncio.Queue[str | None]()
         ident, created = _new_id(ask), int(time.time())
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})

@@ -14,8 +14,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from openledger.primitives import safe_json
 from openledger.primitives.errors import DecodingError, InvalidModel
+from openledger.primitives.jsonio import read_json
 
 NOTE = "openledger"
 
@@ -33,7 +33,7 @@ def note_of(raw: bytes, what: str) -> dict[str, Any]:
         size = int.from_bytes(raw[:8], "little")
         if size > len(raw) - 8:
             raise ValueError("truncated header")
-        note = safe_json.loads(safe_json.loads(raw[8 : 8 + size])["__metadata__"][NOTE])
+        note = read_json(read_json(raw[8 : 8 + size])["__metadata__"][NOTE])
     except (ValueError, KeyError, TypeError, OverflowError, DecodingError):
         raise InvalidModel(f"the {what} has no readable header") from None
     if not isinstance(note, dict):
@@ -71,8 +71,7 @@ def load_like(raw: bytes, shapes: Mapping[str, tuple[int, ...]], what: str) -> d
 
 def uniform(seed: int, label: str, count: int) -> Tensor:
     """``count`` fp32 numbers in [-1, 1) that follow from (seed, label) alone, on every machine: Philox4x64-10 with
-    the key
-    sha256(label)[:8] (big-endian) * 2^64 + seed; each 64-bit output gives its upper 24 bits / 2^23 - 1."""
+    the key sha256(label)[:8] (big-endian) * 2^64 + seed; each 64-bit output gives its upper 24 bits / 2^23 - 1."""
     return torch.from_numpy((_raw(seed, label, count) >> np.uint64(40)).astype(np.float32) / np.float32(2**23) - 1)
 
 

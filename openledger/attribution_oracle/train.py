@@ -21,8 +21,8 @@ from openledger.attribution_oracle.bases import Base
 from openledger.attribution_oracle.model import GPT, document_losses, pad
 from openledger.attribution_oracle.ports import Progress, silent
 from openledger.attribution_oracle.tensors import dump, order
-from openledger.primitives import safe_json
 from openledger.primitives.errors import DecodingError, InvalidModel, OracleError
+from openledger.primitives.jsonio import read_json
 
 FORMAT = "openledger/training-receipt/1"
 MAX_ROWS = 1_000_000
@@ -204,8 +204,7 @@ def train(
     data_roots: Sequence[str] = (), held_out: Sequence[str] = (), device: torch.device | None = None,
 ) -> Trained:  # fmt: skip
     """Fine-tune ``base`` on the texts ``rows``. ``data_roots`` (0x-hex) name the data in the receipt; ``held_out``
-    texts
-    give the losses before and after (micro-nats, 0 without them). Raises OracleError or InvalidModel."""
+    texts give the losses before and after (micro-nats, 0 without them). Raises OracleError or InvalidModel."""
     settings = settings or Settings()
     settings.check()
     ids = documents(base, rows)
@@ -264,7 +263,7 @@ def receipt_bytes(receipt: Mapping[str, Any]) -> bytes:
 def read_receipt(raw: bytes) -> dict[str, Any]:
     """A receipt of its blob. Raises InvalidModel."""
     try:
-        receipt = safe_json.loads(raw)
+        receipt = read_json(raw)
         if receipt["format"] != FORMAT:
             raise InvalidModel(f"unknown training receipt format {receipt['format']!r}")
         rows = int(receipt["rows"])

@@ -39,8 +39,7 @@ def verify_job(
     device: torch.device | None = None, progress: Progress = silent, check_rows: int = CHECKED_ROWS,
 ) -> Verdict:  # fmt: skip
     """Recompute the claim. ``seed`` draws the index rows that are checked (own randomness without it). The verdict
-    names
-    the share or row that is wrong. Raises BlobNotFound when a blob is not at hand."""
+    names the share or row that is wrong. Raises BlobNotFound when a blob is not at hand, or damaged here."""
     try:
         require_blobs(job, blobs)
         check_manifest(job, *read_manifest(blobs.get(blob_name(job.bundle_blob))))
@@ -50,8 +49,8 @@ def verify_job(
         scores = score_rows(bundle, answers, progress)
         check_index(bundle, scores, seed if seed is not None else secrets.token_bytes(16), check_rows)
         reason = check_shares(job, bundle, scores)
-    except BlobCorrupt as err:
-        return Verdict(job.claim, False, f"a blob is corrupt: {err}")
+    except BlobCorrupt as err:  # a fault of this machine's disk says nothing about the claim
+        raise BlobNotFound(f"a blob of claim {job.claim} is damaged here: {err}") from None
     except (OracleError, DecodingError) as err:
         return Verdict(job.claim, False, str(err))
     return Verdict(job.claim, not reason, reason or "recomputed", scores)
@@ -131,8 +130,7 @@ def _check_settlement(model: int, settlement: SettlementFacts, answers: Sequence
 
 def drawn_index_rows(scores: Sequence[int], seed: bytes, count: int) -> list[int]:
     """Which index rows to recompute: all when there are few, else half of them uniformly and half in proportion to
-    their
-    positive scores, drawn by ``seed``."""
+    their positive scores, drawn by ``seed``."""
     if len(scores) <= count:
         return list(range(len(scores)))
     draw = random.Random(seed)  # noqa: S311 - the seed carries the secrecy

@@ -27,9 +27,9 @@ import torch
 from openledger.attribution_oracle.model import choose_device
 from openledger.attribution_oracle.ports import Blobs
 from openledger.attribution_oracle.verify import verify_job
-from openledger.primitives import safe_json
 from openledger.primitives.attribution import AttributionJob
 from openledger.primitives.errors import DecodingError, InvalidJson, OpenLedgerError, OracleError
+from openledger.primitives.jsonio import read_json
 
 log = logging.getLogger("openledger.oracle")
 MAX_LINE = 64 << 20
@@ -63,7 +63,7 @@ def error_line(claim: int | None, code: int, message: str) -> str:
 def answer_line(line: str, blobs: Blobs, seconds: int, device: torch.device | None = None) -> str:
     """The line out for one line in."""
     try:
-        safe_json.loads(line)
+        read_json(line)
         job = AttributionJob.from_json(line)
     except (ValueError, KeyError, TypeError, AttributeError, DecodingError) as err:
         return error_line(None, InvalidJson.code, f"not a job: {type(err).__name__} {err}")

@@ -2,8 +2,7 @@
 
 The dataclasses below are the whole truth: from them come the commented file that ``openledger init`` writes, the
 check of what is read, and the variables (``[rpc] port`` is ``OPENLEDGER_RPC_PORT``). The environment wins over the
-file.
-"""
+file."""
 
 from __future__ import annotations
 

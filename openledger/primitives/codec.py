@@ -3,8 +3,7 @@
 Values are non-negative integers, bytes, text, booleans and lists of these. Integers above 2^63-1 are written as
 minimal big-endian ``bin`` (design.md, section 2), so decoding needs to know where an integer is meant: the
 typed layer (``fields.py``) does. Canonical is checked the simple way: what was decoded is encoded again and
-compared.
-"""
+compared."""
 
 from __future__ import annotations
 

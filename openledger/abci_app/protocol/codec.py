@@ -3,8 +3,7 @@
 Converters are built once from the table in ``schema``, by the names of the dataclass fields. Decoding refuses what is
 not protobuf (InvalidProtobuf) and what lacks a required field (MissingField, by name); unknown fields are skipped, as
 protobuf wants. Encoding a value that does not fit its wire type raises ValueError or TypeError: a fault of the
-program.
-"""
+program."""
 
 from __future__ import annotations
 

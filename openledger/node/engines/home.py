@@ -2,8 +2,7 @@
 
 ``cometbft init`` of the installed version writes the file, so each version has its own keys; then our settings
 replace single values, and a setting that the file does not have is an error. Existing keys and genesis are never
-overwritten.
-"""
+overwritten."""
 
 from __future__ import annotations
 

@@ -142,6 +142,12 @@ def test_brackets_in_strings_are_no_nesting() -> None:
     assert read_json('{"a":"' + "[" * 500 + '\\"{"}') == {"a": "[" * 500 + '"{'}
 
 
+def test_looking_at_the_nesting_takes_linear_time() -> None:
+    for text in ("[" * 65 + '"' + '\\"' * 500_000 + "\\", b'["' + b'\\"' * 700_000, b'"' * 1_000_001):
+        with pytest.raises(InvalidJson):
+            read_json(text)
+
+
 def test_deeply_nested_rlp_is_refused() -> None:
     raw = b"\xc0"
     for _ in range(20_000):
