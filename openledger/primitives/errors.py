@@ -329,6 +329,12 @@ class UnknownBlock(StorageError):
     code = 404
 
 
+class InvalidExport(StorageError):
+    """A state export is damaged, or is not the state that it says."""
+
+    code = 405
+
+
 # --- protocol (500-599): between CometBFT and the application -------------------------------------------
 
 

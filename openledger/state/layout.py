@@ -62,6 +62,13 @@ def history_key(key: bytes) -> bytes:
     return table.upper() + rest
 
 
+def history_prefix(prefix: bytes) -> bytes:
+    """What the history keys of all flat keys with this prefix (a, s, r) begin with."""
+    if prefix[:1] == RECORD:
+        return b"R" + prefix[1:21] + escape(prefix[21:])
+    return prefix[:1].upper() + prefix[1:]
+
+
 def escape(key: bytes) -> bytes:
     """Order-preserving form in which ``00 01`` cannot occur, so that it can end a key of any length."""
     return key.replace(b"\x00", b"\x00\xff")

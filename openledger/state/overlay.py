@@ -149,6 +149,16 @@ class Overlay:
         account = self.account(address) or _NO_ACCOUNT
         self.set_account(address, replace(account, nonce=account.nonce + 1))
 
+    # --- for engines that remember what is beneath ---------------------------------------------------------------
+
+    def beneath(self) -> StateReader:
+        """The parent."""
+        return self._parent
+
+    def tables(self) -> tuple[dict[Address, Account | None], dict[Address, dict[int, int]], dict[Address, bool]]:
+        """Accounts, slots and wiped accounts written here, to be read only and only until the next write."""
+        return self._accounts, self._storage, self._wiped
+
     # --- checkpoints -----------------------------------------------------------------------------------------
 
     def checkpoint(self) -> int:

@@ -14,7 +14,7 @@ from openledger.primitives.blocks import EMPTY_TRIE_ROOT
 from openledger.primitives.hashing import KECCAK_EMPTY
 from openledger.primitives.types import Account, Address, Hash32
 from openledger.state import layout
-from openledger.state.ports import KeyValue
+from openledger.state.ports import Diff, KeyValue
 
 
 class Versions(Protocol):
@@ -22,6 +22,10 @@ class Versions(Protocol):
 
     generation: int
     lock: threading.RLock
+
+    def committed(self, generation: int) -> Diff | None:
+        """The diff whose commit made ``generation`` of the one before, when it is still known."""
+        ...
 
 
 def value_at(kv: KeyValue, key: bytes, height: int) -> bytes | None:
@@ -42,6 +46,10 @@ class HeightReader:
         self._versions = versions
         self._generation = versions.generation if at_head else -1
         self.height = height
+
+    def head(self) -> tuple[Versions, int] | None:
+        """The store and its generation, when this was the head's reader; its answers belong to them for ever."""
+        return None if self._generation < 0 else (self._versions, self._generation)
 
     def raw(self, key: bytes) -> bytes | None:
         """Value of a flat key at this height."""
@@ -77,26 +85,30 @@ class HeightReader:
     def records(self, module: Address, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Records in key order; those of this height, also when the head moves while iterating."""
         table = layout.RECORD + module
-        pairs = self._kv.iterate(table + max(prefix, start), layout.after(table + prefix))
+        return ((key[21:], value) for key, value in self.entries(table + prefix, table + start))
+
+    def entries(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Flat keys (tables a, s, r) that begin with ``prefix`` and are >= ``start``, with their values at this height,
+        in key order, also when the head moves while iterating."""
+        pairs = self._kv.iterate(max(prefix, start), layout.after(prefix))
         first = next(pairs, None)
         if self._versions.generation == self._generation:  # then the iterator is a snapshot of this height
             while first is not None:
-                yield first[0][21:], first[1]
+                yield first
                 first = next(pairs, None)
             return
-        current = (key[21:] for key, _ in chain([] if first is None else [first], pairs))
-        for key in _union(current, self._keys_in_history(module, prefix, start)):
-            value = self.record(module, key)
+        current = (key for key, _ in chain([] if first is None else [first], pairs))
+        for key in _union(current, self._keys_in_history(prefix, start)):
+            value = self.raw(key)
             if value is not None:
                 yield key, value
 
-    def _keys_in_history(self, module: Address, prefix: bytes, start: bytes) -> Iterator[bytes]:
-        """Record keys with reverse diffs, in order."""
-        table = b"R" + module
-        cursor = table + layout.escape(max(prefix, start))
-        stop = layout.after(table + layout.escape(prefix))
+    def _keys_in_history(self, prefix: bytes, start: bytes) -> Iterator[bytes]:
+        """Flat keys with reverse diffs, in order."""
+        cursor = layout.history_prefix(max(prefix, start))
+        stop = layout.after(layout.history_prefix(prefix))
         while (found := next(self._kv.iterate(cursor, stop), None)) is not None:
-            yield layout.record_of_history(found[0])
+            yield layout.flat_of_history(found[0])
             cursor = found[0][:-8] + layout.LAST_HEIGHT
 
 

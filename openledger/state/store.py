@@ -51,6 +51,7 @@ class StateStore:
         self.kv = kv
         self.lock = threading.RLock()
         self.generation = 0
+        self._latest: tuple[int, Diff] | None = None
         self._keep: int | None = None if archive else max(1, PROOF_WINDOW if keep is None else keep)
         self._hashes: dict[int, Hash32] = {}
         self._head = self._read_head()
@@ -149,6 +150,11 @@ class StateStore:
             ]
             return AccountProof(reader.account(address), reader.storage_root(address), account_nodes, storage)
 
+    def committed(self, generation: int) -> Diff | None:
+        """The diff whose commit made ``generation`` of the one before, if that was the last write."""
+        latest = self._latest
+        return latest[1] if latest is not None and latest[0] == generation else None
+
     # --- writing -----------------------------------------------------------------------------------------------------
 
     def prepare(self, diff: Diff) -> Prepared:
@@ -178,6 +184,7 @@ class StateStore:
             if self._keep is not None:
                 self._prune(writes, number, layout.CHANGED, "oldest_state", self._keep)
             self._write(writes)
+            self._latest = (self.generation, diff)
             self._head = block.header
             self._remember(number, block.hash)
 
