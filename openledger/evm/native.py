@@ -1,0 +1,110 @@
+"""The native engine: revm behind Python's state, in the extension module ``openledger_native`` (folder ``native/``).
+
+It gives the same bytes as ``PyEvmEngine``; ``tests/differential`` holds it to that. What revm cannot do runs in the
+reference engine instead, batch by batch: fees beyond 128 bits, and creations at an address that has storage and nothing
+else (EIP-7610). Neither occurs on a chain with this supply and genesis.
+
+Between blocks it remembers accounts and slots of the head, and code. They come from the head itself and from committed
+diffs only, so a proposal that is dropped, or a call, leaves nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import TypeAlias
+
+from openledger_native import Engine, NeedsReference
+
+from openledger.evm.engine import BlockEnv, CallMessage, CallResult, ExecutionOutput, TxResult
+from openledger.evm.journal import Journal
+from openledger.evm.precompiles import PRECOMPILES, NativePrecompile, PrecompileReverted
+from openledger.evm.pyevm import PyEvmEngine, _check_call
+from openledger.evm.reasons import REVERTED, revert_text
+from openledger.evm.validate import Fork, validate_tx
+from openledger.primitives.errors import InvalidTransaction
+from openledger.primitives.transactions import EthTransaction
+from openledger.primitives.types import OUTBOX_ADDRESS, Account, Address, Log
+from openledger.state.overlay import Overlay
+from openledger.state.ports import Diff, StateReader
+from openledger.state.reader import HeightReader
+
+CACHE_BYTES = 256 * 1024 * 1024
+
+Layers: TypeAlias = tuple[
+    Mapping[Address, Account | None], Mapping[Address, Mapping[int, int]], Mapping[Address, bool], HeightReader, int
+]
+
+
+class NativeEngine:
+    """``EvmEngine`` on revm. ``cache_bytes`` bounds what is remembered between blocks (bytes, about)."""
+
+    name = "revm"
+
+    def __init__(
+        self,
+        *,
+        fork: Fork = Fork.PRAGUE,
+        precompiles: Mapping[Address, NativePrecompile] = PRECOMPILES,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self.fork = fork
+        self._reference = PyEvmEngine(fork=fork, precompiles=precompiles)
+        self._lock = threading.Lock()
+        self._engine = Engine(
+            prague=fork is Fork.PRAGUE,
+            names=SimpleNamespace(
+                account=Account, log=Log, result=TxResult, validate=validate_tx, refusal=InvalidTransaction,
+                revert_text=_revert_words, reverted=PrecompileReverted,
+            ),
+            outbox=OUTBOX_ADDRESS,
+            precompiles=list(precompiles.items()),
+            cache_bytes=cache_bytes,
+        )  # fmt: skip
+
+    def execute(
+        self, env: BlockEnv, txs: Sequence[EthTransaction], state: StateReader, gas_available: int
+    ) -> ExecutionOutput:
+        """Run transactions in order on top of ``state``; see ``EvmEngine.execute``."""
+        try:
+            results, accounts, storage, codes, wiped = self._engine.execute(
+                env, list(txs), state, gas_available, self.fork, self._layers(state)
+            )
+        except NeedsReference:
+            return self._reference.execute(env, txs, state, gas_available)
+        return ExecutionOutput(results, Diff(accounts, storage, codes, {}, wiped), len(results))
+
+    def call(self, env: BlockEnv, message: CallMessage, state: StateReader) -> CallResult:
+        """Run one message; nothing is kept. Raises what ``PyEvmEngine.call`` raises."""
+        _check_call(env, message, Journal(state))
+        try:
+            return CallResult(*self._engine.call(env, message, state, self._layers(state)))
+        except NeedsReference:
+            return self._reference.call(env, message, state)
+
+    def cache_size(self) -> tuple[int, int]:
+        """Bytes remembered, about: (accounts and slots, code)."""
+        return self._engine.cache_size()
+
+    def _layers(self, state: StateReader) -> Layers | None:
+        """How to reach the head below ``state``, when the memory is of that head; None reads through ``state``."""
+        below = state.beneath() if isinstance(state, Overlay) else state
+        if not isinstance(below, HeightReader) or (head := below.head()) is None:
+            return None
+        store, generation = head
+        with self._lock:
+            known = self._engine.generation(store)
+            if known is not None and known + 1 == generation and (diff := store.committed(generation)) is not None:
+                self._engine.advance(diff)
+            elif known is None or known < generation:
+                self._engine.restart(store, generation)
+            elif known > generation:
+                return None
+        own = state.tables() if isinstance(state, Overlay) else ({}, {}, {})
+        return (*own, below, generation)
+
+
+def _revert_words(data: bytes) -> str:
+    said = revert_text(data)
+    return REVERTED if said is None else f"{REVERTED}: {said}"
