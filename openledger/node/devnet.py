@@ -39,7 +39,7 @@ def chain_folder(folder: Path, fresh: bool) -> tuple[Path, int]:
             raise WrongDataFolder(f"{marker} does not name a chain", "remove the file, or use another --home")
         number = int(text)
     else:
-        if folder.is_dir() and any(p.name in ("state", "genesis.json", "config.toml") for p in folder.iterdir()):
+        if folder.is_dir() and any(p.name in ("state", "genesis.json", "cometbft") for p in folder.iterdir()):
             raise WrongDataFolder(f"{folder} is the home of another node, not of a devnet", "use another --home")
         number, fresh = DEV_CHAIN_ID, False
     if fresh:

@@ -130,6 +130,7 @@ class Node:
     async def _open(self) -> None:
         from openledger.abci_app.application import Application
         from openledger.abci_app.ports import Silence, VerdictSource
+        from openledger.abci_app.registry import PRECOMPILES
         from openledger.evm.pyevm import PyEvmEngine
         from openledger.rpc.backend import Backend, RpcSettings
         from openledger.rpc.server import RpcServer
@@ -148,7 +149,8 @@ class Node:
             verdicts = self._bridge = OracleBridge(
                 self.blobs_url, settings.folder / "oracle", settings.genesis.chain_id, sys.executable
             )
-        self.app = Application(settings.genesis, store, PyEvmEngine(), verdicts, settings.validator)
+        evm = PyEvmEngine(precompiles=dict(PRECOMPILES))
+        self.app = Application(settings.genesis, store, evm, verdicts, settings.validator)
         self.engine = settings.make_engine(self.app)
         if self._bridge is not None:
             await self._bridge.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 import threading
@@ -31,6 +32,9 @@ def need_torch() -> None:
 
     if not has_torch():
         raise MissingExtra("this command needs torch, which is not installed", "make install-oracle")
+    from openledger.attribution_oracle.factory import set_threads
+
+    set_threads(len(os.sched_getaffinity(0)) // 2)  # node and oracle work beside it
 
 
 @contextmanager
