@@ -3,8 +3,8 @@ pragma solidity ^0.8.20;
 
 /// @title Reads of attribution claims, verdicts and rewards
 /// @notice Read-only precompile at 0x0000000000000000000000000000000000000802. Writes go through the Outbox.
-/// @dev The precompile comes in a later release; until then the account holds the byte 0xfe and every call reverts. With value, or by
-/// DELEGATECALL or CALLCODE, calls revert always.
+/// @dev Call or STATICCALL it. With value, or by DELEGATECALL or CALLCODE, a call reverts; so does one with an unknown selector
+/// or malformed arguments. It reads the chain as it is at this moment of the block. Gas: see docs/reference/precompiles.md.
 interface IAttribution {
     /// @notice Where a claim stands. The last three are final.
     enum Status {
@@ -54,6 +54,9 @@ interface IAttribution {
 
     /// @notice Rewards of an account that it has not withdrawn yet, in wei.
     function pendingRewards(address account) external view returns (uint256);
+
+    /// @notice What an account has earned since the beginning from fees and by mint, and what it has withdrawn, in wei.
+    function getRewards(address account) external view returns (uint256 fees, uint256 minted, uint256 taken);
 
     /// @notice Number of the epoch that is open now.
     function currentEpoch() external view returns (uint64);

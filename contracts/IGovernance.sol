@@ -3,8 +3,8 @@ pragma solidity ^0.8.20;
 
 /// @title Reads of proposals, parameters and the community pool
 /// @notice Read-only precompile at 0x0000000000000000000000000000000000000804. Writes go through the Outbox.
-/// @dev The precompile comes in a later release; until then the account holds the byte 0xfe and every call reverts. With value, or by
-/// DELEGATECALL or CALLCODE, calls revert always. The community pool is the balance of this address.
+/// @dev Call or STATICCALL it. With value, or by DELEGATECALL or CALLCODE, a call reverts; so does one with an unknown selector
+/// or malformed arguments. It reads the chain as it is at this moment of the block. Gas: see docs/reference/precompiles.md. The community pool is the balance of this address.
 interface IGovernance {
     /// @notice Where a proposal stands.
     enum Status {
@@ -39,7 +39,8 @@ interface IGovernance {
     /// @notice One proposal. Reverts when there is none of this id.
     function getProposal(uint64 proposal) external view returns (Proposal memory);
 
-    /// @notice A parameter of the chain by name, as its unsigned integer. Reverts when there is none of this name.
+    /// @notice A parameter of the chain by name, as its unsigned integer: "blockGasLimit" as in openledger_getParams, or
+    /// "block_gas_limit" as in genesis. Reverts when there is none of this name, and for one that is no number.
     function getParam(string calldata name) external view returns (uint256);
 }
 

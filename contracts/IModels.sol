@@ -3,8 +3,8 @@ pragma solidity ^0.8.20;
 
 /// @title Reads of models and of paid inference sessions
 /// @notice Read-only precompile at 0x0000000000000000000000000000000000000801. Writes go through the Outbox.
-/// @dev The precompile comes in a later release; until then the account holds the byte 0xfe and every call reverts. With value, or by
-/// DELEGATECALL or CALLCODE, calls revert always.
+/// @dev Call or STATICCALL it. With value, or by DELEGATECALL or CALLCODE, a call reverts; so does one with an unknown selector
+/// or malformed arguments. It reads the chain as it is at this moment of the block. Gas: see docs/reference/precompiles.md.
 interface IModels {
     /// @notice A version of a data set that a model was trained on.
     struct DataRef {
@@ -57,6 +57,9 @@ interface IModels {
 
     /// @notice What a model was trained on.
     function getData(uint64 model) external view returns (DataRef[] memory);
+
+    /// @notice Number of sessions; their ids are 1 to this number.
+    function sessionCount() external view returns (uint64);
 
     /// @notice One session. Reverts when there is none of this id.
     function getSession(uint64 session) external view returns (Session memory);

@@ -3,8 +3,8 @@ pragma solidity ^0.8.20;
 
 /// @title Reads of validators and stake
 /// @notice Read-only precompile at 0x0000000000000000000000000000000000000803. Writes go through the Outbox.
-/// @dev The precompile comes in a later release; until then the account holds the byte 0xfe and every call reverts. With value, or by
-/// DELEGATECALL or CALLCODE, calls revert always. Delegation, slashing and commission come with the staking module: until
+/// @dev Call or STATICCALL it. With value, or by DELEGATECALL or CALLCODE, a call reverts; so does one with an unknown selector
+/// or malformed arguments. It reads the chain as it is at this moment of the block. Gas: see docs/reference/precompiles.md. Delegation, slashing and commission come with the staking module: until
 /// then the validators are those of genesis.
 interface IStaking {
     /// @notice One validator.

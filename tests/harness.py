@@ -44,6 +44,7 @@ from openledger.abci_app.modules.models.records import SESSION_COUNT, DataRef
 from openledger.abci_app.modules.models.settle import InferenceSettle
 from openledger.abci_app.protocol import messages as abci
 from openledger.abci_app.protocol.canonical import extension_sign_bytes
+from openledger.abci_app.registry import PRECOMPILES
 from openledger.evm.engine import EvmEngine
 from openledger.evm.pyevm import PyEvmEngine
 from openledger.genesis.genesis import GenesisValidator
@@ -141,9 +142,8 @@ class Harness:
         self.powers = list(powers)
         self.oracles = [ScriptedOracle(address) for address in self.addresses]
         self.kv = MemoryStore()
-        self.app = Application(
-            self.genesis, StateStore(self.kv), engine or PyEvmEngine(), self.oracles[0], self.addresses[0]
-        )
+        engine = engine or PyEvmEngine(precompiles=dict(PRECOMPILES))
+        self.app = Application(self.genesis, StateStore(self.kv), engine, self.oracles[0], self.addresses[0])
         self.time = START
         self.commit = abci.ExtendedCommitInfo()
         self.requests: list[abci.RequestFinalizeBlock] = []

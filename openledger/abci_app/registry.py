@@ -1,6 +1,7 @@
 """The address book of the state machine, said aloud: the actions in the order of the reference, and the block hooks.
 
-A new native transaction is one file under ``modules/``, one line here, and one test.
+A new native transaction is one file under ``modules/``, one line here, and one test; a new read for contracts is one
+function in its module's ``reads.py``.
 """
 
 from __future__ import annotations
@@ -9,12 +10,19 @@ from openledger.abci_app.action import Action, register
 from openledger.abci_app.modules.attribution.claim import AttributionClaim
 from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.create import DatanetCreate
+from openledger.abci_app.modules.datanets.reads import DATANETS
+from openledger.abci_app.modules.governance.reads import GOVERNANCE
 from openledger.abci_app.modules.models.close import InferenceClose
 from openledger.abci_app.modules.models.open import InferenceOpen
 from openledger.abci_app.modules.models.publish import ModelPublish
+from openledger.abci_app.modules.models.reads import MODELS
 from openledger.abci_app.modules.models.retire import ModelRetire
 from openledger.abci_app.modules.models.settle import InferenceSettle
 from openledger.abci_app.modules.rewards.claim import RewardsClaim
+from openledger.abci_app.modules.rewards.reads import ATTRIBUTION
+from openledger.abci_app.modules.staking.reads import STAKING
+from openledger.abci_app.reads import Reads
+from openledger.primitives.types import Address
 
 ACTIONS: tuple[type[Action], ...] = (
     DatanetCreate,
@@ -27,5 +35,11 @@ ACTIONS: tuple[type[Action], ...] = (
     AttributionClaim,
     RewardsClaim,
 )
+
+READS: tuple[Reads, ...] = (DATANETS, MODELS, ATTRIBUTION, STAKING, GOVERNANCE)
+"""What contracts may ask, by address."""
+
+PRECOMPILES: tuple[tuple[Address, Reads], ...] = tuple((reads.address, reads) for reads in READS)
+"""The table of native precompiles that every engine of this chain is made with."""
 
 register(ACTIONS)

@@ -31,7 +31,7 @@ from eth.vm.message import Message
 from openledger.evm.engine import BlockEnv
 from openledger.evm.ethereum_precompiles import MODEXP_ADDRESS, POINT_EVALUATION_ADDRESS, modexp, point_evaluation
 from openledger.evm.journal import Journal
-from openledger.evm.precompiles import NativePrecompile, PrecompileReverted
+from openledger.evm.precompiles import NativePrecompile
 from openledger.evm.validate import (
     DELEGATION_PREFIX,
     GAS_AUTHORIZATION,
@@ -164,10 +164,17 @@ class _FlatComputation:
     """The corrections of frames named at the top of this file."""
 
     msg: MessageAPI
+    _precompiles: Mapping[Address, Any]
+    ethereum_precompiles: Mapping[Address, Any]
 
     @property
     def is_origin_computation(self) -> bool:
         return self.msg.depth == 0
+
+    @property
+    def precompiles(self) -> Mapping[Address, Any]:
+        """A delegated account (EIP-7702) reaches no native precompile, but the code at its address, INVALID."""
+        return self.ethereum_precompiles if self.msg.is_delegation else self._precompiles
 
     @classmethod
     def consume_initcode_gas_cost(cls, computation: ComputationAPI) -> None:
@@ -181,13 +188,12 @@ def _native(precompile: NativePrecompile) -> Callable[[ComputationAPI], Any]:
         message = computation.msg
         if message.value or message.code_address != message.storage_address:
             raise Revert(b"")
-        data = message.data_as_bytes
-        computation.consume_gas(precompile.gas(data), reason="native precompile")
-        try:
-            computation.output = precompile.run(computation.state.journal.beneath, data)
-        except PrecompileReverted as reverted:
-            computation.output = reverted.data
-            raise Revert(reverted.data) from None
+        left = computation.get_gas_remaining()
+        answer = precompile.answer(computation.state.journal.beneath, message.data_as_bytes, left)
+        computation.consume_gas(answer.gas_used, reason="native precompile")
+        computation.output = answer.output
+        if not answer.ok:
+            raise Revert(answer.output)
         return computation
 
     return run
@@ -196,16 +202,16 @@ def _native(precompile: NativePrecompile) -> Callable[[ComputationAPI], Any]:
 def build_machine(fork: Fork, precompiles: Mapping[Address, NativePrecompile]) -> type[_FlatState]:
     """A state class of ``fork``, whose precompile table has ``precompiles`` besides Ethereum's own."""
     prague = fork is Fork.PRAGUE
-    table = {
+    ethereum = {
         **(PRAGUE_PRECOMPILES if prague else CANCUN_PRECOMPILES),
         MODEXP_ADDRESS: modexp,
         POINT_EVALUATION_ADDRESS: point_evaluation,
-        **{address: _native(precompile) for address, precompile in precompiles.items()},
     }
+    table = ethereum | {address: _native(precompile) for address, precompile in precompiles.items()}
     computation = type(
         "FlatComputation",
         (_FlatComputation, PragueComputation if prague else CancunComputation),
-        {"_precompiles": table},
+        {"_precompiles": table, "ethereum_precompiles": ethereum},
     )
     state = PragueState if prague else CancunState
     return type("FlatMachine", (_FlatState, state), {"computation_class": computation, "fork": fork})

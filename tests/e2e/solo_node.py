@@ -12,6 +12,7 @@ from pathlib import Path
 
 from openledger.abci_app.application import Application
 from openledger.abci_app.ports import Silence
+from openledger.abci_app.registry import PRECOMPILES
 from openledger.evm.pyevm import PyEvmEngine
 from openledger.genesis.genesis import GenesisValidator
 from openledger.genesis.presets import dev_accounts, devnet_genesis
@@ -61,7 +62,7 @@ async def _serve(folder: Path, ready: list[int], stop: asyncio.Event, started: t
     genesis = devnet_genesis((validator,), time.time_ns())
     database = LevelDbStore(folder / "state")
     address = consensus_address(ed25519_public(SEED))
-    app = Application(genesis, StateStore(database), PyEvmEngine(), Silence(), address)
+    app = Application(genesis, StateStore(database), PyEvmEngine(precompiles=dict(PRECOMPILES)), Silence(), address)
     engine = SoloEngine(app, seed=SEED)
     await engine.start()
     backend = Backend(app, engine, BlobStore(str(folder / "blobs")), "openledger/test", dict)

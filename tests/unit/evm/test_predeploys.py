@@ -12,7 +12,7 @@ from openledger.evm.outbox import (
     outbox_gas,
     submitted,
 )
-from openledger.evm.precompiles import PrecompileReverted
+from openledger.evm.precompiles import NativeAnswer
 from openledger.evm.predeploys import HISTORY_ADDRESS, MODULE_CODE, PREDEPLOYS
 from openledger.evm.pyevm import PyEvmEngine
 from openledger.primitives.hashing import keccak256
@@ -123,22 +123,31 @@ def test_a_module_account_fails_whatever_calls_it(world: Any) -> None:
 class Echo:
     """A precompile for the tests of the interface."""
 
-    def gas(self, data: bytes) -> int:
-        return 100 + len(data)
-
-    def run(self, state: StateReader, data: bytes) -> bytes:
+    def answer(self, state: StateReader, data: bytes, gas: int) -> NativeAnswer:
         if not data:
-            raise PrecompileReverted(b"why")
-        return data + (state.record(DATANETS_ADDRESS, data) or b"-")
+            return NativeAnswer(False, 100, b"why")
+        output = data + (state.record(DATANETS_ADDRESS, data) or b"-")
+        return NativeAnswer(True, 100 + len(data) + len(output), output)
 
 
 def test_a_native_precompile_answers_calls_only(world: Any) -> None:
     world.engine = PyEvmEngine(precompiles={DATANETS_ADDRESS: Echo()})
     answer = world.call(to=DATANETS_ADDRESS, data=b"ab")
-    assert (answer.output, answer.gas_used) == (b"ab-", 21_000 + 32 + 102)
+    assert (answer.output, answer.gas_used) == (b"ab-", 21_000 + 32 + 105)
     refused = world.call(to=DATANETS_ADDRESS)
-    assert (refused.status, refused.output) == (0, b"why")
+    assert (refused.status, refused.output, refused.gas_used) == (0, b"why", 21_100)
+    short = world.call(to=DATANETS_ADDRESS, data=b"ab", gas=21_000 + 32 + 104)
+    assert (short.status, short.output, short.error, short.gas_used) == (0, b"", "out of gas", 21_000 + 32 + 104)
     assert world.call(to=DATANETS_ADDRESS, data=b"a", value=1).status == 0
     for opcode, value in (("f4", ""), ("f2", "5f"), ("fa", ""), ("f1", "5f")):
         world.state.put(CODE, 1, 0, bytes.fromhex(f"5f5f60015f{value}6108005a{opcode}5f5260205ff3"))
         assert world.call(to=CODE).output[-1] == (opcode in ("fa", "f1")), opcode
+
+
+def test_an_account_delegated_to_a_precompile_fails_at_every_depth(world: Any) -> None:
+    """EIP-7702: the delegated code is the module's, 0xfe, from a transaction and from a contract alike."""
+    world.engine = PyEvmEngine(precompiles={DATANETS_ADDRESS: Echo()})
+    world.state.put(BOB, 1, 0, bytes.fromhex("ef0100") + DATANETS_ADDRESS)
+    assert world.call(to=BOB, data=b"ab", gas=100_000).error == "invalid opcode: INVALID"
+    world.state.put(CODE, 1, 0, bytes.fromhex("5f5f60015f5f73" + BOB.hex() + "612710f15f5260205ff3"))
+    assert world.call(to=CODE).output == bytes(32)

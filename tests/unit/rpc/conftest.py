@@ -14,6 +14,7 @@ import pytest
 
 from openledger.abci_app.application import Application
 from openledger.abci_app.ports import Silence
+from openledger.abci_app.registry import PRECOMPILES
 from openledger.evm.pyevm import PyEvmEngine
 from openledger.genesis.genesis import GenesisValidator
 from openledger.genesis.presets import dev_accounts, devnet_genesis
@@ -88,7 +89,8 @@ async def start_chain(folder: Path, settings: RpcSettings) -> Chain:
     validator = GenesisValidator(ed25519_public(SEED), 10, dev_accounts()[9][0], "one")
     genesis = devnet_genesis((validator,), time.time_ns())
     address = consensus_address(ed25519_public(SEED))
-    app = Application(genesis, StateStore(MemoryStore()), PyEvmEngine(), Silence(), address)
+    evm = PyEvmEngine(precompiles=dict(PRECOMPILES))
+    app = Application(genesis, StateStore(MemoryStore()), evm, Silence(), address)
     engine = SoloEngine(app, seed=SEED)
     await engine.start()
     blobs = BlobStore(str(folder / "blobs"), settings.max_blob)
