@@ -31,7 +31,7 @@ def errors_page() -> str:
     out = [
         "# Error numbers",
         "",
-        "Written by `make docs` from `openledger/primitives/errors.py`. A number never changes its meaning. It is the",
+        "Written by `make docs` from `openledger/primitives/errors`. A number never changes its meaning. It is the",
         "ABCI `code` of a refused transaction and stands in `error.data.code` of a JSON-RPC answer.",
     ]
     numbers = error_table()

@@ -1,0 +1,33 @@
+"""Storage (400-499)."""
+
+from __future__ import annotations
+
+from openledger.primitives.errors.base import OpenLedgerError
+
+
+class StorageError(OpenLedgerError):
+    code = 400
+
+
+class DatabaseLocked(StorageError):
+    code = 401
+
+
+class CorruptDatabase(StorageError):
+    code = 402
+
+
+class StatePruned(StorageError):
+    """The asked height is older than the oldest state kept; the message names that height."""
+
+    code = 403
+
+
+class UnknownBlock(StorageError):
+    code = 404
+
+
+class InvalidExport(StorageError):
+    """A state export is damaged, or is not the state that it says."""
+
+    code = 405
