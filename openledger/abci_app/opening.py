@@ -1,34 +1,49 @@
-"""Block 0: genesis accounts, predeployed contracts, the modules' first records."""
+"""Block 0: genesis accounts, predeployed contracts, the modules' first records; or an earlier chain's whole state."""
 
 from __future__ import annotations
 
-from openledger.abci_app.modules.fees.records import set_genesis_supply
-from openledger.abci_app.modules.governance.records import set_params
-from openledger.abci_app.modules.models.records import Epoch, set_epoch
-from openledger.abci_app.modules.staking.records import ValidatorRecord, put_validator
+from openledger.abci_app.modules.fees.records import set_genesis_supply, supply
+from openledger.abci_app.modules.governance.records import params, set_params
+from openledger.abci_app.modules.models.records import Epoch, epoch, set_epoch
+from openledger.abci_app.modules.staking.records import ValidatorRecord, put_validator, validators
 from openledger.evm.predeploys import PREDEPLOYS
-from openledger.genesis.genesis import Genesis
+from openledger.genesis.genesis import Genesis, GenesisAccount, GenesisValidator
 from openledger.primitives.blocks import EMPTY_BLOOM, EMPTY_TRIE_ROOT, Header, SealedBlock
 from openledger.primitives.codec import encode
+from openledger.primitives.errors import InvalidGenesis, OpenLedgerError
 from openledger.primitives.hashing import KECCAK_EMPTY, ZERO_HASH
-from openledger.primitives.types import ZERO_ADDRESS, Account, Hash32
+from openledger.primitives.types import ZERO_ADDRESS, Account, Hash32, to_hex
+from openledger.state.export import Export
 from openledger.state.memory import MemoryStore
 from openledger.state.overlay import Overlay
-from openledger.state.ports import Diff
+from openledger.state.ports import Diff, StateReader
 from openledger.state.store import StateStore
 
 
 def genesis_diff(genesis: Genesis) -> Diff:
-    """Everything that exists at block 0, on top of nothing."""
+    """Everything that exists at block 0, on top of nothing. Raises InvalidGenesis for records that do not fit."""
     state = Overlay(StateStore(MemoryStore()).reader())
-    for predeploy in PREDEPLOYS:
-        code_hash = state.set_code(predeploy.code)
-        state.set_account(predeploy.address, Account(predeploy.nonce, 0, code_hash))
+    if not genesis.records:
+        for predeploy in PREDEPLOYS:
+            code_hash = state.set_code(predeploy.code)
+            state.set_account(predeploy.address, Account(predeploy.nonce, 0, code_hash))
     for address, account in sorted(genesis.accounts.items()):
         code_hash = state.set_code(account.code) if account.code else KECCAK_EMPTY
         state.set_account(address, Account(account.nonce, account.balance, code_hash))
         for slot, value in account.storage:
             state.set_storage(address, slot, value)
+    if genesis.records:
+        for module, found in sorted(genesis.records.items()):
+            for key, record in sorted(found.items()):
+                state.set_record(module, key, record)
+        _check_records(state, genesis)
+    else:
+        _first_records(state, genesis)
+    return state.diff()
+
+
+def _first_records(state: Overlay, genesis: Genesis) -> None:
+    """What the modules of a new chain know."""
     set_genesis_supply(state, genesis.supply)
     set_params(state, genesis.params)
     for validator in genesis.validators:
@@ -36,7 +51,68 @@ def genesis_diff(genesis: Genesis) -> Diff:
         put_validator(state, record)
     start = genesis.time_ns // 10**9
     set_epoch(state, Epoch(1, start, start + genesis.params.epoch_seconds, False))
-    return state.diff()
+
+
+# --- a chain that goes on from another one's state ----------------------------------------------------------------
+
+
+def genesis_from_state(export: Export, chain_id: str, time_ns: int | None = None) -> Genesis:
+    """The genesis of chain ``chain_id`` whose block 0 has exactly the exported state, with the same state root.
+
+    Parameters and validators are those of the state. ``time_ns`` is by default the time of the exported block. Raises
+    InvalidGenesis.
+    """
+    if chain_id == export.chain_id:
+        raise InvalidGenesis(
+            f"the new chain needs another chain id than {chain_id}",
+            "heights begin anew, and a validator must not sign the same height of one chain twice",
+        )
+    accounts = {
+        address: GenesisAccount(a.balance, a.nonce, a.code, tuple(sorted(a.storage.items())))
+        for address, a in export.accounts.items()
+    }
+    state = Overlay(StateStore(MemoryStore()).reader())
+    for module, found in export.records.items():
+        for key, record in found.items():
+            state.set_record(module, key, record)
+    try:
+        genesis = Genesis(
+            chain_id=chain_id,
+            evm_chain_id=export.evm_chain_id,
+            time_ns=export.timestamp * 10**9 if time_ns is None else time_ns,
+            validators=_validators(state),
+            accounts=accounts,
+            params=params(state),
+            records=export.records,
+        )
+        genesis.validate()
+    except OpenLedgerError as err:
+        raise InvalidGenesis(f"no chain can begin with this state: {err.message}", err.hint) from None
+    if (root := StateStore(MemoryStore()).prepare(genesis_diff(genesis)).state_root) != export.state_root:
+        raise InvalidGenesis(f"a chain from this state would have state root {to_hex(root)}")
+    return genesis
+
+
+def _validators(state: StateReader) -> tuple[GenesisValidator, ...]:
+    return tuple(GenesisValidator(v.pub_key, v.power, v.operator, v.name) for v in validators(state))
+
+
+def _check_records(state: Overlay, genesis: Genesis) -> None:
+    """The document says again what records say (for CometBFT and for people); both must agree."""
+    try:
+        found, coins = params(state), supply(state)
+        epoch(state)
+        listed = _validators(state)
+    except OpenLedgerError as err:
+        raise InvalidGenesis(f"the records of the genesis file are not a chain's: {err.message}") from None
+    if found != genesis.params:
+        raise InvalidGenesis("params in the genesis file are not those of its records")
+    if {v.pub_key: v for v in listed} != {v.pub_key: v for v in genesis.validators}:
+        raise InvalidGenesis("the validators of the genesis file are not those of its records")
+    if coins.total != genesis.supply:
+        raise InvalidGenesis(f"the balances add up to {genesis.supply} wei, and the supply record says {coins.total}")
+    if coins.minted > found.reserve or coins.genesis + coins.minted > found.cap:
+        raise InvalidGenesis("more was minted than the reserve and the cap allow")
 
 
 def genesis_block(genesis: Genesis, state_root: Hash32) -> SealedBlock:

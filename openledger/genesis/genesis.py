@@ -52,7 +52,11 @@ class GenesisValidator:
 
 @dataclass(frozen=True)
 class Genesis:
-    """Everything that block 0 is made of. ``time_ns`` is nanoseconds since 1970."""
+    """Everything that block 0 is made of. ``time_ns`` is nanoseconds since 1970.
+
+    ``records`` (module to key to record) is empty for a chain that begins anew. Where it is not, block 0 is exactly
+    these accounts and records, an earlier chain's whole state: nothing is added, so the state root stays what it was.
+    """
 
     chain_id: str
     evm_chain_id: int
@@ -62,6 +66,7 @@ class Genesis:
     params: Params = field(default_factory=Params)
     initial_height: int = 1
     vote_extensions_enable_height: int = 1
+    records: dict[Address, dict[bytes, bytes]] = field(default_factory=dict)
 
     @property
     def supply(self) -> int:
@@ -89,10 +94,14 @@ class Genesis:
         if self.initial_height != 1 or self.vote_extensions_enable_height != 1:
             raise InvalidGenesis("initial_height and vote_extensions_enable_height must be 1")
         for address, account in self.accounts.items():
-            if len(address) != 20 or account.balance < 0 or account.nonce < 0:
+            if len(address) != 20 or not 0 <= account.balance < 2**256 or not 0 <= account.nonce < 2**64:
                 raise InvalidGenesis(f"account {to_hex(address)} is malformed")
+            if any(not 0 <= slot < 2**256 or not 0 <= value < 2**256 for slot, value in account.storage):
+                raise InvalidGenesis(f"the storage of account {to_hex(address)} is malformed")
+        if not self.records.keys() <= self.accounts.keys():
+            raise InvalidGenesis("there are records of a module without an account")
         self.params.validate()
-        if self.supply + self.params.reserve > self.params.cap:
+        if not self.records and self.supply + self.params.reserve > self.params.cap:
             raise InvalidGenesis("genesis balances and the reserve together exceed the cap")
 
     # --- JSON ---------------------------------------------------------------------------------------------
@@ -109,6 +118,10 @@ class Genesis:
             if account.storage:
                 entry["storage"] = {hex(s): hex(v) for s, v in account.storage}
             accounts[to_checksum(address)] = entry
+        records = {
+            to_checksum(module): {to_hex(key): to_hex(record) for key, record in sorted(found.items())}
+            for module, found in sorted(self.records.items())
+        }
         return {
             "evm_chain_id": self.evm_chain_id,
             "params": to_json(self.params, camel=False),
@@ -117,7 +130,7 @@ class Genesis:
                 for v in self.validators
             ],
             "accounts": accounts,
-        }
+        } | ({"records": records} if records else {})
 
     def app_state_bytes(self) -> bytes:
         """``app_state`` as InitChain carries it."""
@@ -230,6 +243,10 @@ def _read(app: dict[str, Any], chain_id: str, time_ns: int, initial_height: int,
         params=from_json(Params, cast(dict[str, Any], app["params"])),
         initial_height=initial_height,
         vote_extensions_enable_height=extensions,
+        records={
+            parse_address(module): {from_hex(key): from_hex(record) for key, record in found.items()}
+            for module, found in app.get("records", {}).items()
+        },
     )
     genesis.validate()
     return genesis

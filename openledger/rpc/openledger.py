@@ -39,6 +39,7 @@ from openledger.rpc.params import (
     parse_number,
     parse_quantity,
 )
+from openledger.state.export import export_header, export_page
 
 
 class OpenLedgerReads:
@@ -100,6 +101,24 @@ class OpenLedgerReads:
 
     def get_epoch(self, block: BlockArg = LATEST) -> Any:
         return queries.get_epoch(self._backend.state(block))
+
+    async def export_state(self, block: BlockArg = LATEST, cursor: DataArg = b"", limit: NumberArg = 1000) -> Json:
+        """A page of a whole state in the form of ``openledger export``: the file's ``header``, ``lines``, and under
+        ``next`` the cursor of the next page, null after the last."""
+        header = self._backend.header(block)
+        store = self._backend.app.store
+
+        def page() -> Json:
+            genesis = self._backend.app.genesis
+            lines, following = export_page(store.reader(header.number), cursor, min(max(limit, 1), 1000))
+            store.reader(header.number)  # raises when the height was pruned meanwhile
+            return {
+                "header": export_header(header, genesis.chain_id, genesis.evm_chain_id),
+                "lines": lines,
+                "next": None if following is None else to_hex(following),
+            }
+
+        return await asyncio.to_thread(page)
 
     async def get_row_proof(self, datanet: NumberArg, version: NumberArg, row: NumberArg) -> Json:
         """One row of a version, its contributor, and the Merkle proof against the version's root."""

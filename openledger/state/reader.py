@@ -108,7 +108,9 @@ class HeightReader:
         cursor = layout.history_prefix(max(prefix, start))
         stop = layout.after(layout.history_prefix(prefix))
         while (found := next(self._kv.iterate(cursor, stop), None)) is not None:
-            yield layout.flat_of_history(found[0])
+            key = layout.flat_of_history(found[0])
+            if key >= start:  # a history key has a height behind it, so the one before may sort after ``start``
+                yield key
             cursor = found[0][:-8] + layout.LAST_HEIGHT
 
 

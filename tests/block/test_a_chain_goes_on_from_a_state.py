@@ -1,0 +1,145 @@
+"""Export after the whole loop, import as a new chain: the same state, the same root, and blocks on top of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from harness import ACCOUNTS, Harness, ScriptedOracle
+
+from openledger.abci_app.application import Application
+from openledger.abci_app.opening import genesis_from_state
+from openledger.abci_app.protocol import messages as abci
+from openledger.evm.pyevm import PyEvmEngine
+from openledger.genesis.genesis import Genesis
+from openledger.node.engines.common import init_chain_request
+from openledger.primitives.errors import InvalidGenesis
+from openledger.primitives.types import MODULE_ADDRESSES
+from openledger.state.export import Export, export_header, read_export, state_entries, write_export
+from openledger.state.memory import MemoryStore
+from openledger.state.store import StateStore
+
+# creation code of: sstore(calldata word 0, calldata word 1)
+STORE = bytes.fromhex("6007600c60003960076000f3" + "602035600035" + "55")
+
+
+def save(app: Application, path: Path, height: int | None = None) -> Export:
+    reader = app.store.reader(height)
+    header = app.store.header(reader.height)
+    assert header is not None
+    first = export_header(header, app.genesis.chain_id, app.genesis.evm_chain_id)
+    write_export(path, first, (line for _, line in state_entries(reader)))
+    return read_export(path)
+
+
+@pytest.fixture
+def old(chain: Harness) -> Harness:
+    """A chain with data, a model, an accepted claim, a minted epoch, a contract with storage, an open session."""
+    chain.publish()
+    epoch = chain.settle()
+    chain.close_epoch()
+    number = chain.claim(epoch, {1: 500_000, 2: 300_000, 3: 100_000}, 100_000)
+    assert chain.run_claim(number) == "accepted"
+    chain.block(5)
+    creation = chain.transfer(6, None, 0, gas=200_000, data=STORE)  # type: ignore[arg-type]
+    chain.touched.discard(None)  # type: ignore[arg-type]
+    created = chain.include(submitted(chain, creation))
+    for slot in (0, 1, 2**255):
+        data = slot.to_bytes(32, "big") + (slot + 7).to_bytes(32, "big")
+        call = chain.transfer(6, created.contract_address or b"", 0, gas=100_000, data=data)
+        assert chain.include(submitted(chain, call)).status == 1
+    chain.settle(2)
+    return chain
+
+
+def restart(genesis: Genesis, old: Harness) -> Harness:
+    """A harness around a new chain with the validators of the old one."""
+    new = Harness()
+    new.genesis, new.kv = genesis, MemoryStore()
+    new.oracles = [ScriptedOracle(address) for address in old.addresses]
+    new.app = Application(genesis, StateStore(new.kv), PyEvmEngine(), new.oracles[0], old.addresses[0])
+    new.time, new.touched = old.time, set(old.touched)
+    return new
+
+
+def test_a_new_chain_begins_with_exactly_the_exported_state(old: Harness, tmp_path: Path) -> None:
+    export = save(old.app, tmp_path / "old")
+    made = genesis_from_state(export, "openledger_161237-2")
+    genesis = Genesis.from_json(made.to_json())
+    assert genesis == made
+    new = restart(genesis, old)
+    assert new.app.head().state_root == old.app.head().state_root == export.state_root
+    again = save(new.app, tmp_path / "new")
+    assert (again.accounts, again.records) == (export.accounts, export.records)
+    assert genesis.params == old.app.params()
+    assert genesis.supply == int(old.query("get_supply")["total"], 16)
+    for name, *args in (("list_models",), ("list_datanets",), ("get_claim", 1), ("get_epoch",), ("list_validators",)):
+        assert new.query(name, *args) == old.query(name, *args)
+    new.app.store.verify()
+    given = new.app.init_chain(init_chain_request(genesis))
+    assert given.app_hash == export.state_root
+    assert new.app.info(abci.RequestInfo()).last_block_height == 0
+
+
+def test_blocks_follow_on_the_new_chain_and_open_work_goes_on(old: Harness, tmp_path: Path) -> None:
+    new = restart(genesis_from_state(save(old.app, tmp_path / "old"), "openledger_161237-2"), old)
+    epoch: int = new.query("get_epoch")["number"]
+    receipt = new.include(submitted(new, new.transfer(1, ACCOUNTS[2][0], 5)))
+    assert receipt.status == 1
+    new.close_epoch()
+    number = new.claim(epoch, {1: 1_000_000}, 0)
+    assert new.run_claim(number) == "accepted"
+    new.app.store.verify()
+
+
+def submitted(chain: Harness, raw: bytes) -> bytes:
+    answer = chain.submit(raw)
+    assert answer.code == 0, answer.log
+    return raw
+
+
+def test_the_state_of_an_older_height_begins_a_chain_too(old: Harness, tmp_path: Path) -> None:
+    export = save(old.app, tmp_path / "old", 5)
+    genesis = genesis_from_state(export, "other-1", 10**18)
+    assert genesis.time_ns == 10**18
+    new = restart(genesis, old)
+    header = old.app.store.header(5)
+    assert header is not None
+    assert new.app.head().state_root == header.state_root
+
+
+def test_a_chain_needs_an_id_of_its_own(old: Harness, tmp_path: Path) -> None:
+    with pytest.raises(InvalidGenesis, match="another chain id"):
+        genesis_from_state(save(old.app, tmp_path / "old"), "openledger_161237-1")
+
+
+def test_a_genesis_whose_records_contradict_it_is_refused(old: Harness, tmp_path: Path) -> None:
+    made = genesis_from_state(save(old.app, tmp_path / "old"), "openledger_161237-2")
+    richer = dict(made.accounts)
+    richer[ACCOUNTS[0][0]] = dataclasses.replace(richer[ACCOUNTS[0][0]], balance=1)
+    governance = {m: dict(found) for m, found in made.records.items()}
+    del governance[MODULE_ADDRESSES[4]][b"params/"]
+    others = dataclasses.replace(made.validators[0], power=11)
+    for wrong in (
+        {"accounts": richer},
+        {"records": governance},
+        {"validators": (others,)},
+        {"params": dataclasses.replace(made.params, claim_bond=1)},
+    ):
+        genesis = dataclasses.replace(made, **wrong)  # type: ignore[arg-type]
+        with pytest.raises(InvalidGenesis):
+            restart(genesis, old)
+
+
+def test_records_without_their_module_are_refused(old: Harness, tmp_path: Path) -> None:
+    made = genesis_from_state(save(old.app, tmp_path / "old"), "openledger_161237-2")
+    document = json.loads(made.to_json())
+    document["app_state"]["records"]["0x" + "77" * 20] = {"0x01": "0x02"}
+    with pytest.raises(InvalidGenesis, match="without an account"):
+        Genesis.from_json(json.dumps(document))
+
+
+def test_an_ordinary_genesis_has_no_records_in_it(chain: Harness) -> None:
+    assert "records" not in chain.genesis.app_state()
