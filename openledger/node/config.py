@@ -37,6 +37,17 @@ class ChainConfig:
 
 
 @dataclass(frozen=True)
+class DatabaseConfig:
+    """Memory of the database. It holds the whole state on disk; these bound what of it stays in memory."""
+
+    cache_mb: int = _value(64, "megabytes of blocks kept after reading", low=1, high=1_000_000)
+    write_buffer_mb: int = _value(
+        16, "megabytes of writes before a table is made; twice that is used", low=1, high=1_000
+    )
+    open_files: int = _value(256, "most table files open at once, about 50 KB each", low=16, high=100_000)
+
+
+@dataclass(frozen=True)
 class RpcConfig:
     """JSON-RPC, WebSocket, blobs and the web page, all on one port."""
 
@@ -88,6 +99,7 @@ class Config:
     """All settings of one node."""
 
     chain: ChainConfig = ChainConfig()
+    database: DatabaseConfig = DatabaseConfig()
     rpc: RpcConfig = RpcConfig()
     blobs: BlobsConfig = BlobsConfig()
     oracle: OracleConfig = OracleConfig()

@@ -50,6 +50,8 @@ class ConsensusEngine(ConsensusClient, Protocol):
         ...
 
 
+MEGABYTE = 1024 * 1024
+
 EngineFactory = Callable[["Application"], ConsensusEngine]
 
 
@@ -139,7 +141,12 @@ class Node:
         from openledger.state.store import StateStore
 
         settings, config = self.settings, self.settings.config
-        self._database = LevelDbStore(settings.folder / "state")
+        self._database = LevelDbStore(
+            settings.folder / "state",
+            cache_bytes=config.database.cache_mb * MEGABYTE,
+            write_buffer_bytes=config.database.write_buffer_mb * MEGABYTE,
+            open_files=config.database.open_files,
+        )
         store = StateStore(self._database, archive=config.chain.archive, keep=config.chain.keep)
         blobs = BlobStore(self.blobs_url, config.blobs.max_bytes)
         verdicts: VerdictSource = Silence()

@@ -12,19 +12,29 @@ from typing import Any
 
 from openledger.primitives.errors import CorruptDatabase, DatabaseLocked, MissingExtra, StorageError
 
-_BLOCK_CACHE_BYTES = 64 * 1024 * 1024
-_WRITE_BUFFER_BYTES = 16 * 1024 * 1024
-_OPEN_FILES = 256
+BLOCK_CACHE_BYTES = 64 * 1024 * 1024
+WRITE_BUFFER_BYTES = 16 * 1024 * 1024
+OPEN_FILES = 256
 
 
 class LevelDbStore:
     """Implements ``KeyValue`` over a LevelDB folder.
 
+    Memory is bounded by ``cache_bytes`` (blocks read), twice ``write_buffer_bytes`` (batches not yet in a table), and
+    ``open_files`` tables with their indexes and filters, about 50 KB each.
+
     Raises MissingExtra without plyvel, DatabaseLocked when another process holds the folder, CorruptDatabase when
     LevelDB finds damage, StorageError for other failures of the disk.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        cache_bytes: int = BLOCK_CACHE_BYTES,
+        write_buffer_bytes: int = WRITE_BUFFER_BYTES,
+        open_files: int = OPEN_FILES,
+    ) -> None:
         try:
             import plyvel
         except ImportError:
@@ -38,9 +48,9 @@ class LevelDbStore:
             self._db: Any = plyvel.DB(
                 str(self.path),
                 create_if_missing=True,
-                lru_cache_size=_BLOCK_CACHE_BYTES,
-                write_buffer_size=_WRITE_BUFFER_BYTES,
-                max_open_files=_OPEN_FILES,
+                lru_cache_size=cache_bytes,
+                write_buffer_size=write_buffer_bytes,
+                max_open_files=open_files,
                 bloom_filter_bits=10,
             )
         except plyvel.CorruptionError as err:
@@ -83,6 +93,13 @@ class LevelDbStore:
             raise _corrupt(self.path, err) from None
         except self._failure as err:
             raise StorageError(f"writing {self.path} failed: {err}", "is the disk full?") from None
+
+    def compact(self) -> None:
+        """Give the room of deleted and overwritten entries back to the disk. Reads and writes everything once."""
+        try:
+            self._db.compact_range()
+        except self._failure as err:
+            raise StorageError(f"compacting {self.path} failed: {err}", "is the disk full?") from None
 
     def close(self) -> None:
         """Release the folder. May be called twice."""

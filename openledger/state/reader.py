@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Protocol
 
 from openledger.primitives.blocks import EMPTY_TRIE_ROOT
+from openledger.primitives.errors import StatePruned
 from openledger.primitives.hashing import KECCAK_EMPTY
 from openledger.primitives.types import Account, Address, Hash32
 from openledger.state import layout
@@ -22,6 +23,10 @@ class Versions(Protocol):
 
     generation: int
     lock: threading.RLock
+
+    def oldest_state(self) -> int:
+        """The lowest height whose state can still be read."""
+        ...
 
     def committed(self, generation: int) -> Diff | None:
         """The diff whose commit made ``generation`` of the one before, when it is still known."""
@@ -52,11 +57,13 @@ class HeightReader:
         return None if self._generation < 0 else (self._versions, self._generation)
 
     def raw(self, key: bytes) -> bytes | None:
-        """Value of a flat key at this height."""
+        """Value of a flat key at this height. Raises StatePruned when the height was pruned since this was made."""
         value = self._kv.get(key)
         if self._versions.generation == self._generation:
             return value
         with self._versions.lock:
+            if self.height < (oldest := self._versions.oldest_state()) and self.height >= 0:
+                raise StatePruned(f"the state of block {self.height} is pruned, the oldest kept is {oldest}")
             return value_at(self._kv, key, self.height)
 
     def account(self, address: Address) -> Account | None:

@@ -54,6 +54,7 @@ class StateStore:
         self._latest: tuple[int, Diff] | None = None
         self._keep: int | None = None if archive else max(1, PROOF_WINDOW if keep is None else keep)
         self._hashes: dict[int, Hash32] = {}
+        self._oldest = {n: int.from_bytes(self.meta(n) or b"", "big") for n in ("oldest_state", "oldest_proof")}
         self._head = self._read_head()
 
     def close(self) -> None:
@@ -102,11 +103,11 @@ class StateStore:
 
     def oldest_state(self) -> int:
         """The lowest height that ``reader`` answers for."""
-        return int.from_bytes(self.meta("oldest_state") or b"", "big")
+        return self._oldest["oldest_state"]
 
     def oldest_proof(self) -> int:
         """The lowest height that ``proof`` answers for."""
-        return max(int.from_bytes(self.meta("oldest_proof") or b"", "big"), self.oldest_state())
+        return max(self._oldest["oldest_proof"], self.oldest_state())
 
     def reader(self, height: int | None = None) -> HeightReader:
         """State after block ``height`` (None: head, or the empty state before genesis).
@@ -216,7 +217,7 @@ class StateStore:
 
     def _prune(self, writes: dict[bytes, bytes | None], head: int, table: bytes, name: str, keep: int) -> None:
         """Drop reverse diffs that are older than ``keep`` heights before head, some per call."""
-        oldest = int.from_bytes(self.meta(name) or b"", "big")
+        oldest = self._oldest[name]
         target = min(head - keep, oldest + _PRUNE_PER_COMMIT)
         if target <= oldest:
             return
@@ -226,6 +227,18 @@ class StateStore:
                 writes[old] = None
             writes[key] = None
         writes[layout.META + name.encode()] = layout.height_key(target)
+        self._oldest[name] = target  # first, so that no reader meets a history half gone
+
+    def prune(self, keep: int) -> int:
+        """Drop the reverse diffs of heights more than ``keep`` (at least 1) before head, batch by batch, whatever mode
+        the store is in. The oldest height that is readable then; blocks and receipts stay."""
+        with self.lock:
+            while self.oldest_state() < self.height - max(1, keep):
+                writes: dict[bytes, bytes | None] = {}
+                self._prune(writes, self.height, layout.CHANGED, "oldest_state", max(1, keep))
+                puts = [(key, value) for key, value in writes.items() if value is not None]
+                self.kv.write(puts, [key for key, value in writes.items() if value is None])
+            return self.oldest_state()
 
     def rollback(self) -> Header:
         """Undo the newest block: state, tries, block and indexes become those of the height before (``meta`` stays).

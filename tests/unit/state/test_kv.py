@@ -61,3 +61,17 @@ def test_without_plyvel_the_hint_says_what_to_install(tmp_path, monkeypatch):
     with pytest.raises(MissingExtra) as caught:
         LevelDbStore(tmp_path / "db")
     assert "openledger-node[node]" in caught.value.hint or "openledger-node" in caught.value.hint
+
+
+def test_a_small_memory_gives_the_same_answers(tmp_path):
+    small = LevelDbStore(tmp_path / "db", cache_bytes=1024, write_buffer_bytes=64 * 1024, open_files=16)
+    rng = random.Random(3)
+    wanted = {}
+    for _ in range(40):
+        puts = {rng.randbytes(8): rng.randbytes(200) for _ in range(50)}
+        small.write(list(puts.items()), sync=False)
+        wanted |= puts
+    small.compact()
+    assert list(small.iterate(b"", None)) == sorted(wanted.items())
+    assert all(small.get(key) == value for key, value in wanted.items())
+    small.close()

@@ -160,6 +160,46 @@ def test_pruning_keeps_the_window_and_names_the_oldest_height(make_chain):
     assert everything(chain.store.reader()) == seen[24]
 
 
+def test_prune_drops_old_history_of_an_archive_and_nothing_else(make_chain):
+    rng = random.Random(2)
+    chain = make_chain()
+    seen = []
+    for _ in range(60):
+        chain.add(random_writes(rng))
+        seen.append(everything(chain.store.reader()))
+    store, late, pinned = chain.store, chain.store.reader(58), chain.store.reader(30)
+    head = store.reader()
+    prepared = store.prepare(Diff())
+    assert store.prune(100) == 0
+    assert store.prune(9) == 50
+    assert store.prune(20) == store.oldest_state() == store.oldest_proof() == 50
+    assert everything(head) == seen[59]
+    assert everything(late) == seen[58]
+    for height in range(50, 60):
+        assert everything(store.reader(height)) == seen[height]
+        store.proof(M, [], height)
+    with pytest.raises(StatePruned, match="the oldest kept is 50"):
+        store.reader(49)
+    with pytest.raises(StatePruned, match="state of block 30 is pruned, the oldest kept is 50"):
+        pinned.account(M)
+    with pytest.raises(StatePruned):
+        list(pinned.records(M, b""))
+    with pytest.raises(StatePruned, match="the oldest with proofs is 50|the oldest kept is 50"):
+        store.proof(M, [], 49)
+    store.verify()
+    tables = {key[:1] for key, _ in store.kv.iterate(b"A", b"T") if int.from_bytes(key[-8:], "big") <= 50}
+    assert tables == set()
+    assert [key for key, _ in store.kv.iterate(b"d", b"e")][0] == b"d" + (51).to_bytes(8, "big")
+    assert prepared.generation == store.generation
+    assert StateStore(store.kv).oldest_state() == 50
+    assert store.block(3) is not None
+    for _ in range(9):
+        store.rollback()
+    assert everything(store.reader()) == seen[50]
+    with pytest.raises(StatePruned):
+        store.rollback()
+
+
 def test_preparing_twice_writes_nothing_and_a_stale_state_is_refused(chain, seal):
     chain.add(lambda o: o.add_balance(ADDRESSES[0], 5))
     store = chain.store
