@@ -1,6 +1,6 @@
 """What the native extension offers; the code is in native/src."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from openledger.evm.engine import BlockEnv, CallMessage, TxResult
@@ -11,6 +11,7 @@ from openledger.state.ports import Diff, StateReader
 __version__: str
 
 class NeedsReference(Exception): ...
+class MissingNode(Exception): ...
 
 class Engine:
     def __init__(
@@ -46,3 +47,8 @@ class Engine:
     def cache_size(self) -> tuple[int, int]: ...
 
 def keccak256(data: bytes) -> bytes: ...
+def decode_transactions(raws: list[bytes], classes: Any) -> list[EthTransaction | None]: ...
+def trie_update(
+    load: Callable[[bytes], bytes | None], changes: Iterable[tuple[bytes, bytes]]
+) -> tuple[bytes, dict[bytes, bytes | None], dict[bytes, bytes | None]]: ...
+def ordered_trie_root(values: list[bytes]) -> bytes: ...

@@ -7,56 +7,24 @@ use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PySet, PyTuple};
-use revm::context::result::{EVMError, ExecutionResult, HaltReason};
+use pyo3::types::{PyDict, PyTuple};
+use revm::context::result::{EVMError, ExecutionResult, HaltReason, OutOfGasError};
 use revm::context::{CfgEnv, Context, ContextTr, Journal, JournalTr, LocalContext, TxEnv};
 use revm::handler::{EvmTr, Handler as _};
 use revm::primitives::hardfork::SpecId;
-use revm::primitives::{Address, Bytes, Log, U256};
+use revm::primitives::{Address, Bytes, U256};
 
-use crate::cache::{Account, Cache, Tag};
+use crate::cache::{Cache, Tag};
 use crate::db::{Changes, Db, DbError, Own, read_diff};
 use crate::facts::{Block, Facts, read_block, read_message, read_transaction};
 use crate::machine::{Ctx, Handler, Machine, Native, Precompiles};
-use crate::values::{from_bytes, from_word, to_address};
+use crate::pack::{Failure, Names, Outcome, Verdict};
+use crate::values::{from_bytes, to_address};
 
 create_exception!(openledger_native, NeedsReference, PyException, "Only the reference engine can run this.");
 
-/// What one transaction or call did.
-struct Outcome {
-    status: u8,
-    gas_used: u64,
-    logs: Vec<Log>,
-    output: Bytes,
-    created: Option<Address>,
-    error: Failure,
-    burned: U256,
-}
-
-/// Why a transaction failed; the words of a revert are found in Python.
-enum Failure {
-    None,
-    Reverted,
-    Text(String),
-}
-
-/// The outcome of one transaction, or the exception with which it is refused.
-enum Verdict {
-    Done(Outcome),
-    Refused(Py<PyAny>),
-}
-
-/// Python classes and functions that the engine uses.
-#[derive(FromPyObject)]
-struct Names {
-    account: Py<PyAny>,
-    log: Py<PyAny>,
-    result: Py<PyAny>,
-    validate: Py<PyAny>,
-    refusal: Py<PyAny>,
-    revert_text: Py<PyAny>,
-    reverted: Py<PyAny>,
-}
+const STACK_LIMIT: usize = 1024;
+const MODEXP: Address = Address::with_last_byte(5);
 
 /// An EVM over Python state readers. Nothing of a run stays here, apart from what `Cache` allows.
 #[pyclass(frozen)]
@@ -104,16 +72,15 @@ impl Engine {
         outbox: &Bound<'_, PyAny>,
         precompiles: Vec<(Bound<'_, PyAny>, Py<PyAny>)>,
         cache_bytes: usize,
-        py: Python<'_>,
     ) -> PyResult<Self> {
-        let mut table = Vec::new();
+        let mut table = Native::new();
         for (address, object) in precompiles {
             table.push((to_address(&address)?, object));
         }
         Ok(Self {
             prague,
             outbox: to_address(outbox)?,
-            native: Arc::new(Native { table, reverted: names.reverted.clone_ref(py) }),
+            native: Arc::new(table),
             names,
             cache: Arc::new(Mutex::new(Cache::new(cache_bytes))),
         })
@@ -143,7 +110,7 @@ impl Engine {
         let beneath = state.clone().unbind();
         let (verdicts, changes) =
             py.detach(|| guarded(|| self.run_batch(&block, db, &facts, &judge, beneath, gas_available)))?;
-        self.pack(py, verdicts, changes)
+        self.names.pack(py, verdicts, changes)
     }
 
     /// Run a call that was checked before: `(status, gas_used, output, logs, error)`.
@@ -169,8 +136,8 @@ impl Engine {
                 transact(&mut machine, &block, &facts)
             })
         })?;
-        let error = self.words(py, &outcome)?;
-        let logs = self.logs(py, &outcome.logs)?;
+        let error = self.names.words(py, &outcome)?;
+        let logs = self.names.logs(py, &outcome.logs)?;
         (outcome.status, outcome.gas_used, from_bytes(py, &outcome.output), logs, error).into_pyobject(py)
     }
 
@@ -220,7 +187,12 @@ impl Engine {
     }
 
     /// `layers` is (overlay's accounts, storage, wiped, head reader, generation), where the cache knows the head.
-    fn open(&self, env: &Bound<'_, PyAny>, state: &Bound<'_, PyAny>, layers: Option<Bound<'_, PyTuple>>) -> PyResult<Db> {
+    fn open(
+        &self,
+        env: &Bound<'_, PyAny>,
+        state: &Bound<'_, PyAny>,
+        layers: Option<Bound<'_, PyTuple>>,
+    ) -> PyResult<Db> {
         let own = match layers {
             None => None,
             Some(parts) => Some(Own {
@@ -294,76 +266,6 @@ impl Engine {
         }
         Ok((verdicts, machine.into_db().changes()))
     }
-
-    fn words<'py>(&self, py: Python<'py>, outcome: &Outcome) -> PyResult<Bound<'py, PyAny>> {
-        match &outcome.error {
-            Failure::None => Ok(intern!(py, "").clone().into_any()),
-            Failure::Text(text) => Ok(text.as_str().into_pyobject(py)?.into_any()),
-            Failure::Reverted => self.names.revert_text.bind(py).call1((from_bytes(py, &outcome.output),)),
-        }
-    }
-
-    fn logs<'py>(&self, py: Python<'py>, logs: &[Log]) -> PyResult<Bound<'py, PyTuple>> {
-        let class = self.names.log.bind(py);
-        let mut made = Vec::with_capacity(logs.len());
-        for log in logs {
-            let topics = PyTuple::new(py, log.data.topics().iter().map(|topic| from_bytes(py, topic.as_slice())))?;
-            made.push(class.call1((from_bytes(py, log.address.as_slice()), topics, from_bytes(py, &log.data.data)))?);
-        }
-        PyTuple::new(py, made)
-    }
-
-    fn pack<'py>(&self, py: Python<'py>, verdicts: Vec<Verdict>, changes: Changes) -> PyResult<Bound<'py, PyTuple>> {
-        let class = self.names.result.bind(py);
-        let results = PyList::empty(py);
-        for verdict in &verdicts {
-            results.append(match verdict {
-                Verdict::Refused(refusal) => {
-                    let named = PyDict::new(py);
-                    named.set_item(intern!(py, "refused"), refusal)?;
-                    class.call((), Some(&named))?
-                }
-                Verdict::Done(done) => class.call1((
-                    done.status,
-                    done.gas_used,
-                    self.logs(py, &done.logs)?,
-                    from_bytes(py, &done.output),
-                    done.created.map(|address| from_bytes(py, address.as_slice())),
-                    self.words(py, done)?,
-                    py.None(),
-                    from_word(py, &done.burned)?,
-                ))?,
-            })?;
-        }
-        let (accounts, storage, codes) = (PyDict::new(py), PyDict::new(py), PyDict::new(py));
-        for (address, account) in &changes.accounts {
-            accounts.set_item(from_bytes(py, address.as_slice()), self.account(py, account.as_ref())?)?;
-        }
-        for (address, slot, value) in &changes.slots {
-            let key = (from_bytes(py, address.as_slice()), from_word(py, slot)?);
-            storage.set_item(key, from_word(py, value)?)?;
-        }
-        for (hash, code) in &changes.codes {
-            codes.set_item(from_bytes(py, hash.as_slice()), from_bytes(py, code.original_byte_slice()))?;
-        }
-        let wiped = PySet::empty(py)?;
-        for address in &changes.wiped {
-            wiped.add(from_bytes(py, address.as_slice()))?;
-        }
-        (results, accounts, storage, codes, wiped).into_pyobject(py)
-    }
-
-    fn account<'py>(&self, py: Python<'py>, account: Option<&Account>) -> PyResult<Bound<'py, PyAny>> {
-        self.names.account(py, account)
-    }
-}
-
-impl Names {
-    fn account<'py>(&self, py: Python<'py>, account: Option<&Account>) -> PyResult<Bound<'py, PyAny>> {
-        let Some(found) = account else { return Ok(py.None().into_bound(py)) };
-        let balance = from_word(py, &found.balance)?;
-        self.account.bind(py).call1((found.nonce, balance, from_bytes(py, found.code_hash.as_slice())))
-    }
 }
 
 impl Judge<'_> {
@@ -409,7 +311,7 @@ impl Judge<'_> {
 fn transact(machine: &mut Machine, block: &Block, tx: &Facts) -> PyResult<Outcome> {
     let env = tx.to_env(block).ok_or_else(|| NeedsReference::new_err("a fee beyond 128 bits"))?;
     machine.ctx().tx = env;
-    machine.unknown_opcode = None;
+    machine.halted_at = None;
     let ran = Handler::default().run(machine);
     let state = machine.ctx().journal_mut().finalize();
     let result = match ran {
@@ -433,18 +335,23 @@ fn outcome(machine: &Machine, block: &Block, tx: &Facts, result: ExecutionResult
         ExecutionResult::Success { output, logs, .. } => (1, Failure::None, output.into_data(), logs),
         ExecutionResult::Revert { output, .. } => (0, Failure::Reverted, output, Vec::new()),
         ExecutionResult::Halt { reason, .. } => {
-            (0, Failure::Text(describe(&reason, machine.unknown_opcode)), Bytes::new(), Vec::new())
+            // MODEXP itself fails only for lengths whose gas is beyond any limit
+            let reason = if tx.to == Some(MODEXP) { HaltReason::OutOfGas(OutOfGasError::Precompile) } else { reason };
+            (0, Failure::Text(describe(&reason, machine.halted_at)), Bytes::new(), Vec::new())
         }
     };
     Outcome { status, gas_used, logs, output, created, error, burned: lost.wrapping_sub(base) }
 }
 
 /// The words of `openledger.evm.reasons`.
-fn describe(reason: &HaltReason, opcode: Option<u8>) -> String {
+fn describe(reason: &HaltReason, halted_at: Option<(u8, usize)>) -> String {
     match reason {
         HaltReason::OutOfGas(_) | HaltReason::CreateInitCodeSizeLimit => "out of gas",
         HaltReason::StackUnderflow => "stack underflow",
-        HaltReason::StackOverflow => "stack limit reached 1024 (1023)",
+        HaltReason::StackOverflow => match halted_at {
+            Some((0x80..=0x9f, height)) if height < STACK_LIMIT => "stack underflow", // DUP and SWAP beyond the bottom
+            _ => "stack limit reached 1024 (1023)",
+        },
         HaltReason::InvalidJump => "invalid jump destination",
         HaltReason::StateChangeDuringStaticCall | HaltReason::CallNotAllowedInsideStatic => "write protection",
         HaltReason::OutOfOffset => "return data out of bounds",
@@ -455,9 +362,9 @@ fn describe(reason: &HaltReason, opcode: Option<u8>) -> String {
         HaltReason::CallTooDeep => "max call depth exceeded",
         HaltReason::InvalidFEOpcode => "invalid opcode: INVALID",
         HaltReason::OpcodeNotFound | HaltReason::NotActivated => {
-            return opcode.map_or_else(
+            return halted_at.map_or_else(
                 || "invalid opcode".to_owned(),
-                |code| format!("invalid opcode: opcode {code:#x} not defined"),
+                |(code, _)| format!("invalid opcode: opcode {code:#x} not defined"),
             );
         }
         _ => "execution failed",

@@ -204,10 +204,9 @@ impl Facts {
         let highest = if block.prague { 4 } else { 2 };
         let (needed, floor) = self.least_gas();
         let Ok(max_fee) = u128::try_from(self.max_fee) else { return false };
-        let (Some(cost), Some(account)) = (
-            U256::from(self.gas).wrapping_mul(U256::from(max_fee)).checked_add(self.value),
-            sender,
-        ) else {
+        let (Some(cost), Some(account)) =
+            (U256::from(self.gas).wrapping_mul(U256::from(max_fee)).checked_add(self.value), sender)
+        else {
             return false;
         };
         self.kind <= highest

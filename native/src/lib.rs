@@ -5,10 +5,15 @@
 
 mod cache;
 mod db;
+mod decode;
 mod engine;
 mod facts;
 mod machine;
+mod node;
+mod pack;
 mod recover;
+mod rlp;
+mod trie;
 mod values;
 
 use pyo3::prelude::*;
@@ -25,6 +30,10 @@ fn keccak256<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
 fn openledger_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("NeedsReference", module.py().get_type::<engine::NeedsReference>())?;
+    module.add("MissingNode", module.py().get_type::<node::MissingNode>())?;
     module.add_class::<engine::Engine>()?;
+    module.add_function(wrap_pyfunction!(decode::decode_transactions, module)?)?;
+    module.add_function(wrap_pyfunction!(trie::trie_update, module)?)?;
+    module.add_function(wrap_pyfunction!(trie::ordered_trie_root, module)?)?;
     module.add_function(wrap_pyfunction!(keccak256, module)?)
 }

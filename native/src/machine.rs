@@ -19,11 +19,11 @@ use revm::interpreter::interpreter_action::FrameInit;
 use revm::interpreter::interpreter_types::{Jumps, LegacyBytecode};
 use revm::interpreter::{CallInputs, FrameInput, Gas, InstructionResult, InterpreterResult};
 use revm::primitives::hardfork::SpecId;
-use revm::primitives::{Address, Bytes, U256};
 use revm::primitives::map::AddressSet;
+use revm::primitives::{Address, Bytes, U256};
 
 use crate::db::{Db, DbError};
-use crate::values::from_bytes;
+use crate::values::{from_bytes, to_word};
 
 /// Block, transaction, settings, state.
 pub type Ctx = Context<BlockEnv, TxEnv, CfgEnv, Db, Journal<Db>, ()>;
@@ -32,13 +32,8 @@ pub type Handler = MainnetHandler<Machine, EVMError<DbError>, EthFrame<EthInterp
 
 type Inner = Evm<Ctx, (), EthInstructions<EthInterpreter, Ctx>, Precompiles, EthFrame<EthInterpreter>>;
 
-/// Read-only precompiles written in Python: address and object (`NativePrecompile`), and the exception that reverts.
-pub struct Native {
-    /// In the order given.
-    pub table: Vec<(Address, Py<PyAny>)>,
-    /// The class `PrecompileReverted`.
-    pub reverted: Py<PyAny>,
-}
+/// Read-only precompiles written in Python: address and object (`NativePrecompile`).
+pub type Native = Vec<(Address, Py<PyAny>)>;
 
 /// Ethereum's precompiles and ours.
 pub struct Precompiles {
@@ -53,32 +48,22 @@ impl Precompiles {
     pub fn new(spec: SpecId, native: Arc<Native>, state: Py<PyAny>) -> Self {
         let ethereum = EthPrecompiles::new(spec);
         let mut warm = ethereum.warm_addresses().clone();
-        warm.extend(native.table.iter().map(|entry| entry.0));
+        warm.extend(native.iter().map(|entry| entry.0));
         Self { ethereum, native, warm, state }
     }
 
     fn run_native(&self, precompile: &Py<PyAny>, data: &[u8], limit: u64) -> PyResult<InterpreterResult> {
         Python::attach(|py| {
+            let arguments = (self.state.bind(py), from_bytes(py, data), limit);
+            let answer = precompile.bind(py).call_method1(intern!(py, "answer"), arguments)?;
+            let (ok, used, output): (bool, Bound<'_, PyAny>, Bound<'_, PyBytes>) = answer.extract()?;
             let mut gas = Gas::new(limit);
-            let object = precompile.bind(py);
-            let data = from_bytes(py, data);
-            let cost = object.call_method1(intern!(py, "gas"), (&data,))?.extract::<u64>().unwrap_or(u64::MAX);
-            if !gas.record_regular_cost(cost) {
+            if !gas.record_regular_cost(u64::try_from(to_word(&used)?).unwrap_or(u64::MAX)) {
                 gas.spend_all();
                 return Ok(InterpreterResult::new(InstructionResult::PrecompileOOG, Bytes::new(), gas));
             }
-            match object.call_method1(intern!(py, "run"), (self.state.bind(py), &data)) {
-                Ok(output) => {
-                    let output = Bytes::copy_from_slice(output.cast::<PyBytes>()?.as_bytes());
-                    Ok(InterpreterResult::new(InstructionResult::Return, output, gas))
-                }
-                Err(err) if err.matches(py, self.native.reverted.bind(py))? => {
-                    let data = err.value(py).getattr(intern!(py, "data"))?;
-                    let output = Bytes::copy_from_slice(data.cast::<PyBytes>()?.as_bytes());
-                    Ok(InterpreterResult::new(InstructionResult::Revert, output, gas))
-                }
-                Err(err) => Err(err),
-            }
+            let result = if ok { InstructionResult::Return } else { InstructionResult::Revert };
+            Ok(InterpreterResult::new(result, Bytes::copy_from_slice(output.as_bytes()), gas))
         })
     }
 }
@@ -91,7 +76,7 @@ impl PrecompileProvider<Ctx> for Precompiles {
     }
 
     fn run(&mut self, context: &mut Ctx, inputs: &CallInputs) -> Result<Option<InterpreterResult>, String> {
-        let Some((_, precompile)) = self.native.table.iter().find(|entry| entry.0 == inputs.bytecode_address) else {
+        let Some((_, precompile)) = self.native.iter().find(|entry| entry.0 == inputs.bytecode_address) else {
             return self.ethereum.run(context, inputs);
         };
         if inputs.value.get() != U256::ZERO || inputs.bytecode_address != inputs.target_address {
@@ -116,8 +101,8 @@ impl PrecompileProvider<Ctx> for Precompiles {
 /// See the module.
 pub struct Machine {
     inner: Inner,
-    /// The opcode that the outermost frame stopped at, where it is not one.
-    pub unknown_opcode: Option<u8>,
+    /// The opcode at which the outermost frame halted, and how many words were on its stack.
+    pub halted_at: Option<(u8, usize)>,
 }
 
 impl Machine {
@@ -126,7 +111,7 @@ impl Machine {
         let spec = ctx.cfg.spec;
         let instruction = EthInstructions::new_mainnet_with_spec(spec);
         let inner = Evm { ctx, inspector: (), instruction, precompiles, frame_stack: FrameStack::new_prealloc(8) };
-        Self { inner, unknown_opcode: None }
+        Self { inner, halted_at: None }
     }
 
     /// The state, when all is done.
@@ -161,12 +146,14 @@ impl EvmTr for Machine {
 
     fn frame_run(&mut self) -> Result<FrameInitOrResult<Self::Frame>, ContextDbError<Ctx>> {
         let outcome = self.inner.frame_run()?;
-        if let ItemOrResult::Result(result) = &outcome {
-            let unknown = [InstructionResult::OpcodeNotFound, InstructionResult::NotActivated];
+        if let ItemOrResult::Result(result) = &outcome
+            && result.instruction_result().is_halt()
+        {
             let frame = self.inner.frame_stack.get();
-            if frame.depth == 0 && unknown.contains(&result.instruction_result()) {
+            if frame.depth == 0 {
                 let code = &frame.interpreter.bytecode;
-                self.unknown_opcode = code.bytecode_slice().get(code.pc().wrapping_sub(1)).copied();
+                let opcode = code.bytecode_slice().get(code.pc().wrapping_sub(1)).copied();
+                self.halted_at = opcode.map(|opcode| (opcode, frame.interpreter.stack.len()));
             }
         }
         Ok(outcome)

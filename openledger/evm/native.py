@@ -19,7 +19,7 @@ from openledger_native import Engine, NeedsReference
 
 from openledger.evm.engine import BlockEnv, CallMessage, CallResult, ExecutionOutput, TxResult
 from openledger.evm.journal import Journal
-from openledger.evm.precompiles import PRECOMPILES, NativePrecompile, PrecompileReverted
+from openledger.evm.precompiles import PRECOMPILES, NativePrecompile
 from openledger.evm.pyevm import PyEvmEngine, _check_call
 from openledger.evm.reasons import REVERTED, revert_text
 from openledger.evm.validate import Fork, validate_tx
@@ -56,7 +56,7 @@ class NativeEngine:
             prague=fork is Fork.PRAGUE,
             names=SimpleNamespace(
                 account=Account, log=Log, result=TxResult, validate=validate_tx, refusal=InvalidTransaction,
-                revert_text=_revert_words, reverted=PrecompileReverted,
+                revert_text=_revert_words,
             ),
             outbox=OUTBOX_ADDRESS,
             precompiles=list(precompiles.items()),
