@@ -10,7 +10,6 @@ and stopping is written here once.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -235,12 +234,12 @@ def client_version() -> str:
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
     """asyncio.run, on uvloop where it is installed."""
-    with contextlib.suppress(ImportError):
+    try:
         import uvloop
-
-        uvloop.run(main)
+    except ImportError:
+        asyncio.run(main)
         return
-    asyncio.run(main)
+    uvloop.run(main)
 
 
 def write_private(path: Path, text: str) -> None:
