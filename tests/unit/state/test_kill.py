@@ -39,9 +39,10 @@ def run_and_kill(writer, folder, delay):
     return int(lines[-1][0]), bytes.fromhex(lines[-1][1])
 
 
-def test_after_kill_9_every_acknowledged_block_is_there_and_agrees(tmp_path, writer):
+@pytest.mark.parametrize("times", [20, pytest.param(200, marks=pytest.mark.soak)])
+def test_after_kill_9_every_acknowledged_block_is_there_and_agrees(tmp_path, writer, times):
     rng = random.Random()
-    for _ in range(20):
+    for _ in range(times):
         number, block_hash = run_and_kill(writer, tmp_path / "db", rng.random() * 0.1)
         store = StateStore(LevelDbStore(tmp_path / "db"))
         assert store.height in (number, number + 1)

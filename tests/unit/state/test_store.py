@@ -184,12 +184,12 @@ def test_prune_drops_old_history_of_an_archive_and_nothing_else(make_chain):
         pinned.account(M)
     with pytest.raises(StatePruned):
         list(pinned.records(M, b""))
-    with pytest.raises(StatePruned, match="the oldest with proofs is 50|the oldest kept is 50"):
+    with pytest.raises(StatePruned, match="the oldest kept is 50"):
         store.proof(M, [], 49)
     store.verify()
     tables = {key[:1] for key, _ in store.kv.iterate(b"A", b"T") if int.from_bytes(key[-8:], "big") <= 50}
     assert tables == set()
-    assert [key for key, _ in store.kv.iterate(b"d", b"e")][0] == b"d" + (51).to_bytes(8, "big")
+    assert next(store.kv.iterate(b"d", b"e"))[0] == b"d" + (51).to_bytes(8, "big")
     assert prepared.generation == store.generation
     assert StateStore(store.kv).oldest_state() == 50
     assert store.block(3) is not None
