@@ -10,8 +10,8 @@ from openledger.primitives.hashing import KECCAK_EMPTY, keccak256
 from openledger.primitives.types import MODULE_ADDRESSES, Address, to_hex
 from openledger.state import layout
 from openledger.state.commitment import encode_leaf, encode_slot
+from openledger.state.fasttrie import update
 from openledger.state.ports import KeyValue
-from openledger.state.trie import update
 
 _HINT = "restore a snapshot, or sync again from the network"
 

@@ -12,8 +12,9 @@ from openledger.primitives.blocks import EMPTY_TRIE_ROOT
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import Account, Address, Hash32, to_hex
 from openledger.state import layout
+from openledger.state.fasttrie import update
 from openledger.state.ports import Diff, KeyValue
-from openledger.state.trie import TrieUpdate, rlp_bytes, rlp_list, update
+from openledger.state.trie import TrieUpdate, rlp_bytes, rlp_list
 
 
 class InconsistentDiff(RuntimeError):

@@ -30,8 +30,8 @@ from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import MODULE_ADDRESSES, Account, Address, Hash32, from_hex, parse_address, to_hex
 from openledger.state import layout
 from openledger.state.commitment import encode_leaf, encode_slot
+from openledger.state.fasttrie import update
 from openledger.state.reader import HeightReader
-from openledger.state.trie import trie_root
 
 Json = dict[str, Any]
 
@@ -189,13 +189,17 @@ class Export:
             slots = dict(account.storage)
             for key, record in self.records.get(address, {}).items():
                 slots[int.from_bytes(keccak256(key), "big")] = int.from_bytes(keccak256(record), "big")
-            storage = trie_root(
+            storage = _root_of(
                 (keccak256(slot.to_bytes(32, "big")), encode_slot(layout.encode_quantity(value)))
                 for slot, value in slots.items()
             )
             flat = Account(account.nonce, account.balance, keccak256(account.code))
             leaves.append((keccak256(address), encode_leaf(flat, storage)))
-        return trie_root(leaves)
+        return _root_of(leaves)
+
+
+def _root_of(items: Iterable[tuple[bytes, bytes]]) -> Hash32:
+    return update(lambda path: None, items).root
 
 
 def read_export(path: Path) -> Export:
