@@ -1,0 +1,206 @@
+"""The oracle process against the chain: an honest claim is paid, one with shares changed by 5 % is not.
+
+A devnet as people start it, real documents, a real fine-tune (a short one), real vouchers, the real worker process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openledger.abci_app.modules.datanets.commit import DatanetCommit
+from openledger.abci_app.modules.datanets.create import DatanetCreate
+from openledger.abci_app.modules.datanets.records import Part
+from openledger.node import operator, rows
+from openledger.node.consumer import open_session
+from openledger.node.keystore import Signer, dev_signer
+from openledger.node.serving import ModelServer
+from openledger.primitives.amounts import OPEN
+from openledger.primitives.attribution import score_leaf
+from openledger.primitives.errors import NodeUnreachable
+from openledger.primitives.hashing import merkle_root
+from openledger.rpc.client import Client
+
+torch = pytest.importorskip("torch", reason="the oracle extra is not installed")
+
+PRICE = OPEN // 10
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A devnet in a process of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    home = tmp_path_factory.mktemp("home")
+    command = [sys.executable, "-m", "openledger.node", "--home", str(home), "devnet", "--port", str(port)]
+    with (home / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as node:
+        found = Client(f"http://127.0.0.1:{port}")
+        for _ in range(200):
+            try:
+                found.chain_id()
+                break
+            except NodeUnreachable:
+                time.sleep(0.1)
+        yield found
+        found.close()
+        node.send_signal(signal.SIGINT)
+        assert node.wait(20) == 0
+
+
+def dev(number: int) -> Signer:
+    signer = dev_signer(f"dev{number}")
+    assert signer is not None
+    return signer
+
+
+def contribute(client: Client) -> int:
+    """A datanet with six documents each of two people."""
+    from openledger.attribution_oracle import corpus
+
+    number = operator.created_id(operator.send(client, dev(0), DatanetCreate("two authors")))
+    parts: list[tuple[bytes, bytes]] = []
+    for version, person in enumerate(corpus.PEOPLE[:2]):
+        signer = dev(version + 1)
+        blob = corpus.to_lines(d.text for d in corpus.documents(person.key)[:6])
+        parts.append((signer.address, blob))
+        root, count = rows.version_root(parts)
+        part = Part(signer.address, bytes.fromhex(client.put_blob(blob)), 6)
+        operator.send(client, signer, DatanetCommit(number, version, root, count, (part,)))
+    return number
+
+
+def publish(client: Client, datanet: int) -> tuple[int, Any]:
+    from openledger.attribution_oracle import factory
+
+    blobs = operator.NodeBlobs(client)
+    data = operator.version_data(client, [(datanet, 0)])
+    trained = factory.train_model(blobs, data, size="small", settings={"epochs": 1, "warmup": 0})
+    fields = factory.publish(blobs, trained, factory.make_index(trained))
+    model, _ = operator.publish(client, dev(0), "two authors", PRICE, fields)
+    return model, factory.load_bundle(blobs, fields["bundle"].hex())
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    client: Client
+    model: int
+    bundle: Any
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def world(client: Client, tmp_path_factory: pytest.TempPathFactory) -> World:
+    model, bundle = publish(client, contribute(client))
+    return World(client, model, bundle, tmp_path_factory.mktemp("serving"))
+
+
+def settle_answers(world: World, folder: str) -> tuple[int, Any]:
+    """Three paid answers, settled in an epoch that has closed: (epoch, answers)."""
+    from openledger.attribution_oracle import factory
+
+    served = factory.Served("m", world.model, PRICE, world.bundle)
+    with ModelServer([served], world.client.url, world.folder / folder, world.client.chain_id()) as server:
+        session, _ = open_session(world.client, dev(8), world.model, server.start(), 3)
+        for number, prompt in enumerate(("The public debt", "Our navy must", "The farmers of this country")):
+            session.ask(prompt, max_tokens=12, seed=number)
+        receipt = operator.settle(world.client, dev(0), server.serving.vouchers(), close=True)[-1]
+        answers = server.serving.answers()
+    epoch = operator.settled_epoch(receipt)
+    operator.wait_until("the epoch's end", lambda: operator.epoch_of(world.client) > epoch, 60)
+    return epoch, answers
+
+
+def claim(world: World, folder: str, monkeypatch: pytest.MonkeyPatch, tamper: Any = None) -> dict[str, Any]:
+    """Open a claim, tampered with or not, and follow it to its end."""
+    from openledger.attribution_oracle import claims
+
+    epoch, answers = settle_answers(world, folder)
+    if tamper is not None:
+        honest = claims.build_claim
+        monkeypatch.setattr(claims, "build_claim", lambda *args: tamper(honest(*args)))
+    opened = operator.open_claim(
+        world.client, dev(0), world.model, epoch, world.bundle, answers, lambda step, total, text: None
+    )
+    return operator.follow_claim(world.client, opened, 120)
+
+
+def shift_shares(built: Any) -> Any:
+    """The larger share gets 5 % more, the other one loses as much."""
+    (first, a), (second, b) = built.shares
+    change = max(a, b) // 20
+    shares = ((first, a + change), (second, b - change)) if a >= b else ((first, a - change), (second, b + change))
+    return dataclasses.replace(built, shares=shares)
+
+
+def test_an_honest_claim_is_recomputed_accepted_paid_and_minted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = claim(world, "honest", monkeypatch)
+    said = world.client.call("openledger_getVerdicts", record["id"])
+    assert record["status"] == "accepted"
+    assert [v["verdict"] for v in said] == ["yes"]
+    assert sum(record["shares"].values()) + record["unattributed"] == 1_000_000
+    operator.wait_until(
+        "the mint", lambda: int(world.client.call("openledger_getClaim", record["id"])["minted"], 16), 60
+    )
+    for person in (1, 2):
+        earned = world.client.call("openledger_getRewards", "0x" + dev(person).address.hex())
+        assert int(earned["fees"], 16) > 0
+        assert int(earned["minted"], 16) > 0
+
+
+def test_shares_changed_by_5_percent_are_refused_and_lose_the_bond(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer = dev(8).address
+    before = world.client.balance(consumer)
+    record = claim(world, "false", monkeypatch, shift_shares)
+    (said,) = world.client.call("openledger_getVerdicts", record["id"])
+    assert record["status"] == "refused"
+    assert said["verdict"] == "no"
+    assert "share" in said["reason"]
+    found = world.client.call("eth_getLogs", {"fromBlock": "0x0", "address": "0x" + "00" * 18 + "0802"})
+    data = {log["topics"][0]: log for log in found if int(log["topics"][1], 16) == record["id"]}
+    from openledger.abci_app.modules.rewards.records import REFUNDED, SLASHED
+
+    assert int(data["0x" + SLASHED.topic.hex()]["data"], 16) == int(record["bond"], 16)
+    assert int(data["0x" + REFUNDED.topic.hex()]["data"], 16) == 3 * PRICE
+    assert world.client.balance(consumer) > before - OPEN // 100
+
+
+def test_a_claim_over_invented_scores_finds_no_yes_although_its_shares_are_right(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Honest shares over a root of invented scores: no honest reveal can match them, so the claim earns nothing."""
+
+    def invent(built: Any) -> Any:
+        scores = tuple(score + 10**7 for score in built.row_scores)
+        root = merkle_root([score_leaf(row, score) for row, score in enumerate(scores)])
+        raw = b"".join(score.to_bytes(8, "big", signed=True) for score in scores)
+        return dataclasses.replace(built, scores=raw, scores_root=root)
+
+    epoch, answers = settle_answers(world, "invented")
+    from openledger.attribution_oracle import claims
+
+    honest = claims.build_claim
+    monkeypatch.setattr(claims, "build_claim", lambda *args: invent(honest(*args)))
+    opened = operator.open_claim(
+        world.client, dev(0), world.model, epoch, world.bundle, answers, lambda step, total, text: None
+    )
+
+    def voided() -> bool:
+        record = world.client.call("openledger_getClaim", opened.number)
+        if record["status"] == "reveal":
+            world.client.put_blob(opened.claim.scores)
+        return bool(record["attempt"] == 1)
+
+    operator.wait_until("the retry", voided, 60)
+    assert world.client.call("openledger_getClaim", opened.number)["status"] != "accepted"
