@@ -13,7 +13,7 @@ use revm::primitives::{Address, B256, Bytes, TxKind, U256};
 
 use crate::cache::Account;
 use crate::recover;
-use crate::values::{to_address, to_hash, to_word};
+use crate::values::{to_address, to_hash, to_small_word, to_word};
 
 const GAS_TRANSACTION: u64 = 21_000;
 const GAS_CREATE: u64 = 32_000;
@@ -104,6 +104,9 @@ fn read_bytes(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
 
 fn read_access_list(list: &Bound<'_, PyAny>) -> PyResult<Vec<AccessListItem>> {
     let py = list.py();
+    if list.len()? == 0 {
+        return Ok(Vec::new());
+    }
     let mut out = Vec::new();
     for entry in list.try_iter()? {
         let entry = entry?;
@@ -119,6 +122,9 @@ fn read_access_list(list: &Bound<'_, PyAny>) -> PyResult<Vec<AccessListItem>> {
 /// An authorization whose nonce has more than 64 bits is as invalid as one with the highest nonce.
 fn read_authorizations(list: &Bound<'_, PyAny>) -> PyResult<Vec<SignedAuthorization>> {
     let mut out = Vec::new();
+    if list.len()? == 0 {
+        return Ok(out);
+    }
     for item in list.try_iter()? {
         let item = item?;
         out.push(SignedAuthorization {
@@ -140,18 +146,18 @@ fn read_target(value: &Bound<'_, PyAny>) -> PyResult<Option<Address>> {
 /// Facts of an `EthTransaction`; None when a value does not fit.
 pub fn read_transaction(tx: &Bound<'_, PyAny>) -> PyResult<Option<Facts>> {
     let py = tx.py();
-    let nonce = u64::try_from(to_word(&tx.getattr(intern!(py, "nonce"))?)?);
-    let gas = u64::try_from(to_word(&tx.getattr(intern!(py, "gas"))?)?);
+    let nonce = u64::try_from(to_small_word(&tx.getattr(intern!(py, "nonce"))?)?);
+    let gas = u64::try_from(to_small_word(&tx.getattr(intern!(py, "gas"))?)?);
     let (Ok(nonce), Ok(gas)) = (nonce, gas) else { return Ok(None) };
     Ok(Some(Facts {
         kind: tx.getattr(intern!(py, "type"))?.extract()?,
-        chain_id: to_word(&tx.getattr(intern!(py, "chain_id"))?)?,
+        chain_id: to_small_word(&tx.getattr(intern!(py, "chain_id"))?)?,
         nonce,
-        max_fee: to_word(&tx.getattr(intern!(py, "max_fee"))?)?,
-        tip: to_word(&tx.getattr(intern!(py, "max_priority_fee"))?)?,
+        max_fee: to_small_word(&tx.getattr(intern!(py, "max_fee"))?)?,
+        tip: to_small_word(&tx.getattr(intern!(py, "max_priority_fee"))?)?,
         gas,
         to: read_target(&tx.getattr(intern!(py, "to"))?)?,
-        value: to_word(&tx.getattr(intern!(py, "value"))?)?,
+        value: to_small_word(&tx.getattr(intern!(py, "value"))?)?,
         data: read_bytes(&tx.getattr(intern!(py, "data"))?)?,
         access_list: read_access_list(&tx.getattr(intern!(py, "access_list"))?)?,
         authorizations: read_authorizations(&tx.getattr(intern!(py, "authorizations"))?)?,
