@@ -6,6 +6,7 @@ is not executed again; what is remembered is keyed by every input, so it can onl
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import openledger
@@ -22,11 +23,11 @@ from openledger.abci_app.opening import genesis_block, genesis_diff
 from openledger.abci_app.ports import VerdictSource
 from openledger.abci_app.protocol import messages as abci
 from openledger.abci_app.queries import answer
+from openledger.abci_app.replay import Moment, Note, replay
 from openledger.evm.engine import EvmEngine
 from openledger.genesis.genesis import Genesis
 from openledger.genesis.params import Params
 from openledger.primitives.blocks import Header, SealedBlock
-from openledger.primitives.codec import encode
 from openledger.primitives.errors import ConsensusFault, InvalidTransaction, OpenLedgerError, WrongDataFolder
 from openledger.primitives.types import Address, Hash32
 from openledger.state.commitment import Prepared
@@ -95,6 +96,10 @@ class Application:
     def due(self, unix_seconds: int) -> bool:
         """True when a block is owed although no transaction waits: a deadline or an epoch's end has passed."""
         return is_due(self.state(), unix_seconds)
+
+    def replay(self, number: int) -> Iterator[Moment]:
+        """A stored block once more, transaction by transaction. May be called from any thread; see ``replay``."""
+        return replay(self._chain, self.store, number)
 
     def _block_hash(self, number: int) -> Hash32 | None:
         head = self.head().number
@@ -222,8 +227,7 @@ class Application:
         )
         output = self._execute(block)
         prepared = self.store.prepare(output.diff)
-        note = encode([request.time, request.hash, request.proposer_address])
-        sealed = seal(output, prepared.state_root, self.head(), note)
+        sealed = seal(output, prepared.state_root, self.head(), Note.of(block, request.hash).encode())
         refused = tuple(
             self.decode(raw).hash
             for raw, result in zip(request.txs, output.results, strict=True)

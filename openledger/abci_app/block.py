@@ -82,7 +82,19 @@ class BlockOutput:
 
 def execute_block(chain: Chain, state: StateReader, parent: Header, block: BlockInput) -> BlockOutput:
     """Run a block on top of ``state``. Raises only what must stop the node."""
-    overlay = Overlay(state)
+    run = begin(chain, state, parent, block)
+    run.system_work(block)
+    for raw in block.txs[len(run.output.results) :]:
+        run.take(raw)
+    run.flush()
+    if run.output.transactions:
+        _remember_hashes(chain, run.state, block.height)
+    run.output.diff = run.state.diff()
+    return run.output
+
+
+def begin(chain: Chain, state: StateReader, parent: Header, block: BlockInput) -> Run:
+    """A block on top of ``state`` of which nothing has run yet."""
     params = read_params(state)
     env = BlockEnv(
         chain_id=chain.evm_chain_id,
@@ -95,15 +107,7 @@ def execute_block(chain: Chain, state: StateReader, parent: Header, block: Block
         block_hash=chain.block_hash,
     )
     ctx = BlockContext(block.height, env.timestamp, env.coinbase, chain.evm_chain_id, params)
-    run = _Run(chain, env, ctx, overlay, BlockOutput(env, params))
-    run.system_work(block)
-    for raw in block.txs[len(run.output.results) :]:
-        run.take(raw)
-    run.flush()
-    if run.output.transactions:
-        _remember_hashes(chain, overlay, block.height)
-    run.output.diff = overlay.diff()
-    return run.output
+    return Run(chain, env, ctx, Overlay(state), BlockOutput(env, params))
 
 
 def seal(output: BlockOutput, state_root: Hash32, parent: Header, consensus: bytes) -> SealedBlock:
@@ -136,7 +140,7 @@ def _remember_hashes(chain: Chain, state: Overlay, height: int) -> None:
 
 
 @dataclass(slots=True)
-class _Run:
+class Run:
     """A block half done: EVM transactions gather in ``batch`` until something else must run."""
 
     chain: Chain

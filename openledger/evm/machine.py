@@ -32,6 +32,7 @@ from openledger.evm.engine import BlockEnv
 from openledger.evm.ethereum_precompiles import MODEXP_ADDRESS, POINT_EVALUATION_ADDRESS, modexp, point_evaluation
 from openledger.evm.journal import Journal
 from openledger.evm.precompiles import NativePrecompile
+from openledger.evm.reasons import describe
 from openledger.evm.validate import (
     DELEGATION_PREFIX,
     GAS_AUTHORIZATION,
@@ -242,6 +243,15 @@ def run_message(vm: Any, work: Work) -> Outcome:
     return Outcome(computation, used, logs, message.storage_address if message.is_create else None)
 
 
+def failure_text(computation: ComputationAPI) -> str:
+    """Why a frame failed, in geth's words; empty when it did not."""
+    if computation.is_success:
+        return ""
+    code, counter = computation.msg.code, computation.code.program_counter
+    opcode = code[counter - 1] if 0 < counter <= len(code) else None
+    return describe(computation.error, opcode, computation.output)
+
+
 def create_address(sender: Address, nonce: int) -> Address:
     """Address of the contract that ``sender`` creates with ``nonce``."""
     return keccak256(rlp.encode([sender, nonce]))[12:]
@@ -273,14 +283,19 @@ def _warm_up(journal: Journal, work: Work, target: Address) -> None:
             journal.mark_storage_warm(entry.address, int.from_bytes(key, "big"))
 
 
+def authority_of(item: Authorization) -> Address:
+    """Who signed an EIP-7702 authorization. Raises InvalidSignature."""
+    digest = keccak256(AUTHORIZATION_MAGIC + rlp.encode([item.chain_id, item.address, item.nonce]))
+    return recover_address(digest, item.r, item.s, item.y_parity)
+
+
 def _authorize(vm: Any, item: Authorization) -> int:
     """One EIP-7702 authorization; an invalid one is passed over. Returns the gas refund it earns."""
     journal: Journal = vm.journal
     if item.chain_id not in (0, vm.execution_context.chain_id) or item.nonce >= MAX_NONCE:
         return 0
-    digest = keccak256(AUTHORIZATION_MAGIC + rlp.encode([item.chain_id, item.address, item.nonce]))
     try:
-        authority = recover_address(digest, item.r, item.s, item.y_parity)
+        authority = authority_of(item)
     except InvalidSignature:
         return 0
     journal.mark_address_warm(authority)

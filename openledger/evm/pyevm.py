@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eth.abc import ComputationAPI
-
 from openledger.evm.engine import BlockEnv, CallMessage, CallResult, ExecutionOutput, TxResult
 from openledger.evm.journal import Journal
-from openledger.evm.machine import Outcome, Work, build_machine, run_message
+from openledger.evm.machine import Outcome, Work, build_machine, failure_text, run_message
 from openledger.evm.precompiles import PRECOMPILES, NativePrecompile
-from openledger.evm.reasons import describe
+from openledger.evm.tracing.machine import Watch, build_traced_machine, run_traced
+from openledger.evm.tracing.table import make_tracer
+from openledger.evm.tracing.tracer import Json, TraceBounds
 from openledger.evm.validate import MAX_INITCODE_BYTES, Fork, floor_gas, intrinsic_gas, validate_tx
 from openledger.primitives.errors import (
     FeeCapTooLow,
@@ -38,6 +38,7 @@ class PyEvmEngine:
     ) -> None:
         self.fork = fork
         self._machine: Any = build_machine(fork, precompiles)
+        self._traced_machine: Any = build_traced_machine(fork, precompiles)
 
     def execute(
         self, env: BlockEnv, txs: Sequence[EthTransaction], state: StateReader, gas_available: int
@@ -63,14 +64,7 @@ class PyEvmEngine:
             validate_tx(env, tx, journal, gas_available, fork=self.fork)
         except InvalidTransaction as refusal:
             return TxResult(refused=refusal)
-        price = tx.effective_gas_price(env.base_fee)
-        outcome = run_message(
-            vm,
-            Work(
-                tx.sender, tx.nonce, tx.to, tx.value, tx.data, tx.gas, price, price - env.base_fee,
-                tx.access_list, tx.authorizations,
-            ),
-        )  # fmt: skip
+        outcome = run_message(vm, _work(env, tx))
         computation = outcome.computation
         return TxResult(
             status=int(computation.is_success),
@@ -78,7 +72,7 @@ class PyEvmEngine:
             logs=outcome.logs,
             output=computation.output,
             contract_address=outcome.created,
-            error=_error(computation),
+            error=failure_text(computation),
             burned=-journal.balance_change() - outcome.gas_used * env.base_fee,
         )
 
@@ -95,16 +89,56 @@ class PyEvmEngine:
             gas_used=outcome.gas_used,
             output=computation.output,
             logs=outcome.logs,
-            error=_error(computation),
+            error=failure_text(computation),
         )
 
     def _run_call(self, env: BlockEnv, message: CallMessage, journal: Journal) -> Outcome:
-        price = message.gas_price
-        work = Work(
-            message.sender, journal.get_nonce(message.sender), message.to, message.value, message.data, message.gas,
-            price, max(price - env.base_fee, 0), message.access_list, message.authorizations,
-        )  # fmt: skip
-        return run_message(self._machine(env, journal), work)
+        return run_message(self._machine(env, journal), _call_work(env, message, journal))
+
+    def trace(
+        self,
+        env: BlockEnv,
+        before: Sequence[EthTransaction],
+        subject: EthTransaction | CallMessage,
+        state: StateReader,
+        tracer: str,
+        config: Mapping[str, Any],
+        bounds: TraceBounds,
+        first_log: int = 0,
+    ) -> Json:
+        """Run ``before``, then trace ``subject``; see ``Tracing.trace``."""
+        made, budget = make_tracer(tracer, config, bounds)
+        journal = Journal(state)
+        vm = self._machine(env, journal)
+        for tx in before:
+            refused = self._execute_one(env, vm, tx, env.gas_limit).refused
+            if refused is not None:
+                raise refused
+        journal.lock_changes()
+        if isinstance(subject, CallMessage):
+            _check_call(env, subject, journal)
+            work = _call_work(env, subject, journal)
+        else:
+            validate_tx(env, subject, journal, env.gas_limit, fork=self.fork)
+            work = _work(env, subject)
+        run_traced(self._traced_machine(env, journal), work, Watch(made, budget, first_log))
+        return made.result()
+
+
+def _work(env: BlockEnv, tx: EthTransaction) -> Work:
+    price = tx.effective_gas_price(env.base_fee)
+    return Work(
+        tx.sender, tx.nonce, tx.to, tx.value, tx.data, tx.gas, price, price - env.base_fee, tx.access_list,
+        tx.authorizations,
+    )  # fmt: skip
+
+
+def _call_work(env: BlockEnv, message: CallMessage, journal: Journal) -> Work:
+    price = message.gas_price
+    return Work(
+        message.sender, journal.get_nonce(message.sender), message.to, message.value, message.data, message.gas,
+        price, max(price - env.base_fee, 0), message.access_list, message.authorizations,
+    )  # fmt: skip
 
 
 def _check_call(env: BlockEnv, message: CallMessage, journal: Journal) -> None:
@@ -129,11 +163,3 @@ def _check_call(env: BlockEnv, message: CallMessage, journal: Journal) -> None:
         raise IntrinsicGasTooLow(f"intrinsic gas too low: have {message.gas}, want {needed}")
     if message.gas < (floor := floor_gas(message.data)):
         raise IntrinsicGasTooLow(f"insufficient gas for floor data gas cost: have {message.gas}, want {floor}")
-
-
-def _error(computation: ComputationAPI) -> str:
-    if computation.is_success:
-        return ""
-    code, counter = computation.msg.code, computation.code.program_counter
-    opcode = code[counter - 1] if 0 < counter <= len(code) else None
-    return describe(computation.error, opcode, computation.output)

@@ -25,7 +25,8 @@ MIB = 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class RpcSettings:
     """Bounds and allow-lists of the server. Sizes in bytes; ``hosts`` and ``origins`` add to the local ones,
-    ``"*"`` in either allows all. ``call_gas`` bounds eth_call and eth_estimateGas."""
+    ``"*"`` in either allows all. ``call_gas`` bounds eth_call and eth_estimateGas; ``call_seconds`` calls and traces,
+    ``trace_steps`` and ``trace_bytes`` the opcodes and the output of one trace."""
 
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
@@ -44,6 +45,8 @@ class RpcSettings:
     call_gas: int = 30_000_000
     call_seconds: float = 5.0
     call_threads: int = 2
+    trace_steps: int = 5_000_000
+    trace_bytes: int = 64 * MIB
     sync_send_seconds: float = 20.0
 
 

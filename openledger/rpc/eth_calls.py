@@ -104,6 +104,19 @@ def _refuse_conflicts(found: CallFields, wanted: int, chain_id: int) -> None:
         raise RpcError(SERVER_ERROR, f"chainId does not match node's (have={wanted}, want={chain_id})")
 
 
+def call_message(fields: CallFields, env: BlockEnv, gas: int) -> CallMessage:
+    """The message that a client's transaction object asks to run, with this gas limit."""
+    return CallMessage(
+        sender=fields.sender,
+        to=fields.to,
+        value=fields.value,
+        data=fields.data,
+        gas=gas,
+        gas_price=fields.price(env.base_fee),
+        access_list=fields.access_list,
+    )
+
+
 class EthCalls:
     """Messages that are run and forgotten, and transactions that are completed for signing."""
 
@@ -122,7 +135,7 @@ class EthCalls:
         fields = read_fields(transaction, self._backend.chain_id)
         env, state = self._at(block, state_overrides, block_overrides)
         gas = min(fields.gas or self._backend.settings.call_gas, self._backend.settings.call_gas)
-        result = await self._workers.run(self._backend.engine.call, env, self._message(fields, env, gas), state)
+        result = await self._workers.run(self._backend.engine.call, env, call_message(fields, env, gas), state)
         raise_if_failed(result)
         return to_hex(result.output)
 
@@ -161,20 +174,9 @@ class EthCalls:
         except ValueError as err:
             raise invalid_params(f"invalid override: {err}") from None
 
-    def _message(self, fields: CallFields, env: BlockEnv, gas: int) -> CallMessage:
-        return CallMessage(
-            sender=fields.sender,
-            to=fields.to,
-            value=fields.value,
-            data=fields.data,
-            gas=gas,
-            gas_price=fields.price(env.base_fee),
-            access_list=fields.access_list,
-        )
-
     async def _estimate(self, fields: CallFields, env: BlockEnv, state: StateReader) -> int:
         cap = min(fields.gas or env.gas_limit, env.gas_limit, self._backend.settings.call_gas)
-        message = self._message(fields, env, cap)
+        message = call_message(fields, env, cap)
         return await self._workers.run(estimate_gas, self._backend.engine, env, message, state, cap)
 
 

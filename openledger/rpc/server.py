@@ -17,6 +17,7 @@ from aiohttp import web
 from openledger.primitives.errors import PortTaken
 from openledger.rpc.backend import Backend
 from openledger.rpc.blobs import BlobRoutes
+from openledger.rpc.debug import Debug
 from openledger.rpc.dispatch import Dispatcher
 from openledger.rpc.eth import EthBlocks, EthState
 from openledger.rpc.eth_calls import EthCalls
@@ -77,6 +78,7 @@ class RpcServer:
             ("net", Net(backend)),
             ("web3", Web3(backend)),
             ("txpool", TxPool(backend)),
+            ("debug", Debug(backend, self._workers)),
             ("openledger", OpenLedgerReads(backend)),
             ("openledger", OpenLedgerNode(backend, fees)),
         ]

@@ -1,0 +1,229 @@
+"""``debug_``: traces in geth's forms, and raw bytes of blocks, headers, receipts and transactions.
+
+A trace of the past repeats the block on the state of its parent up to the transaction. It runs on the same threads as
+calls do, within their time and the bounds of the settings.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import rlp
+
+from openledger.abci_app.registry import PRECOMPILES
+from openledger.abci_app.replay import Moment
+from openledger.evm.engine import BlockEnv, CallMessage
+from openledger.evm.pyevm import PyEvmEngine
+from openledger.evm.tracing.outside import Outside, trace_outside
+from openledger.evm.tracing.tracer import TraceBounds, Tracing
+from openledger.primitives.blocks import SealedBlock
+from openledger.primitives.hashing import keccak256
+from openledger.primitives.transactions import EthTransaction, NativeTransaction, SystemTransaction
+from openledger.primitives.types import ZERO_ADDRESS, to_hex
+from openledger.rpc.backend import Backend
+from openledger.rpc.errors import SERVER_ERROR, RpcError, invalid_params
+from openledger.rpc.eth_calls import call_message, read_fields
+from openledger.rpc.formats import Json, read_transaction, recipient_of
+from openledger.rpc.overrides import with_block, with_state
+from openledger.rpc.params import LATEST, BlockArg, BlockNumberArg, BlockRef, HashArg, ObjectArg, parse_uint64
+from openledger.rpc.work import Workers
+from openledger.state.ports import StateReader
+
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|us|ns|s|m|h))+")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+
+
+class Debug:
+    """Traces and raw bytes."""
+
+    def __init__(self, backend: Backend, workers: Workers) -> None:
+        self._backend = backend
+        self._workers = workers
+        self._reference: PyEvmEngine | None = None
+
+    # --- traces -------------------------------------------------------------------------------------------
+
+    async def trace_transaction(self, transaction: HashArg, config: ObjectArg | None = None) -> Any:
+        """One transaction of a block."""
+        place = self._backend.app.store.transaction(transaction)
+        if place is None:
+            raise RpcError(SERVER_ERROR, "transaction not found")
+        run = self._run(config)
+        return await self._workers.run(self._one, place[0], place[1], run)
+
+    async def trace_block_by_number(self, block: BlockNumberArg, config: ObjectArg | None = None) -> list[Json]:
+        """All transactions of a block, each with its hash."""
+        return await self._trace_block(block, config)
+
+    async def trace_block_by_hash(self, block: HashArg, config: ObjectArg | None = None) -> list[Json]:
+        """The same by hash."""
+        return await self._trace_block(BlockRef(hash=block), config)
+
+    async def trace_call(
+        self, transaction: ObjectArg, block: BlockArg = LATEST, config: ObjectArg | None = None
+    ) -> Any:
+        """A call on the state after a block, or with ``txIndex`` before that transaction of it; state and block
+        overrides as in eth_call."""
+        if block.is_pending:
+            raise RpcError(SERVER_ERROR, "tracing on top of pending is not supported")
+        fields = read_fields(transaction, self._backend.chain_id)
+        given, run = config or {}, self._run(config)
+        number = self._backend.header(block).number
+        env, state = self._backend.env(block), self._backend.state(block)
+        index = _index(given)
+
+        def work() -> Any:
+            before = state if index is None else self._moment(number, index).state
+            where, changed = _overridden(env, before, given)
+            gas = min(fields.gas or self._backend.settings.call_gas, self._backend.settings.call_gas)
+            return run.message(where, call_message(fields, where, gas), changed)
+
+        return await self._workers.run(work)
+
+    # --- raw bytes ----------------------------------------------------------------------------------------
+
+    def get_raw_header(self, block: BlockArg) -> str:
+        """RLP of a header."""
+        return to_hex(self._block(block).header.encode())
+
+    def get_raw_block(self, block: BlockArg) -> str:
+        """RLP of a block: header, transactions, no ommers, no withdrawals."""
+        found = self._block(block)
+        transactions = [rlp.decode(raw) if raw[0] >= 0xC0 else raw for raw in found.transactions]
+        return to_hex(rlp.encode([rlp.decode(found.header.encode()), transactions, [], []]))
+
+    def get_raw_receipts(self, block: BlockArg) -> list[str]:
+        """Consensus form of each receipt."""
+        return [to_hex(receipt.encode()) for receipt in self._block(block).receipts]
+
+    def get_raw_transaction(self, transaction: HashArg) -> str:
+        """A transaction of a block or of the mempool; "0x" for an unknown one."""
+        place = self._backend.app.store.transaction(transaction)
+        if place is not None:
+            block = self._backend.app.store.block(place[0])
+            return to_hex(block.transactions[place[1]]) if block else "0x"
+        return next((to_hex(raw) for raw in self._backend.pending() if keccak256(raw) == transaction), "0x")
+
+    # --- how ----------------------------------------------------------------------------------------------
+
+    def _block(self, ref: BlockRef) -> SealedBlock:
+        found = self._backend.block(ref)
+        if found is None:
+            raise RpcError(SERVER_ERROR, "block not found")
+        return found
+
+    async def _trace_block(self, ref: BlockRef, config: Mapping[str, Any] | None) -> list[Json]:
+        block = self._block(ref)
+        if block.number == 0:
+            raise RpcError(SERVER_ERROR, "genesis is not traceable")
+        run = self._run(config)
+        return await self._workers.run(self._all, block.number, run)
+
+    def _run(self, config: Mapping[str, Any] | None) -> _Run:
+        settings = self._backend.settings
+        until = time.monotonic() + min(settings.call_seconds, _timeout(config or {}, settings.call_seconds))
+        bounds = TraceBounds(settings.trace_steps, settings.trace_bytes, lambda: time.monotonic() > until)
+        return _Run(self._engine(), config or {}, bounds)
+
+    def _engine(self) -> Tracing:
+        """The node's own engine where it can trace, else the reference engine."""
+        engine: Any = self._backend.engine
+        if hasattr(engine, "trace"):
+            tracing: Tracing = engine
+            return tracing
+        if self._reference is None:
+            self._reference = PyEvmEngine(precompiles=dict(PRECOMPILES))
+        return self._reference
+
+    def _moment(self, number: int, index: int) -> Moment:
+        for moment in self._backend.app.replay(number):
+            if moment.index == index:
+                return moment
+        raise RpcError(SERVER_ERROR, f"transaction index {index} out of range for block {number}")
+
+    def _one(self, number: int, index: int, run: _Run) -> Any:
+        return run.moment(self._moment(number, index))
+
+    def _all(self, number: int, run: _Run) -> list[Json]:
+        found: list[Json] = []
+        for moment in self._backend.app.replay(number):
+            found.append({"txHash": to_hex(keccak256(moment.raw)), "result": run.moment(moment)})
+            if run.bounds.expired():
+                raise RpcError(SERVER_ERROR, "execution timeout")
+        return found
+
+
+class _Run:
+    """One request: engine, tracer, bounds."""
+
+    def __init__(self, engine: Tracing, config: Mapping[str, Any], bounds: TraceBounds) -> None:
+        name = config.get("tracer")
+        if name is not None and not isinstance(name, str):
+            raise invalid_params("tracer is text")
+        self.bounds = bounds
+        self._engine = engine
+        self._name = name or ""
+        options = config.get("tracerConfig") or {} if name else config
+        if not isinstance(options, Mapping):
+            raise invalid_params("tracerConfig is an object")
+        self._options = options
+
+    def message(self, env: BlockEnv, message: CallMessage, state: StateReader) -> Any:
+        return self._engine.trace(env, (), message, state, self._name, self._options, self.bounds)
+
+    def moment(self, moment: Moment) -> Any:
+        tx = read_transaction(moment.raw)
+        if isinstance(tx, EthTransaction):
+            return self._engine.trace(
+                moment.env, (), tx, moment.state, self._name, self._options, self.bounds, moment.first_log
+            )
+        if moment.effects is None:
+            raise RpcError(SERVER_ERROR, "this transaction cannot be traced")
+        what = _outside(tx, moment)
+        return trace_outside(
+            what, moment.state, moment.effects, self._name, self._options, self.bounds, moment.first_log
+        )
+
+
+def _outside(tx: NativeTransaction | SystemTransaction, moment: Moment) -> Outside:
+    receipt, native = moment.receipt, isinstance(tx, NativeTransaction)
+    return Outside(
+        sender=moment.sender,
+        to=recipient_of(tx) or ZERO_ADDRESS,
+        input=tx.payload if isinstance(tx, NativeTransaction) else tx.effects,
+        gas=tx.gas if isinstance(tx, NativeTransaction) else 0,
+        gas_used=receipt.gas_used,
+        error=receipt.error or ("" if receipt.status or not native else "execution failed"),
+        logs=receipt.logs,
+        coinbase=moment.env.coinbase,
+    )
+
+
+def _overridden(env: BlockEnv, state: StateReader, config: Mapping[str, Any]) -> tuple[BlockEnv, StateReader]:
+    try:
+        return with_block(env, config.get("blockOverrides")), with_state(state, config.get("stateOverrides"))
+    except (ValueError, AttributeError) as err:
+        raise invalid_params(f"invalid override: {err}") from None
+
+
+def _index(config: Mapping[str, Any]) -> int | None:
+    given = config.get("txIndex")
+    if given is None:
+        return None
+    try:
+        return parse_uint64(given)
+    except ValueError as err:
+        raise invalid_params(f"txIndex: {err}") from None
+
+
+def _timeout(config: Mapping[str, Any], otherwise: float) -> float:
+    """Seconds of geth's ``timeout`` option, a Go duration such as "5s" or "300ms"."""
+    given = config.get("timeout")
+    if given is None:
+        return otherwise
+    if not isinstance(given, str) or not _DURATION.fullmatch(given):
+        raise invalid_params('timeout is a duration such as "5s"')
+    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|us|ns|s|m|h)", given))
