@@ -23,15 +23,18 @@ STAMPS := $(VENV)/.stamps
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 LOCKED := $(PIP) install --no-deps --require-hashes -r
 
-.PHONY: help install install-oracle install-dev devnet demo test check size docs cometbft soak lock clean
+CARGO := $(shell command -v cargo 2>/dev/null)
+NATIVE := $(if $(CARGO),$(STAMPS)/native)
+
+.PHONY: help install install-oracle install-dev native devnet demo test check size docs cometbft soak lock clean
 
 help: ## List the targets
 	@echo "make <target>, where target is one of:"
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-15s %s\n", $$1, $$2}' Makefile
 	@echo "Settings: LITE=1, TORCH_INDEX=<index>, PYTHON=<interpreter>, PORT=<port>. First: make devnet"
 
-install: $(STAMPS)/node ## Install the node into .venv from the lock file
-install-oracle: $(STAMPS)/oracle ## ... and the oracle (torch)
+install: $(STAMPS)/node $(NATIVE) ## Install the node into .venv from the lock file
+install-oracle: $(STAMPS)/oracle $(NATIVE) ## ... and the oracle (torch)
 install-dev: $(STAMPS)/dev ## ... and the tests and linters
 
 $(STAMPS)/venv:
@@ -77,6 +80,25 @@ $(STAMPS)/dev: requirements/dev.lock $(STAMPS)/node
 	@echo "==> tests and linters: $$(grep -c '^[a-z]' requirements/dev.lock) packages"
 	$(LOCKED) requirements/dev.lock
 	mkdir -p $(STAMPS) && touch $@
+
+native: $(STAMPS)/node ## Build the native engine (Rust); without it py-evm runs, slower
+	@if [ -z "$(CARGO)" ]; then
+	  echo "The native engine needs Rust 1.91 or later, and there is no cargo on PATH." >&2
+	  echo "hint: install Rust, then make native; everything works without it, slower." >&2
+	  exit 1
+	fi
+	rm -f $(STAMPS)/native
+	$(MAKE) $(STAMPS)/native
+
+# Rust is optional: where the build fails, one line says so and py-evm runs.
+$(STAMPS)/native: $(wildcard native/src/*.rs) native/Cargo.toml native/Cargo.lock | $(STAMPS)/node
+	@echo "==> the native engine (Rust; about two minutes the first time)"
+	if VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked --quiet -m native/Cargo.toml; then
+	  touch $@
+	else
+	  echo "WARNING: the native engine was not built (it needs Rust 1.91 or later); py-evm runs instead, slower." >&2
+	  mkdir -p $(STAMPS) && touch $@
+	fi
 
 devnet: $(if $(LITE),install,install-oracle) ## Install and start a development chain (LITE=1: without torch)
 	@exec $(BIN)/openledger devnet --port $(PORT) $(if $(LITE),--lite)

@@ -31,7 +31,7 @@ def _value(
 class ChainConfig:
     """The application."""
 
-    engine: str = _value("auto", "EVM engine", choices=("auto", "py-evm"))
+    engine: str = _value("auto", "EVM engine: auto takes revm where it is built", choices=("auto", "revm", "py-evm"))
     archive: bool = _value(True, "keep the state of every height; false keeps the last `keep` heights")
     keep: int = _value(10_000, "heights to keep when archive is false", low=128)
 

@@ -94,6 +94,11 @@ def with_port(config: Config, port: int | None) -> Config:
     return config if port is None else replace(config, rpc=replace(config.rpc, port=port))
 
 
+def with_engine(config: Config, engine: str | None) -> Config:
+    """The configuration with another EVM engine, when one is given."""
+    return config if engine is None else replace(config, chain=replace(config.chain, engine=engine))
+
+
 def facts(node: Node) -> dict[str, Any]:
     """What a newcomer needs, for machines."""
     genesis = node.settings.genesis

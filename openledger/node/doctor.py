@@ -62,6 +62,9 @@ def examine(home: Path, port: int, program: str = "") -> list[Check]:
         Check("node", node, "installed" if node else "missing", "make install", True),
         Check("oracle", torch, "installed" if torch else "missing: no training, votes silence", "make install-oracle"),
     ]
+    native = has_module("openledger_native")
+    runs = "revm (native)" if native else "py-evm (Python); a network of several validators wants the native one"
+    checks.append(Check("engine", native, runs, "install Rust 1.91 or later, then make native"))
     try:
         comet = find_cometbft(program, environment=os.environ)
         checks.append(Check("CometBFT", True, f"{comet.version} at {comet.path}"))

@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,11 +25,13 @@ from openledger.genesis.genesis import Genesis
 from openledger.node.config import Config
 from openledger.node.doctor import has_torch, port_is_free
 from openledger.primitives.errors import InvalidGenesis, MissingExtra, PortTaken, WrongDataFolder
-from openledger.primitives.types import to_hex
+from openledger.primitives.types import Address, to_hex
 from openledger.rpc.ports import ConsensusClient
 
 if TYPE_CHECKING:
     from openledger.abci_app.application import Application
+    from openledger.evm.engine import EvmEngine
+    from openledger.evm.precompiles import NativePrecompile
     from openledger.node.oracle_bridge import OracleBridge
     from openledger.rpc.server import RpcServer
     from openledger.state.leveldb import LevelDbStore
@@ -91,6 +93,20 @@ def oracle_state(config: Config, lite: bool) -> tuple[bool, str]:
     return False, "off: torch is not installed, so this node votes silence (make install-oracle)"
 
 
+def choose_engine(config: Config, genesis: Genesis, precompiles: Mapping[Address, NativePrecompile]) -> EvmEngine:
+    """The EVM engine of the configuration. Raises MissingExtra when it is not built, or when several validators would
+    wait for the Python engine: one block full of pairings takes it minutes."""
+    from openledger.evm.engines import load_engine
+
+    evm = load_engine(config.chain.engine, precompiles=precompiles)
+    if evm.name == "py-evm" and len(genesis.validators) > 1 and config.chain.engine != "py-evm":
+        raise MissingExtra(
+            f"a network of {len(genesis.validators)} validators needs the native engine, and it is not built",
+            'make native; or set engine = "py-evm" under [chain] when you accept to fall behind',
+        )
+    return evm
+
+
 class Node:
     """A running node. ``start`` opens everything or raises one clear error; ``stop`` may be called at any time."""
 
@@ -98,6 +114,7 @@ class Node:
         self.settings = settings
         self.rpc_port = settings.config.rpc.port
         self.oracle_on, self.oracle_text = oracle_state(settings.config, settings.lite)
+        self.evm_name = ""
         self.started = time.time()
         self._stopping = asyncio.Event()
         self._database: LevelDbStore | None = None
@@ -132,7 +149,6 @@ class Node:
         from openledger.abci_app.application import Application
         from openledger.abci_app.ports import Silence, VerdictSource
         from openledger.abci_app.registry import PRECOMPILES
-        from openledger.evm.pyevm import PyEvmEngine
         from openledger.rpc.backend import Backend, RpcSettings
         from openledger.rpc.server import RpcServer
         from openledger.state.blobs import BlobStore
@@ -155,7 +171,8 @@ class Node:
             verdicts = self._bridge = OracleBridge(
                 self.blobs_url, settings.folder / "oracle", settings.genesis.chain_id, sys.executable
             )
-        evm = PyEvmEngine(precompiles=dict(PRECOMPILES))
+        evm = choose_engine(config, settings.genesis, dict(PRECOMPILES))
+        self.evm_name = evm.name
         self.app = Application(settings.genesis, store, evm, verdicts, settings.validator)
         self.engine = settings.make_engine(self.app)
         if self._bridge is not None:
@@ -192,7 +209,7 @@ class Node:
         return {
             "version": __version__,
             "mode": self.settings.mode,
-            "engine": "py-evm",
+            "engine": self.evm_name,
             "oracle": self.oracle_text,
             "cometChainId": genesis.chain_id,
             "genesis": to_hex(genesis.digest),

@@ -19,21 +19,21 @@ DEVNET_FOLDER = Path("data/devnet")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of RPC, WebSocket and web page (default 8545).")
 @click.option("--fresh", is_flag=True, help="Start a new chain with another chain id.")
 @click.option("--block-time", type=click.IntRange(1), metavar="MS", help="A block every MS; default: on demand.")
-@click.option("--engine", type=click.Choice(["auto", "py-evm"]), default="auto", help="EVM engine.")
+@click.option("--engine", type=click.Choice(["auto", "revm", "py-evm"]), help="EVM engine (default: revm if built).")
 @click.option("--no-demo", is_flag=True, help="Do not point to the demo.")
 @click.option("--lite", is_flag=True, help="Without the oracle process; needs no torch.")
 @pass_app
 def devnet(
-    app: App, port: int | None, fresh: bool, block_time: int | None, engine: str, no_demo: bool, lite: bool
+    app: App, port: int | None, fresh: bool, block_time: int | None, engine: str | None, no_demo: bool, lite: bool
 ) -> None:
     """Run a development chain: one validator, ten funded accounts, blocks on demand."""
     from openledger.node import config as configuration
-    from openledger.node.devnet import banner, devnet_node, facts, with_port
+    from openledger.node.devnet import banner, devnet_node, facts, with_engine, with_port
     from openledger.node.logging import setup
     from openledger.node.wiring import run_loop
 
     folder = app.home_given or DEVNET_FOLDER
-    config = with_port(configuration.load(folder), port)
+    config = with_engine(with_port(configuration.load(folder), port), engine)
     setup(config.log)
 
     def ready(node: Node) -> None:
