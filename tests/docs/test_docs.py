@@ -11,16 +11,18 @@ from typing import Any, cast
 import click
 import pytest
 
+from openledger.abci_app import reads
 from openledger.abci_app.action import ENVELOPE_FIELDS, action_class
 from openledger.abci_app.events import EVENTS
 from openledger.abci_app.modules.attribution.messages import MAX_MESSAGES, MAX_REASON, MAX_SALT, MIN_SALT
 from openledger.abci_app.modules.attribution.records import STATUS_NAMES, VERDICT_NAMES
 from openledger.abci_app.native import ACTION_FAILED
-from openledger.abci_app.registry import ACTIONS
+from openledger.abci_app.registry import ACTIONS, READS
+from openledger.evm.tracing.table import TRACERS
 from openledger.node.cli.root import cli
 from openledger.primitives.attribution import Voucher
 from openledger.primitives.fields import eip712_types, schema
-from openledger.rpc.backend import Backend
+from openledger.rpc.backend import Backend, RpcSettings
 from openledger.rpc.server import RpcServer
 from openledger.rpc.subscriptions import KINDS
 
@@ -212,6 +214,26 @@ def test_the_pinned_and_tested_cometbft_versions_are_those_of_the_code() -> None
     decision = (DOCS / "adr" / "0004-which-cometbft.md").read_text(encoding="utf-8")
     assert f"cometbft@v{PINNED}" in decision
     assert [v for v in SUPPORTED if v not in decision] == []
+
+
+# --- precompiles and traces -------------------------------------------------------------------------------
+
+
+def test_the_page_of_precompiles_has_every_function_and_the_gas_of_the_code() -> None:
+    page = (DOCS / "reference" / "precompiles.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `0x…(08\d\d)` \| `I\w+` \| (.+) \|$", page, flags=re.MULTILINE)
+    wanted = [(found.address.hex()[-4:], [f.signature.partition("(")[0] for f in found.functions]) for found in READS]
+    assert [(address, re.findall(r"`(\w+)`", names)) for address, names in rows] == wanted
+    table = [int(n.replace(",", "")) for n in re.findall(r"^\| [a-z ]+ \| ([\d,]+) \|$", page, flags=re.MULTILINE)]
+    per_byte = (reads.GAS_PER_INPUT_BYTE, reads.GAS_PER_RECORD_BYTE, reads.GAS_PER_OUTPUT_BYTE)
+    assert table == [reads.GAS_CALL, per_byte[0], reads.GAS_RECORD, *per_byte[1:]]
+
+
+def test_the_page_of_traces_names_every_tracer_and_the_bounds() -> None:
+    page = (DOCS / "reference" / "tracing.md").read_text(encoding="utf-8")
+    assert [name for name in TRACERS if name and f"`{name}`" not in page] == []
+    settings = RpcSettings()
+    assert f"{settings.call_seconds:g} s, {settings.trace_steps:,} opcodes, {settings.trace_bytes // 2**20} MB" in page
 
 
 # --- contracts ----------------------------------------------------------------------------------------------

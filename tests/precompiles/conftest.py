@@ -13,7 +13,9 @@ import pytest
 from eth_abi.abi import decode, encode
 from harness import ACCOUNTS, Harness
 
+from openledger.abci_app.registry import PRECOMPILES
 from openledger.evm.engine import BlockEnv, CallMessage, CallResult
+from openledger.evm.engines import ENGINE_NAMES, load_engine, native_available
 from openledger.primitives.amounts import GWEI
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.transactions import sign_transaction
@@ -81,6 +83,14 @@ class Calls:
         result = self.raw(to, INTERFACES[interface].data(name, *values))
         assert result.status == 0
         return result.error
+
+
+@pytest.fixture(params=ENGINE_NAMES[1:])
+def chain(request: pytest.FixtureRequest) -> Harness:
+    """A devnet on each engine that is there."""
+    if request.param == "revm" and not native_available():
+        pytest.skip("the native engine is not built: make native")
+    return Harness(engine=load_engine(request.param, precompiles=dict(PRECOMPILES)))
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ def test_claims_tallies_and_rewards(chain: Harness, calls: Any) -> None:
 
 
 def test_validators(calls: Any) -> None:
-    chain = calls.chain = Harness(powers=(10, 20, 5))
+    chain = calls.chain = Harness(powers=(10, 20, 5), engine=calls.chain.app.engine)
     views = {v["operator"].lower(): v for v in chain.query("list_validators")}
     found = calls.ask(*STAKING, "getValidators")
     assert [v[0] for v in found] == sorted(views)
