@@ -128,6 +128,9 @@ impl Engine {
         let sender = to_address(&message.getattr(intern!(py, "sender"))?)?;
         let account = db.account(sender).map_err(|err| raise(&mut db, err))?;
         let nonce = account.map_or(0, |found| found.nonce);
+        if nonce == u64::MAX {
+            return Err(beyond("the next nonce"));
+        }
         let facts = read_message(message, nonce, block.env.basefee)?.ok_or_else(|| beyond("the message"))?;
         let beneath = state.clone().unbind();
         let outcome = py.detach(|| {
@@ -224,6 +227,7 @@ impl Engine {
         let spec = if self.prague { SpecId::PRAGUE } else { SpecId::CANCUN };
         let mut cfg = CfgEnv::new().with_chain_id(block.chain_id).with_spec_and_mainnet_gas_params(spec);
         cfg.tx_gas_limit_cap = Some(u64::MAX);
+        cfg.disable_block_gas_limit = true; // `validate_tx` has judged; a call may have more
         cfg.disable_eip3607 = true;
         cfg.disable_base_fee = free;
         let mut journaled_state = Journal::new(db);

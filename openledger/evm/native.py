@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from openledger_native import Engine, NeedsReference
 
@@ -29,6 +29,9 @@ from openledger.primitives.types import OUTBOX_ADDRESS, Account, Address, Log
 from openledger.state.overlay import Overlay
 from openledger.state.ports import Diff, StateReader
 from openledger.state.reader import HeightReader
+
+if TYPE_CHECKING:
+    from openledger.evm.tracing.tracer import Json, TraceBounds
 
 CACHE_BYTES = 256 * 1024 * 1024
 
@@ -82,6 +85,20 @@ class NativeEngine:
             return CallResult(*self._engine.call(env, message, state, self._layers(state)))
         except NeedsReference:
             return self._reference.call(env, message, state)
+
+    def trace(
+        self,
+        env: BlockEnv,
+        before: Sequence[EthTransaction],
+        subject: EthTransaction | CallMessage,
+        state: StateReader,
+        tracer: str,
+        config: Mapping[str, Any],
+        bounds: TraceBounds,
+        first_log: int = 0,
+    ) -> Json:
+        """Trace in the reference engine, whose every byte is the same; see ``Tracing.trace``."""
+        return self._reference.trace(env, before, subject, state, tracer, config, bounds, first_log)
 
     def cache_size(self) -> tuple[int, int]:
         """Bytes remembered, about: (accounts and slots, code)."""
