@@ -7,11 +7,21 @@ from harness import ACCOUNTS, Harness
 
 from openledger.abci_app.action import outbox_bytes
 from openledger.abci_app.modules.datanets.create import DatanetCreate
+from openledger.abci_app.registry import PRECOMPILES
 from openledger.abci_app.replay import Note
+from openledger.evm.engines import ENGINE_NAMES, load_engine, native_available
 from openledger.evm.outbox import SUBMIT_SELECTOR
 from openledger.primitives.errors import UnknownBlock
 from openledger.primitives.types import OUTBOX_ADDRESS
 from openledger.state.overlay import Overlay
+
+
+@pytest.fixture(params=ENGINE_NAMES[1:])
+def chain(request: pytest.FixtureRequest) -> Harness:
+    """A devnet on each engine that is there."""
+    if request.param == "revm" and not native_available():
+        pytest.skip("the native engine is not built: make native")
+    return Harness(engine=load_engine(request.param, precompiles=dict(PRECOMPILES)))
 
 
 def submit_data(action: bytes) -> bytes:

@@ -46,6 +46,7 @@ from openledger.primitives.errors import InvalidSignature
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import ZERO_ADDRESS, Address, Log
 
+_LOOK_MASK = 1023
 _CODE_DEPOSIT = "Write contract code"
 _BEFORE_IT_RAN = (OutOfGas, InsufficientStack, FullStack)
 
@@ -67,10 +68,12 @@ class _Meter(GasMeter):
 
     def consume_gas(self, amount: int, reason: str) -> None:
         self.spent += amount
-        if reason.startswith("CREATE"):  # the second time it is the gas of the frame to be
+        if reason in ("CREATE", "CREATE2"):  # the second time it is the gas of the frame to be
             self._creations += 1
             self.handed = amount if self._creations == 2 else 0
-        super().consume_gas(amount, reason)
+        if amount > self.gas_remaining:
+            super().consume_gas(amount, reason)  # raises
+        self.gas_remaining -= amount
 
     def return_gas(self, amount: int) -> None:
         self.returned += amount
@@ -165,34 +168,51 @@ class Watch:
 
     def run(self, computation: Any) -> None:
         """All opcodes of a frame. Raises what py-evm's frames raise, and CallFailed when a bound is reached."""
-        code, meter, lookup = computation.code, computation._gas_meter, computation.opcodes
-        scope, tracer, view = _Scope(computation), self.tracer, computation.state.journal
-        depth, length, running = computation.msg.depth + 1, len(code), True
-        while running:
+        code, lookup, budget = computation.code, computation.opcodes, self.budget
+        length, sees = len(code), self.tracer.sees_steps
+        scope = _Scope(computation)
+        while True:
             pc = code.program_counter
             opcode = code[pc] if pc < length else 0
             code.program_counter = pc + 1
-            self.budget.step()
-            meter.begin()
-            step = Step(pc, opcode, meter.gas_remaining, depth, self.refund)
-            if tracer.sees_steps:
-                tracer.step(view, step, scope)
-            spawn = _Spawn.of(opcode, scope, self.entered, computation)
+            budget.left -= 1
+            if budget.left < 0 or not budget.left & _LOOK_MASK:
+                budget.look()
+            function = lookup.get(opcode) or InvalidOpcode(opcode)
             try:
-                if spawn is not None:
-                    self._callers.append((opcode, spawn.target))
-                (lookup.get(opcode) or InvalidOpcode(opcode))(computation=computation)
+                if sees or opcode >= CREATE:
+                    self._watched(computation, function, pc, opcode, scope)
+                else:
+                    function(computation=computation)
             except Halt:
-                running = False
-            except VMError as err:
-                self._stepped(step, meter, err)
-                raise
-            finally:
-                if spawn is not None:
-                    self._callers.pop()
+                return
+
+    def _watched(self, computation: Any, function: Any, pc: int, opcode: int, scope: _Scope) -> None:
+        """One opcode of which the tracer may hear, or that may make a frame."""
+        meter = computation._gas_meter
+        meter.begin()
+        step = Step(pc, opcode, meter.gas_remaining, computation.msg.depth + 1, self.refund)
+        if self.tracer.sees_steps:
+            self.tracer.step(computation.state.journal, step, scope)
+        spawn = _Spawn.of(opcode, scope, self.entered, computation)
+        halted = False
+        try:
             if spawn is not None:
-                self._show_missing(computation, step, spawn)
-            self._stepped(step, meter, None)
+                self._callers.append((opcode, spawn.target))
+            function(computation=computation)
+        except Halt:
+            halted = True
+        except VMError as err:
+            self._stepped(step, meter, err)
+            raise
+        finally:
+            if spawn is not None:
+                self._callers.pop()
+        if spawn is not None:
+            self._show_missing(computation, step, spawn)
+        self._stepped(step, meter, None)
+        if halted:
+            raise Halt(opcode_name(opcode))
 
     def _stepped(self, step: Step, meter: _Meter, error: VMError | None) -> None:
         if self.tracer.sees_steps:

@@ -17,7 +17,6 @@ from openledger.primitives.types import Address, Hash32, Log
 from openledger.state.ports import StateReader
 
 Json = Any
-_LOOK_EVERY = 1024
 
 
 def _never() -> bool:
@@ -175,19 +174,21 @@ class Tracer:
 
 
 class Budget:
-    """Counts what a trace uses. Raises CallFailed when a bound is reached."""
+    """Counts what a trace uses. Raises CallFailed when a bound is reached.
+
+    Whoever runs takes one from ``left`` for each opcode, and calls ``look`` when it is below zero and now and then.
+    """
 
     def __init__(self, bounds: TraceBounds) -> None:
         self._bounds = bounds
-        self._steps = 0
         self._size = 0
+        self.left = bounds.steps
 
-    def step(self) -> None:
-        """One opcode more."""
-        self._steps += 1
-        if self._steps > self._bounds.steps:
-            raise CallFailed(f"the trace has more than {self._bounds.steps} steps", "trace with callTracer")
-        if self._steps % _LOOK_EVERY == 0 and self._bounds.expired():
+    def look(self) -> None:
+        """Are there steps and time left?"""
+        if self.left < 0:
+            raise CallFailed(f"the trace has more than {self._bounds.steps} steps", "ask for less gas")
+        if self._bounds.expired():
             raise CallFailed("execution timeout", "a simpler tracer such as callTracer takes less time")
 
     def grow(self, size: int) -> None:
