@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import rlp
-from rlp.exceptions import RLPException
 
 from openledger.primitives.codec import decode, encode, pack_int, unpack_int
 from openledger.primitives.errors import (
@@ -26,13 +25,12 @@ from openledger.primitives.errors import (
 )
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.keys import recover_address, sign_digest
+from openledger.primitives.rlpio import Rlp, read_rlp
 from openledger.primitives.types import AccessTuple, Address, Hash32
 
 LEGACY, ACCESS_LIST, DYNAMIC_FEE, BLOB, SET_CODE = 0x00, 0x01, 0x02, 0x03, 0x04
 NATIVE, SYSTEM, SLOT0 = 0x50, 0x51, 0x52
 MAX_TRANSACTION_BYTES = 128 * 1024
-
-Rlp: TypeAlias = bytes | Sequence["Rlp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +197,7 @@ def decode_system(raw: bytes) -> SystemTransaction:
 
 
 def _items(raw: bytes, count: int) -> Sequence[Rlp]:
-    try:
-        items: Rlp = rlp.decode(raw, strict=True)
-    except (RLPException, RecursionError) as err:
-        raise InvalidRlp(f"rlp: {err}") from None
+    items = read_rlp(raw)
     if isinstance(items, bytes) or len(items) != count:
         raise InvalidRlp(f"rlp: expected a list of {count} fields")
     return items
