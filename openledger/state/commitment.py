@@ -38,8 +38,8 @@ class Prepared:
 
 def encode_leaf(account: Account, storage_root: Hash32) -> bytes:
     """The account as the trie holds it."""
-    numbers = (layout.encode_quantity(account.nonce), layout.encode_quantity(account.balance))
-    return rlp_list(b"".join(map(rlp_bytes, (*numbers, storage_root, account.code_hash))))
+    nonce, balance = layout.encode_quantity(account.nonce), layout.encode_quantity(account.balance)
+    return rlp_list(rlp_bytes(nonce) + rlp_bytes(balance) + b"\xa0" + storage_root + b"\xa0" + account.code_hash)
 
 
 def encode_slot(value: bytes) -> bytes:
@@ -68,7 +68,8 @@ def prepare(kv: KeyValue, diff: Diff, number: int, generation: int, root: Hash32
         work.flat[layout.CODE + code_hash] = code
     if not leaves:
         return work
-    result = update(lambda path: kv.get(layout.ACCOUNT_NODE + path), leaves)
+    get = kv.get
+    result = update(lambda path: get(layout.ACCOUNT_NODE + path), leaves)
     _take_nodes(work, layout.ACCOUNT_NODE, result)
     return replace(work, state_root=result.root)
 
@@ -80,9 +81,10 @@ def _write(work: Prepared, key: bytes, before: bytes | None, value: bytes | None
 
 
 def _take_nodes(work: Prepared, prefix: bytes, result: TrieUpdate) -> None:
-    for path, blob in result.nodes.items():
-        work.nodes[prefix + path] = blob
-        work.nodes_before.setdefault(prefix + path, result.before[path])
+    work.nodes.update((prefix + path, blob) for path, blob in result.nodes.items())
+    before = {prefix + path: blob for path, blob in result.before.items()}
+    before.update((key, work.nodes_before[key]) for key in before.keys() & work.nodes_before.keys())  # wiped above
+    work.nodes_before.update(before)
 
 
 def _account(kv: KeyValue, work: Prepared, diff: Diff, address: Address, slots: dict[int, int]) -> bytes | None:

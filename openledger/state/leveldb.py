@@ -13,7 +13,7 @@ from typing import Any
 from openledger.primitives.errors import CorruptDatabase, DatabaseLocked, MissingExtra, StorageError
 
 BLOCK_CACHE_BYTES = 64 * 1024 * 1024
-WRITE_BUFFER_BYTES = 16 * 1024 * 1024
+WRITE_BUFFER_BYTES = 64 * 1024 * 1024
 OPEN_FILES = 256
 
 

@@ -210,8 +210,8 @@ class StateStore:
     def _write_history(
         self, writes: dict[bytes, bytes | None], number: int, table: bytes, before: Mapping[bytes, bytes | None]
     ) -> None:
-        height = layout.height_key(number)
-        keys = [layout.history_key(key) + height for key in before]
+        height, history_key = layout.height_key(number), layout.history_key
+        keys = [history_key(key) + height for key in before]
         writes.update(zip(keys, map(layout.encode_before, before.values()), strict=True))
         writes[table + height] = layout.join_keys(keys)
 

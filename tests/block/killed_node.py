@@ -81,7 +81,7 @@ async def live(folder: str) -> None:
                 action=DatanetCreate(f"{nonce}"),
             )  # fmt: skip
         else:
-            target = keccak256(nonce.to_bytes(8, "big") + address)[:20]
+            target = keccak256((nonce % 300).to_bytes(8, "big") + address)[:20]
             raw = sign_transaction(
                 secret, chain_id=app.genesis.evm_chain_id, nonce=nonce, to=target, value=1 + nonce, gas=21_000,
                 max_fee=5 * GWEI, max_priority_fee=GWEI,

@@ -81,11 +81,11 @@ def commit_forever(folder):
         if height == 0:
             overlay.set_account(module, Account(1))
         for i in range(12):
-            address = keccak256(b"%d" % (height * 7 + i))[:20]
+            address = keccak256(b"%d" % ((height * 7 + i) % 2000))[:20]
             overlay.add_balance(address, height + 1)
             overlay.set_storage(address, i, height + 1)
             overlay.set_record(module, b"%d" % (height * 3 % 50 + i), b"%d" % height if i % 3 else None)
-        overlay.set_account(keccak256(b"%d" % (height * 7 - 40))[:20], None)
+        overlay.set_account(keccak256(b"%d" % ((height * 7 - 40) % 2000))[:20], None)
 
     while True:
         log = Log(module, (keccak256(b"%d" % (chain.store.height + 1)),))
