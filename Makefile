@@ -26,7 +26,7 @@ LOCKED := $(PIP) install --no-deps --require-hashes -r
 CARGO := $(shell command -v cargo 2>/dev/null)
 NATIVE := $(if $(CARGO),$(STAMPS)/native)
 
-.PHONY: help install install-oracle install-dev native devnet demo test check size docs cometbft soak lock clean
+.PHONY: help install install-oracle install-dev native devnet demo test check size docs cometbft eels soak lock clean
 
 help: ## List the targets
 	@echo "make <target>, where target is one of:"
@@ -133,7 +133,15 @@ cometbft: ## Build the pinned CometBFT versions into .tools
 	  GOBIN="$$folder" GOFLAGS=-modcacherw go install "github.com/cometbft/cometbft/cmd/cometbft@v$$version"
 	done
 
-soak: install-oracle install-dev ## The long form of the measurements
+eels: .tools/eels/bin/ethereum-spec-evm ## Install Ethereum's executable specification, the third judge of `make soak`
+
+.tools/eels/bin/ethereum-spec-evm: requirements/eels.lock | $(STAMPS)/venv
+	@echo "==> EELS, in an environment of its own"
+	$(BIN)/python -m venv --clear .tools/eels
+	.tools/eels/bin/python -m pip --disable-pip-version-check --no-input -q install --no-deps --require-hashes -r requirements/eels.lock
+	touch $@
+
+soak: install-oracle install-dev eels ## The long form of the measurements
 	@$(BIN)/python -m pytest -m soak --timeout 0 $(PYTEST_ARGS)
 
 lock: install-dev ## Write the lock files anew from pyproject.toml
