@@ -93,12 +93,12 @@ native: $(STAMPS)/node ## Build the native engine (Rust); without it py-evm runs
 # Rust is optional: where the build fails, one line says so and py-evm runs.
 $(STAMPS)/native: $(wildcard native/src/*.rs) native/Cargo.toml native/Cargo.lock | $(STAMPS)/node
 	@echo "==> the native engine (Rust; about two minutes the first time)"
-	if VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked --quiet -m native/Cargo.toml; then
-	  touch $@
-	else
+	mkdir -p $(STAMPS)
+	if ! VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked -m native/Cargo.toml >$(STAMPS)/native.log 2>&1; then
+	  tail -n 5 $(STAMPS)/native.log >&2
 	  echo "WARNING: the native engine was not built (it needs Rust 1.91 or later); py-evm runs instead, slower." >&2
-	  mkdir -p $(STAMPS) && touch $@
 	fi
+	touch $@
 
 devnet: $(if $(LITE),install,install-oracle) ## Install and start a development chain (LITE=1: without torch)
 	@exec $(BIN)/openledger devnet --port $(PORT) $(if $(LITE),--lite)
