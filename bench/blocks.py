@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import random
-import shutil
 import statistics
 import sys
 import tempfile
@@ -176,8 +175,8 @@ class DiskDb(BaseAtomicDB):  # type: ignore[misc]
                     batch.put(key, value)
 
 
-def run_stock(folder: Path, work: Work, nodes: dict[bytes, bytes], compact: bool) -> Times:
-    """py-evm as it comes."""
+def run_stock(folder: Path, work: Work, nodes: dict[bytes, bytes], compact: bool) -> Iterator[Times]:
+    """py-evm as it comes; pauses before and after each block."""
     db, times = DiskDb(folder), Times()
     for batch in batches((keccak256(blob), blob) for blob in nodes.values()):
         with db.db.write_batch() as writes:
@@ -186,6 +185,7 @@ def run_stock(folder: Path, work: Work, nodes: dict[bytes, bytes], compact: bool
     if compact:
         db.db.compact_range()
     root = keccak256(nodes[b""])
+    yield times
     for number, raws in enumerate(work.blocks, 1):
         context = ExecutionContext(COINBASE, number, number, 0, ZERO_HASH, GAS_LIMIT, (), CHAIN_ID, GWEI, 0)  # type: ignore[arg-type]
         state = PragueState(db, context, root)  # type: ignore[arg-type]
@@ -205,8 +205,8 @@ def run_stock(folder: Path, work: Work, nodes: dict[bytes, bytes], compact: bool
             state.persist()
         root = bytes(state.state_root)
         times.roots.append(root)
+        yield times
     db.db.close()
-    return times
 
 
 # --- this node ---------------------------------------------------------------------------------------------------
@@ -233,14 +233,14 @@ def fill(kv: LevelDbStore, work: Work, nodes: dict[bytes, bytes]) -> None:
 
 def run_node(
     folder: Path, work: Work, nodes: dict[bytes, bytes], compact: bool, engine: EvmEngine, native: bool
-) -> Times:
-    """This node's way, with the parts in Python or the native ones."""
+) -> Iterator[Times]:
+    """This node's way, with the parts in Python or the native ones; pauses before and after each block."""
     kv, times = LevelDbStore(folder), Times()
     fill(kv, work, nodes)
     if compact:
         kv.compact()
     store = StateStore(kv)
-    commitment.update = fasttrie.update if native else trie.update  # type: ignore[attr-defined]
+    yield times
     for number, raws in enumerate(work.blocks, 1):
         env = BlockEnv(CHAIN_ID, number, number, COINBASE, GAS_LIMIT, GWEI, ZERO_HASH, lambda number: None)
         with times.stage("decode"):
@@ -254,6 +254,7 @@ def run_node(
             diff = overlay.diff()
         if not all(result.status for result in out.results):
             raise SystemExit(f"{engine.name}: a transfer failed")
+        commitment.update = fasttrie.update if native else trie.update  # type: ignore[attr-defined]
         with times.stage("root"):
             prepared = store.prepare(diff)
         receipts = [Receipt(2, 1, 21_000 * (i + 1), (), 21_000, 2 * GWEI, bloom=EMPTY_BLOOM) for i in range(len(txs))]
@@ -262,14 +263,13 @@ def run_node(
             senders = tuple(tx.sender for tx in txs)
             store.commit(SealedBlock(sealed, tuple(raws), senders, tuple(receipts)), prepared, diff)
         times.roots.append(prepared.state_root)
-    commitment.update = fasttrie.update  # type: ignore[attr-defined]
+        yield times
     store.close()
-    return times
 
 
 # --- the table ---------------------------------------------------------------------------------------------------
 
-Runner = Callable[[Path, Work, dict[bytes, bytes], bool], Times]
+Runner = Callable[[Path, Work, dict[bytes, bytes], bool], Iterator[Times]]
 
 
 def runners() -> dict[str, Runner]:
@@ -289,18 +289,15 @@ def measure(accounts: int, transfers: int, blocks: int, compact: bool) -> dict[s
     work = make_work(accounts, transfers, blocks)
     nodes = first_nodes(work)
     print(f"{accounts:,} accounts: prepared in {time.perf_counter() - start:.0f} s", file=sys.stderr)
-    figures: dict[str, Any] = {}
-    roots: list[bytes] | None = None
-    for name, run in runners().items():
-        folder = Path(tempfile.mkdtemp(prefix="openledger-bench-"))
-        try:
-            times = run(folder / "db", work, nodes, compact)
-        finally:
-            shutil.rmtree(folder)
-        if roots is not None and times.roots != roots:
-            raise SystemExit(f"{name} comes to other state roots")
-        roots = times.roots
-        figures[name] = times.medians()
+    with tempfile.TemporaryDirectory(prefix="openledger-bench-") as folder:
+        runs = {name: run(Path(folder) / name, work, nodes, compact) for name, run in runners().items()}
+        times = {name: next(run) for name, run in runs.items()}
+        for _ in range(blocks):  # in turns, so that all meet the same load of the machine
+            if len({next(run).roots[-1] for run in runs.values()}) != 1:
+                raise SystemExit("the ways come to different state roots")
+        for run in runs.values():
+            next(run, None)
+    figures = {name: found.medians() for name, found in times.items()}
     return {
         "accounts": accounts,
         "transfers": transfers,
