@@ -18,6 +18,7 @@ from openledger.primitives.fields import (
     DOMAIN_TYPES,
     domain,
     eip712_types,
+    is_unicode,
     pack_struct,
     struct_hash,
     to_json,
@@ -175,6 +176,8 @@ def build_native(
 
 def require_text(name: str, value: str, longest: int, shortest: int = 1) -> None:
     """Raise MalformedAction unless ``value`` has a fitting length and no control characters."""
+    if not is_unicode(value):
+        raise MalformedAction(f"{name} is not Unicode text")
     if not shortest <= len(value.encode()) <= longest:
         raise MalformedAction(f"{name} must have {shortest} to {longest} bytes")
     if any((ord(c) < 32 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0 for c in value):

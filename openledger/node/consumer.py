@@ -21,6 +21,7 @@ from openledger.node.operator import created_id, send
 from openledger.primitives.attribution import Voucher, receipt_leaf
 from openledger.primitives.errors import NodeUnreachable, PaymentRequired, VoucherInvalid
 from openledger.primitives.hashing import merkle_root
+from openledger.rpc.client import why
 
 if TYPE_CHECKING:
     from openledger.rpc.client import Client
@@ -63,8 +64,7 @@ class Session:
         headers = sign_request(self.signer.secret, self.chain_id, self.number, len(self.leaves), body)
         async with aiohttp.ClientSession(timeout=_TIMEOUT) as http:
             answer = await self._post(http, "/v1/completions", body, headers)
-            receipt, text = answer["openledger"]["receipt"], str(answer["choices"][0]["text"])
-            self._check(receipt, prompt, text)
+            receipt, text = self._read(answer, prompt)
             self.leaves.append(receipt_leaf(self.model, prompt, text, self.price))
             self.paid += self.price
             voucher = Voucher(self.number, self.paid, len(self.leaves), merkle_root(self.leaves))
@@ -72,13 +72,18 @@ class Session:
             await self._post(http, "/v1/vouchers", json.dumps(payment).encode(), {})
         return Answer(self.number, len(self.leaves) - 1, str(receipt["id"]), prompt, text, self.price)
 
-    def _check(self, receipt: dict[str, Any], prompt: str, text: str) -> None:
-        """The receipt must be for exactly this answer at the agreed price."""
-        wanted = (self.number, len(self.leaves), self.model, prompt, text, self.price)
+    def _read(self, answer: dict[str, Any], prompt: str) -> tuple[dict[str, Any], str]:
+        """Receipt and text of an answer; the receipt must be for exactly this answer at the agreed price."""
         names = ("session", "index", "model", "query", "answer")
-        given = (*(receipt[name] for name in names), int(receipt["price"]))
-        if given != wanted:
+        try:
+            receipt, text = answer["openledger"]["receipt"], str(answer["choices"][0]["text"])
+            given = (*(receipt[name] for name in names), int(receipt["price"]))
+            str(receipt["id"])
+        except (LookupError, TypeError, ValueError):
+            raise VoucherInvalid("the server's answer carries no receipt; nothing was paid for it") from None
+        if given != (self.number, len(self.leaves), self.model, prompt, text, self.price):
             raise VoucherInvalid("the server's receipt is not for this question and answer; nothing was paid for it")
+        return receipt, text
 
     async def _post(
         self, http: aiohttp.ClientSession, path: str, body: bytes, headers: dict[str, str]
@@ -87,11 +92,18 @@ class Session:
             async with http.post(
                 self.url + path, data=body, headers={**headers, "Content-Type": "application/json"}
             ) as response:
-                answer: dict[str, Any] = await response.json(content_type=None)
+                answer: Any = await response.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as err:
-            raise NodeUnreachable(f"the model server at {self.url} does not answer ({type(err).__name__})") from None
-        if "error" in answer:
-            raise PaymentRequired(f"the model server refused: {answer['error'].get('message')}")
+            raise NodeUnreachable(
+                f"the model server at {self.url} does not answer ({why(err)})",
+                f"its operator starts it with: openledger model serve {self.model}; another address: --url",
+            ) from None
+        if not isinstance(answer, dict):
+            raise NodeUnreachable(f"what answers at {self.url} is not a model server", "another address: --url")
+        error = answer.get("error")
+        if error is not None:
+            said = error.get("message") if isinstance(error, dict) else error
+            raise PaymentRequired(f"the model server refused: {said}")
         return answer
 
 

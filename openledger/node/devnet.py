@@ -7,6 +7,7 @@ the next one, with another chain id, so that wallets notice that nonces began an
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import time
 from dataclasses import replace
@@ -18,9 +19,10 @@ from openledger.genesis.presets import DEV_BALANCE, DEV_CHAIN_ID, DEV_MNEMONIC, 
 from openledger.node.config import Config
 from openledger.node.wiring import Node, NodeSettings, read_genesis, write_private
 from openledger.primitives.amounts import format_amount
-from openledger.primitives.errors import WrongDataFolder
+from openledger.primitives.errors import DecodingError, WrongDataFolder
+from openledger.primitives.jsonio import read_json
 from openledger.primitives.keys import consensus_address, ed25519_public
-from openledger.primitives.types import to_checksum, to_hex
+from openledger.primitives.types import from_hex, to_checksum, to_hex
 
 if TYPE_CHECKING:
     from openledger.abci_app.application import Application
@@ -34,8 +36,8 @@ def chain_folder(folder: Path, fresh: bool) -> tuple[Path, int]:
     """Folder and EVM chain id of the chain to run. Raises WrongDataFolder when ``folder`` holds something else."""
     marker = folder / "current"
     if marker.exists():
-        text = marker.read_text(encoding="utf-8").strip()
-        if not text.isdigit():
+        text = marker.read_bytes().decode("utf-8", "replace").strip()
+        if not re.fullmatch("[0-9]{1,16}", text):
             raise WrongDataFolder(f"{marker} does not name a chain", "remove the file, or use another --home")
         number = int(text)
     else:
@@ -66,8 +68,8 @@ def open_chain(folder: Path, *, fresh: bool, now_ns: int) -> tuple[Path, Genesis
     (folder / "current").write_text(f"{number}\n", encoding="utf-8")
     genesis = read_genesis(genesis_file)
     try:
-        seed = bytes.fromhex(json.loads(validator_file.read_text(encoding="utf-8"))["seed"].removeprefix("0x"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        seed = from_hex(read_json(validator_file.read_bytes())["seed"], 32)
+    except (OSError, DecodingError, KeyError, TypeError):
         raise WrongDataFolder(f"{validator_file} is damaged", "start anew with --fresh") from None
     if ed25519_public(seed) != genesis.validators[0].pub_key:
         raise WrongDataFolder(f"{validator_file} does not belong to this chain", "start anew with --fresh")

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from openledger.primitives.errors import KeystoreError, OpenLedgerError
+from openledger.primitives.jsonio import read_json
 from openledger.primitives.keys import SECP256K1_N, address_of_private_key
 from openledger.primitives.types import Address, from_hex, to_checksum
 
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
-_DEV = re.compile(r"^dev([0-9])$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_DEV = re.compile(r"dev([0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def parse_secret(text: str) -> bytes:
 
 def dev_signer(name: str) -> Signer | None:
     """The devnet account called ``name`` (dev0 ... dev9), or None."""
-    match = _DEV.match(name)
+    match = _DEV.fullmatch(name)
     if match is None:
         return None
     from openledger.genesis.presets import dev_accounts
@@ -61,7 +62,7 @@ class Keystore:
         self.folder = home / "keys"
 
     def _path(self, name: str) -> Path:
-        if not _NAME.match(name):
+        if not _NAME.fullmatch(name):
             raise KeystoreError(f"not a key name: {name!r}", "letters, digits, '-', '_' and '.'; at most 64")
         return self.folder / f"{name}.json"
 
@@ -73,7 +74,7 @@ class Keystore:
         """The encrypted file of a key. Raises KeystoreError."""
         path = self._path(name)
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = read_json(path.read_bytes())
             from_hex("0x" + data["address"].removeprefix("0x"), 20)
         except FileNotFoundError:
             known = ", ".join(self.names()) or "none"

@@ -6,9 +6,16 @@ import logging
 import sys
 from typing import Any
 
+from aiohttp.http_exceptions import HttpProcessingError
+
 from openledger.node.config import LogConfig
 
 _QUIET = ("asyncio", "aiohttp.access", "aiohttp.server", "eth", "py-evm", "fsspec")
+
+
+def _own_fault(record: logging.LogRecord) -> bool:
+    """False where a client sent what is not HTTP: it was answered, and anybody could fill the log with it."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def setup(config: LogConfig) -> None:
@@ -26,7 +33,9 @@ def setup(config: LogConfig) -> None:
         renderer: Any = structlog.processors.JSONRenderer()
         final = [structlog.processors.format_exc_info, renderer]
     else:
-        final = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)]
+        plain = structlog.dev.plain_traceback  # never the values of variables: a key may be among them
+        colors = sys.stderr.isatty()
+        final = [structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=0, exception_formatter=plain)]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -39,6 +48,7 @@ def setup(config: LogConfig) -> None:
     root.setLevel(config.level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.server").addFilter(_own_fault)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -7,7 +7,6 @@ home/genesis.json    the chain                     home/state, home/blobs, home/
 from __future__ import annotations
 
 import base64
-import json
 import secrets
 import shutil
 import time
@@ -19,7 +18,8 @@ from openledger.genesis.presets import dev_accounts, devnet_genesis
 from openledger.node.config import FILE, Config, render
 from openledger.node.devnet import OPERATOR
 from openledger.node.wiring import Node, NodeSettings, read_genesis
-from openledger.primitives.errors import KeystoreError, WrongDataFolder
+from openledger.primitives.errors import InvalidJson, KeystoreError, WrongDataFolder
+from openledger.primitives.jsonio import read_json
 from openledger.primitives.keys import consensus_address, ed25519_public
 from openledger.primitives.types import to_hex
 
@@ -79,11 +79,14 @@ def _seed(home: Path) -> bytes:
     """The validator's ed25519 seed. Raises KeystoreError."""
     path = comet_home(home) / "config" / "priv_validator_key.json"
     try:
-        return base64.b64decode(json.loads(path.read_text(encoding="utf-8"))["priv_key"]["value"])[:32]
+        seed = base64.b64decode(read_json(path.read_bytes())["priv_key"]["value"])[:32]
     except FileNotFoundError:
         raise KeystoreError(f"there is no validator key in {home}", "openledger init makes one") from None
-    except (OSError, ValueError, KeyError, TypeError):
-        raise KeystoreError(f"the validator key {path} is damaged", "restore it from a backup") from None
+    except (OSError, InvalidJson, ValueError, KeyError, TypeError):
+        seed = b""
+    if len(seed) != 32:
+        raise KeystoreError(f"the validator key {path} is damaged", "restore it from a backup")
+    return seed
 
 
 def validator_key(home: Path) -> dict[str, str]:

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openledger.primitives.attribution import row_leaf
-from openledger.primitives.errors import MalformedAction, NotFound
+from openledger.primitives.errors import InvalidJson, MalformedAction, NotFound
+from openledger.primitives.fields import is_unicode
 from openledger.primitives.hashing import merkle_root
+from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import Address, Hash32
 
 MAX_ROW_BYTES = 64 * 1024
@@ -42,39 +44,44 @@ def blob_of(texts: Iterable[str]) -> bytes:
 
 def rows_of(blob: bytes) -> list[bytes]:
     """The rows of a content blob."""
-    return blob.split(b"\n")[:-1] if blob.endswith(b"\n") else blob.split(b"\n")
+    found = blob.split(b"\n")
+    return found if found[-1] else found[:-1]
 
 
 def text_of(row: bytes) -> str:
     """The text of a row. Raises MalformedAction."""
     try:
-        text = json.loads(row)["text"]
-    except (ValueError, KeyError, TypeError):
+        text = read_json(row)["text"]
+    except (InvalidJson, KeyError, TypeError, IndexError):
         text = None
     if not isinstance(text, str):
         raise MalformedAction('a row must be a JSON object {"text": "..."}')
+    if not is_unicode(text):
+        raise MalformedAction("half of a surrogate pair is not a character", "write the character itself, as UTF-8")
     return text
 
 
 def read_file(path: Path) -> list[str]:
     """Texts of one file: .jsonl holds a row a line; anything else is text, cut into paragraphs at empty lines.
 
-    Raises NotFound or MalformedAction naming file and line.
+    Raises NotFound, or MalformedAction naming file and line, also for a file without any row.
     """
     try:
-        content = path.read_text(encoding="utf-8")
+        content = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise NotFound(f"there is no file {path}") from None
     except (OSError, UnicodeDecodeError) as err:
         raise MalformedAction(f"{path} cannot be read as UTF-8 text: {err}") from None
+    if not content.strip():
+        raise MalformedAction(f"{path} is empty", "a row is a piece of text")
     if path.suffix != ".jsonl":
         return [" ".join(part.split()) for part in re.split(r"\n\s*\n", content) if part.strip()]
     texts = []
-    for number, line in enumerate(content.splitlines(), 1):
+    for number, line in enumerate(content.removesuffix("\n").split("\n"), 1):  # a text may hold other line ends
         try:
             texts.append(text_of(line.encode()))
         except MalformedAction as err:
-            raise MalformedAction(f"{path}, line {number}: {err}") from None
+            raise MalformedAction(f"{path}, line {number}: {err}", err.hint) from None
     return texts
 
 

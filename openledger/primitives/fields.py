@@ -85,13 +85,17 @@ def schema(cls: type) -> tuple[tuple[str, FieldType], ...]:
 # --- msgpack ----------------------------------------------------------------------------------------------
 
 
-def to_wire(value: Any, ftype: FieldType) -> Value:
-    """Wire form of one field value."""
+def to_wire(value: Any, ftype: FieldType, path: str = "a number") -> Value:
+    """Wire form of one field value. Raises MalformedAction naming the field when a number is out of range."""
     if ftype.kind == "struct" and ftype.struct is not None:
-        return [to_wire(getattr(value, name), t) for name, t in schema(ftype.struct)]
+        return [to_wire(getattr(value, name), t, f"{path}.{name}") for name, t in schema(ftype.struct)]
     if ftype.kind == "array" and ftype.item is not None:
-        return [to_wire(v, ftype.item) for v in value]
-    return pack_int(value) if ftype.kind.startswith("uint") else cast(Value, value)
+        return [to_wire(v, ftype.item, path) for v in value]
+    if not ftype.kind.startswith("uint"):
+        return cast(Value, value)
+    if not 0 <= value < 1 << ftype.bits:
+        raise MalformedAction(f"{path} must be {ftype.kind}")
+    return pack_int(value)
 
 
 def from_wire(value: Value, ftype: FieldType, path: str) -> Any:
@@ -124,8 +128,8 @@ def _struct_from_wire(cls: type[T], value: Value, path: str) -> T:
 
 
 def pack_struct(value: Any) -> bytes:
-    """Canonical msgpack of a dataclass instance: the list of its fields."""
-    return encode(to_wire(value, FieldType("struct", struct=type(value))))
+    """Canonical msgpack of a dataclass instance: the list of its fields. Raises MalformedAction."""
+    return encode(to_wire(value, FieldType("struct", struct=type(value)), type(value).__name__))
 
 
 def unpack_struct(cls: type[T], raw: bytes) -> T:
@@ -197,7 +201,7 @@ def domain(chain_id: int) -> dict[str, Any]:
     return {"name": "OpenLedger", "version": "1", "chainId": chain_id}
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)  # bounded: strangers choose the chain id of what they send
 def domain_separator(chain_id: int) -> bytes:
     """hashStruct of the domain ``{name: "OpenLedger", version: "1", chainId}``."""
     kind = keccak256(b"EIP712Domain(string name,string version,uint256 chainId)")
@@ -255,6 +259,25 @@ def from_json(cls: type[T], data: Mapping[str, Any], path: str = "") -> T:
     return cls(**values)
 
 
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can carry ``text``: JSON and the command line also bring halves of surrogate pairs."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _integer(item: Any) -> int:
+    """A JSON number, decimal text, or 0x hex; -1, which no field takes, for other text."""
+    if not isinstance(item, str):
+        return int(item)
+    try:
+        return int(item, 0)
+    except ValueError:
+        return -1
+
+
 def _value_from_json(item: Any, ftype: FieldType, path: str) -> Any:
     try:
         if ftype.kind == "array" and ftype.item is not None:
@@ -267,12 +290,12 @@ def _value_from_json(item: Any, ftype: FieldType, path: str) -> Any:
             return parse_address(item)
         if ftype.kind in ("bytes", "bytes32"):
             return from_hex(item, 32 if ftype.kind == "bytes32" else None)
-        if ftype.kind == "string" and isinstance(item, str):
+        if ftype.kind == "string" and isinstance(item, str) and is_unicode(item):
             return item
         if ftype.kind == "bool" and isinstance(item, bool):
             return item
         if ftype.kind.startswith("uint") and not isinstance(item, bool | float):
-            number = int(item, 0) if isinstance(item, str) else int(item)
+            number = _integer(item)
             if 0 <= number < 1 << ftype.bits:
                 return number
     except MalformedAction:

@@ -11,6 +11,7 @@ import atexit
 import hashlib
 import io
 import itertools
+import os
 import time
 from collections.abc import Coroutine, Sequence
 from types import TracebackType
@@ -64,8 +65,12 @@ class AsyncClient:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS))
         return self._session
 
-    def _unreachable(self, why: object) -> NodeUnreachable:
-        return NodeUnreachable(f"no node answers at {self.url} ({why})", "start one with: openledger devnet")
+    def _unreachable(self, err: Exception) -> NodeUnreachable:
+        if isinstance(err, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
+            return NodeUnreachable(f"not the address of a node: {self.url!r}", "for example http://127.0.0.1:8545")
+        if isinstance(err, ValueError | aiohttp.ClientResponseError):
+            return NodeUnreachable(f"what answers at {self.url} is not a node", "look at --node")
+        return NodeUnreachable(f"no node answers at {self.url} ({why(err)})", "start one with: openledger devnet")
 
     # --- JSON-RPC -----------------------------------------------------------------------------------------
 
@@ -74,7 +79,7 @@ class AsyncClient:
             async with self._http().post(self.url + "/", json=request) as response:
                 answer = await response.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as err:
-            raise self._unreachable(type(err).__name__) from None
+            raise self._unreachable(err) from None
         if isinstance(answer, dict) and "jsonrpc" not in answer:
             raise NodeUnreachable(f"the node at {self.url} refused: {answer.get('error', answer)}")
         return answer
@@ -96,8 +101,8 @@ class AsyncClient:
         answers = await self._post(requests)
         if not isinstance(answers, list):
             return [_result(answers)]
-        by_id = {answer["id"]: answer for answer in answers}
-        return [_result(by_id[i]) for i in first]
+        by_id = {answer.get("id"): answer for answer in answers if isinstance(answer, dict)}
+        return [_result(by_id.get(i)) for i in first]
 
     # --- money and transactions -----------------------------------------------------------------------------
 
@@ -180,7 +185,19 @@ class AsyncClient:
             async with self._http().request(method, f"{self.url}/blobs/{name}", data=data) as response:
                 return response.status, await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as err:
-            raise self._unreachable(type(err).__name__) from None
+            raise self._unreachable(err) from None
+
+
+def why(err: Exception) -> str:
+    """What kept a connection from being made or from living, in words."""
+    number = getattr(err, "errno", None)
+    if isinstance(number, int) and number > 0:
+        return os.strerror(number)
+    if isinstance(err, aiohttp.ClientConnectorDNSError):
+        return "no machine has this name"
+    if isinstance(err, TimeoutError):
+        return f"nothing came in {TIMEOUT_SECONDS:g} seconds"
+    return str(err) or type(err).__name__
 
 
 def _reason(answer: bytes, status: int) -> str:
@@ -192,7 +209,7 @@ def _result(answer: Any) -> Any:
         raise NodeUnreachable("the node's answer is not JSON-RPC", "is this the address of an OpenLedger node?")
     if "error" not in answer:
         return answer["result"]
-    error = answer["error"]
+    error = answer["error"] if isinstance(answer["error"], dict) else {"message": answer["error"]}
     data = error.get("data")
     found = data if isinstance(data, dict) else {}
     cls = error_table().get(found.get("code", 0), OpenLedgerError)

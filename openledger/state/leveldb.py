@@ -6,6 +6,7 @@ without it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ class LevelDbStore:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db: Any = plyvel.DB(
-                str(self.path),
+                os.fsencode(self.path),
                 create_if_missing=True,
                 lru_cache_size=cache_bytes,
                 write_buffer_size=write_buffer_bytes,
@@ -108,7 +109,7 @@ class LevelDbStore:
 
 def _corrupt(path: Path, err: Exception) -> CorruptDatabase:
     return CorruptDatabase(
-        f"the database {path} is damaged: {err}", "restore a snapshot, or sync again from the network"
+        f"the database {path} is damaged: {_words(err)}", "restore a snapshot, or sync again from the network"
     )
 
 
@@ -118,4 +119,10 @@ def _open_error(path: Path, err: Exception) -> StorageError:
         return DatabaseLocked(f"another process uses the database {path}", "stop the other node, or use another --home")
     if "corrupt" in text or "missing files" in text or "does not exist" in text:
         return _corrupt(path, err)
-    return StorageError(f"the database {path} cannot be opened: {err}")
+    return StorageError(f"the database {path} cannot be opened: {_words(err)}")
+
+
+def _words(err: Exception) -> str:
+    """What LevelDB says; plyvel hands its bytes on."""
+    said = err.args[0] if err.args else ""
+    return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(err)

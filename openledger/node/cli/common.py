@@ -17,6 +17,7 @@ from openledger.primitives.errors import KeystoreError
 
 if TYPE_CHECKING:
     from openledger.abci_app.action import Action
+    from openledger.primitives.types import Address
     from openledger.rpc.client import Client
 
 DEFAULT_NODE = "http://127.0.0.1:8545"
@@ -61,13 +62,19 @@ class App:
     def keystore(self) -> Keystore:
         return Keystore(self.home)
 
-    def signer(self) -> Signer:
-        """The account of ``--key``, unlocked. Raises KeystoreError."""
+    def _key_name(self, why: str) -> str:
         name = self.key or os.environ.get("OPENLEDGER_KEY")
         if not name:
-            raise KeystoreError(
-                "this command signs a transaction, and no key was named", "--key NAME; on a devnet: --key dev0"
-            )
+            raise KeystoreError(f"{why}, and no key was named", "--key NAME; on a devnet: --key dev0")
+        return name
+
+    def address(self) -> Address:
+        """Address of ``--key``; asks for no password. Raises KeystoreError."""
+        return self.keystore().address(self._key_name("this command needs an account"))
+
+    def signer(self) -> Signer:
+        """The account of ``--key``, unlocked. Raises KeystoreError."""
+        name = self._key_name("this command signs a transaction")
         signer = dev_signer(name)
         if signer is not None:
             return signer

@@ -22,16 +22,9 @@ def genesis() -> None:
 @pass_app
 def validate(app: App, path: Path | None) -> None:
     """Check a genesis file (default: the one in the home folder)."""
-    from openledger.genesis.genesis import Genesis
+    from openledger.node.wiring import read_genesis
 
-    path = path or app.home / "config" / "genesis.json"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InvalidGenesis(f"there is no genesis file at {path}", "`openledger init` writes one") from None
-    except (OSError, UnicodeDecodeError) as err:
-        raise InvalidGenesis(f"the genesis file cannot be read: {err}") from None
-    found = Genesis.from_json(text)
+    found = read_genesis(path or app.home / "genesis.json")
     data = {
         "valid": True,
         "chain_id": found.chain_id,

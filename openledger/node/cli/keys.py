@@ -9,7 +9,8 @@ import click
 
 from openledger.node.cli.common import App, Group, pass_app, password, table
 from openledger.node.keystore import Keystore, dev_signer, parse_secret
-from openledger.primitives.errors import KeystoreError
+from openledger.primitives.errors import InvalidJson, KeystoreError
+from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import to_checksum, to_hex
 
 
@@ -54,7 +55,7 @@ def show(app: App, name: str) -> None:
 @pass_app
 def import_key(app: App, name: str, path: Path | None) -> None:
     """Store an existing key as NAME: from --file, or asked for at the terminal."""
-    text = path.read_text(encoding="utf-8") if path else click.prompt("Private key (hex)", hide_input=True)
+    text = path.read_bytes().decode("utf-8", "replace") if path else click.prompt("Private key (hex)", hide_input=True)
     store = app.keystore()
     if text.lstrip().startswith("{"):
         secret = _from_keystore_file(text, password("Password of the file"))
@@ -68,8 +69,8 @@ def _from_keystore_file(text: str, secret_word: str) -> bytes:
     from eth_account import Account
 
     try:
-        return bytes(Account.decrypt(json.loads(text), secret_word))
-    except (ValueError, KeyError, TypeError):
+        return bytes(Account.decrypt(read_json(text), secret_word))
+    except (InvalidJson, ValueError, KeyError, TypeError, AttributeError):
         raise KeystoreError("wrong password, or not a keystore file of version 3") from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -16,7 +17,8 @@ import click
 
 from openledger.node.cli.common import App, Command, Group, amount, pass_app, table
 from openledger.primitives.amounts import parse_amount
-from openledger.primitives.errors import MalformedAction, MissingExtra, NotFound
+from openledger.primitives.errors import InvalidJson, MalformedAction, MissingExtra, NotFound
+from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import to_hex
 
 if TYPE_CHECKING:
@@ -53,10 +55,10 @@ def model() -> None:
 
 def data_ref(text: str) -> tuple[int, int]:
     """``3`` or ``3:2``: datanet and version, 0 for the newest. Raises MalformedAction."""
-    number, _, version = text.partition(":")
-    if not number.isdigit() or (version and not version.isdigit()):
+    found = re.fullmatch(r"([0-9]{1,20})(?::([0-9]{1,20}))?", text)
+    if found is None:
         raise MalformedAction(f"not a datanet: {text!r}", "write its number, or number:version")
-    return int(number), int(version or 0)
+    return int(found[1]), int(found[2] or 0)
 
 
 @model.command()
@@ -104,10 +106,10 @@ def publish(app: App, folder: Path, name: str, price: str) -> None:
     from openledger.state.blobs import BlobStore
 
     try:
-        fields: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        fields: dict[str, Any] = read_json((folder / "model.json").read_bytes())
         fields |= {k: bytes.fromhex(fields[k].removeprefix("0x")) for k in _HASHES}
         fields["data"] = [(int(d), int(v)) for d, v in fields["data"]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, InvalidJson, ValueError, KeyError, TypeError, AttributeError):
         raise NotFound(f"{folder} holds no trained model", "openledger model train --output FOLDER") from None
     signer = app.signer()
     store = BlobStore(str(folder / "blobs"))

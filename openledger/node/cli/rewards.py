@@ -21,7 +21,7 @@ def rewards() -> None:
 @pass_app
 def show(app: App, address: str | None) -> None:
     """Show the rewards of ADDRESS (default: the account of --key) and the claims they come from."""
-    address = address or to_checksum(app.signer().address)
+    address = address or to_checksum(app.address())
     found: dict[str, Any] = app.call("openledger_explainReward", address)
     because = found["claims"]
     lines = [f"{name:<10} {amount(found[name])}" for name in ("fees", "minted", "taken", "available")]

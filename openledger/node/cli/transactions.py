@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from typing import Any
 
@@ -13,6 +12,7 @@ from openledger.node.cli.common import App, Command, Group, pass_app
 from openledger.primitives.amounts import parse_amount
 from openledger.primitives.errors import InvalidJson
 from openledger.primitives.fields import FieldType, from_json, schema, to_json
+from openledger.primitives.jsonio import read_json
 
 _EXAMPLES = {"string": "TEXT", "address": "ADDRESS", "bytes32": "HEX32", "bytes": "HEX", "bool": ""}
 
@@ -27,9 +27,9 @@ def _read(text: Any, ftype: FieldType, option: str) -> Any:
     """The JSON form of one option. Raises InvalidJson or InvalidAmount."""
     if ftype.kind in ("array", "struct"):
         try:
-            return json.loads(text)
-        except (ValueError, RecursionError) as err:
-            raise InvalidJson(f"--{option} must be JSON: {err}", "for example '[]'") from None
+            return read_json(text)
+        except InvalidJson as err:
+            raise InvalidJson(f"--{option}: {err}", "for example '[]'") from None
     if ftype.kind == "uint256" and re.search(r"[.]|open|wei", text, re.IGNORECASE) and not text.startswith("0x"):
         return parse_amount(text)
     return text
@@ -94,8 +94,8 @@ def parameters(words: tuple[str, ...]) -> list[Any]:
     found: list[Any] = []
     for word in words:
         try:
-            found.append(json.loads(word))
-        except ValueError:
+            found.append(read_json(word))
+        except InvalidJson:
             found.append(word)
     return found
 

@@ -1,0 +1,212 @@
+"""What careless and unkind people give to the command line: one sentence each, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from aiohttp.http_exceptions import BadHttpMessage
+
+from openledger.abci_app.modules.datanets.create import DatanetCreate
+from openledger.abci_app.modules.rewards.claim import RewardsClaim
+from openledger.node import rows
+from openledger.node.cli.models import data_ref
+from openledger.node.cli.root import run
+from openledger.node.cli.transactions import parameters
+from openledger.node.config import LogConfig
+from openledger.node.devnet import chain_folder, open_chain
+from openledger.node.logging import setup
+from openledger.node.network import validator_key
+from openledger.primitives.errors import KeystoreError, MalformedAction, WrongDataFolder
+from openledger.primitives.fields import from_json, pack_struct
+
+DEEP = "[" * 100_000
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("OPENLEDGER_HOME", "OPENLEDGER_NODE", "OPENLEDGER_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENLEDGER_PASSWORD", "pw")
+    monkeypatch.chdir(tmp_path)
+
+
+# --- documents ------------------------------------------------------------------------------------------------
+
+
+def test_a_text_may_hold_the_line_separators_of_unicode(tmp_path: Path) -> None:
+    text = "one line\u2028and another\u0085and a third"
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(rows.blob_of([text, "second"]))
+    assert rows.read_file(file) == [text, "second"]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf"])
+def test_a_file_without_rows_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+    with pytest.raises(MalformedAction, match="is empty"):
+        rows.read_file(file)
+    assert rows.rows_of(b"") == []
+
+
+@pytest.mark.parametrize("line", [DEEP, '{"text":"\\ud800 half of a pair"}', "1e999", "[]"])
+def test_a_row_that_is_no_text_names_file_and_line(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"text":"fine"}\n' + line + "\n", encoding="utf-8")
+    with pytest.raises(MalformedAction, match=r"a\.jsonl, line 2: "):
+        rows.read_file(file)
+
+
+def test_a_byte_order_mark_is_not_part_of_a_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfhello")
+    (tmp_path / "b.jsonl").write_bytes(b'\xef\xbb\xbf{"text":"hello"}\r\n')
+    assert rows.read_file(tmp_path / "a.txt") == rows.read_file(tmp_path / "b.jsonl") == ["hello"]
+
+
+# --- fields of transactions -----------------------------------------------------------------------------------
+
+
+def test_text_that_is_not_unicode_is_malformed() -> None:
+    with pytest.raises(MalformedAction, match="name is not Unicode text"):
+        DatanetCreate(name="\udcff", description="", licence="CC0-1.0", policy="open").check()
+    with pytest.raises(MalformedAction, match=r"DatanetCreate\.name must be string"):
+        from_json(DatanetCreate, {"name": "\ud800"})
+
+
+@pytest.mark.parametrize("amount", [-1, 1 << 256])
+def test_a_number_that_does_not_fit_its_field_is_malformed(amount: int) -> None:
+    with pytest.raises(MalformedAction, match=r"RewardsClaim\.amount must be uint256"):
+        pack_struct(RewardsClaim(amount))
+
+
+@pytest.mark.parametrize("amount", ["abc", "", "0x", "1" * 5000, "-1", "1.5"])
+def test_text_that_is_no_number_names_the_field(amount: str) -> None:
+    with pytest.raises(MalformedAction, match=r"RewardsClaim\.amount must be uint256$"):
+        from_json(RewardsClaim, {"amount": amount})
+
+
+def test_deeply_nested_parameters_are_text_and_do_not_end_the_process(capsys: pytest.CaptureFixture[str]) -> None:
+    assert parameters((DEEP,)) == [DEEP]
+    root = "0x" + "0" * 64
+    fields = ["--datanet", "1", "--parent", "0", "--root", root, "--rows", "1", "--add", DEEP]
+    assert run(["tx", "datanet.commit", *fields, "--key", "dev1"]) == 1
+    assert "error: --add: JSON nested deeper" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["²", "1:²", "9" * 5000, "", "1:", "-1", "1:2:3"])
+def test_what_is_no_datanet_is_said(text: str) -> None:
+    with pytest.raises(MalformedAction, match="not a datanet"):
+        data_ref(text)
+
+
+# --- folders and keys -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"garbage", b"", "²".encode(), b"\xff\xfe", b"9" * 5000])
+def test_a_marker_that_names_no_chain_is_said(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "current").write_bytes(content)
+    with pytest.raises(WrongDataFolder, match="does not name a chain"):
+        chain_folder(tmp_path, fresh=False)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"null", b'{"seed":5}', b'{"seed":"0x12"}', b"\xff", DEEP.encode()]
+)
+def test_a_damaged_validator_file_is_said(tmp_path: Path, content: bytes) -> None:
+    chain, _, _ = open_chain(tmp_path, fresh=False, now_ns=1)
+    (chain / "validator.json").write_bytes(content)
+    with pytest.raises(WrongDataFolder, match="is damaged"):
+        open_chain(tmp_path, fresh=False, now_ns=1)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"priv_key":{"value":"AAAA"}}', b"\xff", DEEP.encode()])
+def test_a_damaged_validator_key_is_said(tmp_path: Path, content: bytes) -> None:
+    folder = tmp_path / "cometbft" / "config"
+    folder.mkdir(parents=True)
+    (folder / "priv_validator_key.json").write_bytes(content)
+    with pytest.raises(KeystoreError, match="is damaged"):
+        validator_key(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"{", b"{}", b"[]", b"{" + DEEP.encode(), b"", b"0x12"])
+def test_a_file_that_holds_no_key_is_said(tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(content)
+    assert run(["keys", "import", "alice", "--file", str(file), "--home", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_a_damaged_key_file_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "alice.json").write_text(DEEP, encoding="utf-8")
+    assert run(["keys", "show", "alice", "--home", str(tmp_path)]) == 1
+    assert "is damaged" in capsys.readouterr().err
+
+
+def test_genesis_validate_looks_where_init_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chain, _, _ = open_chain(tmp_path, fresh=False, now_ns=1)
+    (tmp_path / "genesis.json").write_bytes((chain / "genesis.json").read_bytes())
+    assert run(["genesis", "validate", "--home", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["valid"] is True
+
+
+def test_rewards_show_asks_for_no_password(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = ["--home", str(tmp_path), "--node", "http://127.0.0.1:9"]
+    assert run(["keys", "new", "alice", *home]) == 0
+    monkeypatch.delenv("OPENLEDGER_PASSWORD")
+    assert run(["rewards", "show", "--key", "alice", *home]) == 1
+    assert "no node answers" in capsys.readouterr().err
+    assert run(["rewards", "show", *home]) == 1
+    assert "needs an account" in capsys.readouterr().err
+
+
+# --- the way to a node ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("foo", "not the address of a node"),
+        ("ftp://localhost", "not the address of a node"),
+        ("http://user@:99999", "not the address of a node"),
+        ("http://127.0.0.1:9", "Connection refused"),
+    ],
+)
+def test_a_wrong_node_is_said_in_words(url: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", "--node", url]) == 1
+    err = capsys.readouterr().err
+    assert said in err
+    assert "hint: " in err
+
+
+# --- the log --------------------------------------------------------------------------------------------------
+
+
+def test_the_log_shows_no_values_of_variables_and_no_garbage_of_clients(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        setup(LogConfig())
+        secret = "very" + "secret"
+        try:
+            raise RuntimeError(f"broken {len(secret)}")
+        except RuntimeError:
+            logging.getLogger("aiohttp.server").exception("own fault")
+        try:
+            raise BadHttpMessage("garbage")
+        except BadHttpMessage:
+            logging.getLogger("aiohttp.server").exception("client's fault")
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    err = capsys.readouterr().err
+    assert "own fault" in err
+    assert "RuntimeError: broken 10" in err
+    assert "verysecret" not in err
+    assert "client's fault" not in err
