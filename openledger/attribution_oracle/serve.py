@@ -222,7 +222,7 @@ class Server:
         text = request.headers.get(SESSION_HEADER)
         if text is None or SIGNATURE_HEADER not in request.headers:
             raise self._due(served, f"an answer of this model costs {served.price} wei")
-        if not (text.isascii() and text.isdigit() and int(text) < 2**64):
+        if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 2**64):
             raise invalid(f"{SESSION_HEADER} must be the number of a session")
         return int(text)
 

@@ -31,6 +31,9 @@ from openledger.rpc.errors import (
 
 log = logging.getLogger("openledger.rpc")
 
+INFINITE = float("inf")
+"""What a number too large for a float is read as; JSON cannot say it back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Method:
@@ -151,7 +154,7 @@ class Dispatcher:
 
     async def _one(self, request: Any, session: object) -> dict[str, Any] | None:
         ident = request.get("id") if isinstance(request, dict) else None
-        if not isinstance(ident, str | int | float | None) or isinstance(ident, bool):
+        if not isinstance(ident, str | int | float | None) or isinstance(ident, bool) or ident in (INFINITE, -INFINITE):
             ident, request = None, None
         try:
             if not isinstance(request, dict) or request.get("jsonrpc") != "2.0":

@@ -128,11 +128,11 @@ class RpcServer:
         name = (urlsplit(f"//{host}").hostname or "").lower() if host else ""
         return "*" in self._settings.hosts or name in LOCAL_HOSTS or name in self._settings.hosts
 
-    def _origin_allowed(self, origin: str) -> bool:
+    def _origin_allowed(self, origin: str, host: str) -> bool:
         if origin in self._settings.origins or "*" in self._settings.origins:
             return True
         parts = urlsplit(origin)
-        return parts.scheme in WALLET_SCHEMES or (parts.hostname or "") in LOCAL_HOSTS
+        return parts.scheme in WALLET_SCHEMES or (parts.hostname or "") in LOCAL_HOSTS or parts.netloc == host
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -141,7 +141,7 @@ class RpcServer:
             text = "invalid host specified: add it to the RPC's allowed hosts in the node's configuration"
             return web.json_response({"error": text}, status=403)
         origin = request.headers.get("Origin")
-        allowed = origin is None or _parses(self._origin_allowed, origin) or urlsplit(origin).netloc == request.host
+        allowed = origin is None or _parses(lambda text: self._origin_allowed(text, request.host), origin)
         if request.method == "OPTIONS":
             return web.Response(status=204 if allowed else 403, headers=_cors(origin) if allowed else {})
         if not allowed and request.method != "POST":

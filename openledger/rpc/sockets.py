@@ -76,7 +76,10 @@ class Sockets:
         socket = web.WebSocketResponse(
             max_msg_size=self._settings.max_body, heartbeat=HEARTBEAT_SECONDS, compress=False, autoping=True
         )
-        await socket.prepare(request)
+        try:
+            await socket.prepare(request)
+        except ConnectionError:
+            return web.Response(status=400, text="the client left before the upgrade")
         session = SocketSession(socket, self._settings.max_queued, lambda: _abort(request))
         writer = asyncio.create_task(session.write())
         self._open.add(socket)

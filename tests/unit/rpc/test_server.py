@@ -255,3 +255,31 @@ async def test_a_frame_that_is_too_large_closes_that_socket_only(chain: Any) -> 
             await socket.send_str("[" + " " * 5_100_000 + "]")
         assert (await socket.receive(timeout=5)).type is not aiohttp.WSMsgType.TEXT
     assert await chain.call("eth_chainId") == "0x275d5"
+
+
+async def test_an_origin_that_is_no_address_is_a_foreign_one(chain: Any) -> None:
+    async with chain.http.get(chain.url + "/healthz", headers={"Origin": "http://[::1"}) as answer:
+        assert answer.status == 403
+
+
+async def test_an_id_that_json_cannot_say_back_is_an_invalid_request(chain: Any) -> None:
+    body = b'{"jsonrpc":"2.0","id":-1e999,"method":"eth_chainId"}'
+    async with chain.http.post(chain.url, data=body, headers={"Content-Type": "application/json"}) as answer:
+        text = await answer.text()
+    assert "Infinity" not in text
+    assert json.loads(text)["error"]["code"] == -32600
+
+
+async def test_a_client_that_leaves_during_the_upgrade_is_no_fault(
+    chain: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    upgrade = (
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    for _ in range(5):
+        _, writer = await asyncio.open_connection("127.0.0.1", chain.server.port)
+        writer.write(upgrade)
+        writer.transport.abort()
+    assert await chain.call("eth_chainId") == "0x275d5"
+    assert not caplog.records
