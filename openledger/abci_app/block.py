@@ -35,9 +35,9 @@ from openledger.primitives.errors import ExecutionReverted, IntrinsicGasTooLow, 
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.transactions import EthTransaction, NativeTransaction, system_transaction
 from openledger.primitives.types import SYSTEM_ADDRESS, Address, Hash32, Log
+from openledger.state.fasttrie import ordered_trie_root
 from openledger.state.overlay import Overlay
 from openledger.state.ports import Diff, StateReader
-from openledger.state.trie import ordered_trie_root
 
 HEADERS_KEPT = 256
 CODESPACE = "openledger"

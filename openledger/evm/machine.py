@@ -30,9 +30,9 @@ from eth.vm.message import Message
 
 from openledger.evm.engine import BlockEnv
 from openledger.evm.ethereum_precompiles import MODEXP_ADDRESS, POINT_EVALUATION_ADDRESS, modexp, point_evaluation
+from openledger.evm.failures import describe
 from openledger.evm.journal import Journal
 from openledger.evm.precompiles import NativePrecompile
-from openledger.evm.reasons import describe
 from openledger.evm.validate import (
     DELEGATION_PREFIX,
     GAS_AUTHORIZATION,

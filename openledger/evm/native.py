@@ -18,11 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from openledger_native import Engine, NeedsReference
 
 from openledger.evm.engine import BlockEnv, CallMessage, CallResult, ExecutionOutput, TxResult
-from openledger.evm.journal import Journal
 from openledger.evm.precompiles import PRECOMPILES, NativePrecompile
-from openledger.evm.pyevm import PyEvmEngine, _check_call
 from openledger.evm.reasons import REVERTED, revert_text
-from openledger.evm.validate import Fork, validate_tx
+from openledger.evm.validate import Fork, check_call, validate_tx
 from openledger.primitives.errors import InvalidTransaction
 from openledger.primitives.transactions import EthTransaction
 from openledger.primitives.types import OUTBOX_ADDRESS, Account, Address, Log
@@ -31,6 +29,7 @@ from openledger.state.ports import Diff, StateReader
 from openledger.state.reader import HeightReader
 
 if TYPE_CHECKING:
+    from openledger.evm.pyevm import PyEvmEngine
     from openledger.evm.tracing.tracer import Json, TraceBounds
 
 CACHE_BYTES = 256 * 1024 * 1024
@@ -53,7 +52,8 @@ class NativeEngine:
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.fork = fork
-        self._reference = PyEvmEngine(fork=fork, precompiles=precompiles)
+        self._precompiles = precompiles
+        self._made_reference: PyEvmEngine | None = None
         self._lock = threading.Lock()
         self._engine = Engine(
             prague=fork is Fork.PRAGUE,
@@ -75,16 +75,17 @@ class NativeEngine:
                 env, list(txs), state, gas_available, self.fork, self._layers(state)
             )
         except NeedsReference:
-            return self._reference.execute(env, txs, state, gas_available)
+            return self._reference().execute(env, txs, state, gas_available)
         return ExecutionOutput(results, Diff(accounts, storage, codes, {}, wiped), len(results))
 
     def call(self, env: BlockEnv, message: CallMessage, state: StateReader) -> CallResult:
         """Run one message; nothing is kept. Raises what ``PyEvmEngine.call`` raises."""
-        _check_call(env, message, Journal(state))
+        sender = state.account(message.sender)
+        check_call(env, message, sender.balance if sender else 0)
         try:
             return CallResult(*self._engine.call(env, message, state, self._layers(state)))
         except NeedsReference:
-            return self._reference.call(env, message, state)
+            return self._reference().call(env, message, state)
 
     def trace(
         self,
@@ -98,11 +99,19 @@ class NativeEngine:
         first_log: int = 0,
     ) -> Json:
         """Trace in the reference engine, whose every byte is the same; see ``Tracing.trace``."""
-        return self._reference.trace(env, before, subject, state, tracer, config, bounds, first_log)
+        return self._reference().trace(env, before, subject, state, tracer, config, bounds, first_log)
 
     def cache_size(self) -> tuple[int, int]:
         """Bytes remembered, about: (accounts and slots, code)."""
         return self._engine.cache_size()
+
+    def _reference(self) -> PyEvmEngine:
+        """Made when it is first needed: importing py-evm takes a second."""
+        if self._made_reference is None:
+            from openledger.evm.pyevm import PyEvmEngine
+
+            self._made_reference = PyEvmEngine(fork=self.fork, precompiles=self._precompiles)
+        return self._made_reference
 
     def _layers(self, state: StateReader) -> Layers | None:
         """How to reach the head below ``state``, when the memory is of that head; None reads through ``state``."""

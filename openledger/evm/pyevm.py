@@ -12,16 +12,10 @@ from openledger.evm.precompiles import PRECOMPILES, NativePrecompile
 from openledger.evm.tracing.machine import Watch, build_traced_machine, run_traced
 from openledger.evm.tracing.table import make_tracer
 from openledger.evm.tracing.tracer import Json, TraceBounds
-from openledger.evm.validate import MAX_INITCODE_BYTES, Fork, floor_gas, intrinsic_gas, validate_tx
-from openledger.primitives.errors import (
-    FeeCapTooLow,
-    InitCodeTooLarge,
-    InsufficientFunds,
-    IntrinsicGasTooLow,
-    InvalidTransaction,
-)
+from openledger.evm.validate import Fork, check_call, validate_tx
+from openledger.primitives.errors import InvalidTransaction
 from openledger.primitives.transactions import EthTransaction
-from openledger.primitives.types import OUTBOX_ADDRESS, Address, to_checksum
+from openledger.primitives.types import OUTBOX_ADDRESS, Address
 from openledger.state.ports import StateReader
 
 
@@ -81,7 +75,7 @@ class PyEvmEngine:
         InitCodeTooLarge when the message cannot run at all; whatever happens inside is in the result."""
         journal = Journal(state)
         journal.lock_changes()
-        _check_call(env, message, journal)
+        check_call(env, message, journal.get_balance(message.sender))
         outcome = self._run_call(env, message, journal)
         computation = outcome.computation
         return CallResult(
@@ -116,7 +110,7 @@ class PyEvmEngine:
                 raise refused
         journal.lock_changes()
         if isinstance(subject, CallMessage):
-            _check_call(env, subject, journal)
+            check_call(env, subject, journal.get_balance(subject.sender))
             work = _call_work(env, subject, journal)
         else:
             validate_tx(env, subject, journal, env.gas_limit, fork=self.fork)
@@ -139,27 +133,3 @@ def _call_work(env: BlockEnv, message: CallMessage, journal: Journal) -> Work:
         message.sender, journal.get_nonce(message.sender), message.to, message.value, message.data, message.gas,
         price, max(price - env.base_fee, 0), message.access_list, message.authorizations,
     )  # fmt: skip
-
-
-def _check_call(env: BlockEnv, message: CallMessage, journal: Journal) -> None:
-    who = to_checksum(message.sender)
-    if message.gas_price and message.gas_price < env.base_fee:
-        raise FeeCapTooLow(
-            f"max fee per gas less than block base fee: address {who}, "
-            f"maxFeePerGas: {message.gas_price}, baseFee: {env.base_fee}"
-        )
-    have, want = journal.get_balance(message.sender), message.value + message.gas * message.gas_price
-    if have < want:
-        raise InsufficientFunds(f"insufficient funds for gas * price + value: address {who} have {have} want {want}")
-    if message.to is None and len(message.data) > MAX_INITCODE_BYTES:
-        raise InitCodeTooLarge(f"max initcode size exceeded: code size {len(message.data)} limit {MAX_INITCODE_BYTES}")
-    needed = intrinsic_gas(
-        message.data,
-        create=message.to is None,
-        access_list=message.access_list,
-        authorizations=message.authorizations,
-    )
-    if message.gas < needed:
-        raise IntrinsicGasTooLow(f"intrinsic gas too low: have {message.gas}, want {needed}")
-    if message.gas < (floor := floor_gas(message.data)):
-        raise IntrinsicGasTooLow(f"insufficient gas for floor data gas cost: have {message.gas}, want {floor}")

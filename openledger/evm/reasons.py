@@ -5,22 +5,6 @@ Sources: go-ethereum ``core/vm/errors.go`` and ``accounts/abi`` (Error(string), 
 
 from __future__ import annotations
 
-from eth.exceptions import (
-    ContractCreationCollision,
-    FullStack,
-    InsufficientFunds,
-    InsufficientStack,
-    InvalidInstruction,
-    InvalidJumpDestination,
-    OutOfBoundsRead,
-    OutOfGas,
-    ReservedBytesInCode,
-    Revert,
-    StackDepthLimit,
-    VMError,
-    WriteProtection,
-)
-
 REVERTED = "execution reverted"
 ERROR_SELECTOR = bytes.fromhex("08c379a0")
 PANIC_SELECTOR = bytes.fromhex("4e487b71")
@@ -37,18 +21,6 @@ _PANICS = {
     0x41: "out of memory",
     0x51: "uninitialized function",
 }
-_TEXTS: tuple[tuple[type[VMError], str], ...] = (
-    (OutOfGas, "out of gas"),
-    (InsufficientStack, "stack underflow"),
-    (FullStack, "stack limit reached 1024 (1023)"),
-    (InvalidJumpDestination, "invalid jump destination"),
-    (WriteProtection, "write protection"),
-    (OutOfBoundsRead, "return data out of bounds"),
-    (ContractCreationCollision, "contract address collision"),
-    (ReservedBytesInCode, "invalid code: must not begin with 0xef"),
-    (InsufficientFunds, "insufficient balance for transfer"),
-    (StackDepthLimit, "max call depth exceeded"),
-)
 
 
 def revert_text(data: bytes) -> str | None:
@@ -65,18 +37,3 @@ def revert_text(data: bytes) -> str | None:
     length = int.from_bytes(body[offset : offset + 32], "big")
     text = body[offset + 32 : offset + 32 + length]
     return text.decode("utf-8", "replace") if len(text) == length else None
-
-
-def describe(error: VMError, opcode: int | None, output: bytes) -> str:
-    """One line for ``error``; ``opcode`` is the last one that the failed frame read, ``output`` its revert data."""
-    if isinstance(error, Revert):
-        said = revert_text(output)
-        return REVERTED if said is None else f"{REVERTED}: {said}"
-    if isinstance(error, InvalidInstruction):
-        if opcode is None:
-            return "invalid opcode"
-        return "invalid opcode: INVALID" if opcode == 0xFE else f"invalid opcode: opcode {opcode:#x} not defined"
-    for kind, text in _TEXTS:
-        if isinstance(error, kind):
-            return "max code size exceeded" if kind is OutOfGas and "EIP170" in str(error) else text
-    return "execution failed"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Protocol
 
+from openledger.evm.engine import BlockEnv, CallMessage
 from openledger.primitives.errors import (
     EmptyAuthorizationList,
     FeeCapTooLow,
@@ -202,3 +203,29 @@ def validate_tx(
         raise GasLimitExceeded(f"gas limit reached: have {tx.gas}, left in block {gas_available}")
     check_sender(tx, state)
     check_fee(tx, env.base_fee)
+
+
+def check_call(env: BlockEnv, message: CallMessage, balance: int) -> None:
+    """What a call needs to run at all; ``balance`` is its sender's, in wei. Raises InsufficientFunds,
+    IntrinsicGasTooLow, FeeCapTooLow or InitCodeTooLarge."""
+    who = to_checksum(message.sender)
+    if message.gas_price and message.gas_price < env.base_fee:
+        raise FeeCapTooLow(
+            f"max fee per gas less than block base fee: address {who}, "
+            f"maxFeePerGas: {message.gas_price}, baseFee: {env.base_fee}"
+        )
+    have, want = balance, message.value + message.gas * message.gas_price
+    if have < want:
+        raise InsufficientFunds(f"insufficient funds for gas * price + value: address {who} have {have} want {want}")
+    if message.to is None and len(message.data) > MAX_INITCODE_BYTES:
+        raise InitCodeTooLarge(f"max initcode size exceeded: code size {len(message.data)} limit {MAX_INITCODE_BYTES}")
+    needed = intrinsic_gas(
+        message.data,
+        create=message.to is None,
+        access_list=message.access_list,
+        authorizations=message.authorizations,
+    )
+    if message.gas < needed:
+        raise IntrinsicGasTooLow(f"intrinsic gas too low: have {message.gas}, want {needed}")
+    if message.gas < (floor := floor_gas(message.data)):
+        raise IntrinsicGasTooLow(f"insufficient gas for floor data gas cost: have {message.gas}, want {floor}")

@@ -16,7 +16,6 @@ import rlp
 from openledger.abci_app.registry import PRECOMPILES
 from openledger.abci_app.replay import Moment
 from openledger.evm.engine import BlockEnv, CallMessage
-from openledger.evm.pyevm import PyEvmEngine
 from openledger.evm.tracing.outside import Outside, trace_outside
 from openledger.evm.tracing.tracer import TraceBounds, Tracing
 from openledger.primitives.blocks import SealedBlock
@@ -42,7 +41,7 @@ class Debug:
     def __init__(self, backend: Backend, workers: Workers) -> None:
         self._backend = backend
         self._workers = workers
-        self._reference: PyEvmEngine | None = None
+        self._reference: Tracing | None = None
 
     # --- traces -------------------------------------------------------------------------------------------
 
@@ -135,6 +134,8 @@ class Debug:
             tracing: Tracing = engine
             return tracing
         if self._reference is None:
+            from openledger.evm.pyevm import PyEvmEngine  # py-evm takes a second to import
+
             self._reference = PyEvmEngine(precompiles=dict(PRECOMPILES))
         return self._reference
 

@@ -17,6 +17,7 @@ from eth.exceptions import FullStack, Halt, InsufficientStack, OutOfGas, Revert,
 from eth.vm.gas_meter import GasMeter
 from eth.vm.logic.invalid import InvalidOpcode
 
+from openledger.evm.failures import describe
 from openledger.evm.machine import (
     Outcome,
     Work,
@@ -27,7 +28,7 @@ from openledger.evm.machine import (
     run_message,
 )
 from openledger.evm.precompiles import NativePrecompile
-from openledger.evm.reasons import REVERTED, describe
+from openledger.evm.reasons import REVERTED
 from openledger.evm.tracing.opcodes import (
     CALL,
     CALLCODE,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -175,3 +177,25 @@ def test_other_threads_run_while_it_executes(engine: NativeEngine, env: MakeEnv)
     done.set()
     thread.join()
     assert ticks[0] > 20
+
+
+def test_a_node_on_the_native_engine_starts_without_py_evm() -> None:
+    program = """
+import sys
+from openledger.abci_app.application import Application
+from openledger.abci_app.registry import PRECOMPILES
+from openledger.evm.engines import load_engine
+from openledger.genesis.genesis import GenesisValidator
+from openledger.genesis.presets import devnet_genesis
+from openledger.primitives.keys import ed25519_public
+from openledger.rpc.server import RpcServer
+from openledger.state.memory import MemoryStore
+from openledger.state.store import StateStore
+
+validator = GenesisValidator(ed25519_public(bytes(32)), 10, bytes(20), "one")
+genesis = devnet_genesis(time_ns=1_700_000_000 * 10**9, validators=(validator,))
+engine = load_engine("revm", precompiles=dict(PRECOMPILES))
+Application(genesis, StateStore(MemoryStore()), engine, None, None)
+sys.exit("eth" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
