@@ -57,6 +57,7 @@ log = logging.getLogger("openledger.oracle")
 RETRY_SECONDS = 1.0
 AIMED_BYTES = 1024
 SALT_BYTES = 16
+FINDING_BLOCKS = 128
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class OracleBridge:
             claim, attempt = path.stem.split("-")
             self._findings[int(claim), int(attempt)] = Finding.from_json(path.read_text())
         self._task = asyncio.create_task(self._work(), name="oracle bridge")
+        self._task.add_done_callback(_tell_of_failure)
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -110,7 +112,7 @@ class OracleBridge:
         """Messages that state does not contain yet, about 1 KB of them, oldest claims first."""
         messages: list[Message] = []
         numbers = open_claims(state, read_params(state).max_open_claims_per_block)
-        self._forget_closed({(number, CLAIMS.must(state, number).attempt) for number in numbers})
+        self._forget_closed(state, height, {(number, CLAIMS.must(state, number).attempt) for number in numbers})
         for number in numbers:
             members = ELECTORATES.must(state, number).members
             if all(member.address != validator for member in members):
@@ -124,10 +126,17 @@ class OracleBridge:
                 messages.append(message)
         return encode_extension(messages)
 
-    def _forget_closed(self, open_keys: set[tuple[int, int]]) -> None:
+    def _forget_closed(self, state: StateReader, height: int, open_keys: set[tuple[int, int]]) -> None:
+        """What is not worked on any longer; findings, which hold a score of every row, some blocks later, so that a
+        node that was rolled back says the same again."""
         for waiting in (self._jobs, self._shown, self._reveals):
             for key in waiting.keys() - open_keys:
                 del waiting[key]
+        for key in self._findings.keys() - open_keys:
+            claim = CLAIMS.get(state, key[0])
+            if claim is not None and claim.status > REVEAL and claim.closed + FINDING_BLOCKS < height:
+                del self._findings[key]
+                self._path(key).unlink(missing_ok=True)
 
     def _note(self, state: StateReader, number: int, claim: Claim, validator: Address) -> None:
         """Hand to the background task what it has to do for this claim."""
@@ -173,7 +182,10 @@ class OracleBridge:
         own = self._own_rows(number, claim, finding, validator, count)
         shown: list[ShownRow] = []
         if own:
-            raw = self._blobs.get(claim.scores.hex())
+            name = claim.scores.hex()
+            if (size := self._blobs.size(name)) != 8 * claim.rows:  # the claimant chose both, the root as well
+                raise BlobError(f"the scores of claim {number} are {size} bytes, not those of {claim.rows} rows")
+            raw = self._blobs.get(name)
             claimed = [int.from_bytes(raw[i : i + 8], "big", signed=True) for i in range(0, len(raw), 8)]
             leaves = [score_leaf(row, score) for row, score in enumerate(claimed)]
             if merkle_root(leaves) != claim.scores_root:
@@ -193,15 +205,16 @@ class OracleBridge:
             self._wake.clear()
             waiting = False
             for key, make in list(self._shown.items()):
-                waiting |= not self._try_reveal(key, make)
+                waiting |= not await self._try_reveal(key, make)
             for key, job in list(self._jobs.items()):
                 waiting |= not await self._try_job(key, job)
             if waiting:
                 asyncio.get_running_loop().call_later(RETRY_SECONDS, self._wake.set)
 
-    def _try_reveal(self, key: tuple[int, int], make: Callable[[], Reveal]) -> bool:
+    async def _try_reveal(self, key: tuple[int, int], make: Callable[[], Reveal]) -> bool:
+        """True when there is nothing left to do. In a thread: the Merkle tree over many rows must not hold up votes."""
         try:
-            self._reveals[key] = make()
+            self._reveals[key] = await asyncio.to_thread(make)
         except BlobNotFound:
             return False
         except BlobError as err:
@@ -226,9 +239,12 @@ class OracleBridge:
         log.info("claim %s: %s (%s)", key[0], "yes" if verdict.valid else "no", verdict.reason)
         return True
 
+    def _path(self, key: tuple[int, int]) -> Path:
+        return self._home / f"{key[0]}-{key[1]}.json"
+
     def _save(self, key: tuple[int, int], finding: Finding) -> None:
         """On the disk, file and folder, before anybody hears of it."""
-        path = self._home / f"{key[0]}-{key[1]}.json"
+        path = self._path(key)
         part = path.with_suffix(".part")
         with part.open("w") as file:
             file.write(finding.to_json())
@@ -240,6 +256,12 @@ class OracleBridge:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _tell_of_failure(task: asyncio.Task[None]) -> None:
+    """The background task ends only by ``stop``; anything else is a fault that somebody should hear of."""
+    if not task.cancelled() and (fault := task.exception()) is not None:
+        log.critical("the oracle bridge failed: %r; this validator is silent until it is restarted", fault)
 
 
 def _reason(verdict: Verdict) -> str:

@@ -1,0 +1,80 @@
+"""The bridge to the oracle process: what a claimant shows cannot hurt it, and it does not grow for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from openledger.abci_app.modules.attribution.records import ACCEPTED, CLAIMS, REVEAL, Claim
+from openledger.abci_app.modules.governance.records import set_params
+from openledger.genesis.params import Params
+from openledger.node.oracle_bridge import FINDING_BLOCKS, Finding, OracleBridge
+from openledger.primitives.attribution import Verdict, score_leaf
+from openledger.primitives.hashing import merkle_root, sha256
+from openledger.state.blobs import BlobStore
+from openledger.state.memory import MemoryStore
+from openledger.state.overlay import Overlay
+from openledger.state.store import StateStore
+
+ROWS = 10
+SCORES = tuple(range(ROWS))
+VALIDATOR = b"v" * 20
+CLAIM = Claim(
+    model=1, epoch=1, claimant=b"c" * 20, first=0, last=1, fee=1, bond=1, work_fee=0, shares=(), unattributed=10**6,
+    evidence=bytes(32), scores_root=bytes(32), scores=bytes(32), rows=ROWS, status=REVEAL, attempt=0, deadline=10**9,
+    opened=1, closed=0, minted=0,
+)  # fmt: skip
+
+
+@pytest.fixture
+def bridge(tmp_path: Path) -> OracleBridge:
+    return OracleBridge(str(tmp_path / "blobs"), tmp_path / "oracle", "chain")
+
+
+def shown(tmp_path: Path, scores: list[int]) -> Claim:
+    """A claim whose scores blob holds these scores under their true root."""
+    raw = b"".join(score.to_bytes(8, "big", signed=True) for score in scores)
+    BlobStore(str(tmp_path / "blobs")).put(raw)
+    root = merkle_root([score_leaf(row, score) for row, score in enumerate(scores)])
+    return dataclasses.replace(CLAIM, scores=sha256(raw), scores_root=root)
+
+
+@pytest.mark.parametrize("count", [0, 1, ROWS - 1, ROWS + 1, ROWS])
+async def test_scores_of_fewer_rows_than_the_claim_leave_the_validator_silent_and_alive(
+    bridge: OracleBridge, tmp_path: Path, count: int
+) -> None:
+    claim = shown(tmp_path, list(range(count)))
+    finding = Finding(Verdict(1, True, "", SCORES), b"s" * 16)
+    await bridge.start()
+    try:
+        bridge._shown[1, 0] = lambda: bridge._reveal(1, claim, finding, VALIDATOR, 2)
+        bridge._wake.set()
+        await asyncio.sleep(0.2)
+        assert bridge._task is not None
+        assert not bridge._task.done()
+        assert not bridge._shown
+        assert ((1, 0) in bridge._reveals) == (count == ROWS)
+    finally:
+        await bridge.stop()
+
+
+async def test_findings_of_closed_claims_are_forgotten_after_some_blocks(bridge: OracleBridge, tmp_path: Path) -> None:
+    state = Overlay(StateStore(MemoryStore()).reader())
+    set_params(state, Params())
+    finding = Finding(Verdict(1, True, "", SCORES), b"s" * 16)
+    await bridge.start()
+    try:
+        for attempt in (0, 1):
+            bridge._save((1, attempt), finding)
+            bridge._findings[1, attempt] = finding
+        CLAIMS.put(state, dataclasses.replace(CLAIM, status=ACCEPTED, attempt=1, closed=10), 1)
+        bridge.extension(state, 10 + FINDING_BLOCKS, VALIDATOR)
+        assert len(bridge._findings) == len(list((tmp_path / "oracle" / "chain").iterdir())) == 2
+        bridge.extension(state, 11 + FINDING_BLOCKS, VALIDATOR)
+        assert not bridge._findings
+        assert not list((tmp_path / "oracle" / "chain").iterdir())
+    finally:
+        await bridge.stop()
