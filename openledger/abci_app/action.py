@@ -62,6 +62,10 @@ class Action:
     MODULE: ClassVar[Address]
     GAS: ClassVar[int]
 
+    def kind_gas(self) -> int:
+        """Gas for the work of this action, besides base and bytes: ``GAS``, and more where its fields ask for more."""
+        return self.GAS
+
     def check(self) -> None:
         """Form only. Raises MalformedAction."""
 
@@ -86,8 +90,8 @@ def register(classes: tuple[type[Action], ...]) -> None:
 def action_class(kind: str) -> type[Action]:
     """Class of a kind. Raises UnknownAction."""
     cls = _CLASSES.get(kind)
-    if cls is None:
-        raise UnknownAction(f"there is no native transaction of kind {kind[:40]!r}", "known: " + ", ".join(_CLASSES))
+    if cls is None:  # ascii(), for what repr() prints of a character depends on Python's version, and a log keeps this
+        raise UnknownAction(f"there is no native transaction of kind {kind[:40]!a}", "known: " + ", ".join(_CLASSES))
     return cls
 
 
@@ -105,7 +109,7 @@ def encode_action(action: Action) -> bytes:
 
 def intrinsic_gas(action: Action) -> int:
     """Gas that the action uses, always exactly: base, payload bytes, and the price of its kind."""
-    return BASE_GAS + GAS_PER_BYTE * len(encode_action(action)) + action.GAS
+    return BASE_GAS + GAS_PER_BYTE * len(encode_action(action)) + action.kind_gas()
 
 
 def outbox_bytes(action: Action) -> bytes:

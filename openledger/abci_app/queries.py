@@ -12,6 +12,7 @@ from typing import Any
 from openledger.abci_app.action import action_class
 from openledger.abci_app.modules.accounts import balance
 from openledger.abci_app.modules.attribution import records as claims
+from openledger.abci_app.modules.attribution.claim import coverage
 from openledger.abci_app.modules.datanets import records as datanets
 from openledger.abci_app.modules.fees import records as fees
 from openledger.abci_app.modules.governance import records as governance
@@ -98,7 +99,8 @@ def get_session(state: StateReader, session: int) -> View:
 
 
 def get_settlements(state: StateReader, model: int, epoch: int) -> View:
-    """What was settled for a model in an epoch, and how much of it is claimed."""
+    """What was settled for a model in an epoch, how much of it is claimed (``claimed`` settlements), and up to which
+    one (``next``, exclusive) a claim made now would reach. Raises NotFound."""
     book = models.ledger(state, model, epoch)
     entries = models.settlements(state, model, epoch, 0, book.count)
     return {
@@ -106,6 +108,7 @@ def get_settlements(state: StateReader, model: int, epoch: int) -> View:
         "epoch": epoch,
         "count": book.count,
         "claimed": book.claimed,
+        "next": coverage(state, governance.params(state), model, epoch).last,
         "amount": hex(book.amount),
         "settlements": [to_json(e) | {"amount": hex(e.amount)} for e in entries],
     }
@@ -264,13 +267,22 @@ def _camel(name: str) -> str:
 
 # --- ABCI Query -------------------------------------------------------------------------------------------
 
+
+def _number(text: str) -> int:
+    """An identifier. Raises ValueError for what cannot be one."""
+    value = int(text)
+    if not 0 <= value < 2**64:
+        raise ValueError(f"{text} is not an identifier")
+    return value
+
+
 _PATHS: dict[str, Callable[..., object]] = {
-    "datanet": lambda s, i: get_datanet(s, int(i)),
-    "commit": lambda s, i, v: get_commit(s, int(i), int(v)),
-    "model": lambda s, i: get_model(s, int(i)),
-    "session": lambda s, i: get_session(s, int(i)),
-    "claim": lambda s, i: get_claim(s, int(i)),
-    "verdicts": lambda s, i: get_verdicts(s, int(i)),
+    "datanet": lambda s, i: get_datanet(s, _number(i)),
+    "commit": lambda s, i, v: get_commit(s, _number(i), _number(v)),
+    "model": lambda s, i: get_model(s, _number(i)),
+    "session": lambda s, i: get_session(s, _number(i)),
+    "claim": lambda s, i: get_claim(s, _number(i)),
+    "verdicts": lambda s, i: get_verdicts(s, _number(i)),
     "rewards": lambda s, a: get_rewards(s, parse_address(a)),
     "supply": get_supply,
     "params": get_params,

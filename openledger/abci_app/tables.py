@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import lru_cache
+from typing import Any, Generic, TypeVar, cast
 
 from openledger.primitives.errors import ConsensusFault
 from openledger.primitives.fields import U64, pack_struct, unpack_struct
@@ -18,6 +19,19 @@ from openledger.state.ports import StateReader
 
 T = TypeVar("T")
 KeyPart = int | bytes
+
+
+_LARGE = 1_024
+
+
+def _unpack(cls: type[T], raw: bytes) -> T:
+    """A record of its bytes; the last large ones are remembered, which cannot change what they are."""
+    return cast(T, _remembered(cast(Any, cls), raw)) if len(raw) >= _LARGE else unpack_struct(cls, raw)
+
+
+@lru_cache(maxsize=64)
+def _remembered(cls: Any, raw: bytes) -> Any:
+    return unpack_struct(cls, raw)
 
 
 def _key(parts: tuple[KeyPart, ...]) -> bytes:
@@ -38,7 +52,7 @@ class Table(Generic[T]):
 
     def get(self, state: StateReader, *parts: KeyPart) -> T | None:
         raw = state.record(self.module, self.key(*parts))
-        return None if raw is None else unpack_struct(self.record, raw)
+        return None if raw is None else _unpack(self.record, raw)
 
     def must(self, state: StateReader, *parts: KeyPart) -> T:
         """A record that must be there by the rules of the module; its absence is a fault that stops the node."""
@@ -58,7 +72,7 @@ class Table(Generic[T]):
         prefix = self.key(*parts)
         first = prefix + _key((start,)) if start is not None else b""
         for key, raw in state.records(self.module, prefix, first):
-            yield key[len(prefix) :], unpack_struct(self.record, raw)
+            yield key[len(prefix) :], _unpack(self.record, raw)
 
 
 @dataclass(frozen=True)

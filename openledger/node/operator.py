@@ -148,11 +148,11 @@ def settled_epoch(receipt: dict[str, Any]) -> int:
 
 
 def settlements(client: Client, model: int, epoch: int) -> list[SettlementFacts]:
-    """Settlements of (model, epoch) that no claim covers yet."""
+    """Settlements of (model, epoch) that the next claim will cover."""
     found = client.call("openledger_getSettlements", model, epoch)
     return [
         SettlementFacts(int(s["session"]), int(s["first"]), int(s["last"]), int(s["amount"], 16), s["receipts"])
-        for s in found["settlements"][int(found["claimed"]) :]
+        for s in found["settlements"][int(found["claimed"]) : int(found["next"])]
     ]
 
 

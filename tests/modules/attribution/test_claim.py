@@ -73,9 +73,25 @@ def test_what_its_owner_never_claims_anybody_may_claim(chain: Harness) -> None:
     assert chain.act(6, good).status == 1
 
 
-def test_the_work_of_an_epoch_has_a_budget() -> None:
-    chain = Harness(work_per_epoch=35)
-    assert "budget" in chain.refusal(4, settled(chain))
+def test_the_work_of_an_epoch_has_a_budget_and_what_is_beyond_it_is_claimed_in_the_next() -> None:
+    """Twelve rows: three answers and one are 48 units of work, more than an epoch has. Such money had no way out."""
+    chain = Harness(work_per_epoch=40, epoch_seconds=100)
+    chain.oracles[0].mode = "silent"
+    chain.publish()
+    epoch = chain.settle(answers=3)
+    chain.settle(answers=1)
+    chain.close_epoch()
+    good = dataclasses.replace(GOOD, epoch=epoch)
+    assert chain.query("get_settlements", 1, epoch)["next"] == 1
+    assert chain.act(4, good).status == 1
+    assert chain.query("get_settlements", 1, epoch)["next"] == 2
+    assert "budget" in chain.refusal(4, good)
+    chain.submit(chain.transfer(1, ACCOUNTS[2][0], 1))
+    chain.close_epoch()
+    assert chain.act(4, good).status == 1
+    claims = chain.query("list_claims")
+    assert [(c["first"], c["last"], int(c["fee"], 16)) for c in claims] == [(0, 1, 3 * PRICE), (1, 2, PRICE)]
+    assert int(chain.query("get_settlements", 1, epoch)["amount"], 16) == 4 * PRICE
 
 
 def test_a_claimant_must_afford_the_bond() -> None:
@@ -103,6 +119,6 @@ def test_shares_that_do_not_hold_are_refused(change: dict[str, object]) -> None:
 
 
 def test_a_claim_has_a_bounded_number_of_shares() -> None:
-    chain = Harness(max_shares=1)
-    shares = tuple(sorted((Share(ACCOUNTS[i][0], 500_000) for i in (1, 2)), key=lambda s: s.contributor))
-    assert "at most 1 shares" in chain.refusal(4, dataclasses.replace(settled(chain), shares=shares))
+    chain = Harness(max_shares=3)
+    shares = tuple(sorted((Share(ACCOUNTS[i][0], 250_000) for i in (1, 2, 3, 6)), key=lambda s: s.contributor))
+    assert "at most 3 shares" in chain.refusal(4, dataclasses.replace(settled(chain), shares=shares))

@@ -67,6 +67,15 @@ def test_settle_refusals(session: Harness) -> None:
     assert session.balance(ATTRIBUTION_ADDRESS) == 0
 
 
+def test_answers_that_no_claim_could_ever_cover_are_not_settled() -> None:
+    chain = Harness(work_per_epoch=12 * 3)
+    chain.publish()
+    chain.act(5, InferenceOpen(1, OPEN, chain.time + 1000))
+    assert "more than can be verified" in chain.refusal(4, chain.voucher(1, 4))
+    chain.act(4, chain.voucher(1, 3))
+    assert chain.act(4, chain.voucher(1, 6)).status == 1
+
+
 def test_open_refusals(session: Harness) -> None:
     now = session.time
     for action, reason in [

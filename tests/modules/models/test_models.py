@@ -7,9 +7,10 @@ import dataclasses
 import pytest
 from harness import PRICE, Harness
 
+from openledger.abci_app.action import intrinsic_gas
 from openledger.abci_app.modules.models.open import InferenceOpen
-from openledger.abci_app.modules.models.publish import ModelPublish
-from openledger.abci_app.modules.models.records import DataRef
+from openledger.abci_app.modules.models.publish import GAS_PER_DATANET, ModelPublish
+from openledger.abci_app.modules.models.records import DataRef, contributors
 from openledger.abci_app.modules.models.retire import ModelRetire
 from openledger.primitives.amounts import OPEN
 from openledger.primitives.errors import AmountOutOfRange, MalformedAction
@@ -54,6 +55,22 @@ def test_publish_refusals(chain: Harness, change: dict[str, object], reason: str
 def test_malformed_models_are_refused(change: dict[str, object], error: type[Exception]) -> None:
     with pytest.raises(error):
         dataclasses.replace(GOOD, **change).check()  # type: ignore[arg-type]
+
+
+def test_a_model_has_no_more_contributors_than_a_claim_can_pay() -> None:
+    chain = Harness(max_shares=2)
+    with pytest.raises(AssertionError, match="3 contributors, and a claim can pay 2"):
+        chain.publish()
+
+
+def test_publishing_costs_more_gas_for_each_datanet_that_is_read() -> None:
+    two = dataclasses.replace(GOOD, data=(DataRef(1, 3), DataRef(2, 3)))
+    assert intrinsic_gas(two) - intrinsic_gas(GOOD) >= GAS_PER_DATANET
+
+
+def test_a_claim_asks_the_model_and_not_all_its_data_who_contributed(chain: Harness) -> None:
+    _, people = chain.publish()
+    assert contributors(chain.state, 1) == set(people)
 
 
 def test_a_retired_model_takes_no_new_sessions(chain: Harness) -> None:

@@ -27,8 +27,6 @@ from openledger.abci_app.modules.attribution.records import (
 )
 from openledger.abci_app.modules.models.records import (
     LEDGERS,
-    Ledger,
-    Settlement,
     contributors,
     epoch,
     ledger,
@@ -50,6 +48,30 @@ from openledger.primitives.fields import U32, U64, Bytes32
 from openledger.primitives.types import ATTRIBUTION_ADDRESS, Address, Log
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The settlements ``first`` to ``last`` (exclusive) that a claim made now would cover: their fee in wei, and the
+    work of checking them, in answers times rows."""
+
+    first: int
+    last: int
+    fee: int
+    work: int
+
+
+def coverage(state: StateReader, params: Params, model: int, number: int) -> Coverage:
+    """What the next claim of (model, epoch ``number``) covers: the oldest unclaimed settlements, as many as one claim
+    may hold and one epoch's verification budget allows; one at least, so that nothing stays unclaimed for ever."""
+    book, rows = ledger(state, model, number), must_model(state, model).rows
+    last, fee, work = book.claimed, 0, 0
+    for entry in settlements(state, model, number, last, min(book.count, last + params.max_settlements)):
+        more = (entry.last - entry.first) * rows
+        if work and work + more > params.work_per_epoch:
+            break
+        last, fee, work = last + 1, fee + entry.amount, work + more
+    return Coverage(book.claimed, last, fee, work)
 
 
 @dataclass(frozen=True)
@@ -90,38 +112,28 @@ class AttributionClaim(Action):
             raise WrongPhase(f"model {self.model} has nothing unclaimed in epoch {self.epoch}")
         if len(self.shares) > params.max_shares:
             raise SharesInvalid(f"a claim has at most {params.max_shares} shares")
-        strangers = {s.contributor for s in self.shares} - contributors(view, model)
+        strangers = {s.contributor for s in self.shares} - contributors(view, self.model)
         if strangers:
             raise SharesInvalid(f"0x{min(strangers).hex()} has no rows in the data of model {self.model}")
-        work = self._work(view, params)
+        work = coverage(view, params, self.model, self.epoch).work
         used = WORK.get(view, now.number)
         if (used.value if used else 0) + work > params.work_per_epoch:
             raise BudgetExceeded("the verification budget of this epoch is used up", "claim again in the next epoch")
         if balance(view, ctx.sender) < params.claim_bond + work * params.work_price:
             raise AmountOutOfRange("insufficient balance for bond and verification fee")
 
-    def _covered(self, view: StateReader, params: Params) -> tuple[Ledger, int, list[Settlement]]:
-        book = ledger(view, self.model, self.epoch)
-        last = min(book.count, book.claimed + params.max_settlements)
-        return book, last, list(settlements(view, self.model, self.epoch, book.claimed, last))
-
-    def _work(self, view: StateReader, params: Params) -> int:
-        answers = sum(s.last - s.first for s in self._covered(view, params)[2])
-        return answers * must_model(view, self.model).rows
-
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
         params, number = ctx.block.params, CLAIM_COUNT.next(state)
-        book, last, covered = self._covered(state, params)
-        work = self._work(state, params)
+        covered = coverage(state, params, self.model, self.epoch)
         claim = Claim(
             model=self.model,
             epoch=self.epoch,
             claimant=ctx.sender,
-            first=book.claimed,
-            last=last,
-            fee=sum(s.amount for s in covered),
+            first=covered.first,
+            last=covered.last,
+            fee=covered.fee,
             bond=params.claim_bond,
-            work_fee=work * params.work_price,
+            work_fee=covered.work * params.work_price,
             shares=self.shares,
             unattributed=self.unattributed,
             evidence=self.evidence,
@@ -136,14 +148,15 @@ class AttributionClaim(Action):
             minted=0,
         )
         transfer(state, ctx.sender, ESCROW, claim.bond + claim.work_fee)
-        self._book(state, number, claim, replace(book, claimed=last), work)
+        self._book(state, number, claim, covered.work)
         return [CLAIMED.log(number, self.model, self.epoch, ctx.sender, claim.fee)]
 
-    def _book(self, state: Overlay, number: int, claim: Claim, book: Ledger, work: int) -> None:
+    def _book(self, state: Overlay, number: int, claim: Claim, work: int) -> None:
         now = epoch(state).number
         used = WORK.get(state, now)
         WORK.put(state, Number((used.value if used else 0) + work), now)
-        LEDGERS.put(state, book, self.model, self.epoch)
+        book = ledger(state, self.model, self.epoch)
+        LEDGERS.put(state, replace(book, claimed=claim.last), self.model, self.epoch)
         CLAIMS.put(state, claim, number)
         members = tuple(Member(v.address, v.operator, v.power) for v in validators(state) if v.power and v.oracle)
         ELECTORATES.put(state, Electorate(members), number)

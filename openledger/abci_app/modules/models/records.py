@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from openledger.abci_app.events import Event
-from openledger.abci_app.modules.datanets.records import must_version
 from openledger.abci_app.tables import Counter, Table
 from openledger.primitives.errors import NotFound
 from openledger.primitives.fields import U32, U64, U256, AddressField, Bytes32, Flag, Text
@@ -49,6 +48,13 @@ class Model:
     mints: Flag
     retired: Flag
     height: U64
+
+
+@dataclass(frozen=True)
+class Contributors:
+    """Everybody whose rows a model was trained on, ascending: what a claim may pay."""
+
+    addresses: tuple[AddressField, ...]
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ class Epoch:
 
 
 MODELS = Table(MODELS_ADDRESS, "model", Model)
+CONTRIBUTORS = Table(MODELS_ADDRESS, "contributors", Contributors)
 MODEL_COUNT = Counter(MODELS_ADDRESS, "model-count")
 SESSIONS = Table(MODELS_ADDRESS, "session", Session)
 SESSION_COUNT = Counter(MODELS_ADDRESS, "session-count")
@@ -146,10 +153,9 @@ def must_session(state: StateReader, session: int) -> Session:
     return found
 
 
-def contributors(state: StateReader, model: Model) -> set[Address]:
-    """Everybody whose rows the model was trained on."""
-    parts = (p for ref in model.data for p in must_version(state, ref.datanet, ref.version).parts)
-    return {p.contributor for p in parts}
+def contributors(state: StateReader, model: int) -> set[Address]:
+    """Everybody whose rows a model was trained on."""
+    return set(CONTRIBUTORS.must(state, model).addresses)
 
 
 def epoch(state: StateReader) -> Epoch:

@@ -23,7 +23,7 @@ from openledger.abci_app.modules.models.records import (
     must_session,
 )
 from openledger.primitives.attribution import Voucher
-from openledger.primitives.errors import InvalidSignature, NotAllowed, VoucherInvalid, WrongPhase
+from openledger.primitives.errors import BudgetExceeded, InvalidSignature, NotAllowed, VoucherInvalid, WrongPhase
 from openledger.primitives.fields import U32, U64, U256, Bytes, Bytes32, Flag
 from openledger.primitives.keys import recover_signature
 from openledger.primitives.types import ATTRIBUTION_ADDRESS, MODELS_ADDRESS, Address, Log
@@ -48,11 +48,17 @@ class InferenceSettle(Action):
 
     def validate(self, view: StateReader, ctx: ActionContext) -> None:
         session = must_session(view, self.session)
-        if must_model(view, session.model).owner != ctx.sender:
+        model = must_model(view, session.model)
+        if model.owner != ctx.sender:
             raise NotAllowed("only the owner of the model settles its sessions")
         if session.closed:
             raise WrongPhase(f"session {self.session} is closed")
         self._check_voucher(session, ctx.block.chain_id)
+        if (self.answers - session.answers) * model.rows > ctx.block.params.work_per_epoch:
+            raise BudgetExceeded(
+                "these answers are more than can be verified in an epoch, so nobody could ever claim them",
+                "settle an older voucher of this session first",
+            )
 
     def _check_voucher(self, session: Session, chain_id: int) -> None:
         if self.answers <= session.answers:

@@ -95,7 +95,11 @@ def _credit(state: Overlay, number: int, account: Address, amount: int, role: st
 
 
 def _pay_stakers(state: Overlay, number: int, amount: int) -> list[Log]:
+    """By power; to the pool where nobody had any, so that no wei stays behind in the escrow."""
     members = ELECTORATES.must(state, number).members
+    if not any(m.power for m in members):
+        transfer(state, ESCROW, POOL, amount)
+        return [PAID.log(number, POOL, amount, ROLE_POOL)] if amount else []
     parts = split_exact(amount, [m.power for m in members])
     logs: list[Log] = []
     for member, part in zip(members, parts, strict=True):
