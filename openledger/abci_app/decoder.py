@@ -74,10 +74,12 @@ def decode_signed(raw: bytes) -> Decoded:
 
 
 class Decoder:
-    """``decode_signed`` with a bounded memory of what succeeded."""
+    """``decode_signed`` with a memory of what succeeded, bounded in number and in bytes: anybody can sign anything."""
 
-    def __init__(self, size: int = 20_000) -> None:
+    def __init__(self, size: int = 20_000, max_bytes: int = 64 * 1024 * 1024) -> None:
         self._size = size
+        self._max_bytes = max_bytes
+        self._bytes = 0
         self._known: OrderedDict[bytes, Decoded] = OrderedDict()
 
     def __call__(self, raw: bytes) -> Decoded:
@@ -86,6 +88,7 @@ class Decoder:
         if found is None:
             found = decode_signed(raw)
             self._known[raw] = found
-            if len(self._known) > self._size:
-                self._known.popitem(last=False)
+            self._bytes += len(raw)
+            while len(self._known) > self._size or self._bytes > self._max_bytes:
+                self._bytes -= len(self._known.popitem(last=False)[0])
         return found

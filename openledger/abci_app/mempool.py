@@ -3,7 +3,9 @@
     raw -> decode -> form -> sender (nonce, funds, code) -> fee -> action -> queue of its sender
 
 One queue per sender, by nonce. A gap is allowed and waits; a transaction that pays at least a tenth more replaces the
-one with its nonce. Bounded in number, per sender and in bytes; when full, the newcomer that pays least is refused.
+one with its nonce. Bounded in number, per sender and in bytes; when full, a newcomer that pays more than the last of
+some queue takes its place. What waits for a missing nonce fills a quarter of the pool at most, gives way first, and
+nothing waits for ever: else a pool full of what can never be taken would shut everybody out.
 """
 
 from __future__ import annotations
@@ -29,12 +31,17 @@ from openledger.primitives.transactions import EthTransaction
 from openledger.primitives.types import Address, Hash32, to_checksum
 from openledger.state.ports import StateReader
 
+Rank = tuple[bool, int, int]
+"""What is dropped last ranks highest: no gap before it, then the tip, then the fee cap (wei per gas)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of the pool."""
+    """Bounds of the pool: in number, bytes and blocks waited; ``gapped`` of them may wait for a missing nonce."""
 
     transactions: int = 20_000
+    gapped: int = 5_000
+    blocks: int = 10_000
     per_sender: int = 2_048
     nonce_gap: int = 2_048
     bytes: int = 64 * 1024 * 1024
@@ -52,6 +59,10 @@ class Mempool:
         self._costs: dict[Address, int] = {}
         self._by_hash: dict[Hash32, Decoded] = {}
         self._arrival: dict[Hash32, int] = {}
+        self._born: dict[Hash32, int] = {}
+        self._gapped: set[Hash32] = set()
+        self._weakest: list[tuple[Rank, Address, int]] | None = None
+        self._blocks = 0
         self._bytes = 0
         self._counter = 0
 
@@ -62,13 +73,11 @@ class Mempool:
         if decoded.hash in self._by_hash:
             raise AlreadyKnown("already known")
         self.check(decoded, ctx)
-        queue = self._queues.setdefault(decoded.sender, {})
+        queue = self._queues.get(decoded.sender, {})
         old = queue.get(decoded.nonce)
-        try:
-            self._check_room(decoded, queue, old)
-        finally:
-            if not queue:
-                del self._queues[decoded.sender]
+        gapped = not self._follows(decoded, queue)
+        self._check_room(decoded, queue, old)
+        self._make_room(decoded, old, gapped)
         if old is not None:
             self._forget(old)
         self._queues.setdefault(decoded.sender, {})[decoded.nonce] = decoded
@@ -76,7 +85,28 @@ class Mempool:
         self._by_hash[decoded.hash] = decoded
         self._counter += 1
         self._arrival[decoded.hash] = self._counter
+        self._born[decoded.hash] = self._blocks
         self._bytes += len(decoded.raw)
+        if gapped:
+            self._gapped.add(decoded.hash)
+        else:
+            self._close_gap(decoded)
+        self._note_last(decoded.sender)
+
+    def _follows(self, decoded: Decoded, queue: dict[int, Decoded]) -> bool:
+        """True when no nonce is missing before this transaction."""
+        account = self._state.account(decoded.sender)
+        if decoded.nonce <= (account.nonce if account else 0):
+            return True
+        before = queue.get(decoded.nonce - 1)
+        return before is not None and before.hash not in self._gapped
+
+    def _close_gap(self, decoded: Decoded) -> None:
+        """What waited for this transaction waits no longer."""
+        queue, nonce = self._queues[decoded.sender], decoded.nonce + 1
+        while nonce in queue and queue[nonce].hash in self._gapped:
+            self._gapped.remove(queue[nonce].hash)
+            nonce += 1
 
     def check(self, decoded: Decoded, ctx: BlockContext) -> None:
         """Form, sender, fee and action against the newest state, allowing a nonce gap. Raises the leaf."""
@@ -115,9 +145,54 @@ class Mempool:
                 f"insufficient funds for gas * price + value: address {to_checksum(decoded.sender)} have {available} "
                 f"queued cost {spent} tx cost {decoded.cost}"
             )
-        full = len(self._by_hash) >= self._limits.transactions
-        if old is None and (full or self._bytes + len(decoded.raw) > self._limits.bytes):
-            raise MempoolFull("txpool is full", "try again after the next block")
+
+    # --- a full pool --------------------------------------------------------------------------------------
+
+    def _rank(self, decoded: Decoded, gapped: bool) -> Rank:
+        return (not gapped, decoded.tip(self._base_fee), decoded.max_fee)
+
+    def _note_last(self, sender: Address) -> None:
+        """The last of each queue is what can give way without leaving a gap."""
+        if self._weakest is not None and sender in self._queues:
+            nonce, last = max(self._queues[sender].items())
+            heapq.heappush(self._weakest, (self._rank(last, last.hash in self._gapped), sender, nonce))
+
+    def _make_room(self, decoded: Decoded, old: Decoded | None, gapped: bool) -> None:
+        """Drop what ranks below the newcomer until it fits in the place of ``old``. Raises MempoolFull, and drops
+        nothing, when that is not enough."""
+        if gapped and old is None and len(self._gapped) >= self._limits.gapped:
+            raise MempoolFull("txpool is full of transactions that wait for others", "send the missing ones first")
+        victims: list[Decoded] = []
+        count = len(self._by_hash) + (0 if old else 1) - self._limits.transactions
+        size = self._bytes + len(decoded.raw) - (len(old.raw) if old else 0) - self._limits.bytes
+        try:
+            while count > 0 or size > 0:
+                last = self._next_victim(decoded.sender, self._rank(decoded, gapped))
+                if last is None:
+                    raise MempoolFull("txpool is full", "pay more, or try again after the next block")
+                victims.append(last)
+                count, size = count - 1, size - len(last.raw)
+            for victim in victims:
+                self._forget(victim)
+        finally:
+            for sender in sorted({decoded.sender, *(victim.sender for victim in victims)}):
+                self._note_last(sender)
+
+    def _next_victim(self, newcomer: Address, rank: Rank) -> Decoded | None:
+        """The last of the queue that ranks lowest, one of each sender at a time; None when none is below ``rank``."""
+        if self._weakest is None:
+            self._weakest = []
+            for sender in self._queues:
+                self._note_last(sender)
+        while self._weakest and self._weakest[0][0] < rank:
+            found, sender, nonce = heapq.heappop(self._weakest)
+            queue = self._queues.get(sender, {})
+            last = queue.get(nonce)
+            if last is None or sender == newcomer or nonce != max(queue):
+                continue
+            if found == self._rank(last, last.hash in self._gapped):
+                return last
+        return None
 
     # --- after a block ------------------------------------------------------------------------------------
 
@@ -125,12 +200,23 @@ class Mempool:
         """Take the state after a block and the next base fee; drop what ``touched`` senders used up or cannot pay."""
         self._state = state
         self._base_fee = base_fee
+        self._weakest = None
+        self._blocks += 1
+        self._drop_old()
         for sender in set(touched) & self._queues.keys():
             account = state.account(sender)
             nonce, funds = (account.nonce, account.balance) if account else (0, 0)
             for decoded in list(self._queues.get(sender, {}).values()):
                 if decoded.nonce < nonce or decoded.cost > funds:
                     self._forget(decoded)
+
+    def _drop_old(self) -> None:
+        """What has waited too long; in order of arrival, so the search ends at the first that has not."""
+        while self._born:
+            tx_hash, born = next(iter(self._born.items()))
+            if self._blocks - born <= self._limits.blocks:
+                return
+            self._forget(self._by_hash[tx_hash])
 
     def remove(self, hashes: Iterable[Hash32]) -> None:
         """Drop transactions that a block refused or that are not wanted any longer."""
@@ -141,7 +227,8 @@ class Mempool:
 
     def _forget(self, decoded: Decoded) -> None:
         del self._by_hash[decoded.hash]
-        del self._arrival[decoded.hash]
+        del self._arrival[decoded.hash], self._born[decoded.hash]
+        self._gapped.discard(decoded.hash)
         self._bytes -= len(decoded.raw)
         queue = self._queues[decoded.sender]
         del queue[decoded.nonce]

@@ -61,8 +61,8 @@ def decode(raw: bytes) -> Value:
             max_map_len=0,
             max_ext_len=0,
         )
-    except (ValueError, TypeError, msgpack.exceptions.UnpackException, RecursionError) as err:
-        raise InvalidMsgpack(f"not canonical msgpack: {type(err).__name__}") from None
+    except (ValueError, TypeError, msgpack.exceptions.UnpackException, RecursionError):
+        raise InvalidMsgpack("not canonical msgpack: it cannot be read") from None
     _check(value, MAX_DEPTH)
     if encode(value) != raw:
         raise InvalidMsgpack("not canonical msgpack: not the shortest form")

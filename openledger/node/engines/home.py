@@ -45,7 +45,7 @@ class CometSettings:
     timeout_commit: str = "200ms"
     empty_blocks_interval: str = "2s"
     peer_gossip_sleep: str = "10ms"
-    mempool_size: int = 20_000
+    mempool_size: int = 25_000  # more than the application's: that one says who gives way, and must be asked
     log_level: str = "error"
 
     def values(self) -> dict[str, dict[str, Any]]:
