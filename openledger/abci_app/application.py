@@ -142,6 +142,7 @@ class Application:
                 f"the consensus engine starts chain {given.chain_id} with another genesis than this data folder has",
                 "use the genesis file that the data folder was made with, or start with an empty one",
             )
+        given.check_voters({v.pub_key: v.power for v in request.validators})
         return abci.ResponseInitChain(app_hash=self.head().state_root)
 
     def query(self, request: abci.RequestQuery) -> abci.ResponseQuery:

@@ -10,6 +10,7 @@ import base64
 import calendar
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -84,6 +85,8 @@ class Genesis:
             raise InvalidGenesis(f"chain_id must have 1 to {MAX_CHAIN_ID_LENGTH} characters")
         if not 0 < self.evm_chain_id < 2**53:
             raise InvalidGenesis("evm_chain_id must be a positive integer below 2^53")
+        if not 0 <= self.time_ns < 2**63:
+            raise InvalidGenesis("genesis_time must lie between 1970 and 2262")
         if not self.validators:
             raise InvalidGenesis("a chain needs at least one validator", "openledger genesis add-validator")
         if len({v.pub_key for v in self.validators}) != len(self.validators):
@@ -181,19 +184,30 @@ class Genesis:
             raise InvalidGenesis(f"the genesis file is {err}") from None
         try:
             abci = doc["consensus_params"]["abci"]
-            return _read(
+            genesis = _read(
                 doc["app_state"],
                 chain_id=_text(doc["chain_id"]),
                 time_ns=_time(doc["genesis_time"]),
                 initial_height=int(doc["initial_height"]),
                 extensions=int(abci["vote_extensions_enable_height"]),
             )
+            voting = {base64.b64decode(v["pub_key"]["value"]): int(v["power"]) for v in doc["validators"]}
         except KeyError as err:
             raise InvalidGenesis(f"the genesis file lacks {err}") from None
         except (TypeError, ValueError, AttributeError) as err:
             raise InvalidGenesis(f"the genesis file is malformed: {err}") from None
         except OpenLedgerError as err:
             raise InvalidGenesis(f"genesis file: {err}", err.hint) from None
+        genesis.check_voters(voting)
+        return genesis
+
+    def check_voters(self, voting: Mapping[bytes, int]) -> None:
+        """Raise InvalidGenesis unless the consensus engine's validators (public key to power) are the application's."""
+        if dict(voting) != {v.pub_key: v.power for v in self.validators}:
+            raise InvalidGenesis(
+                "the validators of the genesis file are not those of its app_state",
+                "votes and rewards would be counted for others than those who make blocks",
+            )
 
     @classmethod
     def from_init_chain(cls, chain_id: str, time_ns: int, initial_height: int, app_state: bytes) -> Genesis:

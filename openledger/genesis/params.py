@@ -14,6 +14,8 @@ from openledger.primitives.fields import U32, U64, U256, Text
 
 CAP = 1_000_000_000 * OPEN
 RESERVE = CAP // 10_000 * 5_171
+MAX_SECONDS = 10 * 365 * 86_400
+"""Longest epoch and phase: a time added to any block's must still be a time."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,9 @@ class Params:
                      "max_parts", "max_open_claims_per_block"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise InvalidGenesis(f"parameter {name} must be at least 1")
+        for name in ("epoch_seconds", "hold_seconds", "vote_seconds", "reveal_seconds"):
+            if getattr(self, name) > MAX_SECONDS:
+                raise InvalidGenesis(f"parameter {name} must be at most {MAX_SECONDS}")
         if self.cap > CAP or self.reserve > self.cap:
             raise InvalidGenesis("the cap is at most 1,000,000,000 OPEN and holds the reserve")
         if sum(self.fee_split) != BASIS_POINTS:

@@ -33,6 +33,16 @@ def test_what_is_missing_is_named(path: str) -> None:
         Genesis.from_json(json.dumps(document))
 
 
+@pytest.mark.parametrize(
+    "change", [{"power": "11"}, {"pub_key": {"type": "tendermint/PubKeyEd25519", "value": "AAAA"}}]
+)
+def test_those_who_make_blocks_are_those_whose_votes_count(change: dict[str, object]) -> None:
+    document = GENESIS.document()
+    document["validators"][0].update(change)
+    with pytest.raises(InvalidGenesis, match="not those of its app_state"):
+        Genesis.from_json(json.dumps(document))
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"chain_id": 5}', "[" * 100_000])
 def test_what_is_no_genesis_is_refused(text: str) -> None:
     with pytest.raises(InvalidGenesis):
@@ -50,6 +60,8 @@ def test_what_is_no_genesis_is_refused(text: str) -> None:
         {"validators": (VALIDATOR, VALIDATOR)},
         {"validators": (dataclasses.replace(VALIDATOR, power=0),)},
         {"initial_height": 2},
+        {"time_ns": -1},
+        {"time_ns": 2**63},
     ],
 )
 def test_malformed_chains_are_refused(change: dict[str, object]) -> None:
@@ -68,6 +80,10 @@ def test_malformed_chains_are_refused(change: dict[str, object]) -> None:
         {"mint_factor": 1_000_001},
         {"max_extension_bytes": 5000},
         {"epoch_seconds": 0},
+        {"epoch_seconds": 2**64 - 1},
+        {"hold_seconds": 2**63},
+        {"vote_seconds": 2**63},
+        {"reveal_seconds": 2**63},
     ],
 )
 def test_bounds_of_the_parameters_hold_joint_ones_included(change: dict[str, int]) -> None:
