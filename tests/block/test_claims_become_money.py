@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from harness import ACCOUNTS, PRICE, Harness
 
+from openledger.abci_app.modules.accounts import balance
+from openledger.abci_app.modules.attribution.records import CLAIMS, ELECTORATES, ESCROW, LAPSED, Electorate
+from openledger.abci_app.modules.attribution.voting import Outcome
+from openledger.abci_app.modules.rewards.payout import settle
 from openledger.primitives.amounts import PPM, split_exact
 from openledger.primitives.types import ATTRIBUTION_ADDRESS, GOVERNANCE_ADDRESS
+from openledger.state.overlay import Overlay
 
 SHARES = {1: 500_000, 2: 300_000, 3: 100_000}
 FEE = 3 * PRICE
@@ -82,6 +89,18 @@ def test_a_refused_claim_loses_its_bond_and_the_consumers_get_their_money_back(c
     assert int(chain.query("get_supply")["burned"], 16) == burned + bond
     assert earned(chain, 1) == (0, 0)
     assert chain.query("get_verdicts", number)[0]["reason"] == "a share is wrong"
+
+
+def test_where_nobody_may_vote_no_wei_stays_behind_in_the_escrow(chain: Harness) -> None:
+    number = open_claim(chain)
+    state = Overlay(chain.state)
+    ELECTORATES.put(state, Electorate(()), number)
+    claim = dataclasses.replace(CLAIMS.must(state, number), status=LAPSED)
+    held, pool = balance(state, ESCROW), balance(state, GOVERNANCE_ADDRESS)
+    settle(state, chain.app._context(), [Outcome(number, claim)])
+    to_contributors, to_owner, to_stakers, to_pool, _ = split_exact(FEE, (5000, 2000, 1500, 1000, 500))
+    assert held - balance(state, ESCROW) == claim.fee + claim.bond + claim.work_fee - to_owner
+    assert balance(state, GOVERNANCE_ADDRESS) - pool == to_contributors + to_stakers + to_pool + claim.work_fee
 
 
 def test_silence_gets_one_retry_and_then_the_contributors_part_goes_to_the_pool(chain: Harness) -> None:
