@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from openledger.genesis.params import Params
 from openledger.primitives.errors import InvalidGenesis, InvalidJson, OpenLedgerError
-from openledger.primitives.fields import from_json, to_json
+from openledger.primitives.fields import from_json, is_unicode, to_json
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.jsonio import read_json
 from openledger.primitives.keys import consensus_address
@@ -88,7 +88,7 @@ class Genesis:
         if not 0 <= self.time_ns < 2**63:
             raise InvalidGenesis("genesis_time must lie between 1970 and 2262")
         if not self.validators:
-            raise InvalidGenesis("a chain needs at least one validator", "openledger genesis add-validator")
+            raise InvalidGenesis("a chain needs at least one validator")
         if len({v.pub_key for v in self.validators}) != len(self.validators):
             raise InvalidGenesis("two validators have the same public key")
         for validator in self.validators:
@@ -188,10 +188,10 @@ class Genesis:
                 doc["app_state"],
                 chain_id=_text(doc["chain_id"]),
                 time_ns=_time(doc["genesis_time"]),
-                initial_height=int(doc["initial_height"]),
-                extensions=int(abci["vote_extensions_enable_height"]),
+                initial_height=_whole(doc["initial_height"]),
+                extensions=_whole(abci["vote_extensions_enable_height"]),
             )
-            voting = {base64.b64decode(v["pub_key"]["value"]): int(v["power"]) for v in doc["validators"]}
+            voting = {base64.b64decode(v["pub_key"]["value"]): _whole(v["power"]) for v in doc["validators"]}
         except KeyError as err:
             raise InvalidGenesis(f"the genesis file lacks {err}") from None
         except (TypeError, ValueError, AttributeError) as err:
@@ -219,9 +219,23 @@ class Genesis:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"expected text, got {value!r}")
+    if not isinstance(value, str) or not is_unicode(value):
+        raise TypeError(f"expected text, got {value!a}")
     return value
+
+
+def _whole(value: object) -> int:
+    """A JSON integer or its decimal or 0x-hex text; int() alone would also take 1.5 and true."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError(f"expected a whole number, got {value!a}")
+    return int(value, 0) if isinstance(value, str) else value
+
+
+def _known(entry: object, *names: str) -> None:
+    """Refuse what this node would silently leave out, such as a misspelt balance."""
+    strange = set(entry) - set(names) if isinstance(entry, dict) else ()
+    if strange:
+        raise ValueError(f"unknown field {min(strange)!a}; known: {', '.join(names)}")
 
 
 def _time(value: str) -> int:
@@ -232,25 +246,29 @@ def _time(value: str) -> int:
 
 
 def _account(entry: dict[str, Any]) -> GenesisAccount:
+    _known(entry, "balance", "nonce", "code", "storage")
     storage = entry.get("storage", {})
     return GenesisAccount(
-        balance=int(entry.get("balance", "0"), 0),
-        nonce=int(entry.get("nonce", 0)),
+        balance=_whole(entry.get("balance", 0)),
+        nonce=_whole(entry.get("nonce", 0)),
         code=from_hex(entry["code"]) if "code" in entry else b"",
-        storage=tuple(sorted((int(s, 0), int(v, 0)) for s, v in storage.items())),
+        storage=tuple(sorted((_whole(s), _whole(v)) for s, v in storage.items())),
     )
 
 
 def _read(app: dict[str, Any], chain_id: str, time_ns: int, initial_height: int, extensions: int) -> Genesis:
+    _known(app, "evm_chain_id", "params", "validators", "accounts", "records")
+    for v in app["validators"]:
+        _known(v, "pub_key", "power", "operator", "name")
     validators = tuple(
         GenesisValidator(
-            from_hex(v["pub_key"], 32), int(v["power"]), parse_address(v["operator"]), _text(v.get("name", ""))
+            from_hex(v["pub_key"], 32), _whole(v["power"]), parse_address(v["operator"]), _text(v.get("name", ""))
         )
         for v in app["validators"]
     )
     genesis = Genesis(
         chain_id=chain_id,
-        evm_chain_id=int(app["evm_chain_id"]),
+        evm_chain_id=_whole(app["evm_chain_id"]),
         time_ns=time_ns,
         validators=validators,
         accounts={parse_address(a): _account(e) for a, e in app["accounts"].items()},

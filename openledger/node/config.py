@@ -51,7 +51,7 @@ class DatabaseConfig:
 class RpcConfig:
     """JSON-RPC, WebSocket, blobs and the web page, all on one port."""
 
-    host: str = _value("127.0.0.1", "address to listen on; keep to loopback unless a proxy guards it")
+    host: str = _value("127.0.0.1", "address to listen on; keep to loopback unless a proxy guards it", low=1)
     port: int = _value(8545, "port; 0 picks a free one", low=0, high=65535)
     hosts: tuple[str, ...] = _value((), "Host headers answered beside the local ones; '*' answers all")
     origins: tuple[str, ...] = _value((), "web origins that may call beside the local ones; '*' allows all")
@@ -84,6 +84,10 @@ class ConsensusConfig:
     program: str = _value("", "path of cometbft; empty looks into .tools and PATH")
     p2p: str = _value("tcp://127.0.0.1:26656", "address for other nodes")
     rpc: str = _value("tcp://127.0.0.1:26657", "address of CometBFT's own RPC; loopback only")
+    name: str = _value("node", "what other nodes see as this node's name")
+    peers: tuple[str, ...] = _value((), "nodes to stay connected with, each as id@host:port")
+    commit_wait_ms: int = _value(200, "pause after a block, so that slow votes still count", low=0, high=60_000)
+    empty_block_ms: int = _value(2_000, "an empty block after so long without transactions", low=50, high=600_000)
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,10 @@ def _check(value: Any, default: Any, meta: Mapping[str, Any], where: str) -> Any
         raise InvalidConfig(f"{where} must be {names[type(default)]}, not {value!r}")
     if meta["choices"] and value not in meta["choices"]:
         raise InvalidConfig(f"{where} must be one of {', '.join(meta['choices'])}, not {value!r}")
+    if isinstance(value, str) and len(value) < (meta["low"] or 0):
+        raise InvalidConfig(f"{where} is empty")
+    if isinstance(value, str):
+        return value
     if (meta["low"] is not None and value < meta["low"]) or (meta["high"] is not None and value > meta["high"]):
         raise InvalidConfig(f"{where} is out of range: {value}", f"at least {meta['low']}, at most {meta['high']}")
     return value

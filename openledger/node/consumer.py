@@ -94,10 +94,7 @@ class Session:
             ) as response:
                 answer: Any = await response.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as err:
-            raise NodeUnreachable(
-                f"the model server at {self.url} does not answer ({why(err)})",
-                f"its operator starts it with: openledger model serve {self.model}; another address: --url",
-            ) from None
+            raise _silent(self.url, self.model, err) from None
         if not isinstance(answer, dict):
             raise NodeUnreachable(f"what answers at {self.url} is not a model server", "another address: --url")
         error = answer.get("error")
@@ -107,8 +104,31 @@ class Session:
         return answer
 
 
+async def _look(url: str, model: int) -> None:
+    timeout = aiohttp.ClientTimeout(total=30)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as http, http.get(url + "/v1/models") as response:
+            answer: Any = await response.json(content_type=None)
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as err:
+        raise _silent(url, model, err) from None
+    offered = answer.get("data") if isinstance(answer, dict) else None
+    if not isinstance(offered, list):
+        raise NodeUnreachable(f"what answers at {url} is not a model server", "another address: --url")
+    if not any(isinstance(entry, dict) and entry.get("number") == model for entry in offered):
+        raise NodeUnreachable(f"the server at {url} does not serve model {model}", "another address: --url")
+
+
+def _silent(url: str, model: int, err: Exception) -> NodeUnreachable:
+    return NodeUnreachable(
+        f"the model server at {url} does not answer ({why(err)})",
+        f"its operator starts it with: openledger model serve {model}; another address: --url",
+    )
+
+
 def open_session(client: Client, signer: Signer, model: int, url: str, answers: int) -> tuple[Session, str]:
-    """Put the price of ``answers`` answers into escrow; the session and the transaction's hash."""
+    """Put the price of ``answers`` answers into escrow; the session and the transaction's hash. Raises NodeUnreachable,
+    before any money moves, when no server of the model is there."""
+    asyncio.run(_look(url, model))
     price = int(client.call("openledger_getModel", model)["price"], 16)
     head = client.call("eth_getBlockByNumber", "latest", False)
     expiry = max(int(head["timestamp"], 16), int(time.time())) + SESSION_SECONDS

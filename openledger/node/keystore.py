@@ -99,6 +99,8 @@ class Keystore:
             raise KeystoreError(f"{name!r} is a public account of the devnet", "choose another name")
         if path.exists():
             raise KeystoreError(f"there is a key named {name!r} already", "choose another name, or delete that one")
+        if not password:
+            raise KeystoreError("an empty password protects nothing", "choose another one")
         if secret is None:
             secret = secrets.token_bytes(32)
             while not 0 < int.from_bytes(secret, "big") < SECP256K1_N:

@@ -66,7 +66,7 @@ def run(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as err:
-        _fail(app, f"{err.strerror or err}: {err.filename}" if err.filename else str(err), None, None)
+        _fail(app, f"{err.strerror or err}" + (f": {err.filename}" if err.filename else ""), None, None)
         return 1
 
 

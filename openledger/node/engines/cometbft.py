@@ -46,7 +46,7 @@ child_log = logging.getLogger("cometbft")
 _MAX_UNIX_PATH = 100
 _POLL_SECONDS = 0.05
 _STOP_SECONDS = 15
-_LAST_LINES = 30
+_LAST_LINES = 300
 _MAX_SUBMITTING = 256
 """Transactions on their way to CometBFT at once, first come first served; its RPC takes 900 connections in all."""
 _REFUSALS: tuple[tuple[str, type[InvalidTransaction]], ...] = (
@@ -235,9 +235,14 @@ class CometEngine:
         code = await process.wait()
         await reader
         if not self._stopping:
-            words = "\n".join(list(self._lines)[-8:]) or "(it said nothing)"
             how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-            self._fail(ConsensusFault(f"CometBFT stopped by itself ({how}); its last words:\n{words}"))
+            words = last_words(list(self._lines))
+            hint = (
+                "another node may be running; see [consensus] in config.toml"
+                if "address already in use" in words
+                else None
+            )
+            self._fail(ConsensusFault(f"CometBFT stopped by itself ({how}); its last words:\n{words}", hint))
 
     async def _ready(self) -> None:
         while True:
@@ -277,6 +282,16 @@ class CometEngine:
         except (aiohttp.ClientError, TimeoutError, ValueError) as err:
             self._life.check()
             raise NodeUnreachable(f"CometBFT's RPC at {self._url} does not answer: {err!r}") from None
+
+
+def last_words(lines: list[str]) -> str:
+    """Why it ended: from its last complaint on, at most 8 lines; the call stack of a panic says nothing to people."""
+    at = [i for i, line in enumerate(lines) if line.startswith(("panic:", "ERROR:", "Error"))]
+    if at:
+        said = lines[at[-1] :]
+        end = next((i for i, line in enumerate(said) if line.startswith("goroutine ")), len(said))
+        return "\n".join(line for line in said[:end][:8] if line)
+    return "\n".join(lines[-8:]) or "(it said nothing)"
 
 
 def _default_address(home: Path) -> str:

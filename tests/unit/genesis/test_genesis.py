@@ -118,3 +118,31 @@ def test_genesis_balances_and_reserve_stay_under_the_cap() -> None:
     params = dataclasses.replace(Params(), reserve=10**9 * OPEN)
     with pytest.raises(InvalidGenesis, match="exceed the cap"):
         dataclasses.replace(GENESIS, params=params).validate()
+
+
+@pytest.mark.parametrize("value", [1.5, True, None, [], "x"])
+@pytest.mark.parametrize("name", ["evm_chain_id", "power", "balance", "initial_height"])
+def test_what_is_no_whole_number_is_refused_not_rounded(name: str, value: object) -> None:
+    document = GENESIS.document()
+    app = document["app_state"]
+    account = next(iter(app["accounts"].values()))
+    {"power": app["validators"][0], "balance": account, "initial_height": document}.get(name, app)[name] = value
+    with pytest.raises(InvalidGenesis):
+        Genesis.from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize("place", ["app_state", "account", "validator"])
+def test_an_unknown_field_is_named_and_not_left_out(place: str) -> None:
+    document = GENESIS.document()
+    app = document["app_state"]
+    account = next(iter(app["accounts"].values()))
+    {"app_state": app, "account": account, "validator": app["validators"][0]}[place]["balanec"] = "5"
+    with pytest.raises(InvalidGenesis, match="unknown field 'balanec'; known: "):
+        Genesis.from_json(json.dumps(document))
+
+
+def test_a_name_that_is_no_unicode_is_refused() -> None:
+    document = GENESIS.document()
+    document["app_state"]["validators"][0]["name"] = "\ud800"
+    with pytest.raises(InvalidGenesis, match="expected text"):
+        Genesis.from_json(json.dumps(document))

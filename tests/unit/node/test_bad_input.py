@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from aiohttp.http_exceptions import BadHttpMessage
@@ -15,13 +18,25 @@ from openledger.node import rows
 from openledger.node.cli.models import data_ref
 from openledger.node.cli.root import run
 from openledger.node.cli.transactions import parameters
-from openledger.node.config import LogConfig
+from openledger.node.config import LogConfig, load
+from openledger.node.consumer import Session, open_session
 from openledger.node.devnet import chain_folder, open_chain
+from openledger.node.engines.cometbft import last_words
+from openledger.node.keystore import Signer
 from openledger.node.logging import setup
 from openledger.node.network import validator_key
-from openledger.primitives.errors import KeystoreError, MalformedAction, WrongDataFolder
+from openledger.primitives.errors import (
+    InvalidConfig,
+    KeystoreError,
+    MalformedAction,
+    NodeUnreachable,
+    PaymentRequired,
+    VoucherInvalid,
+    WrongDataFolder,
+)
 from openledger.primitives.fields import from_json, pack_struct
 
+SIGNER = Signer("dev1", bytes(20), b"\x01" * 32)
 DEEP = "[" * 100_000
 
 
@@ -210,3 +225,93 @@ def test_the_log_shows_no_values_of_variables_and_no_garbage_of_clients(capsys: 
     assert "RuntimeError: broken 10" in err
     assert "verysecret" not in err
     assert "client's fault" not in err
+
+
+# --- model servers --------------------------------------------------------------------------------------------
+
+
+class _Strange(BaseHTTPRequestHandler):
+    body = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    do_POST = do_GET  # noqa: N815 (the name that http.server asks for)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def strange() -> Iterator[str]:
+    """URL of a server that answers ``_Strange.body`` to everything."""
+    server = HTTPServer(("127.0.0.1", 0), _Strange)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+class _Chain:
+    """Fails at the first question: no money may move before the server was looked at."""
+
+    def call(self, method: str, *_: object) -> None:
+        raise AssertionError(method)
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff", b"[]", b"{}", b'{"data":5}', b'{"data":[5,{"number":2}]}'])
+def test_no_session_is_opened_with_a_server_that_does_not_serve_the_model(strange: str, body: bytes) -> None:
+    _Strange.body = body
+    with pytest.raises(NodeUnreachable):
+        open_session(_Chain(), SIGNER, 1, strange, 1)  # type: ignore[arg-type]
+    with pytest.raises(NodeUnreachable, match="does not answer"):
+        open_session(_Chain(), SIGNER, 1, "http://127.0.0.1:9", 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b"[]", NodeUnreachable),
+        (b"{}", VoucherInvalid),
+        (b'{"choices":[],"openledger":{"receipt":{}}}', VoucherInvalid),
+        (b'{"error":"no"}', PaymentRequired),
+    ],
+)
+def test_an_answer_without_a_receipt_is_not_paid(strange: str, body: bytes, error: type[Exception]) -> None:
+    _Strange.body = body
+    session = Session(1, 1, 5, 161237, strange, SIGNER)
+    with pytest.raises(error):
+        session.ask("hello")
+    assert session.paid == 0
+
+
+@pytest.mark.parametrize("body", [b'{"jsonrpc":"2.0","error":5}', b'[{"jsonrpc":"2.0"}]', b"<html>", b"\xff", b"null"])
+def test_what_answers_like_no_node_is_said(strange: str, body: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    _Strange.body = body
+    assert run(["status", "--node", strange]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_an_empty_password_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENLEDGER_PASSWORD", "")
+    assert run(["keys", "new", "alice", "--home", str(tmp_path)]) == 1
+    assert "an empty password" in capsys.readouterr().err
+
+
+def test_an_empty_host_is_refused_for_it_would_mean_every_address(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match="OPENLEDGER_RPC_HOST is empty"):
+        load(tmp_path, {"OPENLEDGER_RPC_HOST": ""})
+
+
+def test_the_last_words_of_cometbft_are_its_complaint_and_not_a_call_stack() -> None:
+    stack = ["goroutine 1 [running]:", *(f"frame {i}" for i in range(40))]
+    assert last_words(["I[] start", "panic: no key", "", *stack]) == "panic: no key"
+    assert last_words(["a", "ERROR: failed to listen"]) == "ERROR: failed to listen"
+    assert last_words([]) == "(it said nothing)"
+    assert last_words([str(i) for i in range(9)]).startswith("1\n")
