@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import shutil
@@ -36,14 +37,14 @@ def has_torch() -> bool:
 
 
 def port_is_free(host: str, port: int) -> bool:
-    """True when a server could listen there now."""
+    """False when another program listens there. A host that this machine does not have is said when listening fails."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
+        except OSError as err:
+            return err.errno != errno.EADDRINUSE
     return True
 
 

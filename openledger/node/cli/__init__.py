@@ -5,6 +5,18 @@ is one sentence and a hint on stderr with exit code 1; Ctrl-C is exit code 130. 
 commands, so that ``openledger version`` answers at once and only those that need torch load it.
 """
 
-from openledger.node.cli.root import cli, main
+from __future__ import annotations
 
-__all__ = ["cli", "main"]
+import sys
+
+
+def main() -> None:
+    """Entry point of the console script. Loads the rest here, so that Ctrl-C in the first moment is quiet too."""
+    try:
+        from openledger.node.cli import root
+    except KeyboardInterrupt:
+        sys.exit(130)
+    root.main()
+
+
+__all__ = ["main"]

@@ -65,7 +65,7 @@ export async function claim({ rpc }, id) {
   if (found.unattributed) entries.push({ label: "unattributed", ppm: found.unattributed, tone: "rest" });
   return ui.page(
     `Claim ${found.id}`,
-    TOLD[found.status],
+    found.status === "accepted" && f.big(found.minted) > 0n ? "More than two thirds of the power said yes. The fee is paid, and OPEN was minted." : TOLD[found.status],
     way(found.status),
     ui.section("Shares", ui.bars(entries), h("p", { class: "quiet" }, "Parts of the contributors' half of the fee; with the unattributed part they make exactly 1,000,000 ppm.")),
     ui.section("Verdicts", verdictTable(verdicts)),

@@ -66,10 +66,11 @@ function supplyCard(supply) {
       [
         { name: "genesis", value: supply.genesis, tone: "", note: f.ratio(supply.genesis, cap) },
         { name: "minted", value: supply.minted, tone: "two", note: null },
-        { name: "reserve left", value: supply.reserveLeft, tone: "rest", note: f.ratio(supply.reserveLeft, cap) },
+        { name: "left to mint", value: supply.reserveLeft, tone: "rest", note: f.ratio(supply.reserveLeft, cap) },
       ],
       cap,
     ),
+    h("p", { class: "quiet" }, "The whole bar is the cap. The rest of it belongs to no account on this chain, and nothing mints it."),
     ui.facts(
       ["In circulation", ui.money(supply.total, 9)],
       ["Minted against claims", ui.money(supply.minted, 18)],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
+import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -12,6 +14,7 @@ from threading import Thread
 import pytest
 from aiohttp.http_exceptions import BadHttpMessage
 
+import openledger.node.cli
 from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.rewards.claim import RewardsClaim
 from openledger.node import rows
@@ -21,6 +24,7 @@ from openledger.node.cli.transactions import parameters
 from openledger.node.config import LogConfig, load
 from openledger.node.consumer import Session, open_session
 from openledger.node.devnet import chain_folder, open_chain
+from openledger.node.doctor import port_is_free
 from openledger.node.engines.cometbft import last_words
 from openledger.node.keystore import Signer
 from openledger.node.logging import setup
@@ -315,3 +319,23 @@ def test_the_last_words_of_cometbft_are_its_complaint_and_not_a_call_stack() -> 
     assert last_words(["a", "ERROR: failed to listen"]) == "ERROR: failed to listen"
     assert last_words([]) == "(it said nothing)"
     assert last_words([str(i) for i in range(9)]).startswith("1\n")
+
+
+def test_a_host_that_this_machine_does_not_have_is_not_called_a_taken_port() -> None:
+    assert port_is_free("999.9.9.9", 8545)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert not port_is_free("127.0.0.1", taken.getsockname()[1])
+
+
+def test_ctrl_c_in_the_first_moment_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "openledger.node.cli.root":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "openledger.node.cli.root")
+    monkeypatch.delattr(openledger.node.cli, "root")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        openledger.node.cli.main()
+    assert ended.value.code == 130
