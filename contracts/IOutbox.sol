@@ -18,8 +18,7 @@ interface IOutbox {
     /// @notice A submitted action failed when it ran. Written by the node, not by the Outbox's code.
     /// @param index Place of the action among those that the transaction submitted, from 0.
     /// @param code Stable number of the reason (see the list of error numbers).
-    /// @param reason The reason in words.
-    event ActionFailed(uint256 index, uint256 code, string reason);
+    event ActionFailed(uint256 index, uint256 code);
 
     /// @notice Hand over one action.
     /// @param action See the event.

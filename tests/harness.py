@@ -40,7 +40,7 @@ from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.datanets.records import Part
 from openledger.abci_app.modules.models.open import InferenceOpen
 from openledger.abci_app.modules.models.publish import ModelPublish
-from openledger.abci_app.modules.models.records import SESSION_COUNT, DataRef
+from openledger.abci_app.modules.models.records import SESSION_COUNT, DataRef, ledger
 from openledger.abci_app.modules.models.settle import InferenceSettle
 from openledger.abci_app.protocol import messages as abci
 from openledger.abci_app.protocol.canonical import extension_sign_bytes
@@ -320,7 +320,8 @@ class Harness:
         scores = [10**7 * (row + 1) for row in range(rows)]
         root = merkle_root([score_leaf(row, score) for row, score in enumerate(scores)])
         listed = sorted((Share(ACCOUNTS[i][0], ppm) for i, ppm in shares.items()), key=lambda s: s.contributor)
-        action = AttributionClaim(1, epoch, tuple(listed), unattributed, bytes(32), root, bytes(32))
+        first = ledger(self.state, 1, epoch).claimed
+        action = AttributionClaim(1, epoch, first, tuple(listed), unattributed, bytes(32), root, bytes(32))
         number = CLAIM_COUNT.get(self.state) + 1
         for oracle in self.oracles:
             oracle.scores[number] = scores

@@ -242,7 +242,7 @@ class Run:
             except InvalidTransaction as err:
                 done = Done(failure=err)
             failure = done.failure
-            found += done.logs if failure is None else [ACTION_FAILED.log(index, failure.code, failure.message)]
+            found += done.logs if failure is None else [ACTION_FAILED.log(index, failure.code)]
         return tuple(found)
 
     def _native(self, decoded: Decoded, tx: NativeTransaction) -> None:

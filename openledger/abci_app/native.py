@@ -20,7 +20,7 @@ from openledger.primitives.types import OUTBOX_ADDRESS, Log
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
 
-ACTION_FAILED = Event(OUTBOX_ADDRESS, "ActionFailed", "uint256 index", "uint256 code", "string reason")
+ACTION_FAILED = Event(OUTBOX_ADDRESS, "ActionFailed", "uint256 index", "uint256 code")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ def genesis_diff(genesis: Genesis) -> Diff:
     state = Overlay(StateStore(MemoryStore()).reader())
     if not genesis.records:
         for predeploy in PREDEPLOYS:
+            if predeploy.address in genesis.accounts:
+                raise InvalidGenesis(f"{predeploy.name} at {to_hex(predeploy.address)} cannot be a genesis account")
             code_hash = state.set_code(predeploy.code)
             state.set_account(predeploy.address, Account(predeploy.nonce, 0, code_hash))
     for address, account in sorted(genesis.accounts.items()):

@@ -83,6 +83,8 @@ class Params:
             raise InvalidGenesis(f"the fee split adds up to {sum(self.fee_split)} basis points, not {BASIS_POINTS}")
         if self.initial_base_fee < self.base_fee_floor:
             raise InvalidGenesis("initial_base_fee is below base_fee_floor")
+        if self.drawn_rows > 2:
+            raise InvalidGenesis("drawn_rows is at most 2: a reveal with more would not fit a vote extension")
         if not 1_000 <= self.max_extension_bytes <= 4096:
             raise InvalidGenesis("max_extension_bytes must lie between 1,000 and 4,096")
         if self.block_gas_limit > 2**63 - 1 or not 64 * 1024 <= self.max_block_bytes <= 100 * 1024 * 1024:

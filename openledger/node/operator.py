@@ -147,12 +147,13 @@ def settled_epoch(receipt: dict[str, Any]) -> int:
     return int(receipt["logs"][0]["topics"][3], 16)
 
 
-def settlements(client: Client, model: int, epoch: int) -> list[SettlementFacts]:
-    """Settlements of (model, epoch) that the next claim will cover."""
+def settlements(client: Client, model: int, epoch: int) -> tuple[int, list[SettlementFacts]]:
+    """Where the next claim of (model, epoch) begins, and the settlements that it will cover."""
     found = client.call("openledger_getSettlements", model, epoch)
-    return [
+    first = int(found["claimed"])
+    return first, [
         SettlementFacts(int(s["session"]), int(s["first"]), int(s["last"]), int(s["amount"], 16), s["receipts"])
-        for s in found["settlements"][int(found["claimed"]) : int(found["next"])]
+        for s in found["settlements"][first : int(found["next"])]
     ]
 
 
@@ -189,11 +190,13 @@ def open_claim(
     """Compute the shares of (model, epoch) and send the claim; the epoch must have closed."""
     from openledger.attribution_oracle.claims import build_claim
 
-    built = build_claim(bundle, answers, settlements(client, model, epoch), progress)
+    first, covered = settlements(client, model, epoch)
+    built = build_claim(bundle, answers, covered, progress)
     evidence = client.put_blob(built.evidence)
     action = AttributionClaim(
         model=model,
         epoch=epoch,
+        first=first,
         shares=tuple(Share(who, ppm) for who, ppm in built.shares),
         unattributed=built.unattributed,
         evidence=from_hex("0x" + evidence, 32),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
+import pytest
 from harness import ACCOUNTS, START, Harness
 
 from openledger.abci_app.action import outbox_bytes
@@ -12,9 +14,12 @@ from openledger.abci_app.modules.models.publish import ModelPublish
 from openledger.abci_app.modules.models.records import DataRef
 from openledger.abci_app.modules.models.retire import ModelRetire
 from openledger.abci_app.native import ACTION_FAILED
+from openledger.abci_app.opening import genesis_diff
 from openledger.evm.predeploys import HISTORY_ADDRESS
+from openledger.genesis.genesis import GenesisAccount
 from openledger.primitives.amounts import GWEI
 from openledger.primitives.blocks import bloom_of
+from openledger.primitives.errors import InvalidGenesis
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.transactions import decode_transaction
 from openledger.primitives.types import OUTBOX_ADDRESS
@@ -160,3 +165,10 @@ def test_a_failed_outbox_action_is_recorded_and_does_not_undo_the_transaction(ch
         receipt = chain.include(raw)
         assert receipt.status == 1
         assert receipt.logs[-1].topics == (ACTION_FAILED.topic,)
+
+
+def test_genesis_cannot_replace_a_predeployed_contract() -> None:
+    genesis = Harness().genesis
+    accounts = genesis.accounts | {HISTORY_ADDRESS: GenesisAccount(1, 0, b"\x00")}
+    with pytest.raises(InvalidGenesis, match="cannot be a genesis account"):
+        genesis_diff(dataclasses.replace(genesis, accounts=accounts))

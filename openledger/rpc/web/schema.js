@@ -8,7 +8,7 @@ export const ACTIONS = {
   "inference.open": {"type": "InferenceOpen", "fields": [["model", "uint64"], ["deposit", "uint256"], ["expiry", "uint64"]]},
   "inference.settle": {"type": "InferenceSettle", "fields": [["session", "uint64"], ["cumulative", "uint256"], ["answers", "uint32"], ["receipts", "bytes32"], ["signature", "bytes"], ["close", "bool"]]},
   "inference.close": {"type": "InferenceClose", "fields": [["session", "uint64"]]},
-  "attribution.claim": {"type": "AttributionClaim", "fields": [["model", "uint64"], ["epoch", "uint64"], ["shares", "Share[]"], ["unattributed", "uint32"], ["evidence", "bytes32"], ["scoresRoot", "bytes32"], ["scores", "bytes32"]]},
+  "attribution.claim": {"type": "AttributionClaim", "fields": [["model", "uint64"], ["epoch", "uint64"], ["first", "uint64"], ["shares", "Share[]"], ["unattributed", "uint32"], ["evidence", "bytes32"], ["scoresRoot", "bytes32"], ["scores", "bytes32"]]},
   "rewards.claim": {"type": "RewardsClaim", "fields": [["amount", "uint256"]]},
 };
 
@@ -36,5 +36,5 @@ export const EVENTS = {
   "0xe76a187449690f0071359da58a84f8930b26908aae428c6dad96c632d97e9349": {"address": "0x0000000000000000000000000000000000000802", "name": "RewardMinted", "fields": [["claim", "uint256", true], ["account", "address", true], ["amount", "uint256", false]]},
   "0xfc30cddea38e2bf4d6ea7d3f9ed3b6ad7f176419f4963bd81318067a4aee73fe": {"address": "0x0000000000000000000000000000000000000802", "name": "RewardsClaimed", "fields": [["account", "address", true], ["amount", "uint256", false]]},
   "0x83ba084294aeec6d06c754aad9f9f389bd415d635266b22edebcc3fe859c1124": {"address": "0x0000000000000000000000000000000000000802", "name": "VerdictMessage", "fields": [["claim", "uint256", true], ["validator", "address", true], ["phase", "uint8", false], ["verdict", "uint8", false], ["reason", "string", false]]},
-  "0x2f19c9df533c066a74e8b860cfabe3ff3aec309bedfbf697179489ab7da94da8": {"address": "0x0000000000000000000000000000000000000900", "name": "ActionFailed", "fields": [["index", "uint256", false], ["code", "uint256", false], ["reason", "string", false]]},
+  "0x9329fbdd03d364d04954e9ee1852111a10d1b0c5981f9614ddb14c2d7c58c5ff": {"address": "0x0000000000000000000000000000000000000900", "name": "ActionFailed", "fields": [["index", "uint256", false], ["code", "uint256", false]]},
 };

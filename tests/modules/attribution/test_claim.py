@@ -12,7 +12,7 @@ from openledger.abci_app.modules.attribution.records import Share
 from openledger.primitives.errors import SharesInvalid
 
 ONE = Share(ACCOUNTS[1][0], 1_000_000)
-GOOD = AttributionClaim(1, 1, (ONE,), 0, bytes(32), bytes(32), bytes(32))
+GOOD = AttributionClaim(1, 1, 0, (ONE,), 0, bytes(32), bytes(32), bytes(32))
 
 
 def settled(chain: Harness) -> AttributionClaim:
@@ -36,15 +36,17 @@ def test_a_claim_covers_every_settled_answer_of_the_epoch_and_reads_the_fee_from
     assert int(book["amount"], 16) in (3 * PRICE, 5 * PRICE)
 
 
-def test_a_large_epoch_is_claimed_in_several_claims() -> None:
+def test_a_large_epoch_is_claimed_in_several_claims_each_naming_where_it_begins() -> None:
     chain = Harness(max_settlements=1, epoch_seconds=100)
+    chain.oracles[0].mode = "silent"
     chain.publish()
     epoch = chain.settle(answers=3)
     chain.settle(answers=2)
     chain.close_epoch()
     action = dataclasses.replace(GOOD, epoch=epoch)
     chain.act(4, action)
-    chain.act(4, action)
+    assert "this claim begins at 0" in chain.refusal(4, action)
+    chain.act(4, dataclasses.replace(action, first=1))
     fees = [int(c["fee"], 16) for c in chain.query("list_claims")]
     assert fees == [3 * PRICE, 2 * PRICE]
     assert "nothing unclaimed" in chain.refusal(4, action)
@@ -85,10 +87,11 @@ def test_the_work_of_an_epoch_has_a_budget_and_what_is_beyond_it_is_claimed_in_t
     assert chain.query("get_settlements", 1, epoch)["next"] == 1
     assert chain.act(4, good).status == 1
     assert chain.query("get_settlements", 1, epoch)["next"] == 2
-    assert "budget" in chain.refusal(4, good)
+    rest = dataclasses.replace(good, first=1)
+    assert "budget" in chain.refusal(4, rest)
     chain.submit(chain.transfer(1, ACCOUNTS[2][0], 1))
     chain.close_epoch()
-    assert chain.act(4, good).status == 1
+    assert chain.act(4, rest).status == 1
     claims = chain.query("list_claims")
     assert [(c["first"], c["last"], int(c["fee"], 16)) for c in claims] == [(0, 1, 3 * PRICE), (1, 2, PRICE)]
     assert int(chain.query("get_settlements", 1, epoch)["amount"], 16) == 4 * PRICE

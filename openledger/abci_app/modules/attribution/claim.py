@@ -76,7 +76,8 @@ def coverage(state: StateReader, params: Params, model: int, number: int) -> Cov
 
 @dataclass(frozen=True)
 class AttributionClaim(Action):
-    """``shares`` ascend by address; ``evidence`` and ``scores`` name blobs (sha256)."""
+    """``first`` is the settlement where the claim begins, so that it can never cover others than those it was computed
+    for; ``shares`` ascend by address; ``evidence`` and ``scores`` name blobs (sha256)."""
 
     KIND: ClassVar[str] = "attribution.claim"
     MODULE: ClassVar[Address] = ATTRIBUTION_ADDRESS
@@ -84,6 +85,7 @@ class AttributionClaim(Action):
 
     model: U64
     epoch: U64
+    first: U64
     shares: tuple[Share, ...]
     unattributed: U32
     evidence: Bytes32
@@ -110,6 +112,11 @@ class AttributionClaim(Action):
         book = ledger(view, self.model, self.epoch)
         if book.claimed == book.count:
             raise WrongPhase(f"model {self.model} has nothing unclaimed in epoch {self.epoch}")
+        if book.claimed != self.first:
+            raise WrongPhase(
+                f"settlements before {book.claimed} of this epoch are claimed, this claim begins at {self.first}",
+                "somebody was quicker: compute the claim anew",
+            )
         if len(self.shares) > params.max_shares:
             raise SharesInvalid(f"a claim has at most {params.max_shares} shares")
         strangers = {s.contributor for s in self.shares} - contributors(view, self.model)
