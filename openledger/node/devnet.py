@@ -10,9 +10,10 @@ import json
 import re
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from openledger.genesis.genesis import Genesis, GenesisValidator
 from openledger.genesis.presets import DEV_BALANCE, DEV_CHAIN_ID, DEV_MNEMONIC, dev_accounts, devnet_genesis
@@ -101,9 +102,28 @@ def with_engine(config: Config, engine: str | None) -> Config:
     return config if engine is None else replace(config, chain=replace(config.chain, engine=engine))
 
 
-def facts(node: Node) -> dict[str, Any]:
+class Devnet(Protocol):
+    """What is told of a running devnet: one node, or node0 of several."""
+
+    @property
+    def genesis(self) -> Genesis: ...
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def oracle_text(self) -> str: ...
+
+    @property
+    def oracle_on(self) -> bool: ...
+
+
+def facts(node: Devnet) -> dict[str, Any]:
     """What a newcomer needs, for machines."""
-    genesis = node.settings.genesis
+    genesis = node.genesis
     return {
         "rpc": node.url,
         "webSocket": node.url.replace("http", "ws", 1),
@@ -112,15 +132,15 @@ def facts(node: Node) -> dict[str, Any]:
         "cometChainId": genesis.chain_id,
         "currency": "OPEN",
         "oracle": node.oracle_text,
-        "folder": str(node.settings.folder),
+        "folder": str(node.folder),
         "mnemonic": DEV_MNEMONIC,
         "accounts": [{"address": to_checksum(a), "privateKey": to_hex(s)} for a, s in dev_accounts()],
     }
 
 
-def banner(node: Node, *, demo: bool) -> list[str]:
-    """What a newcomer needs, as lines."""
-    genesis, accounts = node.settings.genesis, dev_accounts()
+def banner(node: Devnet, *, demo: bool, more: Sequence[str] = ()) -> list[str]:
+    """What a newcomer needs, as lines; ``more`` stands below the facts."""
+    genesis, accounts = node.genesis, dev_accounts()
     width = max(len(format_amount(DEV_BALANCE)), 10)
     lines = [
         "",
@@ -146,10 +166,11 @@ def banner(node: Node, *, demo: bool) -> list[str]:
         "",
         f"Web page       {node.url}/",
         f"WebSocket      {node.url.replace('http', 'ws', 1)}",
-        f"Data           {node.settings.folder} (--fresh starts anew)",
+        f"Data           {node.folder} (--fresh starts anew)",
         f"Oracle         {node.oracle_text}",
+        *more,
     ]
     if demo and node.oracle_on:
-        where = "" if node.rpc_port == 8545 else f" --node {node.url}"
+        where = "" if node.url.endswith(":8545") else f" --node {node.url}"
         lines += ["", f"Next, in a second terminal: .venv/bin/openledger demo{where}"]
-    return [*lines, "", "Ready. Ctrl-C stops the node; the chain is kept.", ""]
+    return [*lines, "", "Ready. Ctrl-C stops it; the chain is kept.", ""]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from openledger.genesis.genesis import GenesisValidator
 from openledger.genesis.presets import dev_accounts, devnet_genesis
-from openledger.node.config import FILE, Config, render
+from openledger.node.config import FILE, Config, ConsensusConfig, render
 from openledger.node.devnet import OPERATOR
 from openledger.node.wiring import Node, NodeSettings, read_genesis
 from openledger.primitives.errors import InvalidJson, KeystoreError, WrongDataFolder
@@ -34,10 +34,19 @@ def comet_home(home: Path) -> Path:
     return home / "cometbft"
 
 
-def _settings(config: Config, name: str = "node") -> CometSettings:
+def comet_settings(config: Config) -> CometSettings:
+    """What our configuration means for CometBFT's."""
     from openledger.node.engines.home import CometSettings
 
-    return CometSettings(moniker=name, p2p=config.consensus.p2p, rpc=config.consensus.rpc)
+    consensus = config.consensus
+    return CometSettings(
+        moniker=consensus.name,
+        p2p=consensus.p2p,
+        rpc=consensus.rpc,
+        persistent_peers=",".join(consensus.peers),
+        timeout_commit=f"{consensus.commit_wait_ms}ms",
+        empty_blocks_interval=f"{consensus.empty_block_ms}ms",
+    )
 
 
 def init_home(home: Path, genesis_file: Path | None, name: str) -> dict[str, str]:
@@ -50,7 +59,7 @@ def init_home(home: Path, genesis_file: Path | None, name: str) -> dict[str, str
 
     if any((home / entry).exists() for entry in (FILE, "genesis.json", "current", "cometbft")):
         raise WrongDataFolder(f"{home} is the home of a node already", "openledger start, or another --home")
-    config = Config()
+    config = Config(consensus=ConsensusConfig(name=name))
     binary = find_cometbft(config.consensus.program)
     seed = secrets.token_bytes(32)
     if genesis_file is None:
@@ -60,7 +69,7 @@ def init_home(home: Path, genesis_file: Path | None, name: str) -> dict[str, str
         genesis = read_genesis(genesis_file)
     home.mkdir(parents=True, exist_ok=True)
     try:
-        node_id = init_comet(comet_home(home), genesis, seed=seed, settings=_settings(config, name), binary=binary)
+        node_id = init_comet(comet_home(home), genesis, seed=seed, settings=comet_settings(config), binary=binary)
     except BaseException:
         shutil.rmtree(comet_home(home), ignore_errors=True)  # nothing was there before
         raise
@@ -104,7 +113,7 @@ def network_node(home: Path, config: Config, *, lite: bool = False) -> Node:
     own = consensus_address(ed25519_public(_seed(home)))
 
     def make_engine(app: Application) -> CometEngine:
-        write_config(comet_home(home), _settings(config))
+        write_config(comet_home(home), comet_settings(config))
         return CometEngine(app, comet_home(home), program=config.consensus.program, validator=own)
 
     return Node(NodeSettings(home, genesis, config, make_engine, "cometbft", validator=own, lite=lite))

@@ -124,6 +124,16 @@ class Node:
         self.app: Application | None = None
 
     @property
+    def genesis(self) -> Genesis:
+        """The chain of this node."""
+        return self.settings.genesis
+
+    @property
+    def folder(self) -> Path:
+        """Where the node keeps its data."""
+        return self.settings.folder
+
+    @property
     def url(self) -> str:
         """Where RPC and web page are."""
         host = self.settings.config.rpc.host
