@@ -41,6 +41,18 @@ class Engine:
     def call(
         self, env: BlockEnv, message: CallMessage, state: StateReader, layers: tuple[Any, ...] | None
     ) -> tuple[int, int, bytes, tuple[Log, ...], str]: ...
+    def trace(
+        self,
+        env: BlockEnv,
+        subject: EthTransaction | CallMessage,
+        state: StateReader,
+        layers: tuple[Any, ...] | None,
+        is_call: bool,
+        relay: object,
+        wants: object,
+    ) -> tuple[
+        int, dict[Address, Account | None], dict[tuple[Address, int], int], dict[Hash32, bytes], set[Address]
+    ]: ...
     def generation(self, store: object) -> int | None: ...
     def restart(self, store: object, generation: int) -> None: ...
     def advance(self, diff: Diff) -> None: ...

@@ -17,14 +17,12 @@ use revm::primitives::{Address, Bytes, U256};
 use crate::cache::{Cache, Tag};
 use crate::db::{Changes, Db, DbError, Own, read_diff};
 use crate::facts::{Block, Facts, read_block, read_message, read_transaction};
-use crate::machine::{Ctx, Handler, Machine, Native, Precompiles};
+use crate::machine::{Ctx, MODEXP, Machine, Native, Precompiles, Runner, describe};
 use crate::pack::{Failure, Names, Outcome, Verdict};
 use crate::values::{from_bytes, to_address};
+use crate::watch::{Wants, Watch};
 
 create_exception!(openledger_native, NeedsReference, PyException, "Only the reference engine can run this.");
-
-const STACK_LIMIT: usize = 1024;
-const MODEXP: Address = Address::with_last_byte(5);
 
 /// An EVM over Python state readers. Nothing of a run stays here, apart from what `Cache` allows.
 #[pyclass(frozen)]
@@ -125,13 +123,7 @@ impl Engine {
     ) -> PyResult<Bound<'py, PyTuple>> {
         let block = read_block(env, self.prague)?.ok_or_else(|| beyond("the block environment"))?;
         let mut db = self.open(env, state, layers)?;
-        let sender = to_address(&message.getattr(intern!(py, "sender"))?)?;
-        let account = db.account(sender).map_err(|err| raise(&mut db, err))?;
-        let nonce = account.map_or(0, |found| found.nonce);
-        if nonce == u64::MAX {
-            return Err(beyond("the next nonce"));
-        }
-        let facts = read_message(message, nonce, block.env.basefee)?.ok_or_else(|| beyond("the message"))?;
+        let facts = self.asked(&mut db, message, &block)?.ok_or_else(|| beyond("the message"))?;
         let beneath = state.clone().unbind();
         let outcome = py.detach(|| {
             guarded(|| {
@@ -142,6 +134,38 @@ impl Engine {
         let error = self.names.words(py, &outcome)?;
         let logs = self.names.logs(py, &outcome.logs)?;
         (outcome.status, outcome.gas_used, from_bytes(py, &outcome.output), logs, error).into_pyobject(py)
+    }
+
+    /// Run a transaction or a call that was checked before, and tell `relay` of it: `(gas_used, accounts, storage,
+    /// codes, wiped)`.
+    #[pyo3(signature = (env, subject, state, layers, is_call, relay, wants))]
+    #[allow(clippy::too_many_arguments)]
+    fn trace<'py>(
+        &self,
+        py: Python<'py>,
+        env: &Bound<'py, PyAny>,
+        subject: &Bound<'py, PyAny>,
+        state: &Bound<'py, PyAny>,
+        layers: Option<Bound<'py, PyTuple>>,
+        is_call: bool,
+        relay: Py<PyAny>,
+        wants: Wants,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let block = read_block(env, self.prague)?.ok_or_else(|| beyond("the block environment"))?;
+        let mut db = self.open(env, state, layers)?;
+        let facts = if is_call { self.asked(&mut db, subject, &block)? } else { read_transaction(subject)? };
+        let facts = facts.ok_or_else(|| beyond("the subject of a trace"))?;
+        let beneath = state.clone().unbind();
+        let (gas_used, changes) = py.detach(|| {
+            guarded(|| {
+                let mut machine = self.machine(&block, db, beneath, is_call && facts.max_fee.is_zero());
+                machine.watch = Some(Watch::new(relay, wants));
+                let outcome = transact(&mut machine, &block, &facts)?;
+                Ok((outcome.gas_used, machine.into_db().changes()))
+            })
+        })?;
+        let (accounts, storage, codes, wiped) = self.names.changes(py, &changes)?;
+        (gas_used, accounts, storage, codes, wiped).into_pyobject(py)
     }
 
     /// The generation of `store` that the cache describes.
@@ -187,6 +211,17 @@ fn guarded<T>(work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
 impl Engine {
     fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Facts of a call, whose nonce is its sender's.
+    fn asked(&self, db: &mut Db, message: &Bound<'_, PyAny>, block: &Block) -> PyResult<Option<Facts>> {
+        let sender = to_address(&message.getattr(intern!(message.py(), "sender"))?)?;
+        let account = db.account(sender).map_err(|err| raise(db, err))?;
+        let nonce = account.map_or(0, |found| found.nonce);
+        if nonce == u64::MAX {
+            return Err(beyond("the next nonce"));
+        }
+        read_message(message, nonce, block.env.basefee)
     }
 
     /// `layers` is (overlay's accounts, storage, wiped, head reader, generation), where the cache knows the head.
@@ -316,7 +351,7 @@ fn transact(machine: &mut Machine, block: &Block, tx: &Facts) -> PyResult<Outcom
     let env = tx.to_env(block).ok_or_else(|| NeedsReference::new_err("a fee beyond 128 bits"))?;
     machine.ctx().tx = env;
     machine.halted_at = None;
-    let ran = Handler::default().run(machine);
+    let ran = Runner.run(machine);
     let state = machine.ctx().journal_mut().finalize();
     let result = match ran {
         Ok(result) => result,
@@ -345,33 +380,4 @@ fn outcome(machine: &Machine, block: &Block, tx: &Facts, result: ExecutionResult
         }
     };
     Outcome { status, gas_used, logs, output, created, error, burned: lost.wrapping_sub(base) }
-}
-
-/// The words of `openledger.evm.reasons`.
-fn describe(reason: &HaltReason, halted_at: Option<(u8, usize)>) -> String {
-    match reason {
-        HaltReason::OutOfGas(_) | HaltReason::CreateInitCodeSizeLimit => "out of gas",
-        HaltReason::StackUnderflow => "stack underflow",
-        HaltReason::StackOverflow => match halted_at {
-            Some((0x80..=0x9f, height)) if height < STACK_LIMIT => "stack underflow", // DUP and SWAP beyond the bottom
-            _ => "stack limit reached 1024 (1023)",
-        },
-        HaltReason::InvalidJump => "invalid jump destination",
-        HaltReason::StateChangeDuringStaticCall | HaltReason::CallNotAllowedInsideStatic => "write protection",
-        HaltReason::OutOfOffset => "return data out of bounds",
-        HaltReason::CreateCollision => "contract address collision",
-        HaltReason::CreateContractStartingWithEF => "invalid code: must not begin with 0xef",
-        HaltReason::CreateContractSizeLimit => "max code size exceeded",
-        HaltReason::OutOfFunds => "insufficient balance for transfer",
-        HaltReason::CallTooDeep => "max call depth exceeded",
-        HaltReason::InvalidFEOpcode => "invalid opcode: INVALID",
-        HaltReason::OpcodeNotFound | HaltReason::NotActivated => {
-            return halted_at.map_or_else(
-                || "invalid opcode".to_owned(),
-                |(code, _)| format!("invalid opcode: opcode {code:#x} not defined"),
-            );
-        }
-        _ => "execution failed",
-    }
-    .to_owned()
 }

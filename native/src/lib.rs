@@ -15,6 +15,7 @@ mod recover;
 mod rlp;
 mod trie;
 mod values;
+mod watch;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;

@@ -5,30 +5,58 @@ use std::sync::Arc;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use revm::context::result::EVMError;
+use revm::context::result::{EVMError, HaltReason};
 use revm::context::{BlockEnv, CfgEnv, Context, ContextTr, Evm, FrameStack, Journal, JournalTr, TxEnv};
 use revm::context_interface::context::ContextError;
 use revm::handler::evm::{ContextDbError, FrameInitResult};
 use revm::handler::instructions::EthInstructions;
+use revm::handler::pre_execution::PreExecutionOutput;
 use revm::handler::{
-    EthFrame, EthPrecompiles, EvmTr, FrameInitOrResult, FrameResult, FrameTr, ItemOrResult, MainnetHandler,
+    EthFrame, EthPrecompiles, EvmTr, FrameInitOrResult, FrameResult, FrameTr, Handler, ItemOrResult, MainnetHandler,
     PrecompileProvider,
 };
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_action::FrameInit;
 use revm::interpreter::interpreter_types::{Jumps, LegacyBytecode};
-use revm::interpreter::{CallInputs, FrameInput, Gas, InstructionResult, InterpreterResult};
+use revm::interpreter::{
+    CallInputs, FrameInput, Gas, GasTracker, InstructionResult, InterpreterAction, InterpreterResult,
+};
 use revm::primitives::hardfork::SpecId;
 use revm::primitives::map::AddressSet;
 use revm::primitives::{Address, Bytes, U256};
 
 use crate::db::{Db, DbError};
 use crate::values::{from_bytes, to_word};
+use crate::watch::Watch;
+
+const STACK_LIMIT: usize = 1024;
+/// Where MODEXP is.
+pub const MODEXP: Address = Address::with_last_byte(5);
 
 /// Block, transaction, settings, state.
 pub type Ctx = Context<BlockEnv, TxEnv, CfgEnv, Db, Journal<Db>, ()>;
-/// Runs one transaction.
-pub type Handler = MainnetHandler<Machine, EVMError<DbError>, EthFrame<EthInterpreter>>;
+type Mainnet = MainnetHandler<Machine, EVMError<DbError>, EthFrame<EthInterpreter>>;
+
+/// Runs one transaction; a watch is told what its authorizations earn.
+pub struct Runner;
+
+impl Handler for Runner {
+    type Evm = Machine;
+    type Error = EVMError<DbError>;
+    type HaltReason = HaltReason;
+
+    fn pre_execution(
+        &self,
+        evm: &mut Machine,
+        gas: &mut GasTracker,
+    ) -> Result<Option<PreExecutionOutput>, EVMError<DbError>> {
+        let done = Mainnet::default().pre_execution(evm, gas)?;
+        if let (Some(watch), Some(done)) = (&mut evm.watch, &done) {
+            watch.earned = i64::try_from(done.eip7702_refund).unwrap_or(i64::MAX);
+        }
+        Ok(done)
+    }
+}
 
 type Inner = Evm<Ctx, (), EthInstructions<EthInterpreter, Ctx>, Precompiles, EthFrame<EthInterpreter>>;
 
@@ -103,6 +131,8 @@ pub struct Machine {
     inner: Inner,
     /// The opcode at which the outermost frame halted, and how many words were on its stack.
     pub halted_at: Option<(u8, usize)>,
+    /// Who hears of frames, logs and opcodes, where a transaction is traced.
+    pub watch: Option<Watch>,
 }
 
 impl Machine {
@@ -111,7 +141,7 @@ impl Machine {
         let spec = ctx.cfg.spec;
         let instruction = EthInstructions::new_mainnet_with_spec(spec);
         let inner = Evm { ctx, inspector: (), instruction, precompiles, frame_stack: FrameStack::new_prealloc(8) };
-        Self { inner, halted_at: None }
+        Self { inner, halted_at: None, watch: None }
     }
 
     /// The state, when all is done.
@@ -135,26 +165,57 @@ impl EvmTr for Machine {
     }
 
     fn frame_init(&mut self, init: FrameInit) -> Result<FrameInitResult<'_, Self::Frame>, ContextDbError<Ctx>> {
+        let mut created = None;
         if let FrameInput::Create(inputs) = &init.frame_input {
             let journal = self.inner.ctx.journal_mut();
             let nonce = journal.load_account(inputs.caller()).map_err(ContextError::Db)?.data.info.nonce;
             let address = inputs.created_address(nonce);
             self.inner.ctx.db_mut().refuse_old_storage(address).map_err(ContextError::Db)?;
+            created = Some(address);
         }
-        self.inner.frame_init(init)
+        let Some(watch) = &self.watch else { return self.inner.frame_init(init) };
+        watch.enter(&mut self.inner.ctx, &init, created)?;
+        let (input, depth) = (init.frame_input.clone(), init.depth);
+        if let ItemOrResult::Result(result) = self.inner.frame_init(init)? {
+            watch.leave(&mut self.inner.ctx, &input, &result, depth, None, false)?;
+            return Ok(ItemOrResult::Result(result));
+        }
+        Ok(ItemOrResult::Item(self.inner.frame_stack.get()))
     }
 
     fn frame_run(&mut self) -> Result<FrameInitOrResult<Self::Frame>, ContextDbError<Ctx>> {
-        let outcome = self.inner.frame_run()?;
-        if let ItemOrResult::Result(result) = &outcome
-            && result.instruction_result().is_halt()
-        {
-            let frame = self.inner.frame_stack.get();
-            if frame.depth == 0 {
-                let code = &frame.interpreter.bytecode;
-                let opcode = code.bytecode_slice().get(code.pc().wrapping_sub(1)).copied();
-                self.halted_at = opcode.map(|opcode| (opcode, frame.interpreter.stack.len()));
-            }
+        let Evm { ctx, instruction, frame_stack, .. } = &mut self.inner;
+        let (mut outcome, mut stored) = (None, false);
+        if let Some(watch) = &mut self.watch {
+            let frame = frame_stack.get();
+            let action = watch.run(ctx, frame, instruction)?;
+            stored = matches!(&action, InterpreterAction::Return(result) if result.is_ok());
+            let done: FrameInitOrResult<Self::Frame> =
+                frame.process_next_action::<_, ContextDbError<Ctx>>(ctx, action)?;
+            frame.set_finished(done.is_result());
+            outcome = Some(done);
+        }
+        let outcome = match outcome {
+            Some(outcome) => outcome,
+            None => self.inner.frame_run()?,
+        };
+        let ItemOrResult::Result(result) = &outcome else { return Ok(outcome) };
+        let Evm { ctx, frame_stack, .. } = &mut self.inner;
+        let frame = frame_stack.get();
+        if frame.depth > 0 && self.watch.is_none() {
+            return Ok(outcome);
+        }
+        let mut halted_at = None;
+        if result.instruction_result().is_halt() {
+            let code = &frame.interpreter.bytecode;
+            let opcode = code.bytecode_slice().get(code.pc().wrapping_sub(1)).copied();
+            halted_at = opcode.map(|opcode| (opcode, frame.interpreter.stack.len()));
+        }
+        if let Some(watch) = &self.watch {
+            watch.leave(ctx, &frame.input, result, frame.depth, halted_at, stored)?;
+        }
+        if frame.depth == 0 && halted_at.is_some() {
+            self.halted_at = halted_at;
         }
         Ok(outcome)
     }
@@ -163,6 +224,38 @@ impl EvmTr for Machine {
         &mut self,
         result: <Self::Frame as FrameTr>::FrameResult,
     ) -> Result<Option<FrameResult>, ContextDbError<Ctx>> {
+        if let Some(watch) = &mut self.watch {
+            watch.returned();
+        }
         self.inner.frame_return_result(result)
     }
+}
+
+/// The words of `openledger.evm.reasons`.
+pub fn describe(reason: &HaltReason, halted_at: Option<(u8, usize)>) -> String {
+    match reason {
+        HaltReason::OutOfGas(_) | HaltReason::CreateInitCodeSizeLimit => "out of gas",
+        HaltReason::StackUnderflow => "stack underflow",
+        HaltReason::StackOverflow => match halted_at {
+            Some((0x80..=0x9f, height)) if height < STACK_LIMIT => "stack underflow", // DUP and SWAP beyond the bottom
+            _ => "stack limit reached 1024 (1023)",
+        },
+        HaltReason::InvalidJump => "invalid jump destination",
+        HaltReason::StateChangeDuringStaticCall | HaltReason::CallNotAllowedInsideStatic => "write protection",
+        HaltReason::OutOfOffset => "return data out of bounds",
+        HaltReason::CreateCollision => "contract address collision",
+        HaltReason::CreateContractStartingWithEF => "invalid code: must not begin with 0xef",
+        HaltReason::CreateContractSizeLimit => "max code size exceeded",
+        HaltReason::OutOfFunds => "insufficient balance for transfer",
+        HaltReason::CallTooDeep => "max call depth exceeded",
+        HaltReason::InvalidFEOpcode => "invalid opcode: INVALID",
+        HaltReason::OpcodeNotFound | HaltReason::NotActivated => {
+            return halted_at.map_or_else(
+                || "invalid opcode".to_owned(),
+                |(code, _)| format!("invalid opcode: opcode {code:#x} not defined"),
+            );
+        }
+        _ => "execution failed",
+    }
+    .to_owned()
 }

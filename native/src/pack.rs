@@ -62,6 +62,8 @@ pub struct Names {
     pub revert_text: Py<PyAny>,
 }
 
+type Parts<'py> = (Bound<'py, PyDict>, Bound<'py, PyDict>, Bound<'py, PyDict>, Bound<'py, PySet>);
+
 impl Names {
     /// The error text of an outcome.
     pub fn words<'py>(&self, py: Python<'py>, outcome: &Outcome) -> PyResult<Bound<'py, PyAny>> {
@@ -111,6 +113,12 @@ impl Names {
                 ))?,
             })?;
         }
+        let (accounts, storage, codes, wiped) = self.changes(py, &changes)?;
+        (results, accounts, storage, codes, wiped).into_pyobject(py)
+    }
+
+    /// The parts of a `Diff`: accounts, storage, codes, wiped.
+    pub fn changes<'py>(&self, py: Python<'py>, changes: &Changes) -> PyResult<Parts<'py>> {
         let (accounts, storage, codes) = (PyDict::new(py), PyDict::new(py), PyDict::new(py));
         for (address, account) in &changes.accounts {
             accounts.set_item(from_bytes(py, address.as_slice()), self.account(py, account.as_ref())?)?;
@@ -126,7 +134,7 @@ impl Names {
         for address in &changes.wiped {
             wiped.add(from_bytes(py, address.as_slice()))?;
         }
-        (results, accounts, storage, codes, wiped).into_pyobject(py)
+        Ok((accounts, storage, codes, wiped))
     }
 
     /// An `Account` or None.

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import rlp
 from eth.abc import ComputationAPI, MessageAPI
 from eth.constants import CREATE_CONTRACT_ADDRESS
 from eth.exceptions import ContractCreationCollision, Revert
@@ -28,6 +27,7 @@ from eth.vm.forks.prague.computation import PRAGUE_PRECOMPILES, PragueComputatio
 from eth.vm.forks.prague.state import PragueState
 from eth.vm.message import Message
 
+from openledger.evm.addresses import authority_of, create_address
 from openledger.evm.engine import BlockEnv
 from openledger.evm.ethereum_precompiles import MODEXP_ADDRESS, POINT_EVALUATION_ADDRESS, modexp, point_evaluation
 from openledger.evm.failures import describe
@@ -43,13 +43,10 @@ from openledger.evm.validate import (
     is_delegation,
 )
 from openledger.primitives.errors import InvalidSignature
-from openledger.primitives.hashing import keccak256
-from openledger.primitives.keys import recover_address
 from openledger.primitives.transactions import Authorization
 from openledger.primitives.types import ZERO_ADDRESS, AccessTuple, Address, Log
 
 AUTHORIZATION_REFUND = GAS_AUTHORIZATION - 12_500
-AUTHORIZATION_MAGIC = b"\x05"
 REFUND_QUOTIENT = 5
 _RIPEMD_ADDRESS = bytes(19) + b"\x03"
 
@@ -252,11 +249,6 @@ def failure_text(computation: ComputationAPI) -> str:
     return describe(computation.error, opcode, computation.output)
 
 
-def create_address(sender: Address, nonce: int) -> Address:
-    """Address of the contract that ``sender`` creates with ``nonce``."""
-    return keccak256(rlp.encode([sender, nonce]))[12:]
-
-
 def _message(journal: Journal, work: Work, refund: int) -> Message:
     gas = work.gas - intrinsic_gas(
         work.data, create=work.to is None, access_list=work.access_list, authorizations=work.authorizations
@@ -281,12 +273,6 @@ def _warm_up(journal: Journal, work: Work, target: Address) -> None:
         journal.mark_address_warm(entry.address)
         for key in entry.storage_keys:
             journal.mark_storage_warm(entry.address, int.from_bytes(key, "big"))
-
-
-def authority_of(item: Authorization) -> Address:
-    """Who signed an EIP-7702 authorization. Raises InvalidSignature."""
-    digest = keccak256(AUTHORIZATION_MAGIC + rlp.encode([item.chain_id, item.address, item.nonce]))
-    return recover_address(digest, item.r, item.s, item.y_parity)
 
 
 def _authorize(vm: Any, item: Authorization) -> int:

@@ -2,7 +2,8 @@
 
 It gives the same bytes as ``PyEvmEngine``; ``tests/differential`` holds it to that. What revm cannot do runs in the
 reference engine instead, batch by batch: fees beyond 128 bits, and creations at an address that has storage and nothing
-else (EIP-7610). Neither occurs on a chain with this supply and genesis.
+else (EIP-7610). Neither occurs on a chain with this supply and genesis. Traces have the same tracers behind them, and so
+the same bytes; a struct log in which an opcode fails for want of gas, stack or rights comes from the reference engine.
 
 Between blocks it remembers accounts and slots of the head, and code. They come from the head itself and from committed
 diffs only, so a proposal that is dropped, or a call, leaves nothing.
@@ -17,9 +18,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from openledger_native import Engine, NeedsReference
 
+from openledger.evm.addresses import authorities_of, create_address
 from openledger.evm.engine import BlockEnv, CallMessage, CallResult, ExecutionOutput, TxResult
 from openledger.evm.precompiles import PRECOMPILES, NativePrecompile
 from openledger.evm.reasons import REVERTED, revert_text
+from openledger.evm.tracing.outside import PlainView
+from openledger.evm.tracing.relay import Relay, wants
+from openledger.evm.tracing.table import make_tracer
+from openledger.evm.tracing.tracer import Json, Start, TraceBounds
 from openledger.evm.validate import Fork, check_call, validate_tx
 from openledger.primitives.errors import InvalidTransaction
 from openledger.primitives.transactions import EthTransaction
@@ -30,9 +36,10 @@ from openledger.state.reader import HeightReader
 
 if TYPE_CHECKING:
     from openledger.evm.pyevm import PyEvmEngine
-    from openledger.evm.tracing.tracer import Json, TraceBounds
 
 CACHE_BYTES = 256 * 1024 * 1024
+PRAGUE_PRECOMPILES, CANCUN_PRECOMPILES = 17, 10
+"""How many precompiles Ethereum has, at the addresses from 1 on."""
 
 Layers: TypeAlias = tuple[
     Mapping[Address, Account | None], Mapping[Address, Mapping[int, int]], Mapping[Address, bool], HeightReader, int
@@ -53,6 +60,8 @@ class NativeEngine:
     ) -> None:
         self.fork = fork
         self._precompiles = precompiles
+        ethereum = range(1, (PRAGUE_PRECOMPILES if fork is Fork.PRAGUE else CANCUN_PRECOMPILES) + 1)
+        self._precompile_addresses = frozenset(precompiles) | {bytes([*bytes(19), number]) for number in ethereum}
         self._made_reference: PyEvmEngine | None = None
         self._lock = threading.Lock()
         self._engine = Engine(
@@ -98,8 +107,43 @@ class NativeEngine:
         bounds: TraceBounds,
         first_log: int = 0,
     ) -> Json:
-        """Trace in the reference engine, whose every byte is the same; see ``Tracing.trace``."""
-        return self._reference().trace(env, before, subject, state, tracer, config, bounds, first_log)
+        """Run ``before``, then trace ``subject``; see ``Tracing.trace``. The reference engine traces what this one
+        cannot run, and opcodes of a struct log that fail for want of gas."""
+        made, budget = make_tracer(tracer, config, bounds)
+        begun = Overlay(state)
+        for tx in before:
+            out = self.execute(env, [tx], begun, env.gas_limit)
+            if out.results[0].refused is not None:
+                raise out.results[0].refused
+            begun.apply(out.diff)
+        self._judge(env, subject, begun)
+        made.start(PlainView(begun), self._start(env, subject, begun))
+        relay, is_call = Relay(made, budget, begun, first_log), isinstance(subject, CallMessage)
+        try:
+            gas_used, accounts, storage, codes, wiped = self._engine.trace(
+                env, subject, begun, self._layers(begun), is_call, relay, wants(made, budget)
+            )
+        except NeedsReference:
+            return self._reference().trace(env, before, subject, state, tracer, config, bounds, first_log)
+        ended = Overlay(begun)
+        ended.apply(Diff(accounts, storage, codes, {}, wiped))
+        made.end(PlainView(ended), gas_used)
+        return made.result()
+
+    def _judge(self, env: BlockEnv, subject: EthTransaction | CallMessage, state: StateReader) -> None:
+        if isinstance(subject, CallMessage):
+            sender = state.account(subject.sender)
+            check_call(env, subject, sender.balance if sender else 0)
+        else:
+            validate_tx(env, subject, state, env.gas_limit, fork=self.fork)
+
+    def _start(self, env: BlockEnv, subject: EthTransaction | CallMessage, state: StateReader) -> Start:
+        sender = state.account(subject.sender)
+        created = create_address(subject.sender, sender.nonce if sender else 0) if subject.to is None else None
+        return Start(
+            subject.sender, subject.to, created, subject.gas, env.coinbase, authorities_of(subject.authorizations),
+            self._precompile_addresses,
+        )  # fmt: skip
 
     def cache_size(self) -> tuple[int, int]:
         """Bytes remembered, about: (accounts and slots, code)."""

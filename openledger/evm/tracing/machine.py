@@ -8,7 +8,6 @@ fails before it begins, and SELFDESTRUCT.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,16 +16,9 @@ from eth.exceptions import FullStack, Halt, InsufficientStack, OutOfGas, Revert,
 from eth.vm.gas_meter import GasMeter
 from eth.vm.logic.invalid import InvalidOpcode
 
+from openledger.evm.addresses import authorities_of, create_address
 from openledger.evm.failures import describe
-from openledger.evm.machine import (
-    Outcome,
-    Work,
-    authority_of,
-    build_machine,
-    create_address,
-    failure_text,
-    run_message,
-)
+from openledger.evm.machine import Outcome, Work, build_machine, failure_text, run_message
 from openledger.evm.precompiles import NativePrecompile
 from openledger.evm.reasons import REVERTED
 from openledger.evm.tracing.opcodes import (
@@ -43,7 +35,6 @@ from openledger.evm.tracing.opcodes import (
 )
 from openledger.evm.tracing.tracer import Budget, Frame, Left, Start, Step, Tracer, word_address
 from openledger.evm.validate import Fork
-from openledger.primitives.errors import InvalidSignature
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import ZERO_ADDRESS, Address, Log
 
@@ -339,7 +330,9 @@ class _Reporting:
             if message.is_create:
                 computation.contracts_created.append(message.storage_address)
             precompile = computation.precompiles.get(message.code_address)
-            if precompile is None:
+            if precompile is None and not message.code:
+                pass  # as in geth, nothing runs, not even the STOP beyond the end
+            elif precompile is None:
                 state.watch.run(computation)
             elif not message.is_delegation:
                 precompile(computation)
@@ -377,11 +370,7 @@ def run_traced(vm: Any, work: Work, watch: Watch) -> Outcome:
 
 def _start(vm: Any, work: Work) -> Start:
     created = create_address(work.sender, work.nonce) if work.to is None else None
-    authorities = []
-    for item in work.authorizations:
-        with suppress(InvalidSignature):
-            authorities.append(authority_of(item))
     return Start(
-        work.sender, work.to, created, work.gas, vm.coinbase, tuple(authorities),
+        work.sender, work.to, created, work.gas, vm.coinbase, authorities_of(work.authorizations),
         frozenset(vm.computation_class.get_precompiles()),
     )  # fmt: skip

@@ -27,7 +27,7 @@ class Outside:
     coinbase: Address
 
 
-class _Plain:
+class PlainView:
     """``View`` over a state."""
 
     def __init__(self, state: StateReader) -> None:
@@ -61,7 +61,7 @@ def trace_outside(
     """JSON in the form of the named tracer; no opcode runs. ``effects`` is relative to ``state``. A native record shows
     as the storage slot that commits to it. Raises CallFailed as ``Tracing.trace`` does."""
     made, _ = make_tracer(tracer, config, bounds)
-    before, after = _Plain(state), Overlay(state)
+    before, after = PlainView(state), Overlay(state)
     after.apply(effects)
     made.start(before, Start(what.sender, what.to, None, what.gas, what.coinbase, (), frozenset((what.to,))))
     for address in sorted({*effects.accounts, *(a for a, _ in effects.storage)}):
@@ -70,5 +70,5 @@ def trace_outside(
     for number, log in enumerate(what.logs):
         made.log(log, first_log + number)
     made.leave(Left(b"", what.gas_used, what.error), 0)
-    made.end(_Plain(after), what.gas_used)
+    made.end(PlainView(after), what.gas_used)
     return made.result()

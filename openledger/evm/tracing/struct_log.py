@@ -42,6 +42,11 @@ class StructLogger(Tracer):
         self._gas = 0
         self._size = 0
 
+    @property
+    def sees_memory(self) -> bool:
+        """Whether it reads memory at every opcode."""
+        return self._options.memory
+
     def step(self, view: View, step: Step, scope: Scope) -> None:
         options = self._options
         if options.limit and self._size > options.limit:
