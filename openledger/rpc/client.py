@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import hashlib
 import io
 import itertools
@@ -25,10 +26,12 @@ from openledger.primitives.errors import (
     BlobError,
     BlobNotFound,
     BlobTooLarge,
+    InvalidJson,
     NodeUnreachable,
     OpenLedgerError,
     error_table,
 )
+from openledger.primitives.jsonio import read_json
 from openledger.primitives.keys import address_of_private_key
 from openledger.primitives.types import to_hex
 
@@ -143,7 +146,7 @@ class AsyncClient:
         """The receipt, once there is one. Raises OpenLedgerError with the receipt's reason when the transaction failed,
         and when ``timeout`` seconds have passed without one."""
         end, pause = time.monotonic() + timeout, _FIRST_PAUSE
-        while (receipt := await self.call("eth_getTransactionReceipt", tx_hash)) is None:
+        while (receipt := await self._receipt(tx_hash)) is None:
             if time.monotonic() > end:
                 raise OpenLedgerError(
                     f"no block has taken transaction {tx_hash} within {timeout:g} seconds",
@@ -156,6 +159,14 @@ class AsyncClient:
             number = int(receipt["blockNumber"], 16)
             raise OpenLedgerError(f"the transaction failed in block {number}: {reason or 'no reason recorded'}")
         found: dict[str, Any] = receipt
+        return found
+
+    async def _receipt(self, tx_hash: str) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] | None = await self.call("eth_getTransactionReceipt", tx_hash)
+        except NodeUnreachable as err:
+            hint = f"it was sent, and may still be taken: openledger rpc eth_getTransactionReceipt {tx_hash}"
+            raise NodeUnreachable(f"{err.message}, while transaction {tx_hash} was on its way", hint) from None
         return found
 
     # --- blobs --------------------------------------------------------------------------------------------
@@ -201,7 +212,10 @@ def why(err: Exception) -> str:
 
 
 def _reason(answer: bytes, status: int) -> str:
-    return f"the node refused the blob ({status}): {answer[:300].decode('utf-8', 'replace')}"
+    said = answer[:300].decode("utf-8", "replace")
+    with contextlib.suppress(InvalidJson, KeyError, TypeError, IndexError):
+        said = str(read_json(answer)["error"])
+    return f"the node has refused ({status}): {said}"
 
 
 def _result(answer: Any) -> Any:

@@ -30,6 +30,7 @@ from openledger.node.keystore import Signer
 from openledger.node.logging import setup
 from openledger.node.network import validator_key
 from openledger.primitives.errors import (
+    BlobError,
     InvalidConfig,
     KeystoreError,
     MalformedAction,
@@ -39,6 +40,7 @@ from openledger.primitives.errors import (
     WrongDataFolder,
 )
 from openledger.primitives.fields import from_json, pack_struct
+from openledger.rpc.client import Client
 
 SIGNER = Signer("dev1", bytes(20), b"\x01" * 32)
 DEEP = "[" * 100_000
@@ -242,7 +244,7 @@ class _Strange(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(self.body)
 
-    do_POST = do_GET  # noqa: N815 (the name that http.server asks for)
+    do_POST = do_PUT = do_GET  # noqa: N815 (the name that http.server asks for)
 
     def log_message(self, *_: object) -> None:
         """Nothing."""
@@ -339,3 +341,18 @@ def test_ctrl_c_in_the_first_moment_is_quiet(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(SystemExit) as ended:
         openledger.node.cli.main()
     assert ended.value.code == 130
+
+
+def test_a_node_that_ends_while_a_transaction_is_on_its_way_leaves_its_hash(strange: str) -> None:
+    _Strange.body = b""
+    digest = "0x" + "ab" * 32
+    with Client(strange) as client, pytest.raises(NodeUnreachable, match=digest) as lost:
+        client.wait_receipt(digest)
+    assert "may still be taken" in str(lost.value.hint)
+
+
+@pytest.mark.parametrize(("body", "said"), [(b'{"error":"the disk is full"}', ": the disk is full$"), (b"oh", ": oh$")])
+def test_a_refused_blob_is_said_in_the_nodes_words(strange: str, body: bytes, said: str) -> None:
+    _Strange.body = body
+    with Client(strange) as client, pytest.raises(BlobError, match=said):
+        client.put_blob(b"x")
