@@ -12,6 +12,7 @@ import base64
 import contextlib
 import logging
 import os
+import re
 import signal
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -49,6 +50,8 @@ _STOP_SECONDS = 15
 _LAST_LINES = 300
 _MAX_SUBMITTING = 256
 """Transactions on their way to CometBFT at once, first come first served; its RPC takes 900 connections in all."""
+_FAILURE = re.compile(r'CONSENSUS FAILURE!!!.* err="((?:[^"\\]|\\.)*)"')
+_DISAGREES = "when the hash is wrong, this node computes otherwise than the network: compare versions, then rebuild it"
 _REFUSALS: tuple[tuple[str, type[InvalidTransaction]], ...] = (
     ("already exists in cache", AlreadyKnown),
     ("mempool is full", MempoolFull),
@@ -228,6 +231,10 @@ class CometEngine:
                 return
             line = raw.decode("utf-8", "replace").rstrip()
             self._lines.append(line)
+            if not self._stopping and (reason := consensus_failure(line)) is not None:
+                self._fail(ConsensusFault(f"CometBFT has given up consensus: {reason}", _DISAGREES))
+                child_log.debug("%s", line)
+                continue
             grave = line.startswith("E[") and not self._stopping  # closing sockets sound grave to CometBFT
             child_log.log(logging.WARNING if grave else logging.DEBUG, "%s", line)
 
@@ -282,6 +289,12 @@ class CometEngine:
         except (aiohttp.ClientError, TimeoutError, ValueError) as err:
             self._life.check()
             raise NodeUnreachable(f"CometBFT's RPC at {self._url} does not answer: {err!r}") from None
+
+
+def consensus_failure(line: str) -> str | None:
+    """Why CometBFT decides no more blocks, where the line says so: it lives on then, and would never tell again."""
+    found = _FAILURE.search(line)
+    return None if found is None else found[1].replace('\\"', '"')
 
 
 def last_words(lines: list[str]) -> str:
