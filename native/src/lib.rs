@@ -20,6 +20,10 @@ mod watch;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+/// The interpreter allocates much and briefly; the system's allocator is slow at that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// keccak256 of bytes.
 #[pyfunction]
 fn keccak256<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
