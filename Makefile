@@ -110,7 +110,9 @@ test: install-oracle install-dev ## The whole test suite
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: install-oracle install-dev ## Format, lint, types, layers
-	@echo "==> ruff"; $(BIN)/ruff check . && $(BIN)/ruff format --check -q .
+	@echo "==> ruff"
+	$(BIN)/ruff check -q .
+	$(BIN)/ruff format --check -q .
 	echo "==> mypy"; $(BIN)/mypy
 	echo "==> layers"; $(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 

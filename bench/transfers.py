@@ -24,6 +24,7 @@ from pathlib import Path
 
 from openledger.genesis.presets import dev_accounts
 from openledger.primitives.amounts import GWEI
+from openledger.primitives.errors import NodeUnreachable
 from openledger.primitives.transactions import sign_transaction
 from openledger.rpc.client import AsyncClient
 
@@ -65,7 +66,7 @@ async def ready(client: AsyncClient) -> int:
     for _ in range(300):
         try:
             return await client.chain_id()
-        except Exception:  # noqa: BLE001 - not up yet
+        except NodeUnreachable:
             await asyncio.sleep(0.1)
     raise SystemExit("the node did not start")
 

@@ -29,6 +29,7 @@ from openledger.genesis.genesis import Genesis
 from openledger.genesis.params import Params
 from openledger.primitives.blocks import Header, SealedBlock
 from openledger.primitives.errors import ConsensusFault, InvalidTransaction, OpenLedgerError, WrongDataFolder
+from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import Address, Hash32
 from openledger.state.commitment import Prepared
 from openledger.state.ports import Diff, StateReader
@@ -230,19 +231,10 @@ class Application:
         prepared = self.store.prepare(output.diff)
         sealed = seal(output, prepared.state_root, self.head(), Note.of(block, request.hash).encode())
         refused = tuple(
-            self.decode(raw).hash
-            for raw, result in zip(request.txs, output.results, strict=True)
-            if result.info == "refused" and self._is_decodable(raw)
+            keccak256(raw) for raw, result in zip(request.txs, output.results, strict=True) if result.info == "refused"
         )
         self._pending = _Finalized(sealed, prepared, output.diff, refused)
         return abci.ResponseFinalizeBlock(tx_results=tuple(output.results), app_hash=prepared.state_root)
-
-    def _is_decodable(self, raw: bytes) -> bool:
-        try:
-            self.decode(raw)
-        except InvalidTransaction:
-            return False
-        return True
 
     def commit(self) -> abci.ResponseCommit:
         """One synced batch; then the mempool learns of the new state."""

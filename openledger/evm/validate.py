@@ -116,12 +116,6 @@ def floor_gas(data: bytes) -> int:
     return GAS_TRANSACTION + FLOOR_GAS_PER_TOKEN * (zeros + (len(data) - zeros) * TOKENS_PER_BYTE)
 
 
-def minimum_gas(tx: EthTransaction, fork: Fork = Fork.PRAGUE) -> int:
-    """The smallest gas limit that this transaction may carry."""
-    needed = intrinsic_gas(tx.data, create=tx.to is None, access_list=tx.access_list, authorizations=tx.authorizations)
-    return max(needed, floor_gas(tx.data)) if fork is Fork.PRAGUE else needed
-
-
 def check_form(tx: EthTransaction, chain_id: int, block_gas_limit: int, fork: Fork = Fork.PRAGUE) -> None:
     """What can be judged without state. Raises a leaf of InvalidTransaction."""
     allowed = (LEGACY, ACCESS_LIST, DYNAMIC_FEE) + ((SET_CODE,) if fork is Fork.PRAGUE else ())
