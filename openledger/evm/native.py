@@ -3,7 +3,7 @@
 It gives the same bytes as ``PyEvmEngine``; ``tests/differential`` holds it to that. What revm cannot do runs in the
 reference engine instead, batch by batch: fees beyond 128 bits, and creations at an address that has storage and nothing
 else (EIP-7610). Neither occurs on a chain with this supply and genesis. Traces have the same tracers behind them, and
-so the same bytes; a struct log in which an opcode fails for want of gas, stack or rights comes from the reference engine.
+so the same bytes; a struct log in which an opcode fails for want of gas, stack or rights comes from the reference.
 
 Between blocks it remembers accounts and slots of the head, and code. They come from the head itself and from committed
 diffs only, so a proposal that is dropped, or a call, leaves nothing.
