@@ -295,6 +295,21 @@ def _decode_typed(raw: bytes, kind: int) -> EthTransaction:
     )  # fmt: skip
 
 
+def peek_recipient(raw: bytes) -> Address | None:
+    """``to`` of an Ethereum transaction of a block without decoding the rest; None for a creation and other types."""
+    kind = raw[0] if raw else SYSTEM
+    skip = {ACCESS_LIST: 4, DYNAMIC_FEE: 5, SET_CODE: 5}.get(kind, 3 if kind >= 0xC0 else -1)
+    at = 0 if kind >= 0xC0 else 1
+    if skip < 0 or len(raw) < 2:
+        return None
+    at += 1 + (raw[at] - 0xF7 if raw[at] > 0xF7 else 0)
+    for _ in range(skip):  # nonce, fees and gas: none of them is longer than 32 bytes
+        if at >= len(raw):
+            return None
+        at += 1 if raw[at] < 0x80 else raw[at] - 0x7F
+    return raw[at + 1 : at + 21] if raw[at : at + 1] == b"\x94" and at + 21 <= len(raw) else None
+
+
 def _min_bytes(value: int) -> bytes:
     return value.to_bytes((value.bit_length() + 7) // 8, "big")
 
@@ -324,5 +339,5 @@ def sign_transaction(
 __all__ = [
     "ACCESS_LIST", "BLOB", "DYNAMIC_FEE", "LEGACY", "MAX_TRANSACTION_BYTES", "NATIVE", "SET_CODE", "SLOT0", "SYSTEM",
     "Authorization", "EthTransaction", "NativeTransaction", "SystemTransaction", "Transaction", "decode_native",
-    "decode_system", "decode_transaction", "encode_native", "sign_transaction", "system_transaction",
+    "decode_system", "decode_transaction", "encode_native", "peek_recipient", "sign_transaction", "system_transaction",
 ]  # fmt: skip

@@ -6,18 +6,18 @@ keccak256 of the stored bytes is the block hash.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgpack
 
 from openledger.primitives.blocks import EMPTY_BLOOM, Header, Receipt, SealedBlock
 from openledger.primitives.hashing import keccak256
-from openledger.primitives.types import Address, Hash32, Log
+from openledger.primitives.types import Address, Log
 from openledger.state import layout
+from openledger.state.logindex import Topics, candidates, fits, index_entries
 from openledger.state.ports import KeyValue
 
-Topics = Sequence[Sequence[Hash32] | None]
 FoundLog = tuple[int, int, int, Log]
 
 
@@ -27,15 +27,19 @@ def block_entries(block: SealedBlock) -> list[tuple[bytes, bytes]]:
     header = block.header.encode()
     entries = [
         (layout.HEADER + number, header),
-        (layout.BLOCK_HASH + keccak256(header), number),
         (layout.BODY + number, msgpack.packb([block.transactions, block.senders, block.consensus])),
         (layout.RECEIPTS + number, msgpack.packb([_receipt_fields(r) for r in block.receipts])),
     ]
-    if any(receipt.logs for receipt in block.receipts):
-        entries.append((layout.BLOOM + number, block.header.bloom))
+    return entries + lookup_entries(block)
+
+
+def lookup_entries(block: SealedBlock) -> list[tuple[bytes, bytes]]:
+    """The part of ``block_entries`` that can be made again from the rest: how a block and what is in it are found."""
+    number = layout.height_key(block.number)
+    entries = [(layout.BLOCK_HASH + block.hash, number)]
     for index, raw in enumerate(block.transactions):
         entries.append((layout.TRANSACTION + keccak256(raw), number + index.to_bytes(4, "big")))
-    return entries
+    return entries + index_entries(block)
 
 
 def read_block(kv: KeyValue, number: int) -> SealedBlock | None:
@@ -75,48 +79,30 @@ def _receipt(fields: list[Any]) -> Receipt:
 # --- logs -----------------------------------------------------------------------------------------------------------
 
 
-def find_logs(kv: KeyValue, first: int, last: int, addresses: Sequence[Address], topics: Topics) -> Iterator[FoundLog]:
+def _quiet() -> None:
+    pass
+
+
+def find_logs(
+    kv: KeyValue,
+    first: int,
+    last: int,
+    addresses: Sequence[Address],
+    topics: Topics,
+    look: Callable[[], None] = _quiet,
+) -> Iterator[FoundLog]:
     """Logs of blocks first..last (inclusive) as (block, transaction index, log index, log), in chain order.
 
-    ``addresses`` empty means any; ``topics[i]`` None or empty means any, else the alternatives for position i. Only
-    blocks with logs are looked at, and only those whose bloom fits are read.
+    ``addresses`` empty means any; ``topics[i]`` None or empty means any, else the alternatives for position i. A block
+    is read only when the index says that it has such a log. ``look`` is called now and then, and may raise to end it.
     """
     wanted = [frozenset(t) if t else None for t in topics]
-    masks = _masks(addresses, wanted)
     allowed = frozenset(addresses)
-    start = layout.BLOOM + layout.height_key(max(first, 0))
-    stop = layout.BLOOM + layout.height_key(last + 1)
-    for key, raw in kv.iterate(start, stop):
-        bloom = int.from_bytes(raw, "big")
-        if not all(any(bloom & mask == mask for mask in group) for group in masks):
-            continue
-        number = int.from_bytes(key[1:], "big")
-        position = 0
+    for number, places in candidates(kv, max(first, 0), last, addresses, topics, look):
+        look()
+        place = 0
         for index, receipt in enumerate(read_receipts(kv, number)):
             for log in receipt.logs:
-                if _fits(log, allowed, wanted):
-                    yield number, index, position, log
-                position += 1
-
-
-def _fits(log: Log, allowed: frozenset[Address], wanted: list[frozenset[Hash32] | None]) -> bool:
-    if allowed and log.address not in allowed:
-        return False
-    if len(wanted) > len(log.topics):
-        return False
-    return all(want is None or topic in want for want, topic in zip(wanted, log.topics, strict=False))
-
-
-def _masks(addresses: Sequence[Address], wanted: list[frozenset[Hash32] | None]) -> list[list[int]]:
-    """One group of bloom masks a condition; a bloom must contain at least one mask of each group."""
-    groups: list[list[int]] = [[_mask(a) for a in addresses]] if addresses else []
-    groups.extend([_mask(topic) for topic in sorted(want)] for want in wanted if want)
-    return groups
-
-
-def _mask(item: bytes) -> int:
-    digest = keccak256(item)
-    mask = 0
-    for i in (0, 2, 4):
-        mask |= 1 << (int.from_bytes(digest[i : i + 2], "big") & 2047)
-    return mask
+                if (places is None or place in places) and fits(log, allowed, wanted):
+                    yield number, index, place, log
+                place += 1

@@ -13,7 +13,10 @@ A S R  as a, s, r, then height (8)                            value *before* tha
 T U    as t, u, then 0xff, then height (8)                    likewise, kept for the last blocks only
 d e    height                                                 the A S R keys and the T U keys written at that height
 b y p  height                                                 header, body, receipts
-l      height                                                 bloom of a block that has logs
+l      height                                                 nothing: this block has logs
+i      00 and address, or 01 to 04 and topic; height          places (3 each) of the logs in that block
+k      address, 00 sent 01 received 02 created, height,       nothing: a transaction of this account
+       index (4)
 n      block hash                                             height
 x      transaction hash                                       height, index (4)
 m      name                                                   facts about this database
@@ -28,7 +31,8 @@ from openledger.primitives.types import Account, Address, Hash32
 
 ACCOUNT, STORAGE, RECORD, CODE, ACCOUNT_NODE, STORAGE_NODE = b"a", b"s", b"r", b"c", b"t", b"u"
 CHANGED, CHANGED_NODES = b"d", b"e"
-HEADER, BODY, RECEIPTS, BLOOM, BLOCK_HASH, TRANSACTION, META = b"b", b"y", b"p", b"l", b"n", b"x", b"m"
+HEADER, BODY, RECEIPTS, BLOCK_HASH, TRANSACTION, META = b"b", b"y", b"p", b"n", b"x", b"m"
+HAS_LOGS, LOGS, BY_ACCOUNT = b"l", b"i", b"k"
 
 LAST_HEIGHT = b"\xff" * 8
 _END_OF_PATH = b"\xff"

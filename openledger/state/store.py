@@ -16,14 +16,16 @@ from openledger.primitives.errors import CorruptDatabase, StatePruned, StorageEr
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import Account, Address, Hash32
 from openledger.state import commitment, layout
-from openledger.state.blocks import FoundLog, Topics, block_entries, find_logs, read_block, read_receipts
+from openledger.state.blocks import FoundLog, block_entries, find_logs, read_block, read_receipts
 from openledger.state.check import Integrity, check_state
 from openledger.state.commitment import Prepared
+from openledger.state.logindex import Topics
 from openledger.state.ports import Diff, KeyValue
 from openledger.state.reader import HeightReader, value_at
+from openledger.state.reindex import check_whole
 from openledger.state.trie import prove
 
-FORMAT = b"1"
+FORMAT = b"2"
 PROOF_WINDOW = 128
 HASH_WINDOW = 256
 _PRUNE_PER_COMMIT = 16
@@ -66,6 +68,7 @@ class StateStore:
         raw = self.kv.get(layout.META + b"head")
         if raw is None:
             return None
+        check_whole(self.kv)
         header = self.header(int.from_bytes(raw, "big"))
         if header is None:
             raise CorruptDatabase("the newest block is not in the database", "restore a snapshot, or sync again")
@@ -347,11 +350,17 @@ class StateStore:
         return read_receipts(self.kv, number)
 
     def logs(
-        self, first: int, last: int, addresses: Sequence[Address] = (), topics: Topics = (), limit: int | None = None
+        self,
+        first: int,
+        last: int,
+        addresses: Sequence[Address] = (),
+        topics: Topics = (),
+        limit: int | None = None,
+        look: Callable[[], None] = lambda: None,
     ) -> Iterator[FoundLog]:
         """Logs of blocks first..last (inclusive) as (block, transaction index, log index in the block, log).
 
         ``addresses`` empty: any. ``topics[i]`` None or empty: any, else the alternatives for that position. Stops after
-        ``limit`` logs.
+        ``limit`` logs; ``look`` is called now and then, and may raise to end a long search.
         """
-        return islice(find_logs(self.kv, first, min(last, self.height), addresses, topics), limit)
+        return islice(find_logs(self.kv, first, min(last, self.height), addresses, topics, look), limit)

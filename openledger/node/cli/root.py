@@ -10,7 +10,19 @@ import sys
 import click
 
 from openledger import __version__
-from openledger.node.cli import chain, datanets, evm, genesis, keys, models, proofs, rewards, state, transactions
+from openledger.node.cli import (
+    chain,
+    datanets,
+    evm,
+    genesis,
+    index,
+    keys,
+    models,
+    proofs,
+    rewards,
+    state,
+    transactions,
+)
 from openledger.node.cli.common import App, Group, pass_app
 from openledger.primitives.errors import OpenLedgerError
 
@@ -27,7 +39,7 @@ def version(app: App) -> None:
     app.emit({"version": __version__, "python": sys.version.split()[0]}, f"openledger {__version__}")
 
 
-for module in (chain, keys, genesis, state, datanets, models, proofs, rewards, transactions, evm):
+for module in (chain, keys, genesis, state, index, datanets, models, proofs, rewards, transactions, evm):
     for command in module.COMMANDS:
         cli.add_command(command)
 

@@ -146,3 +146,35 @@ def test_light_commands_load_neither_torch_nor_database_nor_evm() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_indexes_of_a_stopped_node_are_rebuilt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from openledger.primitives.blocks import EMPTY_TRIE_ROOT, Header, Receipt, SealedBlock
+    from openledger.primitives.types import Log
+    from openledger.state import layout
+    from openledger.state.blocks import block_entries, find_logs
+    from openledger.state.leveldb import LevelDbStore
+
+    (tmp_path / "genesis.json").write_text("{}")
+    zero, log = bytes(32), Log(b"\x07" * 20, (), b"")
+    header = Header(
+        zero, bytes(20), zero, EMPTY_TRIE_ROOT, EMPTY_TRIE_ROOT, bytes(256), 0, 30_000_000, 0, 0, zero, 10**9
+    )
+    block = SealedBlock(header, (b"\x51x",), (bytes(20),), (Receipt(0x51, 1, 0, (log,), 0, 0),))
+    kv = LevelDbStore(tmp_path / "state")
+    kv.write([e for e in block_entries(block) if e[0][:1] != b"i"] + [(layout.META + b"head", layout.height_key(0))])
+    assert list(find_logs(kv, 0, 0, [log.address], [])) == []
+    home = ["--home", str(tmp_path)]
+    assert run(["index", "rebuild", *home]) == 1
+    assert "another process uses" in capsys.readouterr().err
+    kv.close()
+    assert run(["index", "rebuild", *home, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"blocks": 1, "entries": 5}
+    kv = LevelDbStore(tmp_path / "state")
+    assert list(find_logs(kv, 0, 0, [log.address], [])) == [(0, 0, 0, log)]
+    kv.close()
+
+
+def test_there_are_no_indexes_without_a_chain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["index", "rebuild", "--home", str(tmp_path)]) == 1
+    assert "there is no chain" in capsys.readouterr().err
