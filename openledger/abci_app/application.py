@@ -24,6 +24,7 @@ from openledger.abci_app.ports import VerdictSource
 from openledger.abci_app.protocol import messages as abci
 from openledger.abci_app.queries import answer
 from openledger.abci_app.replay import Moment, Note, replay
+from openledger.abci_app.statesync import StateSync
 from openledger.evm.engine import EvmEngine
 from openledger.genesis.genesis import Genesis
 from openledger.genesis.params import Params
@@ -33,6 +34,7 @@ from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import Address, Hash32
 from openledger.state.commitment import Prepared
 from openledger.state.ports import Diff, StateReader
+from openledger.state.snapshots import SnapshotShelf
 from openledger.state.store import StateStore
 
 APP_VERSION = 1
@@ -58,6 +60,7 @@ class Application:
         engine: EvmEngine,
         verdicts: VerdictSource,
         own_address: Address | None = None,
+        shelf: SnapshotShelf | None = None,
     ) -> None:
         self.genesis = genesis
         self.store = store
@@ -73,6 +76,7 @@ class Application:
         if store.head() is None:
             self._commit_genesis()
         self.mempool = Mempool(store.reader(), self.next_base_fee())
+        self.statesync = StateSync(genesis, store, shelf, self._commit_genesis, self._begin_from_snapshot)
 
     # --- readers ------------------------------------------------------------------------------------------
 
@@ -252,16 +256,22 @@ class Application:
     def _touched(self, done: _Finalized) -> set[Address]:
         return set(done.sealed.senders) | done.diff.accounts.keys()
 
-    # --- snapshots: none are offered or taken yet ---------------------------------------------------------
+    # --- snapshots ----------------------------------------------------------------------------------------
+
+    def _begin_from_snapshot(self) -> None:
+        """The state has become another one: nothing that was remembered of the old one holds."""
+        self._executed.clear()
+        self._pending = self._next = None
+        self.mempool.update(self.state(), self.next_base_fee(), set())
 
     def list_snapshots(self) -> abci.ResponseListSnapshots:
-        return abci.ResponseListSnapshots()
+        return self.statesync.list()
 
     def offer_snapshot(self, request: abci.RequestOfferSnapshot) -> abci.ResponseOfferSnapshot:
-        return abci.ResponseOfferSnapshot(result=3)
+        return self.statesync.offer(request)
 
     def load_snapshot_chunk(self, request: abci.RequestLoadSnapshotChunk) -> abci.ResponseLoadSnapshotChunk:
-        return abci.ResponseLoadSnapshotChunk()
+        return self.statesync.load(request)
 
     def apply_snapshot_chunk(self, request: abci.RequestApplySnapshotChunk) -> abci.ResponseApplySnapshotChunk:
-        return abci.ResponseApplySnapshotChunk(result=2)
+        return self.statesync.apply(request)

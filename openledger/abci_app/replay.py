@@ -92,9 +92,10 @@ def replay(chain: Chain, store: StateStore, number: int) -> Iterator[Moment]:
     block, parent = store.block(number), store.header(number - 1) if number else None
     if block is None or parent is None:
         raise UnknownBlock(f"block {number} cannot be repeated" if block else f"there is no block {number}")
+    before = store.reader(number - 1)
     past = replace(chain, block_hash=store.recent_hashes(number), decode=decode_signed)
     given = Note.decode(block.consensus).input(number)
-    run = begin(past, store.reader(number - 1), parent, given)
+    run = begin(past, before, parent, given)
     effects = _apart(run, lambda: run.system_work(given))
     first_log = 0
     if run.output.transactions:

@@ -16,7 +16,7 @@ from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import Address, Log
 from openledger.state import layout
 from openledger.state.logindex import Topics, candidates, fits, index_entries
-from openledger.state.ports import KeyValue
+from openledger.state.ports import KeyValue, ReadView
 
 FoundLog = tuple[int, int, int, Log]
 
@@ -42,7 +42,7 @@ def lookup_entries(block: SealedBlock) -> list[tuple[bytes, bytes]]:
     return entries + index_entries(block)
 
 
-def read_block(kv: KeyValue, number: int) -> SealedBlock | None:
+def read_block(kv: ReadView, number: int) -> SealedBlock | None:
     """The block at a height, or None."""
     key = layout.height_key(number)
     header, body, receipts = (kv.get(table + key) for table in (layout.HEADER, layout.BODY, layout.RECEIPTS))

@@ -18,7 +18,42 @@ WRITE_BUFFER_BYTES = 64 * 1024 * 1024
 OPEN_FILES = 256
 
 
-class LevelDbStore:
+class _Reads:
+    """What the store and its views have in common: reading, and telling damage from other failures."""
+
+    def __init__(self, path: Path, source: Any, corruption: type[Exception], failure: type[Exception]) -> None:
+        self.path = path
+        self._source = source
+        self._corruption = corruption
+        self._failure = failure
+
+    def get(self, key: bytes) -> bytes | None:
+        try:
+            value: bytes | None = self._source.get(key)
+        except self._corruption as err:
+            raise _corrupt(self.path, err) from None
+        except self._failure as err:
+            raise StorageError(f"reading {self.path} failed: {err}") from None
+        return value
+
+    def iterate(self, start: bytes, stop: bytes | None, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Pairs with start <= key < stop, in key order (or reverse); a snapshot, taken at the first step."""
+        if stop is not None and start >= stop:
+            return
+        try:
+            with self._source.iterator(start=start, stop=stop, reverse=reverse) as pairs:
+                yield from pairs
+        except self._corruption as err:
+            raise _corrupt(self.path, err) from None
+        except self._failure as err:
+            raise StorageError(f"reading {self.path} failed: {err}") from None
+
+    def close(self) -> None:
+        """Release it. May be called twice."""
+        self._source.close()
+
+
+class LevelDbStore(_Reads):
     """Implements ``KeyValue`` over a LevelDB folder.
 
     Memory is bounded by ``cache_bytes`` (blocks read), twice ``write_buffer_bytes`` (batches not yet in a table), and
@@ -43,11 +78,11 @@ class LevelDbStore:
                 "the database library plyvel is not installed",
                 "pip install 'openledger-node[node]'",
             ) from None
-        self.path = Path(path)
+        folder = Path(path)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
             self._db: Any = plyvel.DB(
-                os.fsencode(self.path),
+                os.fsencode(folder),
                 create_if_missing=True,
                 lru_cache_size=cache_bytes,
                 write_buffer_size=write_buffer_bytes,
@@ -55,32 +90,14 @@ class LevelDbStore:
                 bloom_filter_bits=10,
             )
         except plyvel.CorruptionError as err:
-            raise _corrupt(self.path, err) from None
+            raise _corrupt(folder, err) from None
         except (plyvel.Error, OSError) as err:
-            raise _open_error(self.path, err) from None
-        self._corruption: type[Exception] = plyvel.CorruptionError
-        self._failure: type[Exception] = plyvel.Error
+            raise _open_error(folder, err) from None
+        super().__init__(folder, self._db, plyvel.CorruptionError, plyvel.Error)
 
-    def get(self, key: bytes) -> bytes | None:
-        try:
-            value: bytes | None = self._db.get(key)
-        except self._corruption as err:
-            raise _corrupt(self.path, err) from None
-        except self._failure as err:
-            raise StorageError(f"reading {self.path} failed: {err}") from None
-        return value
-
-    def iterate(self, start: bytes, stop: bytes | None, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        """Pairs with start <= key < stop, in key order (or reverse); a snapshot, taken at the first step."""
-        if stop is not None and start >= stop:
-            return
-        try:
-            with self._db.iterator(start=start, stop=stop, reverse=reverse) as pairs:
-                yield from pairs
-        except self._corruption as err:
-            raise _corrupt(self.path, err) from None
-        except self._failure as err:
-            raise StorageError(f"reading {self.path} failed: {err}") from None
+    def view(self) -> _Reads:
+        """Everything as it is now; later writes are not seen, and what it holds is not compacted away."""
+        return _Reads(self.path, self._db.snapshot(), self._corruption, self._failure)
 
     def write(self, puts: Sequence[tuple[bytes, bytes]], deletes: Sequence[bytes] = (), *, sync: bool = True) -> None:
         """One atomic batch; with ``sync`` it is on the disk when this returns."""
@@ -101,10 +118,6 @@ class LevelDbStore:
             self._db.compact_range()
         except self._failure as err:
             raise StorageError(f"compacting {self.path} failed: {err}", "is the disk full?") from None
-
-    def close(self) -> None:
-        """Release the folder. May be called twice."""
-        self._db.close()
 
 
 def _corrupt(path: Path, err: Exception) -> CorruptDatabase:

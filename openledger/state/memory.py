@@ -48,5 +48,12 @@ class MemoryStore:
                 for key in gone:
                     del self._keys[bisect_left(self._keys, key)]
 
+    def view(self) -> MemoryStore:
+        """A copy."""
+        copy = MemoryStore()
+        with self._lock:
+            copy._data, copy._keys = dict(self._data), list(self._keys)
+        return copy
+
     def close(self) -> None:
         """Nothing to release."""

@@ -9,6 +9,18 @@ from typing import Protocol
 from openledger.primitives.types import Account, Address, Hash32
 
 
+class ReadView(Protocol):
+    """What a store held at one moment, whatever is written later. May be read from another thread. ``close`` it."""
+
+    def get(self, key: bytes) -> bytes | None: ...
+
+    def iterate(self, start: bytes, stop: bytes | None, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Pairs with start <= key < stop, in key order (or reverse)."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class KeyValue(Protocol):
     """An ordered key-value store. ``write`` is atomic; with ``sync`` it is on the disk when it returns."""
 
@@ -16,6 +28,10 @@ class KeyValue(Protocol):
 
     def iterate(self, start: bytes, stop: bytes | None, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """Pairs with start <= key < stop, in key order (or reverse)."""
+        ...
+
+    def view(self) -> ReadView:
+        """Everything as it is now. Costs nothing to make."""
         ...
 
     def write(

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from itertools import islice
 
 from openledger.primitives.blocks import EMPTY_TRIE_ROOT, Header, Receipt, SealedBlock
-from openledger.primitives.errors import CorruptDatabase, StatePruned, StorageError, UnknownBlock, WrongDataFolder
+from openledger.primitives.errors import (
+    CorruptDatabase,
+    StatePruned,
+    StateRestoring,
+    StorageError,
+    UnknownBlock,
+    WrongDataFolder,
+)
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import Account, Address, Hash32
 from openledger.state import commitment, layout
@@ -24,11 +31,14 @@ from openledger.state.ports import Diff, KeyValue
 from openledger.state.reader import HeightReader, value_at
 from openledger.state.reindex import check_whole
 from openledger.state.trie import prove
+from openledger.state.undo import undo
+from openledger.state.wiping import RESTORING, finish_wiping, wipe
 
 FORMAT = b"2"
 PROOF_WINDOW = 128
 HASH_WINDOW = 256
 _PRUNE_PER_COMMIT = 16
+_OLDEST = ("oldest_state", "oldest_proof", "oldest_block")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,9 @@ class StateStore:
         self._latest: tuple[int, Diff] | None = None
         self._keep: int | None = None if archive else max(1, PROOF_WINDOW if keep is None else keep)
         self._hashes: dict[int, Hash32] = {}
-        self._oldest = {n: int.from_bytes(self.meta(n) or b"", "big") for n in ("oldest_state", "oldest_proof")}
+        self._restoring = False
+        finish_wiping(kv)
+        self._oldest = {n: int.from_bytes(self.meta(n) or b"", "big") for n in _OLDEST}
         self._head = self._read_head()
 
     def close(self) -> None:
@@ -105,26 +117,31 @@ class StateStore:
         return -1 if self._head is None else self._head.number
 
     def oldest_state(self) -> int:
-        """The lowest height that ``reader`` answers for."""
+        """The lowest height that ``reader`` answers for. Raises StateRestoring while there is none."""
+        if self._restoring:
+            raise StateRestoring("this node is restoring a snapshot", "wait until it is done; `openledger status` says")
         return self._oldest["oldest_state"]
 
     def oldest_proof(self) -> int:
         """The lowest height that ``proof`` answers for."""
         return max(self._oldest["oldest_proof"], self.oldest_state())
 
+    def oldest_block(self) -> int:
+        """The lowest height from which on every block is here; above 0 after a snapshot was restored."""
+        return self._oldest["oldest_block"]
+
     def reader(self, height: int | None = None) -> HeightReader:
         """State after block ``height`` (None: head, or the empty state before genesis).
 
-        Raises StatePruned below the oldest height kept, UnknownBlock above head.
+        Raises StatePruned below the oldest height kept, UnknownBlock above head, StateRestoring.
         """
         with self.lock:
-            height = self.height if height is None else height
+            height, oldest = self.height if height is None else height, self.oldest_state()
             if height > self.height or height < min(0, self.height):
                 raise UnknownBlock(f"there is no block {height}, the newest is {self.height}")
-            if height != self.height and height < self.oldest_state():
+            if height != self.height and height < oldest:
                 raise StatePruned(
-                    f"the state of block {height} is pruned, the oldest kept is {self.oldest_state()}",
-                    "ask an archive node",
+                    f"the state of block {height} is pruned, the oldest kept is {oldest}", "ask an archive node"
                 )
             return HeightReader(self.kv, self, height, at_head=height == self.height)
 
@@ -257,37 +274,42 @@ class StateStore:
             before = self.header(number - 1)
             if before is None or number - 1 < self.oldest_state():
                 raise StatePruned(f"the state of block {number - 1} is pruned", "restore a snapshot")
-            inverse = self._inverse_diff(number)
-            prepared = commitment.prepare(self.kv, inverse, number, self.generation, head.state_root)
-            if prepared.state_root != before.state_root:
-                raise CorruptDatabase(f"undoing block {number} gives another state root than block {number - 1}")
-            writes: dict[bytes, bytes | None] = {**prepared.flat, **prepared.nodes}
-            block = read_block(self.kv, number)
-            if block is not None:
-                writes.update((key, None) for key, _ in block_entries(block))
-            for table in (layout.CHANGED, layout.CHANGED_NODES):
-                key = table + layout.height_key(number)
-                writes.update((old, None) for old in layout.split_keys(self.kv.get(key) or b""))
-                writes[key] = None
-            writes[layout.META + b"head"] = layout.height_key(number - 1)
+            writes = undo(self.kv, head, before, self.generation)
             self._write(writes)
             self._head = before
             self._hashes.clear()
             return before
 
-    def _inverse_diff(self, number: int) -> Diff:
-        """The diff that leads from block ``number`` back to the one before."""
-        inverse = Diff()
-        for key in layout.split_keys(self.kv.get(layout.CHANGED + layout.height_key(number)) or b""):
-            value = layout.decode_before(self.kv.get(key) or b"")
-            flat = layout.flat_of_history(key)
-            if flat[:1] == layout.ACCOUNT:
-                inverse.accounts[flat[1:]] = None if value is None else layout.decode_account(value)
-            elif flat[:1] == layout.STORAGE:
-                inverse.storage[flat[1:21], int.from_bytes(flat[21:], "big")] = int.from_bytes(value or b"", "big")
-            else:
-                inverse.records[flat[1:21], flat[21:]] = value
-        return inverse
+    # --- replaced as a whole, see snapshot_restore.py ---------------------------------------------------------------
+
+    def begin_restore(self) -> None:
+        """Empty the database; until ``finish_restore`` or ``abort_restore`` readers raise StateRestoring. When the
+        process ends in between, the next one finds an empty database."""
+        with self.lock:
+            self.generation += 1
+            self._restoring = True
+            self._latest = None
+            self.kv.write([(RESTORING, b"\x01")])
+            wipe(self.kv)
+
+    def finish_restore(self, writes: Mapping[bytes, bytes | None], head: Header) -> None:
+        """What is in the database now, together with ``writes``, is the state after block ``head``."""
+        with self.lock:
+            found = dict(writes) | {RESTORING: None, layout.META + b"head": layout.height_key(head.number)}
+            found.update((layout.META + name.encode(), layout.height_key(head.number)) for name in _OLDEST)
+            self._write(found)
+            self._oldest = dict.fromkeys(_OLDEST, head.number)
+            self._head, self._restoring = head, False
+            self._hashes.clear()
+
+    def abort_restore(self) -> None:
+        """Empty again, as before genesis."""
+        with self.lock:
+            wipe(self.kv)
+            self._write({RESTORING: None})
+            self._oldest = dict.fromkeys(_OLDEST, 0)
+            self._head, self._restoring = None, False
+            self._hashes.clear()
 
     def verify(self) -> Integrity:
         """Recompute the state root, every trie node and every record's slot from the flat tables, and compare.

@@ -27,6 +27,18 @@ class UnknownBlock(StorageError):
     code = 404
 
 
+class InvalidSnapshot(StorageError):
+    """A snapshot is malformed, damaged, or does not give the state that it says."""
+
+    code = 410
+
+
+class StateRestoring(StorageError):
+    """A snapshot is being restored: there is no state to read until it is whole."""
+
+    code = 411
+
+
 class InvalidExport(StorageError):
     """A state export is damaged, or is not the state that it says."""
 
