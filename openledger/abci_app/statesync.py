@@ -106,8 +106,8 @@ class StateSync:
             log.warning("the snapshot of block %s is rejected: it has another app hash", offered.height)
             return abci.ResponseOfferSnapshot(abci.OFFER_REJECT)
         log.info(
-            "taking the snapshot of block %s: %s accounts, %s slots, %s records, %.1f MB in %s chunks",
-            manifest.height, manifest.accounts, manifest.slots, manifest.records, manifest.size / 1e6, offered.chunks,
+            "taking the snapshot of block %s: %s accounts, %s slots, %s records, %s bytes in %s chunks",
+            manifest.height, manifest.accounts, manifest.slots, manifest.records, manifest.size, offered.chunks,
         )  # fmt: skip
         self._running = Restoration(self._store, manifest)
         return abci.ResponseOfferSnapshot(abci.OFFER_ACCEPT)

@@ -95,16 +95,16 @@ class SnapshotShelf:
         known = self._known.get(head.number)
         if known is not None:
             return known
-        partial = self.folder / f"{head.number}.partial"
+        part_folder = self.folder / f"{head.number}.partial"
         try:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
+            shutil.rmtree(part_folder, ignore_errors=True)
+            part_folder.mkdir(parents=True)
             counts = dict.fromkeys(_TABLES, 0)
             size, hashes = 0, []
             for index, batch in enumerate(chunks(_paced(entries(view, head), pause))):
                 raw = pack_chunk(batch)
                 hashes.append(hashlib.sha256(raw).digest())
-                _write(partial / str(index), compress(raw))
+                _write(part_folder / str(index), compress(raw))
                 for key, value in batch:
                     size += len(key) + len(value)
                     if key[:1] in counts:
@@ -123,13 +123,13 @@ class SnapshotShelf:
                 size,
                 tuple(hashes),
             )
-            _write(partial / MANIFEST, manifest.encode())
-            partial.rename(self.folder / str(head.number))
+            _write(part_folder / MANIFEST, manifest.encode())
+            part_folder.rename(self.folder / str(head.number))
             _sync_folder(self.folder)
         except OSError as err:
             raise StorageError(f"the snapshot cannot be written: {err.strerror or err}", "is the disk full?") from None
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(part_folder, ignore_errors=True)
         self._known[head.number] = manifest
         return manifest
 
