@@ -6,15 +6,17 @@ is not executed again; what is remembered is keyed by every input, so it can onl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import openledger
 from openledger.abci_app import proposals, votes
 from openledger.abci_app.action import BlockContext
+from openledger.abci_app.admission import Admission
 from openledger.abci_app.block import HEADERS_KEPT, BlockInput, BlockOutput, Chain, execute_block, seal
 from openledger.abci_app.decoder import Decoder
 from openledger.abci_app.due import is_due
+from openledger.abci_app.gossip import Gossip, is_bundle
 from openledger.abci_app.mempool import Mempool
 from openledger.abci_app.modules.fees.market import next_base_fee
 from openledger.abci_app.modules.governance.records import params as read_params
@@ -77,6 +79,8 @@ class Application:
             self._commit_genesis()
         self.mempool = Mempool(store.reader(), self.next_base_fee())
         self.statesync = StateSync(genesis, store, shelf, self._commit_genesis, self._begin_from_snapshot)
+        self.gossip = Gossip(self.mempool)
+        self._admission = Admission(self.decode, self.mempool, self.gossip, self._context)
 
     # --- readers ------------------------------------------------------------------------------------------
 
@@ -161,16 +165,22 @@ class Application:
 
     # --- mempool ------------------------------------------------------------------------------------------
 
+    def admit(self, raws: Sequence[bytes]) -> list[InvalidTransaction | None]:
+        """Transactions of this node's users: None for each that waits in the mempool now, or why it does not."""
+        return self._admission.admit(raws)
+
+    def on_heard(self, listener: Callable[[bytes], None]) -> None:
+        """Call ``listener(raw)`` for each transaction that other nodes bring into the mempool."""
+        self._admission.heard = listener
+
     def check_tx(self, request: abci.RequestCheckTx) -> abci.ResponseCheckTx:
-        try:
-            decoded = self.decode(request.tx)
-            if request.type == abci.RECHECK:
-                self.mempool.recheck(decoded, self._context())
-            else:
-                self.mempool.add(decoded, self._context())
-        except InvalidTransaction as err:
-            return abci.ResponseCheckTx(code=err.code, log=err.message, info=err.hint or "", codespace="openledger")
-        return abci.ResponseCheckTx(data=decoded.hash, gas_wanted=decoded.gas)
+        return self._admission.check_tx(request)
+
+    def insert_tx(self, request: abci.RequestInsertTx) -> abci.ResponseInsertTx:
+        return self._admission.insert_tx(request)
+
+    def reap_txs(self, request: abci.RequestReapTxs) -> abci.ResponseReapTxs:
+        return self._admission.reap_txs(request)
 
     # --- proposals ----------------------------------------------------------------------------------------
 
@@ -186,8 +196,11 @@ class Application:
             raise ConsensusFault(f"the consensus engine is at height {height}, the state at {self.head().number}")
 
     def prepare_proposal(self, request: abci.RequestPrepareProposal) -> abci.ResponsePrepareProposal:
+        """A block of what waits in our own mempool, and of what only CometBFT's has."""
         self._expect(request.height)
-        block, output = proposals.prepare(self._chain, self.state(), self.head(), request)
+        found = self.decode.many([raw for raw in request.txs if not is_bundle(raw)])
+        waiting = self.mempool.offer([item for item in found if not isinstance(item, InvalidTransaction)])
+        block, output = proposals.prepare(self._chain, self.state(), self.head(), request, waiting)
         self._executed[block] = output
         return abci.ResponsePrepareProposal(block.txs)
 
@@ -251,6 +264,7 @@ class Application:
         self._executed.clear()
         self.mempool.remove(done.refused)
         self.mempool.update(self.state(), self.next_base_fee(), self._touched(done))
+        self.gossip.committed()
         return abci.ResponseCommit()
 
     def _touched(self, done: _Finalized) -> set[Address]:
@@ -262,7 +276,7 @@ class Application:
         """The state has become another one: nothing that was remembered of the old one holds."""
         self._executed.clear()
         self._pending = self._next = None
-        self.mempool.update(self.state(), self.next_base_fee(), set())
+        self.mempool.update(self.state(), self.next_base_fee(), None)
 
     def list_snapshots(self) -> abci.ResponseListSnapshots:
         return self.statesync.list()

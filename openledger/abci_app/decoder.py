@@ -7,12 +7,15 @@ at CheckTx, at each proposal and in the block.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import openledger.abci_app.registry  # noqa: F401  (makes all kinds known)
 from openledger.abci_app.action import Action, decode_action, signing_digest
+from openledger.evm.decoding import decode_transactions
+from openledger.primitives.errors import InvalidTransaction
 from openledger.primitives.keys import recover_signature
-from openledger.primitives.transactions import EthTransaction, NativeTransaction, decode_transaction
+from openledger.primitives.transactions import EthTransaction, NativeTransaction, Transaction, decode_transaction
 from openledger.primitives.types import Address, Hash32
 
 
@@ -65,7 +68,10 @@ class Decoded:
 
 def decode_signed(raw: bytes) -> Decoded:
     """Decode and recover. Raises a leaf of InvalidTransaction."""
-    tx = decode_transaction(raw)
+    return _with_sender(decode_transaction(raw))
+
+
+def _with_sender(tx: Transaction) -> Decoded:
     if isinstance(tx, EthTransaction):
         return Decoded(tx, tx.sender, None, tx.value)
     action = decode_action(tx.kind, tx.payload)
@@ -76,7 +82,7 @@ def decode_signed(raw: bytes) -> Decoded:
 class Decoder:
     """``decode_signed`` with a memory of what succeeded, bounded in number and in bytes: anybody can sign anything."""
 
-    def __init__(self, size: int = 20_000, max_bytes: int = 64 * 1024 * 1024) -> None:
+    def __init__(self, size: int = 32_000, max_bytes: int = 64 * 1024 * 1024) -> None:
         self._size = size
         self._max_bytes = max_bytes
         self._bytes = 0
@@ -85,10 +91,27 @@ class Decoder:
     def __call__(self, raw: bytes) -> Decoded:
         """Raises a leaf of InvalidTransaction."""
         found = self._known.get(raw)
-        if found is None:
-            found = decode_signed(raw)
-            self._known[raw] = found
-            self._bytes += len(raw)
-            while len(self._known) > self._size or self._bytes > self._max_bytes:
-                self._bytes -= len(self._known.popitem(last=False)[0])
-        return found
+        return found if found is not None else self._remember(decode_signed(raw))
+
+    def many(self, raws: Sequence[bytes]) -> list[Decoded | InvalidTransaction]:
+        """For each what a call returns, or the refusal that it raises. What is not known yet is decoded at once, on
+        all cores where the native extension is there."""
+        known = {raw: self._known.get(raw) for raw in raws}
+        new = [raw for raw, decoded in known.items() if decoded is None]
+        fresh = dict(zip(new, map(self._outcome, decode_transactions(new)), strict=True))
+        return [known[raw] or fresh[raw] for raw in raws]
+
+    def _outcome(self, tx: Transaction | InvalidTransaction) -> Decoded | InvalidTransaction:
+        if isinstance(tx, InvalidTransaction):
+            return tx
+        try:
+            return self._remember(_with_sender(tx))
+        except InvalidTransaction as refusal:
+            return refusal
+
+    def _remember(self, decoded: Decoded) -> Decoded:
+        self._known[decoded.raw] = decoded
+        self._bytes += len(decoded.raw)
+        while len(self._known) > self._size or self._bytes > self._max_bytes:
+            self._bytes -= len(self._known.popitem(last=False)[0])
+        return decoded

@@ -11,7 +11,7 @@ nothing waits for ever: else a pool full of what can never be taken would shut e
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from openledger.abci_app.action import ActionContext, BlockContext
@@ -28,8 +28,11 @@ from openledger.primitives.errors import (
     ReplacementUnderpriced,
 )
 from openledger.primitives.transactions import EthTransaction
-from openledger.primitives.types import Address, Hash32, to_checksum
+from openledger.primitives.types import Account, Address, Hash32, to_checksum
 from openledger.state.ports import StateReader
+
+LATE = 1 << 63
+"""The place in line of what came by no door of this node."""
 
 Rank = tuple[bool, int, int]
 """What is dropped last ranks highest: no gap before it, then the tip, then the fee cap (wei per gas)."""
@@ -56,6 +59,7 @@ class Mempool:
         self._state = state
         self._base_fee = base_fee
         self._queues: dict[Address, dict[int, Decoded]] = {}
+        self._accounts: dict[Address, Account] = {}
         self._costs: dict[Address, int] = {}
         self._by_hash: dict[Hash32, Decoded] = {}
         self._arrival: dict[Hash32, int] = {}
@@ -93,10 +97,18 @@ class Mempool:
             self._close_gap(decoded)
         self._note_last(decoded.sender)
 
+    def _account(self, address: Address) -> Account:
+        """The account at the newest state; remembered for those who have transactions here."""
+        found = self._accounts.get(address)
+        if found is None:
+            found = self._state.account(address) or Account()
+            if address in self._queues:
+                self._accounts[address] = found
+        return found
+
     def _follows(self, decoded: Decoded, queue: dict[int, Decoded]) -> bool:
         """True when no nonce is missing before this transaction."""
-        account = self._state.account(decoded.sender)
-        if decoded.nonce <= (account.nonce if account else 0):
+        if decoded.nonce <= self._account(decoded.sender).nonce:
             return True
         before = queue.get(decoded.nonce - 1)
         return before is not None and before.hash not in self._gapped
@@ -110,7 +122,6 @@ class Mempool:
 
     def check(self, decoded: Decoded, ctx: BlockContext) -> None:
         """Form, sender, fee and action against the newest state, allowing a nonce gap. Raises the leaf."""
-        account = self._state.account(decoded.sender)
         if isinstance(decoded.tx, EthTransaction):
             check_form(decoded.tx, ctx.chain_id, ctx.params.block_gas_limit)
         elif decoded.action is not None:
@@ -121,7 +132,7 @@ class Mempool:
                 f"max fee per gas less than block base fee: address {to_checksum(decoded.sender)}, "
                 f"maxFeePerGas: {decoded.max_fee}, baseFee: {self._base_fee}"
             )
-        current = account.nonce if account else 0
+        current = self._account(decoded.sender).nonce
         if decoded.nonce > current + self._limits.nonce_gap:
             raise NonceTooHigh(f"nonce too high: tx: {decoded.nonce} state: {current}", "send the missing ones first")
         if decoded.action is not None and decoded.nonce == current:
@@ -138,8 +149,7 @@ class Mempool:
         elif len(queue) >= self._limits.per_sender:
             raise MempoolFull(f"this sender has {len(queue)} transactions waiting already")
         spent = self._costs.get(decoded.sender, 0) - (old.cost if old else 0)
-        account = self._state.account(decoded.sender)
-        available = account.balance if account else 0
+        available = self._account(decoded.sender).balance
         if spent + decoded.cost > available:
             raise InsufficientFunds(
                 f"insufficient funds for gas * price + value: address {to_checksum(decoded.sender)} have {available} "
@@ -196,19 +206,31 @@ class Mempool:
 
     # --- after a block ------------------------------------------------------------------------------------
 
-    def update(self, state: StateReader, base_fee: int, touched: Iterable[Address]) -> None:
-        """Take the state after a block and the next base fee; drop what ``touched`` senders used up or cannot pay."""
+    def update(self, state: StateReader, base_fee: int, touched: Iterable[Address] | None) -> None:
+        """Take the state after a block and the next base fee; drop what ``touched`` senders used up or cannot pay.
+        None stands for all senders: the state is not that of the next block, but quite another one."""
         self._state = state
         self._base_fee = base_fee
         self._weakest = None
         self._blocks += 1
         self._drop_old()
-        for sender in set(touched) & self._queues.keys():
-            account = state.account(sender)
-            nonce, funds = (account.nonce, account.balance) if account else (0, 0)
+        for sender in self._queues.keys() & (self._queues if touched is None else set(touched)):
+            self._accounts.pop(sender, None)
+            account = self._account(sender)
             for decoded in list(self._queues.get(sender, {}).values()):
-                if decoded.nonce < nonce or decoded.cost > funds:
+                if decoded.nonce < account.nonce or decoded.cost > account.balance:
                     self._forget(decoded)
+            self._find_gaps(sender)
+
+    def _find_gaps(self, sender: Address) -> None:
+        """Which of this sender's transactions wait for a missing nonce, anew."""
+        expected = self._account(sender).nonce
+        for nonce, decoded in sorted(self._queues.get(sender, {}).items()):
+            if nonce == expected:
+                self._gapped.discard(decoded.hash)
+                expected += 1
+            else:
+                self._gapped.add(decoded.hash)
 
     def _drop_old(self) -> None:
         """What has waited too long; in order of arrival, so the search ends at the first that has not."""
@@ -224,6 +246,7 @@ class Mempool:
             decoded = self._by_hash.get(tx_hash)
             if decoded is not None:
                 self._forget(decoded)
+                self._find_gaps(decoded.sender)
 
     def _forget(self, decoded: Decoded) -> None:
         del self._by_hash[decoded.hash]
@@ -235,15 +258,15 @@ class Mempool:
         self._costs[decoded.sender] -= decoded.cost
         if not queue:
             del self._queues[decoded.sender], self._costs[decoded.sender]
+            self._accounts.pop(decoded.sender, None)
 
     def recheck(self, decoded: Decoded, ctx: BlockContext) -> None:
         """Is a known transaction still worth keeping? Raises the leaf, and forgets it, when it is not."""
-        known = decoded.hash in self._by_hash
-        account = self._state.account(decoded.sender)
-        if account and decoded.nonce < account.nonce:
+        current = self._account(decoded.sender).nonce
+        if decoded.nonce < current:
             self.remove([decoded.hash])
-            raise NonceTooLow(f"nonce too low: tx: {decoded.nonce} state: {account.nonce}")
-        if not known:
+            raise NonceTooLow(f"nonce too low: tx: {decoded.nonce} state: {current}")
+        if decoded.hash not in self._by_hash:
             self.add(decoded, ctx)
 
     # --- readers ------------------------------------------------------------------------------------------
@@ -253,8 +276,7 @@ class Mempool:
 
     def pending_nonce(self, sender: Address) -> int:
         """Nonce of the next transaction of ``sender``, counting those that wait without a gap."""
-        account = self._state.account(sender)
-        nonce = account.nonce if account else 0
+        nonce = self._account(sender).nonce
         queue = self._queues.get(sender, {})
         while nonce in queue:
             nonce += 1
@@ -265,6 +287,19 @@ class Mempool:
         found = self._by_hash.get(tx_hash)
         return found.raw if found else None
 
+    def hashes(self) -> list[Hash32]:
+        """All waiting transactions, in order of arrival."""
+        return list(self._by_hash)
+
+    def knows(self, tx_hash: Hash32) -> bool:
+        """True for a waiting transaction."""
+        return tx_hash in self._by_hash
+
+    def is_ready(self, tx_hash: Hash32) -> bool:
+        """True for a waiting transaction that a block could take: no nonce is missing, and it pays the base fee."""
+        found = self._by_hash.get(tx_hash)
+        return found is not None and tx_hash not in self._gapped and found.tip(self._base_fee) >= 0
+
     def transactions(self) -> Sequence[bytes]:
         """All waiting transactions, executable ones first."""
         ready = self.reap()
@@ -273,33 +308,41 @@ class Mempool:
 
     def reap(self) -> list[bytes]:
         """Transactions that the next block can take: by tip, then arrival; each sender's by nonce."""
-        chosen = [d for sender, queue in self._queues.items() for d in self._run_of(sender, queue)]
-        return [d.raw for d in order(chosen, self._base_fee, self._arrival)]
+        return [decoded.raw for decoded in self.offer()]
 
-    def _run_of(self, sender: Address, queue: dict[int, Decoded]) -> Iterable[Decoded]:
-        account = self._state.account(sender)
-        nonce = account.nonce if account else 0
+    def offer(self, others: Sequence[Decoded] = ()) -> Iterator[Decoded]:
+        """What ``reap`` gives, one by one: a block takes a small part of a full pool. ``others`` stand in line too."""
+        strangers: dict[Address, list[Decoded]] = {}
+        for decoded in others:
+            if decoded.hash not in self._by_hash and decoded.tip(self._base_fee) >= 0:
+                strangers.setdefault(decoded.sender, []).append(decoded)
+        queues = {sender: self._run_of(sender, queue) for sender, queue in self._queues.items()}
+        for sender, more in strangers.items():
+            queues[sender] = iter(sorted([*queues.get(sender, ()), *more], key=lambda d: d.nonce))
+        return order(queues, self._base_fee, self._arrival)
+
+    def _run_of(self, sender: Address, queue: dict[int, Decoded]) -> Iterator[Decoded]:
+        nonce = self._account(sender).nonce
         while nonce in queue and queue[nonce].tip(self._base_fee) >= 0:
             yield queue[nonce]
             nonce += 1
 
 
-def order(candidates: Iterable[Decoded], base_fee: int, arrival: dict[Hash32, int] | None = None) -> list[Decoded]:
-    """Best tip first, ties by arrival; a sender's transactions always by nonce."""
-    queues: dict[Address, list[Decoded]] = {}
-    ranks: dict[Hash32, int] = {}
-    for position, decoded in enumerate(candidates):
-        queues.setdefault(decoded.sender, []).append(decoded)
-        ranks[decoded.hash] = arrival.get(decoded.hash, position) if arrival else position
-    for queue in queues.values():
-        queue.sort(key=lambda d: -d.nonce)
-    heap = [(-q[-1].tip(base_fee), ranks[q[-1].hash], sender) for sender, q in queues.items()]
+def order(
+    queues: Mapping[Address, Iterator[Decoded]], base_fee: int, arrival: Mapping[Hash32, int]
+) -> Iterator[Decoded]:
+    """Best tip first, ties by arrival, strangers last; each queue in its own order."""
+    heap = []
+    for sender, queue in queues.items():
+        if (head := next(queue, None)) is not None:
+            heap.append((-head.tip(base_fee), arrival.get(head.hash, LATE), sender, head))
     heapq.heapify(heap)
-    ordered: list[Decoded] = []
     while heap:
-        _, _, sender = heapq.heappop(heap)
-        queue = queues[sender]
-        ordered.append(queue.pop())
-        if queue:
-            heapq.heappush(heap, (-queue[-1].tip(base_fee), ranks[queue[-1].hash], sender))
-    return ordered
+        _, _, sender, head = heap[0]
+        yield head
+        following = next(queues[sender], None)
+        if following is None:
+            heapq.heappop(heap)
+        else:
+            entry = (-following.tip(base_fee), arrival.get(following.hash, LATE), sender, following)
+            heapq.heapreplace(heap, entry)

@@ -6,10 +6,10 @@ every honest node accepts. Sources: the ABCI specification's requirements 1, 2 a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from openledger.abci_app.block import BlockInput, BlockOutput, Chain, execute_block
-from openledger.abci_app.mempool import order
+from openledger.abci_app.decoder import Decoded
 from openledger.abci_app.modules.fees.market import next_base_fee
 from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.protocol.messages import (
@@ -20,11 +20,13 @@ from openledger.abci_app.protocol.messages import (
 )
 from openledger.abci_app.votes import build_slot0
 from openledger.primitives.blocks import Header
-from openledger.primitives.errors import InvalidTransaction
 from openledger.state.ports import StateReader
 
 FRAMING_BYTES = 8
 """More than protobuf adds to one transaction in CometBFT's count of block bytes (tag and length)."""
+
+LEAST_GAS, LEAST_BYTES = 21_000, 90
+"""No transaction uses less gas, or has fewer bytes with its framing: a signature alone has 65."""
 
 
 def commit_info(extended: ExtendedCommitInfo) -> CommitInfo:
@@ -33,15 +35,15 @@ def commit_info(extended: ExtendedCommitInfo) -> CommitInfo:
 
 
 def prepare(
-    chain: Chain, state: StateReader, parent: Header, request: RequestPrepareProposal
+    chain: Chain, state: StateReader, parent: Header, request: RequestPrepareProposal, waiting: Iterable[Decoded]
 ) -> tuple[BlockInput, BlockOutput]:
-    """A block out of the request's transactions, with slot 0 first, within the byte limit; already executed."""
+    """A block out of ``waiting``, best first, with slot 0 before it, within the byte limit; already executed."""
     params = read_params(state)
     slot0 = build_slot0(request.local_last_commit, request.height, chain.chain_id, state, params.max_extension_bytes)
     room = request.max_tx_bytes - (len(slot0) + FRAMING_BYTES if slot0 else 0)
     if room < 0:
         slot0, room = b"", request.max_tx_bytes
-    chosen = _fill(chain, state, parent, request.txs, room)
+    chosen = _fill(state, parent, waiting, room)
     txs = ((slot0,) if slot0 else ()) + tuple(chosen)
     block = BlockInput(
         request.height, request.time, request.proposer_address, txs, commit_info(request.local_last_commit)
@@ -55,25 +57,22 @@ def prepare(
     return block, output
 
 
-def _fill(chain: Chain, state: StateReader, parent: Header, txs: Sequence[bytes], room: int) -> list[bytes]:
+def _fill(state: StateReader, parent: Header, waiting: Iterable[Decoded], room: int) -> list[bytes]:
+    """As many as fit in ``room`` bytes, and in the block's gas if none used more than the least."""
     params = read_params(state)
     base_fee, gas = next_base_fee(parent, params), params.block_gas_limit
-    decoded = []
-    for raw in txs:
-        try:
-            decoded.append(chain.decode(raw))
-        except InvalidTransaction:
-            continue
     chosen: list[bytes] = []
     skipped = set()
-    for tx in order(decoded, base_fee):
+    for tx in waiting:
         size = len(tx.raw) + FRAMING_BYTES
-        if tx.sender in skipped or size > room or tx.gas > params.block_gas_limit or tx.tip(base_fee) < 0 or gas <= 0:
+        if gas <= 0 or room < LEAST_BYTES:
+            break
+        if tx.sender in skipped or size > room or tx.gas > params.block_gas_limit or tx.tip(base_fee) < 0:
             skipped.add(tx.sender)
             continue
         chosen.append(tx.raw)
         room -= size
-        gas -= 21_000
+        gas -= LEAST_GAS
     return chosen
 
 

@@ -87,7 +87,14 @@ class ConsensusConfig:
     name: str = _value("node", "what other nodes see as this node's name")
     peers: tuple[str, ...] = _value((), "nodes to stay connected with, each as id@host:port")
     commit_wait_ms: int = _value(200, "pause after a block, so that slow votes still count", low=0, high=60_000)
-    empty_block_ms: int = _value(2_000, "an empty block after so long without transactions", low=50, high=600_000)
+    empty_block_ms: int = _value(
+        2_000, "an empty block after so long without transactions; 0 makes blocks without pause", low=0, high=600_000
+    )
+    mempool: str = _value(
+        "auto",
+        "how CometBFT carries transactions: flood makes blocks on demand, app (from 0.40) needs empty_block_ms = 0",
+        choices=("auto", "app", "flood"),
+    )
 
 
 @dataclass(frozen=True)

@@ -82,11 +82,13 @@ def devnet_node(
 ) -> Node:
     """The devnet kept in ``folder``, ready to ``run``."""
     from openledger.node.engines.solo import SoloEngine
+    from openledger.node.pool_journal import PoolJournal
 
     chain, genesis, seed = open_chain(folder, fresh=fresh, now_ns=time.time_ns())
 
     def make_engine(app: Application) -> SoloEngine:
-        return SoloEngine(app, seed=seed, clock=time.time_ns, block_time_ms=block_time_ms)
+        journal = PoolJournal(chain / "pool")
+        return SoloEngine(app, seed=seed, clock=time.time_ns, block_time_ms=block_time_ms, journal=journal)
 
     own = consensus_address(ed25519_public(seed))
     return Node(NodeSettings(chain, genesis, config, make_engine, "solo", validator=own, lite=lite))

@@ -2,6 +2,7 @@
 
 home/config.toml     our settings (config.py)      home/cometbft/   CometBFT's own home, its keys included
 home/genesis.json    the chain                     home/state, home/blobs, home/oracle: see wiring.py
+home/pool/           acknowledged transactions that no block holds yet (pool_journal.py)
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from openledger.genesis.presets import dev_accounts, devnet_genesis
 from openledger.node.config import FILE, Config, ConsensusConfig, render
 from openledger.node.devnet import OPERATOR
 from openledger.node.wiring import Node, NodeSettings, read_genesis
-from openledger.primitives.errors import InvalidJson, KeystoreError, WrongDataFolder
+from openledger.primitives.errors import InvalidConfig, InvalidJson, KeystoreError, WrongDataFolder
 from openledger.primitives.jsonio import read_json
 from openledger.primitives.keys import consensus_address, ed25519_public
 from openledger.primitives.types import to_hex
@@ -35,10 +36,15 @@ def comet_home(home: Path) -> Path:
 
 
 def comet_settings(config: Config) -> CometSettings:
-    """What our configuration means for CometBFT's."""
+    """What our configuration means for CometBFT's. Raises InvalidConfig for the app mempool with blocks on demand."""
     from openledger.node.engines.home import CometSettings
 
     consensus = config.consensus
+    if consensus.mempool == "app" and consensus.empty_block_ms:
+        raise InvalidConfig(
+            f"with the app mempool every block would wait {consensus.empty_block_ms} ms, transactions or not",
+            'set empty_block_ms = 0 under [consensus], or mempool = "flood"',
+        )
     return CometSettings(
         moniker=consensus.name,
         p2p=consensus.p2p,
@@ -46,6 +52,7 @@ def comet_settings(config: Config) -> CometSettings:
         persistent_peers=",".join(consensus.peers),
         timeout_commit=f"{consensus.commit_wait_ms}ms",
         empty_blocks_interval=f"{consensus.empty_block_ms}ms",
+        mempool="app" if consensus.mempool == "app" else "flood",
     )
 
 
@@ -108,12 +115,14 @@ def network_node(home: Path, config: Config, *, lite: bool = False) -> Node:
     """The node of ``home``, ready to ``run``. Raises InvalidGenesis, KeystoreError, InvalidConfig."""
     from openledger.node.engines.cometbft import CometEngine
     from openledger.node.engines.home import write_config
+    from openledger.node.pool_journal import PoolJournal
 
     genesis = read_genesis(home / "genesis.json")
     own = consensus_address(ed25519_public(_seed(home)))
 
     def make_engine(app: Application) -> CometEngine:
         write_config(comet_home(home), comet_settings(config))
-        return CometEngine(app, comet_home(home), program=config.consensus.program, validator=own)
+        journal = PoolJournal(home / "pool")
+        return CometEngine(app, comet_home(home), program=config.consensus.program, validator=own, journal=journal)
 
     return Node(NodeSettings(home, genesis, config, make_engine, "cometbft", validator=own, lite=lite))

@@ -29,7 +29,7 @@ from openledger.primitives.rlpio import Rlp, read_rlp
 from openledger.primitives.types import AccessTuple, Address, Hash32
 
 LEGACY, ACCESS_LIST, DYNAMIC_FEE, BLOB, SET_CODE = 0x00, 0x01, 0x02, 0x03, 0x04
-NATIVE, SYSTEM, SLOT0 = 0x50, 0x51, 0x52
+NATIVE, SYSTEM, SLOT0, BUNDLE = 0x50, 0x51, 0x52, 0x53
 MAX_TRANSACTION_BYTES = 128 * 1024
 
 
@@ -130,8 +130,8 @@ def decode_transaction(raw: bytes) -> Transaction:
     first = raw[0]
     if first == NATIVE:
         return decode_native(raw)
-    if first in (SYSTEM, SLOT0):
-        raise ReservedTransaction(f"transaction type {first:#04x} is written by the chain itself and cannot be sent")
+    if first in (SYSTEM, SLOT0, BUNDLE):
+        raise ReservedTransaction(f"transaction type {first:#04x} is written by the node itself and cannot be sent")
     if first >= 0xC0:
         return _decode_legacy(raw)
     if first == BLOB:

@@ -19,6 +19,8 @@ from types import SimpleNamespace
 from openledger.abci_app.protocol import messages as m
 from openledger.abci_app.protocol.canonical import extension_sign_bytes
 from openledger.abci_app.protocol.server import AbciServer
+from openledger.primitives.errors import AlreadyKnown, UnsupportedTransactionType
+from openledger.primitives.hashing import keccak256
 from openledger.primitives.keys import consensus_address, ed25519_verify
 
 SLOT = b"slot0:"
@@ -31,12 +33,40 @@ class Pool:
     def reap(self) -> list[bytes]:
         return list(self.txs)
 
+    def find(self, tx_hash):
+        return next((raw for raw in self.txs if keccak256(raw) == tx_hash), None)
+
+    def knows(self, tx_hash) -> bool:
+        return self.find(tx_hash) is not None
+
+    def remove(self, hashes) -> None:
+        for tx_hash in hashes:
+            self.txs.pop(self.find(tx_hash), None)
+
+
+class Gossip:
+    """Tells single transactions in place of bundles."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.told: dict[bytes, None] = {}
+
+    def next_bundle(self):
+        return next((self.told.setdefault(raw) or raw for raw in self.pool.txs if raw not in self.told), None)
+
+    def returned(self, bundle) -> None:
+        self.told.pop(bundle, None)
+
+    def again(self) -> None:
+        self.told.clear()
+
 
 class CounterApp:
     def __init__(self, genesis=None, path: Path | None = None) -> None:
         self.genesis = genesis
         self.path = path
         self.mempool = Pool()
+        self.gossip = Gossip(self.mempool)
         self.state = {"height": 0, "sum": 0, "time": 0, "chain_id": "", "keys": {}, "seen": 0}
         if path is not None and path.exists():
             self.state = json.loads(path.read_text())
@@ -68,6 +98,30 @@ class CounterApp:
 
     def query(self, request):
         return m.ResponseQuery(key=request.data, value=json.dumps(self.state).encode(), height=self.state["height"])
+
+    def admit(self, raws):
+        return [self._admit(raw) for raw in raws]
+
+    def _admit(self, raw):
+        if not raw.startswith(b"add:"):
+            return UnsupportedTransactionType("only additions are known")
+        if raw in self.mempool.txs:
+            return AlreadyKnown("already known")
+        self.mempool.txs[raw] = None
+        return None
+
+    def on_heard(self, listener) -> None:
+        """Others bring nothing."""
+
+    def insert_tx(self, request):
+        refusal = self._admit(request.tx)
+        return m.ResponseInsertTx(refusal.code if refusal else 0)
+
+    def reap_txs(self, request):
+        txs = []
+        while (raw := self.gossip.next_bundle()) is not None:
+            txs.append(raw)
+        return m.ResponseReapTxs(tuple(txs))
 
     def check_tx(self, request):
         if not request.tx.startswith(b"add:"):

@@ -18,7 +18,6 @@ from openledger.node.engines.solo import SoloEngine
 from openledger.primitives.errors import (
     AlreadyKnown,
     ConsensusFault,
-    TransactionTooLarge,
     UnsupportedTransactionType,
     WrongDataFolder,
 )
@@ -60,15 +59,13 @@ async def test_twenty_blocks_with_transactions_and_signed_extensions(binary, mak
     assert b"sum at 1" in blocks[1].txs[0]
 
 
-async def test_refusals_of_cometbft_and_of_the_application_keep_their_class(pinned, make_home, counter):
+async def test_refusals_of_the_application_reach_the_sender(pinned, make_home, counter):
     async with running(counter.CounterApp(), make_home(pinned), pinned) as engine:
         with pytest.raises(UnsupportedTransactionType, match="only additions"):
             await engine.submit(b"nonsense")
         await engine.submit(b"add:1:a")
         with pytest.raises(AlreadyKnown):
             await engine.submit(b"add:1:a")
-        with pytest.raises(TransactionTooLarge):
-            await engine.submit(b"add:1:" + bytes(200_000))
 
 
 async def test_cometbft_killed_is_a_fault_that_says_so_and_a_new_start_goes_on(

@@ -29,7 +29,6 @@ from openledger.primitives.errors import (
     OpenLedgerError,
     PortTaken,
     ProtocolError,
-    UnexpectedMessage,
 )
 
 log = logging.getLogger(__name__)
@@ -48,6 +47,8 @@ class AbciApplication(Protocol):
     def init_chain(self, request: m.RequestInitChain) -> m.ResponseInitChain: ...
     def query(self, request: m.RequestQuery) -> m.ResponseQuery: ...
     def check_tx(self, request: m.RequestCheckTx) -> m.ResponseCheckTx: ...
+    def insert_tx(self, request: m.RequestInsertTx) -> m.ResponseInsertTx: ...
+    def reap_txs(self, request: m.RequestReapTxs) -> m.ResponseReapTxs: ...
     def prepare_proposal(self, request: m.RequestPrepareProposal) -> m.ResponsePrepareProposal: ...
     def process_proposal(self, request: m.RequestProcessProposal) -> m.ResponseProcessProposal: ...
     def extend_vote(self, request: m.RequestExtendVote) -> m.ResponseExtendVote: ...
@@ -68,6 +69,8 @@ def _handlers(app: AbciApplication) -> dict[type, Callable[[Any], Any]]:
         m.RequestInitChain: app.init_chain,
         m.RequestQuery: app.query,
         m.RequestCheckTx: app.check_tx,
+        m.RequestInsertTx: app.insert_tx,
+        m.RequestReapTxs: app.reap_txs,
         m.RequestPrepareProposal: app.prepare_proposal,
         m.RequestProcessProposal: app.process_proposal,
         m.RequestExtendVote: app.extend_vote,
@@ -236,12 +239,7 @@ class AbciServer:
             return m.ResponseException(f"{type(request).__name__}: {err!r}")
 
     def _call(self, request: Any) -> Any:
-        handler = self._handlers.get(type(request))
-        if handler is None:
-            raise UnexpectedMessage(
-                f"{type(request).__name__} needs CometBFT's app mempool, which this node does not use",
-                'set [mempool] type = "flood" in config.toml',
-            )
+        handler = self._handlers[type(request)]
         try:
             response = handler(request)
         except OpenLedgerError as err:

@@ -1,5 +1,6 @@
-"""CometBFT as a child process: our ABCI server in front of the application, CometBFT behind it, transactions over its
-RPC.
+"""CometBFT as a child process: our ABCI server in front of the application, CometBFT behind it. Transactions are
+admitted here (submission.py) and told to CometBFT behind the acknowledgement: over its RPC with the flood mempool
+(handing.py), by ReapTxs with the app mempool.
 
 Nothing is restarted silently. When CometBFT stops by itself, or the application fails, the engine ends and says why;
 ``wait`` raises it, and ``on_fault`` is told. CometBFT takes care of its own replay when it starts again.
@@ -8,16 +9,15 @@ Nothing is restarted silently. When CometBFT stops by itself, or the application
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import logging
 import os
 import re
 import signal
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -25,19 +25,13 @@ import aiohttp
 from openledger.abci_app.protocol import messages as m
 from openledger.abci_app.protocol.server import AbciApplication, AbciServer
 from openledger.node.engines.binary import CometBinary, find_cometbft
-from openledger.node.engines.common import Life, Listeners, refusal
+from openledger.node.engines.common import Life, Listeners
+from openledger.node.engines.handing import Handing, Telling
 from openledger.node.engines.home import read_config
 from openledger.node.engines.recorder import Recorder
-from openledger.primitives.errors import (
-    AlreadyKnown,
-    ConsensusFault,
-    InvalidConfig,
-    InvalidTransaction,
-    MempoolFull,
-    NodeUnreachable,
-    TransactionTooLarge,
-)
-from openledger.primitives.hashing import keccak256
+from openledger.node.engines.submission import AdmittingApplication, Submission
+from openledger.node.pool_journal import PoolJournal
+from openledger.primitives.errors import ConsensusFault, InvalidConfig, NodeUnreachable
 from openledger.primitives.types import Hash32
 from openledger.rpc.ports import ConsensusStatus
 
@@ -48,28 +42,33 @@ _MAX_UNIX_PATH = 100
 _POLL_SECONDS = 0.05
 _STOP_SECONDS = 15
 _LAST_LINES = 300
-_MAX_SUBMITTING = 256
-"""Transactions on their way to CometBFT at once, first come first served; its RPC takes 900 connections in all."""
 _FAILURE = re.compile(r'CONSENSUS FAILURE!!!.* err="((?:[^"\\]|\\.)*)"')
 _DISAGREES = "when the hash is wrong, this node computes otherwise than the network: compare versions, then rebuild it"
-_REFUSALS: tuple[tuple[str, type[InvalidTransaction]], ...] = (
-    ("already exists in cache", AlreadyKnown),
-    ("mempool is full", MempoolFull),
-    ("still rechecking", MempoolFull),
-    ("Tx too large", TransactionTooLarge),
-)
+
+
+class _Gossip(Telling, Protocol):
+    def again(self) -> None: ...
+
+
+class CometApplication(AbciApplication, AdmittingApplication, Protocol):
+    """The application as this engine needs it."""
+
+    @property
+    def gossip(self) -> _Gossip: ...
+    def on_heard(self, listener: Callable[[bytes], None], /) -> None: ...
 
 
 class CometEngine:
     """Implements ``rpc.ports.ConsensusClient``. ``home`` is CometBFT's own folder, made by ``home.init_home``.
 
     ``program`` names the binary (found by ``find_cometbft`` otherwise), ``record`` a file for FinalizeBlock requests,
-    ``address`` the ABCI socket (a unix socket in ``home`` by default, TCP on loopback where that path is too long).
+    ``address`` the ABCI socket (a unix socket in ``home`` by default, TCP on loopback where that path is too long),
+    ``journal`` keeps what was acknowledged.
     """
 
     def __init__(
         self,
-        app: AbciApplication,
+        app: CometApplication,
         home: Path,
         *,
         program: str = "",
@@ -77,6 +76,7 @@ class CometEngine:
         address: str = "",
         record: Path | None = None,
         validator: bytes = b"",
+        journal: PoolJournal | None = None,
         on_fault: Callable[[BaseException], None] | None = None,
     ) -> None:
         self._app = app
@@ -93,34 +93,28 @@ class CometEngine:
         self._process: asyncio.subprocess.Process | None = None
         self._session: aiohttp.ClientSession | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._gossip_task: asyncio.Task[None] | None = None
         self._lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._life = Life()
         self._stopping = False
         self._height = 0
         self._url = ""
-        self._gate = asyncio.Semaphore(_MAX_SUBMITTING)
+        self._mempool = "flood"
         self._committed: Listeners[int] = Listeners()
         self._pending: Listeners[bytes] = Listeners()
+        self._submission = Submission(app, journal, admitted=self._admitted, on_fault=self._fail)
+        self._handing = Handing(app.gossip, self._call)
         self.binary: CometBinary | None = None
 
     # --- rpc.ports.ConsensusClient --------------------------------------------------------------------------------
 
     async def submit(self, raw: bytes) -> Hash32:
-        """Admit a raw transaction through CometBFT's mempool. Raises an InvalidTransaction leaf, NodeUnreachable when
-        CometBFT does not answer, ConsensusFault after the engine has stopped."""
+        """Admit a raw transaction; its hash once it is in the pool and in the journal. CometBFT learns of it later.
+
+        Raises an InvalidTransaction leaf, NotStored, ConsensusFault after the engine has stopped.
+        """
         self._life.check()
-        async with self._gate:
-            answer = await self._call("broadcast_tx_sync", tx=base64.b64encode(raw).decode())
-        if "error" in answer:
-            detail = str(answer["error"].get("data") or answer["error"].get("message"))
-            for text, leaf in _REFUSALS:
-                if text in detail:
-                    raise leaf(detail)
-            raise InvalidTransaction(f"CometBFT did not take the transaction: {detail}")
-        code = int(answer["result"]["code"])
-        if code:
-            raise refusal(code, str(answer["result"]["log"]))
-        return keccak256(raw)
+        return await self._submission.submit(raw)
 
     async def status(self) -> ConsensusStatus:
         """Sync state and peers as CometBFT reports them. Raises NodeUnreachable, ConsensusFault."""
@@ -159,14 +153,18 @@ class CometEngine:
 
         Raises MissingProgram, InvalidConfig, PortTaken, or ConsensusFault with CometBFT's last words.
         """
-        self._url = _rpc_url(read_config(self._home)["rpc"]["laddr"])
+        config = read_config(self._home)
+        self._url, self._mempool = _rpc_url(config["rpc"]["laddr"]), config["mempool"]["type"]
         self.binary = await asyncio.to_thread(find_cometbft, self._program, environment=self._environment)
         if self._record_path is not None:
             self._recorder = Recorder(self._record_path)
         try:
+            self._app.on_heard(self._pending.call)
+            self._submission.restore()
             await self._server.start()
             await self._spawn(self.binary)
             await self._ready()
+            self._start_gossip()
         except BaseException:
             await self.stop()
             raise
@@ -182,6 +180,10 @@ class CometEngine:
                 log.warning("CometBFT does not stop; killing it")
                 self._process.kill()
                 await self._process.wait()
+        if self._gossip_task is not None:
+            self._gossip_task.cancel()
+            await asyncio.wait([self._gossip_task])
+        await self._submission.close()
         for task in self._tasks:
             await task
         self._tasks.clear()
@@ -260,6 +262,18 @@ class CometEngine:
                 return
             await asyncio.sleep(_POLL_SECONDS)
 
+    def _start_gossip(self) -> None:
+        """CometBFT knows nothing of the pool yet: tell it everything. With the app mempool it asks by itself."""
+        self._app.gossip.again()
+        self._handing.wake()
+        if self._mempool == "flood" and self._gossip_task is None:
+            self._gossip_task = asyncio.create_task(self._handing.run(), name="gossip")
+
+    def _admitted(self, raws: Sequence[bytes]) -> None:
+        for raw in raws:
+            self._pending.call(raw)
+        self._handing.wake()
+
     def _fail(self, err: BaseException) -> None:
         first = self._life.fault is None and not self._stopping
         self._life.end(err)
@@ -268,14 +282,13 @@ class CometEngine:
 
     def _observe(self, request: Any, response: Any) -> None:
         """Sees every ABCI call after it was made."""
-        if isinstance(request, m.RequestCheckTx):
-            if request.type == m.NEW and response.code == 0:
-                self._pending.call(request.tx)
-        elif isinstance(request, m.RequestFinalizeBlock):
+        if isinstance(request, m.RequestFinalizeBlock):
             self._height = request.height
             if self._recorder is not None:
                 self._recorder.record(request)
         elif isinstance(request, m.RequestCommit):
+            self._submission.committed()
+            self._handing.wake()
             self._committed.call(self._height)
 
     async def _call(self, method: str, **params: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What both engines share: listeners, refusals by number, and the life of an engine that may fail."""
+"""What both engines share: listeners, and the life of an engine that may fail."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from openledger.abci_app.protocol.messages import ConsensusParams, RequestInitChain, ValidatorUpdate
 from openledger.genesis.genesis import Genesis
-from openledger.primitives.errors import ConsensusFault, InvalidTransaction, error_table
+from openledger.primitives.errors import ConsensusFault
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -37,14 +37,6 @@ class Listeners(Generic[T]):
                 function(value)
             except Exception:  # the border to the RPC: its failure must not stop consensus
                 log.exception("a listener failed")
-
-
-def refusal(code: int, message: str) -> InvalidTransaction:
-    """The error that CheckTx answered with ``code`` (a number of primitives.errors)."""
-    found = error_table().get(code)
-    if found is not None and issubclass(found, InvalidTransaction):
-        return found(message or found.__name__)
-    return InvalidTransaction(message or f"refused with code {code}")
 
 
 def init_chain_request(genesis: Genesis) -> RequestInitChain:

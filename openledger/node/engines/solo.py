@@ -27,10 +27,11 @@ from openledger.abci_app.protocol.canonical import extension_sign_bytes
 from openledger.abci_app.protocol.codec import encode_request
 from openledger.abci_app.protocol.server import AbciApplication
 from openledger.genesis.genesis import Genesis
-from openledger.node.engines.common import Life, Listeners, init_chain_request, refusal
+from openledger.node.engines.common import Life, Listeners, init_chain_request
+from openledger.node.engines.submission import OwnPool, Submission
+from openledger.node.pool_journal import PoolJournal
 from openledger.primitives.blocks import Header
-from openledger.primitives.errors import ConsensusFault, OpenLedgerError, UnexpectedMessage
-from openledger.primitives.hashing import keccak256
+from openledger.primitives.errors import ConsensusFault, InvalidTransaction, UnexpectedMessage
 from openledger.primitives.keys import consensus_address, ed25519_public, ed25519_sign
 from openledger.primitives.types import Hash32
 from openledger.rpc.ports import ConsensusStatus
@@ -45,7 +46,7 @@ _BLOCK_OVERHEAD = 2048
 """Bytes kept free for header, commit and evidence of a block with one validator, as CometBFT does."""
 
 
-class _Pool(Protocol):
+class _Pool(OwnPool, Protocol):
     def reap(self) -> Sequence[bytes]: ...
 
 
@@ -56,6 +57,7 @@ class SoloApplication(AbciApplication, Protocol):
     def genesis(self) -> Genesis: ...
     @property
     def mempool(self) -> _Pool: ...
+    def admit(self, raws: Sequence[bytes], /) -> Sequence[InvalidTransaction | None]: ...
     def head(self) -> Header | None: ...
     def due(self, unix_seconds: int, /) -> bool: ...
 
@@ -63,7 +65,7 @@ class SoloApplication(AbciApplication, Protocol):
 class SoloEngine:
     """Implements ``rpc.ports.ConsensusClient``. ``seed`` is the validator's ed25519 seed (32 bytes), ``clock`` gives
     nanoseconds since 1970, ``block_time_ms`` makes blocks at intervals instead of on demand, ``on_fault`` is told of
-    the exception that stopped the engine."""
+    the exception that stopped the engine, ``journal`` keeps what was acknowledged and is in no block yet."""
 
     def __init__(
         self,
@@ -73,6 +75,7 @@ class SoloEngine:
         clock: Callable[[], int] = time.time_ns,
         block_time_ms: int | None = None,
         tick_seconds: float = _TICK_SECONDS,
+        journal: PoolJournal | None = None,
         on_fault: Callable[[BaseException], None] | None = None,
     ) -> None:
         self._app = app
@@ -100,26 +103,21 @@ class SoloEngine:
         self._task: asyncio.Task[None] | None = None
         self._committed: Listeners[int] = Listeners()
         self._pending: Listeners[bytes] = Listeners()
+        self._submission = Submission(app, journal, admitted=self._admitted, on_fault=self._fail)
 
     # --- rpc.ports.ConsensusClient --------------------------------------------------------------------------------
 
     async def submit(self, raw: bytes) -> Hash32:
-        """Admit a raw transaction; a block follows at once. Raises an InvalidTransaction leaf, or ConsensusFault after
-        the engine has stopped."""
+        """Admit a raw transaction; a block follows at once. Raises an InvalidTransaction leaf, NotStored, or
+        ConsensusFault after the engine has stopped."""
         self._life.check()
-        try:
-            response = self._app.check_tx(m.RequestCheckTx(raw))
-        except OpenLedgerError:
-            raise
-        except Exception as err:  # a fault of the program: no half-working node
-            self._fail(err)
-            raise
-        if response.code:
-            raise refusal(response.code, response.log)
-        self._arrivals += 1
-        self._pending.call(raw)
+        return await self._submission.submit(raw)
+
+    def _admitted(self, raws: Sequence[bytes]) -> None:
+        self._arrivals += len(raws)
+        for raw in raws:
+            self._pending.call(raw)
         self._wake.set()
-        return keccak256(raw)
 
     async def status(self) -> ConsensusStatus:
         """Never catching up; no peers."""
@@ -144,6 +142,7 @@ class SoloEngine:
         """Begin at the application's last block; InitChain when it has none. Raises ConsensusFault for a genesis
         without this validator."""
         self._handshake()
+        self._submission.restore()
         self._task = asyncio.create_task(self._run(), name="solo")
 
     async def stop(self) -> None:
@@ -154,6 +153,7 @@ class SoloEngine:
         if self._task is not None:
             await self._task
             self._task = None
+        await self._submission.close()
 
     async def wait(self) -> None:
         """Return when the engine was stopped; raise what stopped it otherwise."""
@@ -304,6 +304,7 @@ class SoloEngine:
         self._commit = self._sign_commit(height, extension)
         self._height, self._time = height, now
         self._note_unmined(offered, frozenset(proposal.txs))
+        self._submission.committed()
         self._committed.call(height)
 
     def _note_unmined(self, offered: tuple[bytes, ...], taken: frozenset[bytes]) -> None:

@@ -43,3 +43,9 @@ class InvalidExport(StorageError):
     """A state export is damaged, or is not the state that it says."""
 
     code = 405
+
+
+class NotStored(StorageError):
+    """A transaction could not be written to this node's journal, so it is not acknowledged."""
+
+    code = 415

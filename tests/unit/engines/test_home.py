@@ -19,6 +19,10 @@ recv_rate = 5
 [mempool]
 type = "flood"
 """
+WAITING = """[consensus]
+create_empty_blocks = true
+create_empty_blocks_interval = "2s"
+"""
 
 
 def test_values_are_replaced_in_their_section_and_comments_stay():
@@ -46,12 +50,18 @@ def write(home, text):
         ("not toml at all [", "cannot be read"),
         ('abci = "socket"', "lacks 'mempool'"),
         (TEXT, 'abci is "grpc"'),
-        (TEXT.replace("flood", "app"), 'type is "app"'),
+        (TEXT.replace("flood", "nop"), 'type is "nop"'),
+        (TEXT.replace("flood", "app") + WAITING, "transactions ask for no block"),
     ],
 )
 def test_a_configuration_that_this_node_cannot_serve_is_refused_with_its_reason(tmp_path, text, message):
     with pytest.raises(InvalidConfig, match=message):
         read_config(write(tmp_path, text))
+
+
+def test_the_app_mempool_is_served_when_blocks_come_without_pause(tmp_path):
+    text = TEXT.replace("grpc", "socket").replace("flood", "app") + WAITING.replace("2s", "0s")
+    assert read_config(write(tmp_path, text))["mempool"]["type"] == "app"
 
 
 def test_empty_blocks_come_at_intervals_and_the_mempool_is_the_plain_one():

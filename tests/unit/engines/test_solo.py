@@ -130,11 +130,11 @@ async def test_mine_raises_the_fault_itself(engine, app):
         await engine.mine()
 
 
-async def test_a_fault_in_check_tx_stops_the_engine(engine, app):
+async def test_a_fault_in_admission_stops_the_engine(engine, app):
     def broken(request):
         raise ZeroDivisionError
 
-    app.check_tx = broken
+    app.admit = broken
     with pytest.raises(ZeroDivisionError):
         await engine.submit(b"add:1:a")
     with pytest.raises(ZeroDivisionError):

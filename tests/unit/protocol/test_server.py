@@ -9,7 +9,7 @@ import pytest
 from openledger.abci_app.protocol import messages as m
 from openledger.abci_app.protocol.framing import frame, uvarint
 from openledger.abci_app.protocol.server import AbciServer
-from openledger.primitives.errors import InvalidConfig, InvalidGenesis, NonceTooLow, PortTaken
+from openledger.primitives.errors import AlreadyKnown, InvalidConfig, InvalidGenesis, NonceTooLow, PortTaken
 
 
 @pytest.fixture
@@ -154,10 +154,14 @@ async def test_an_expected_refusal_elsewhere_stops_the_node_too(serve, connect, 
     assert isinstance(faults[0], InvalidGenesis)
 
 
-async def test_the_app_mempool_of_cometbft_is_refused_loudly(server, connect, faults):
+async def test_the_app_mempool_of_cometbft_inserts_and_reaps(server, connect, faults):
     client = await connect(server.address)
-    assert "app mempool" in (await client.call(m.RequestInsertTx(b"x")))[0].error
-    assert len(faults) == 1
+    inserted, again, reaped, empty = await client.call(
+        m.RequestInsertTx(b"add:1:x"), m.RequestInsertTx(b"add:1:x"), m.RequestReapTxs(), m.RequestReapTxs()
+    )
+    assert (inserted.code, again.code) == (0, AlreadyKnown.code)
+    assert (reaped.txs, empty.txs) == ((b"add:1:x",), ())
+    assert faults == []
 
 
 async def test_an_observer_sees_each_call_with_its_answer(app, connect, tmp_path):

@@ -1,0 +1,130 @@
+"""The doors of the mempool: this node's own users, CometBFT's flood mempool (CheckTx) and its app mempool (InsertTx,
+ReapTxs). All three lead into one pool.
+
+    own users  -> admit                             judged, pooled, and told to others
+    CheckTx    -> a bundle of a peer or of our own, or a single transaction from somebody's CometBFT
+    InsertTx   -> the same from a peer, handed on by us, since CometBFT does not
+    ReapTxs    <- what we have to tell
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from openledger.abci_app.action import BlockContext
+from openledger.abci_app.decoder import Decoded, Decoder
+from openledger.abci_app.gossip import Gossip, decode_bundle, is_bundle
+from openledger.abci_app.mempool import Mempool
+from openledger.abci_app.protocol import messages as abci
+from openledger.primitives.errors import AlreadyKnown, InvalidTransaction, MempoolFull
+from openledger.primitives.types import Hash32
+
+RETRY = 32_000
+"""InsertTx codes from here on make CometBFT forget the transaction, so that it may come again."""
+REAP_BYTES = 4 * 1024 * 1024
+"""What ReapTxs answers at most where CometBFT sets no limit."""
+
+
+class Admission:
+    """``context`` gives the block that would come next."""
+
+    def __init__(self, decode: Decoder, pool: Mempool, gossip: Gossip, context: Callable[[], BlockContext]) -> None:
+        self._decode = decode
+        self._pool = pool
+        self._gossip = gossip
+        self._context = context
+        self.heard: Callable[[bytes], None] = lambda raw: None
+        """Told of each transaction that came from others."""
+
+    def admit(self, raws: Sequence[bytes]) -> list[InvalidTransaction | None]:
+        """Transactions of this node's own users: None for each that is in the pool now, or why it is not."""
+        outcomes = self._add(self._decode.many(raws))
+        self._gossip.tell(found.hash for found in outcomes if isinstance(found, Decoded))
+        return [found if isinstance(found, InvalidTransaction) else None for found in outcomes]
+
+    def _add(self, found: Sequence[Decoded | InvalidTransaction]) -> list[Decoded | InvalidTransaction]:
+        context, outcomes = self._context(), []
+        for item in found:
+            outcomes.append(item)
+            if isinstance(item, Decoded):
+                try:
+                    self._pool.add(item, context)
+                except InvalidTransaction as refusal:
+                    outcomes[-1] = refusal
+        return outcomes
+
+    # --- CometBFT's flood mempool -------------------------------------------------------------------------
+
+    def check_tx(self, request: abci.RequestCheckTx) -> abci.ResponseCheckTx:
+        """CheckTx, for a bundle and for a single transaction."""
+        try:
+            if is_bundle(request.tx):
+                self._check_bundle(request.tx, again=request.type == abci.RECHECK)
+                return abci.ResponseCheckTx()
+            decoded = self._decode(request.tx)
+            if request.type == abci.RECHECK:
+                self._pool.recheck(decoded, self._context())
+            else:
+                self._pool.add(decoded, self._context())
+                self.heard(decoded.raw)
+        except InvalidTransaction as err:
+            return abci.ResponseCheckTx(code=err.code, log=err.message, info=err.hint or "", codespace="openledger")
+        return abci.ResponseCheckTx(data=decoded.hash, gas_wanted=decoded.gas)
+
+    def _check_bundle(self, bundle: bytes, *, again: bool) -> None:
+        """A bundle belongs in CometBFT's mempool while something in it could be in the next block; a new one also when
+        it brings something that waits for its turn. Raises the leaf that says why it does not."""
+        hashes = self._gossip.content(bundle)
+        if hashes is None:
+            fresh, hashes = self._open(bundle)
+            if not again and not fresh:
+                raise AlreadyKnown("nothing in this bundle is new")
+            self._gossip.carries(bundle, hashes)
+        if again and not any(map(self._pool.is_ready, hashes)):
+            self._gossip.strand(hashes)
+            raise AlreadyKnown("nothing in this bundle can be in the next block")
+
+    def _open(self, bundle: bytes) -> tuple[int, tuple[Hash32, ...]]:
+        """Put what a peer tells into the pool: how many were new, and the hashes of all. Raises the leaf for a bundle
+        that no honest node makes, and when nothing could be taken because the pool is full."""
+        found = self._decode.many(decode_bundle(bundle))
+        for item in found:
+            if isinstance(item, InvalidTransaction):
+                raise item
+        outcomes = self._add(found)
+        fresh = [outcome for outcome in outcomes if isinstance(outcome, Decoded)]
+        for decoded in fresh:
+            self.heard(decoded.raw)
+        full = [outcome for outcome in outcomes if isinstance(outcome, MempoolFull)]
+        if full and not fresh:
+            raise full[0]
+        return len(fresh), tuple(item.hash for item in found if isinstance(item, Decoded))
+
+    # --- CometBFT's app mempool ---------------------------------------------------------------------------
+
+    def insert_tx(self, request: abci.RequestInsertTx) -> abci.ResponseInsertTx:
+        """A peer tells a bundle, or a single transaction; what is new goes on to our own peers."""
+        try:
+            if is_bundle(request.tx):
+                fresh, hashes = self._open(request.tx)
+                if fresh:
+                    self._gossip.carries(request.tx, hashes)
+                    self._gossip.relay(request.tx)
+            else:
+                decoded = self._decode(request.tx)
+                self._pool.add(decoded, self._context())
+                self._gossip.tell([decoded.hash])
+                self.heard(decoded.raw)
+        except MempoolFull as err:
+            return abci.ResponseInsertTx(RETRY + err.code)
+        except InvalidTransaction as err:
+            return abci.ResponseInsertTx(err.code)
+        return abci.ResponseInsertTx()
+
+    def reap_txs(self, request: abci.RequestReapTxs) -> abci.ResponseReapTxs:
+        """What has to be told, in bundles; each only once. Gas does not bound what is told, only what is executed."""
+        room, bundles = request.max_bytes or REAP_BYTES, []
+        while (bundle := self._gossip.next_bundle(room)) is not None:
+            bundles.append(bundle)
+            room -= len(bundle)
+        return abci.ResponseReapTxs(tuple(bundles))

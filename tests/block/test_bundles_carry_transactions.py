@@ -1,0 +1,226 @@
+"""Waiting transactions travel in bundles, by CometBFT's flood mempool and by its app mempool; blocks never hold one."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from harness import ACCOUNTS, Harness
+
+from openledger.abci_app.gossip import (
+    FIRST_PAUSE,
+    MAX_BUNDLE_BYTES,
+    decode_bundle,
+    encode_bundle,
+    is_bundle,
+)
+from openledger.abci_app.modules.datanets.create import DatanetCreate
+from openledger.abci_app.protocol import messages as abci
+from openledger.primitives.amounts import GWEI
+from openledger.primitives.codec import encode
+from openledger.primitives.errors import (
+    AlreadyKnown,
+    InvalidMsgpack,
+    InvalidTransaction,
+    MempoolFull,
+    NonceTooLow,
+    ReservedTransaction,
+)
+
+TO = ACCOUNTS[8][0]
+
+
+@pytest.fixture
+def there() -> Harness:
+    """Another node of the same chain."""
+    return Harness()
+
+
+def check(chain: Harness, raw: bytes, kind: int = abci.NEW) -> int:
+    return chain.app.check_tx(abci.RequestCheckTx(raw, kind)).code
+
+
+def told(chain: Harness) -> bytes:
+    bundle = chain.app.gossip.next_bundle()
+    assert bundle is not None
+    return bundle
+
+
+def test_what_one_node_admits_another_proposes(chain: Harness, there: Harness) -> None:
+    raws = [chain.transfer(1, TO, 1, nonce=n) for n in range(5)] + [chain.native(2, DatanetCreate("x"))]
+    heard: list[bytes] = []
+    there.app.on_heard(heard.append)
+    assert chain.app.admit(raws) == [None] * 6
+    bundle = told(chain)
+    assert is_bundle(bundle)
+    assert chain.app.gossip.next_bundle() is None
+    assert check(chain, bundle) == check(there, bundle) == 0
+    assert sorted(heard) == sorted(raws)
+    assert sorted(there.propose(txs=[bundle])) == sorted(raws)
+
+
+def test_each_transaction_of_a_burst_gets_its_own_answer(chain: Harness) -> None:
+    good, low = chain.transfer(1, TO, 1), chain.transfer(2, TO, 1)
+    chain.app.admit([low])
+    chain.block()
+    outcomes = chain.app.admit([good, low, b"\x51\x01", good, chain.native(3, DatanetCreate("x")), b""])
+    assert [None if o is None else type(o) for o in outcomes[:5]] == [
+        None, NonceTooLow, ReservedTransaction, AlreadyKnown, None,
+    ]  # fmt: skip
+    assert isinstance(outcomes[5], InvalidTransaction)
+    assert chain.app.admit([]) == []
+
+
+def test_a_bundle_stays_as_long_as_something_in_it_could_be_in_the_next_block(chain: Harness, there: Harness) -> None:
+    raws = [chain.transfer(1, TO, 1, nonce=n) for n in range(2)]
+    chain.app.admit(raws)
+    bundle = told(chain)
+    check(there, bundle)
+    there.finalize((raws[0],))
+    assert check(there, bundle, abci.RECHECK) == 0
+    there.finalize((raws[1],))
+    assert check(there, bundle, abci.RECHECK) == AlreadyKnown.code
+
+
+def test_what_waits_for_a_nonce_rings_no_bell_and_is_told_again_when_it_is_ready(chain: Harness) -> None:
+    first, second = (chain.transfer(1, TO, 1, nonce=n) for n in range(2))
+    chain.app.admit([second])
+    bundle = told(chain)
+    assert check(chain, bundle) == 0  # others must hear of it
+    chain.block()
+    assert check(chain, bundle, abci.RECHECK) == AlreadyKnown.code
+    chain.block()
+    assert chain.app.gossip.next_bundle() is None
+    chain.finalize((first,))
+    assert decode_bundle(told(chain)) == [second]
+
+
+def test_what_no_block_takes_is_told_again_after_longer_and_longer_pauses(chain: Harness) -> None:
+    raw = chain.transfer(1, TO, 1)
+    chain.app.admit([raw])
+    first = told(chain)
+    heights = []
+    for _ in range(4 * FIRST_PAUSE):
+        chain.finalize(())
+        if (bundle := chain.app.gossip.next_bundle()) is not None:
+            assert decode_bundle(bundle) == [raw]
+            assert bundle != first  # CometBFT does not take the same bytes twice
+            heights.append(chain.app.head().number)
+    assert heights == [FIRST_PAUSE, 3 * FIRST_PAUSE]
+
+
+def test_a_bundle_that_could_not_be_handed_over_comes_back_first(chain: Harness) -> None:
+    one, two = chain.transfer(1, TO, 1), chain.transfer(2, TO, 1)
+    chain.app.admit([one])
+    bundle = told(chain)
+    chain.app.admit([two])
+    chain.app.gossip.returned(bundle)
+    assert decode_bundle(told(chain)) == [one, two]
+    chain.app.gossip.again()
+    assert decode_bundle(told(chain)) == [one, two]
+
+
+def test_a_bundle_that_brings_nothing_new_is_not_passed_on(chain: Harness, there: Harness) -> None:
+    chain.app.admit([chain.transfer(1, TO, 1)])
+    bundle = told(chain)
+    assert check(there, bundle) == 0
+    again = encode_bundle(7, decode_bundle(bundle))
+    assert check(there, again) == AlreadyKnown.code
+    assert there.app.insert_tx(abci.RequestInsertTx(again)).code == 0
+    assert there.app.reap_txs(abci.RequestReapTxs()).txs == ()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [[], 5, [1], [1, []], [1, [5]], [1, b"x"], [b"", [b"x"]], [1, [b"x"], 2], [1, [b"\x51\x01"]], [1, [b"\x53\x01"]]],
+)
+def test_a_bundle_that_no_honest_node_makes_is_refused_whole(chain: Harness, content: object) -> None:
+    raw = b"\x53" + encode(content)  # type: ignore[arg-type]
+    assert check(chain, raw) not in (0, AlreadyKnown.code)
+    assert chain.app.insert_tx(abci.RequestInsertTx(raw)).code != 0
+    assert len(chain.app.mempool) == 0
+
+
+def test_one_forged_signature_spoils_a_bundle(chain: Harness) -> None:
+    good = chain.transfer(1, TO, 1)
+    assert check(chain, encode_bundle(1, [good, good[:-1]])) != 0
+    assert len(chain.app.mempool) == 0
+
+
+def test_a_bundle_has_a_largest_size(chain: Harness) -> None:
+    with pytest.raises(InvalidMsgpack, match="above the limit"):
+        decode_bundle(encode_bundle(1, [bytes(MAX_BUNDLE_BYTES + 1000)]))
+    raws = [chain.transfer(1, TO, 0, nonce=n, data=bytes(100_000), gas=5_000_000) for n in range(3)]
+    assert chain.app.admit(raws) == [None] * 3
+    bundles = [told(chain), told(chain), told(chain)]
+    assert [decode_bundle(bundle) for bundle in bundles] == [[raw] for raw in raws]
+
+
+def test_a_bundle_in_a_block_is_refused_by_everybody(chain: Harness) -> None:
+    chain.app.admit([chain.transfer(1, TO, 1)])
+    bundle = told(chain)
+    assert chain.judge((bundle,)) == abci.REJECT
+    assert bundle not in chain.propose(txs=[bundle])
+
+
+def test_reap_is_bounded_and_tells_each_transaction_once(chain: Harness, there: Harness) -> None:
+    raws = [
+        chain.transfer(sender, TO, 0, nonce=n, data=bytes(5_000), gas=500_000) for sender in (1, 2) for n in range(30)
+    ]
+    chain.app.admit(raws)
+    found: list[bytes] = []
+    for _ in range(20):
+        bundles = chain.app.reap_txs(abci.RequestReapTxs(max_bytes=60_000)).txs
+        assert sum(map(len, bundles)) <= 60_000
+        for bundle in bundles:
+            found += decode_bundle(bundle)
+            assert there.app.insert_tx(abci.RequestInsertTx(bundle)).code == 0
+    assert sorted(found) == sorted(raws)
+    relayed = [raw for b in there.app.reap_txs(abci.RequestReapTxs()).txs for raw in decode_bundle(b)]
+    assert sorted(relayed) == sorted(raws)  # CometBFT tells direct neighbours only
+    assert there.app.reap_txs(abci.RequestReapTxs()).txs == ()
+
+
+def test_a_full_pool_asks_a_peer_to_come_again(chain: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MempoolFull("txpool is full")
+
+    bundle = encode_bundle(1, [chain.transfer(1, TO, 1)])
+    monkeypatch.setattr(chain.app.mempool, "_make_room", full)
+    assert chain.app.insert_tx(abci.RequestInsertTx(bundle)).code == 32_000 + MempoolFull.code
+    assert check(chain, bundle) == MempoolFull.code
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_gossip_between_two_nodes_brings_every_transaction_into_a_block(seed: int) -> None:
+    rng = random.Random(seed)
+    nodes = [Harness(), Harness()]
+    nonces, sent = dict.fromkeys(range(6), 0), []
+    for _ in range(30):
+        here = rng.randrange(2)
+        batch = []
+        for _ in range(rng.randrange(6)):
+            sender = rng.randrange(6)
+            batch.append(nodes[here].transfer(sender, TO, 1, nonce=nonces[sender], max_fee=100 * GWEI))
+            nonces[sender] += 1
+        rng.shuffle(batch)
+        assert nodes[here].app.admit(batch) == [None] * len(batch)
+        sent += batch
+        for node, other in (nodes, nodes[::-1]):
+            while rng.random() < 0.8 and (bundle := node.app.gossip.next_bundle()) is not None:
+                check(other, bundle)
+        txs = nodes[rng.randrange(2)].propose()
+        for node in nodes:
+            node.finalize(txs)
+    for node in nodes:
+        node.touched = {TO}
+    for _ in range(3):
+        for node, other in (nodes, nodes[::-1]):
+            while (bundle := node.app.gossip.next_bundle()) is not None:
+                check(other, bundle)
+        txs = nodes[0].propose()
+        for node in nodes:
+            node.finalize(txs)
+    assert [len(node.app.mempool) for node in nodes] == [0, 0]
+    assert nodes[0].app.head() == nodes[1].app.head()
+    assert sum(nonces.values()) == len(sent)
