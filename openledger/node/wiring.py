@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -188,16 +188,10 @@ class Node:
         if self._bridge is not None:
             await self._bridge.start()
         await self.engine.start()
-        bounds = RpcSettings(
-            hosts=config.rpc.hosts,
-            origins=config.rpc.origins,
-            max_body=config.rpc.max_body,
-            max_batch=config.rpc.max_batch,
-            max_logs=config.rpc.max_logs,
-            max_log_range=config.rpc.max_log_range,
-            max_blob=config.blobs.max_bytes,
-            accept_blobs=config.rpc.accept_blobs,
-        )
+        given: dict[str, Any] = {
+            item.name: getattr(config.rpc, item.name, item.default) for item in fields(RpcSettings)
+        }
+        bounds = RpcSettings(**given | {"max_blob": config.blobs.max_bytes})
         backend = Backend(self.app, self.engine, blobs, client_version(), self.status, bounds)
         self._server = RpcServer(backend, config.rpc.host, config.rpc.port)
         await self._server.start()

@@ -26,7 +26,10 @@ MIB = 1024 * 1024
 class RpcSettings:
     """Bounds and allow-lists of the server. Sizes in bytes; ``hosts`` and ``origins`` add to the local ones,
     ``"*"`` in either allows all. ``call_gas`` bounds eth_call and eth_estimateGas; ``call_seconds`` calls and traces,
-    ``trace_steps`` and ``trace_bytes`` the opcodes and the output of one trace."""
+    ``trace_steps`` and ``trace_bytes`` the opcodes and the output of one trace. ``max_answer`` bounds the bytes of a
+    batch's answer. A connection may idle for ``idle_seconds`` and take ``request_seconds`` to send a request.
+    ``rate_limit`` is calls a second of one client, 0 for no limit, ``rate_burst`` calls at once (0: twice that);
+    clients behind one of ``proxies`` are known by X-Forwarded-For. ``access_log`` writes a line for every call."""
 
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
@@ -39,7 +42,7 @@ class RpcSettings:
     filter_seconds: float = 300.0
     max_subscriptions: int = 100
     max_connections: int = 2000
-    max_queued: int = 1000
+    max_unsent: int = 4 * MIB
     max_blob: int = 256 * MIB
     accept_blobs: bool = True
     call_gas: int = 30_000_000
@@ -48,6 +51,13 @@ class RpcSettings:
     trace_steps: int = 5_000_000
     trace_bytes: int = 64 * MIB
     sync_send_seconds: float = 20.0
+    max_answer: int = 25 * 1000 * 1000
+    idle_seconds: float = 75.0
+    request_seconds: float = 30.0
+    rate_limit: int = 0
+    rate_burst: int = 0
+    proxies: tuple[str, ...] = ()
+    access_log: bool = False
 
 
 @dataclass(slots=True)

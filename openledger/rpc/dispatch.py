@@ -9,30 +9,43 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from time import perf_counter
+from typing import Annotated, Any, TypeAlias, get_args, get_origin, get_type_hints
 
 from openledger.primitives.errors import InvalidJson, OpenLedgerError
-from openledger.primitives.jsonio import nests_deeper, parse_json
+from openledger.primitives.jsonio import nests_deeper
+from openledger.rpc.callers import ANYBODY, Caller, TooManyRequests
 from openledger.rpc.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
     INVALID_REQUEST,
     PARSE_ERROR,
+    RESPONSE_TOO_LARGE,
     RpcError,
     from_tree,
     invalid_params,
     method_not_found,
 )
+from openledger.rpc.jsontext import dump, load
+from openledger.rpc.meter import MethodMeter
 
 log = logging.getLogger("openledger.rpc")
+access = logging.getLogger("openledger.access")
+
+Answer: TypeAlias = bytes | None
+Later: TypeAlias = Coroutine[Any, Any, bytes | None]
+
+SLICE_SECONDS = 0.002
+"""How long a batch may run before others have their turn."""
 
 INFINITE = float("inf")
 """What a number too large for a float is read as; JSON cannot say it back."""
+
+_ID_TYPES = frozenset((int, str, float, type(None)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +58,6 @@ class Method:
     defaults: tuple[Any, ...]
     required: int
     wants_session: bool
-    is_async: bool
 
 
 def _same(value: Any) -> Any:
@@ -82,7 +94,6 @@ def methods_of(prefix: str, namespace: object) -> dict[str, Method]:
             defaults=tuple(p.default for p in positional),
             required=sum(p.default is p.empty for p in positional),
             wants_session=any(p.name == "session" and p.kind is p.KEYWORD_ONLY for p in given),
-            is_async=inspect.iscoroutinefunction(function),
         )
     return found
 
@@ -109,88 +120,163 @@ def _arguments(method: Method, params: Any) -> list[Any]:
 
 
 class Dispatcher:
-    """Answers requests, single and in batches. ``session`` is the WebSocket connection, or None over HTTP."""
+    """Answers requests, single and in batches. ``session`` is the WebSocket connection, or None over HTTP; ``caller``
+    pays for the calls where callers are limited."""
 
-    def __init__(self, namespaces: Iterable[tuple[str, object]], *, max_batch: int = 1000, max_depth: int = 64) -> None:
+    def __init__(
+        self,
+        namespaces: Iterable[tuple[str, object]],
+        *,
+        max_batch: int = 1000,
+        max_depth: int = 64,
+        max_answer: int = 25_000_000,
+        access_log: bool = False,
+    ) -> None:
         self.methods: dict[str, Method] = {}
         for prefix, namespace in namespaces:
             for name, method in methods_of(prefix, namespace).items():
                 if name in self.methods:
                     raise ValueError(f"{name} is defined twice")
                 self.methods[name] = method
-        self.calls: Counter[str] = Counter()
-        self.failures: Counter[str] = Counter()
+        self.meters: dict[str, MethodMeter] = {name: MethodMeter() for name in self.methods}
+        self.unknown = 0
         self._max_batch = max_batch
         self._max_depth = max_depth
+        self._max_answer = max_answer
+        self._access_log = access_log
 
-    async def answer(self, body: bytes, session: object = None) -> str | None:
-        """Text of the answer to one request or batch; None when there is nothing to say (notifications only)."""
+    @property
+    def calls(self) -> Counter[str]:
+        """Calls by method; only methods that were called."""
+        return Counter({name: meter.calls for name, meter in self.meters.items() if meter.calls})
+
+    @property
+    def failures(self) -> Counter[str]:
+        """Failed calls by method, "unknown" for methods that do not exist."""
+        found = Counter({name: meter.failures for name, meter in self.meters.items() if meter.failures})
+        if self.unknown:
+            found["unknown"] = self.unknown
+        return found
+
+    async def answer(self, body: bytes, session: object = None, caller: Caller = ANYBODY) -> bytes | None:
+        """``begin``, waited for."""
+        found = self.begin(body, session, caller)
+        return found if isinstance(found, bytes | None) else await found
+
+    def begin(self, body: bytes, session: object = None, caller: Caller = ANYBODY) -> Answer | Later:
+        """Answer to one request or batch: its text, None when there is nothing to say (notifications only), or a
+        coroutine that gives either, where a method has to wait. Raises TooManyRequests when the caller has used up what
+        a batch costs."""
         try:
             request = self._parse(body)
             if not isinstance(request, list):
-                single = await self._one(request, session)
-                return None if single is None else _dump(single)
+                return self._one(request, session, caller)
             if not request:
                 raise RpcError(INVALID_REQUEST, "empty batch")
             if len(request) > self._max_batch:
                 raise RpcError(INVALID_REQUEST, f"batch too large: {len(request)} requests, limit {self._max_batch}")
         except RpcError as err:
-            return _dump({"jsonrpc": "2.0", "id": None, "error": err.as_json()})
-        answers = []
-        for item in request:
-            found = await self._one(item, session)
+            return dump({"jsonrpc": "2.0", "id": None, "error": err.as_json()})
+        if not caller.take(len(request) - 1):
+            raise TooManyRequests
+        return self._batch(request, session, caller)
+
+    async def _batch(self, requests: list[Any], session: object, caller: Caller) -> Answer:
+        answers: list[bytes] = []
+        size, resumed = 0, perf_counter()
+        for item in requests:
+            if size > self._max_answer:
+                found: Answer | Later = _too_large(item)
+            else:
+                found = self._one(item, session, caller)
             if found is not None:
-                answers.append(found)
-            await asyncio.sleep(0)  # others have their turn between the entries of a batch
-        return _dump(answers) if answers else None
+                answers.append(found if isinstance(found, bytes) else await found or b"")
+                size += len(answers[-1])
+            if perf_counter() - resumed > SLICE_SECONDS:
+                await asyncio.sleep(0)  # others have their turn between the entries of a batch
+                resumed = perf_counter()
+        return b"[" + b",".join(filter(None, answers)) + b"]" if any(answers) else None
 
     def _parse(self, body: bytes) -> Any:
         if nests_deeper(body, self._max_depth):
             raise RpcError(INVALID_REQUEST, f"request nested too deeply, limit {self._max_depth}")
         try:
-            return parse_json(body)
+            return load(body)
         except InvalidJson as err:
             raise RpcError(PARSE_ERROR, f"parse error: {err}") from None
 
-    async def _one(self, request: Any, session: object) -> dict[str, Any] | None:
+    def _one(self, request: Any, session: object, caller: Caller) -> Answer | Later:
         ident = request.get("id") if isinstance(request, dict) else None
-        if not isinstance(ident, str | int | float | None) or isinstance(ident, bool) or ident in (INFINITE, -INFINITE):
+        if type(ident) not in _ID_TYPES or ident in (INFINITE, -INFINITE):
             ident, request = None, None
         try:
             if not isinstance(request, dict) or request.get("jsonrpc") != "2.0":
                 raise RpcError(INVALID_REQUEST, "invalid request")
-            if not isinstance(request.get("method"), str):
+            name = request.get("method")
+            if not isinstance(name, str):
                 raise RpcError(INVALID_REQUEST, "invalid request: method must be text")
-            result = await self.call(request["method"], request.get("params"), session)
         except RpcError as err:
-            if isinstance(request, dict) and "id" not in request and "method" in request:
-                return None
-            return {"jsonrpc": "2.0", "id": ident, "error": err.as_json()}
-        return {"jsonrpc": "2.0", "id": ident, "result": result} if "id" in request else None
+            return dump({"jsonrpc": "2.0", "id": ident, "error": err.as_json()})
+        started = perf_counter()
+        told = "id" in request
+        try:
+            result = self._invoke(name, request.get("params"), session)
+        except Exception as err:  # noqa: BLE001 (of any fault the caller hears, and the log has it)
+            return self._refused(name, err, ident, told, started, caller)
+        if isinstance(result, Coroutine):
+            return self._later(name, result, ident, told, started, caller)
+        self._count(name, started, None, caller)
+        return dump({"jsonrpc": "2.0", "id": ident, "result": result}) if told else None
 
-    async def call(self, name: str, params: Any = None, session: object = None) -> Any:
-        """Result of one method. Raises RpcError."""
+    async def _later(
+        self, name: str, result: Coroutine[Any, Any, Any], ident: Any, told: bool, started: float, caller: Caller
+    ) -> Answer:
+        try:
+            value = await result
+        except Exception as err:  # noqa: BLE001 (as above)
+            return self._refused(name, err, ident, told, started, caller)
+        self._count(name, started, None, caller)
+        return dump({"jsonrpc": "2.0", "id": ident, "result": value}) if told else None
+
+    def _refused(
+        self, name: str, err: Exception, ident: Any, told: bool, started: float, caller: Caller
+    ) -> bytes | None:
+        error = _rpc_error(name, err)
+        self._count(name, started, error.code, caller)
+        return dump({"jsonrpc": "2.0", "id": ident, "error": error.as_json()}) if told else None
+
+    def _count(self, name: str, started: float, error: int | None, caller: Caller) -> None:
+        seconds, meter = perf_counter() - started, self.meters.get(name)
+        if meter is None:
+            self.unknown += 1
+        else:
+            meter.add(seconds, error is not None)
+        if self._access_log:
+            fields = {"client": caller.address, "method": name[:100], "ms": round(seconds * 1000, 3), "error": error}
+            access.info("call", extra={"fields": fields})
+
+    def _invoke(self, name: str, params: Any, session: object) -> Any:
+        """Result of one method, or the coroutine that gives it. Raises RpcError and what the method raises."""
         method = self.methods.get(name)
         if method is None:
-            self.failures["unknown"] += 1
             raise method_not_found(name[:100])
-        self.calls[name] += 1
-        try:
-            arguments = _arguments(method, params)
-            extra = {"session": session} if method.wants_session else {}
-            result = method.call(*arguments, **extra)
-            return await result if method.is_async else result
-        except RpcError:
-            self.failures[name] += 1
-            raise
-        except OpenLedgerError as err:
-            self.failures[name] += 1
-            raise from_tree(err) from None
-        except Exception:
-            self.failures[name] += 1
-            log.exception("fault in %s", name)
-            raise RpcError(INTERNAL_ERROR, "internal error", {"hint": "the node's log has the details"}) from None
+        if method.wants_session:
+            return method.call(*_arguments(method, params), session=session)
+        return method.call(*_arguments(method, params))
 
 
-def _dump(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+def _rpc_error(name: str, err: Exception) -> RpcError:
+    if isinstance(err, RpcError):
+        return err
+    if isinstance(err, OpenLedgerError):
+        return from_tree(err)
+    log.error("fault in %s", name, exc_info=err)
+    return RpcError(INTERNAL_ERROR, "internal error", {"hint": "the node's log has the details"})
+
+
+def _too_large(request: Any) -> bytes | None:
+    """The refusal of a batch's entry once the answers before it are too long, in geth's words."""
+    if not isinstance(request, dict) or "id" not in request:
+        return None
+    ident = request["id"] if type(request["id"]) in _ID_TYPES else None
+    return dump({"jsonrpc": "2.0", "id": ident, "error": {"code": RESPONSE_TOO_LARGE, "message": "response too large"}})

@@ -11,7 +11,7 @@ from openledger.primitives.errors import CallReverted, OpenLedgerError
 from openledger.primitives.types import to_hex
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32601, -32602, -32603
-SERVER_ERROR, LIMIT_EXCEEDED, WAIT_TIMED_OUT = -32000, -32005, 4
+SERVER_ERROR, RESPONSE_TOO_LARGE, LIMIT_EXCEEDED, WAIT_TIMED_OUT = -32000, -32003, -32005, 4
 
 
 class RpcError(Exception):

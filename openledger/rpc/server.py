@@ -1,39 +1,42 @@
 """One port: JSON-RPC by POST, WebSocket by upgrade, the web page by GET, blobs, health and metrics.
 
-Only local Host names and web origins are let in unless the settings name more, so that no page of the internet can talk
-to a node at home. Bodies are bounded and never decompressed.
+A connection begins in post.py, which answers plain POSTs; with anything else it goes to aiohttp and the routes here.
+Who is let in stands in door.py. Bodies are bounded and never decompressed.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import functools
 import re
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from importlib.resources import files
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from openledger.primitives.errors import PortTaken
 from openledger.rpc.backend import Backend
 from openledger.rpc.blobs import BlobRoutes
+from openledger.rpc.callers import TooManyRequests
 from openledger.rpc.debug import Debug
 from openledger.rpc.dispatch import Dispatcher
+from openledger.rpc.door import JSON_TYPES, TOO_MANY, Door, cors, too_long
 from openledger.rpc.eth import EthBlocks, EthState
 from openledger.rpc.eth_calls import EthCalls
 from openledger.rpc.eth_fees import EthFees
 from openledger.rpc.eth_filters import EthFilters
 from openledger.rpc.net import Net
 from openledger.rpc.openledger import OpenLedgerNode, OpenLedgerReads
+from openledger.rpc.post import PostProtocol, Quick
 from openledger.rpc.sockets import Sockets
 from openledger.rpc.subscriptions import Subscriptions
 from openledger.rpc.txpool import TxPool
 from openledger.rpc.web3 import Rpc, Web3
 from openledger.rpc.work import Workers
 
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
-JSON_TYPES = ("application/json", "application/json-rpc", "application/jsonrequest")
-WALLET_SCHEMES = ("chrome-extension", "moz-extension", "safari-web-extension")
 WEB_FOLDER = Path(str(files("openledger.rpc") / "web"))
 FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")  # no segment begins with a dot
 PAGE_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache", "X-Frame-Options": "DENY"}
@@ -49,6 +52,8 @@ CONTENT_TYPES = {
     ".txt": "text/plain",
 }
 
+STOP_SECONDS = 5.0
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -62,9 +67,13 @@ class RpcServer:
         self._settings = backend.settings
         self._subscriptions = Subscriptions(backend)
         self._workers = Workers(self._settings.call_threads, self._settings.call_seconds)
+        self._door = Door(self._settings)
         self.dispatcher = self._dispatcher()
-        self._sockets = Sockets(self.dispatcher, self._subscriptions, self._settings)
+        self._sockets = Sockets(self.dispatcher, self._subscriptions, self._door, self._settings)
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
+        self._quick: Quick | None = None
+        self._clock: asyncio.Task[None] | None = None
 
     def _dispatcher(self) -> Dispatcher:
         backend = self._backend
@@ -83,7 +92,14 @@ class RpcServer:
             ("openledger", OpenLedgerNode(backend, fees)),
         ]
         namespaces.append(("rpc", Rpc([prefix for prefix, _ in namespaces] + ["rpc"])))
-        return Dispatcher(namespaces, max_batch=self._settings.max_batch, max_depth=self._settings.max_depth)
+        limits = self._settings
+        return Dispatcher(
+            namespaces,
+            max_batch=limits.max_batch,
+            max_depth=limits.max_depth,
+            max_answer=limits.max_answer,
+            access_log=limits.access_log,
+        )
 
     async def start(self) -> None:
         """Listen. Raises PortTaken."""
@@ -97,60 +113,96 @@ class RpcServer:
         app.router.add_get("/blobs/{name}", blobs.get)  # answers HEAD as well
         app.router.add_put("/blobs/{name}", blobs.put)
         app.router.add_get("/{path:.+}", self._static)
-        self._runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=5.0)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            auto_decompress=False,
+            shutdown_timeout=5.0,
+            keepalive_timeout=self._settings.idle_seconds,
+        )
         await self._runner.setup()
+        self._quick = self._shared(self._runner)
         try:
-            await web.TCPSite(self._runner, self.host, self.port, backlog=1024).start()
+            self._listener = await asyncio.get_running_loop().create_server(
+                functools.partial(PostProtocol, self._quick), self.host, self.port, backlog=1024
+            )
         except OSError as err:
             await self._runner.cleanup()
             self._runner = None
             text = f"cannot listen on {self.host} port {self.port}: {err.strerror or err}"
             raise PortTaken(text, "another node may be running; choose a port with --port") from None
-        self.port = self._bound_port(self._runner)
+        self.port = int(self._listener.sockets[0].getsockname()[1])
+        self._clock = asyncio.create_task(self._tick(self._quick))
         self._subscriptions.start()
 
-    @staticmethod
-    def _bound_port(runner: web.AppRunner) -> int:
-        return int(runner.addresses[0][1])
+    def _shared(self, runner: web.AppRunner) -> Quick:
+        """What the connections of a runner that is set up share."""
+        server = runner.server
+        if server is None:
+            raise RuntimeError("the runner is not set up")
+        connections: set[PostProtocol] = set()
+        return Quick(
+            self.dispatcher, self._door, self._settings, server, connections,
+            count=lambda: len(connections) + len(server.connections), date=_date_line(),
+        )  # fmt: skip
+
+    async def _tick(self, quick: Quick) -> None:
+        """Every second: the Date header, and an end for connections that idle or dawdle."""
+        while True:
+            await asyncio.sleep(1.0)
+            quick.date = _date_line()
+            now = asyncio.get_running_loop().time()
+            for connection in list(quick.connections):
+                connection.check(now)
 
     async def stop(self) -> None:
-        """Close connections and stop listening. Safe to call twice."""
+        """Take no more connections, answer what is being answered (at most 5 s), close. Safe to call twice."""
         self._subscriptions.stop()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        if self._clock is not None:
+            self._clock.cancel()
+        await self._finish()
         await self._sockets.close()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
         self._workers.stop()
 
+    async def _finish(self) -> None:
+        if self._quick is None:
+            return
+        self._quick.stopping = True
+        for connection in list(self._quick.connections):
+            connection.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                while self._quick.connections:  # noqa: ASYNC110 (once, at the end)
+                    await asyncio.sleep(0.01)
+        for connection in list(self._quick.connections):
+            connection.abort()
+
     # --- who may come in ----------------------------------------------------------------------------------
-
-    def _host_allowed(self, host: str) -> bool:
-        name = (urlsplit(f"//{host}").hostname or "").lower() if host else ""
-        return "*" in self._settings.hosts or name in LOCAL_HOSTS or name in self._settings.hosts
-
-    def _origin_allowed(self, origin: str, host: str) -> bool:
-        if origin in self._settings.origins or "*" in self._settings.origins:
-            return True
-        parts = urlsplit(origin)
-        return parts.scheme in WALLET_SCHEMES or (parts.hostname or "") in LOCAL_HOSTS or parts.netloc == host
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Host and origin allow-lists, CORS headers, no compressed bodies."""
-        if not _parses(self._host_allowed, request.host):
+        if not self._door.host_allowed(request.host):
             text = "invalid host specified: add it to the RPC's allowed hosts in the node's configuration"
             return web.json_response({"error": text}, status=403)
         origin = request.headers.get("Origin")
-        allowed = origin is None or _parses(lambda text: self._origin_allowed(text, request.host), origin)
+        allowed = origin is None or self._door.origin_allowed(origin, request.host)
+        headers = cors(origin) if origin is not None and allowed else {}
         if request.method == "OPTIONS":
-            return web.Response(status=204 if allowed else 403, headers=_cors(origin) if allowed else {})
+            return web.Response(status=204 if allowed else 403, headers=headers)
         if not allowed and request.method != "POST":
             return web.json_response({"error": "this web origin is not allowed"}, status=403)
         if request.headers.get("Content-Encoding", "identity") != "identity":
             return web.json_response({"error": "compressed bodies are not accepted"}, status=415)
         response = await handler(request)
-        if origin is not None and allowed and not response.prepared:
-            response.headers.update(_cors(origin))
+        if headers and not response.prepared:
+            response.headers.update(headers)
         return response
 
     # --- JSON-RPC -----------------------------------------------------------------------------------------
@@ -160,16 +212,19 @@ class RpcServer:
             text = f"invalid content type, only {JSON_TYPES[0]} is supported"
             return web.Response(status=415, text=text)
         try:
-            body = await request.read()
+            async with asyncio.timeout(self._settings.request_seconds):
+                body = await request.read()
+            caller = self._door.caller(request.remote or "", request.headers.get("X-Forwarded-For", ""))
+            if not caller.take(1):
+                raise TooManyRequests
+            answer = await self.dispatcher.answer(body, None, caller)
         except web.HTTPRequestEntityTooLarge:
-            text = '{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"content length too large '
-            return web.Response(
-                status=413, text=f'{text}(limit {self._settings.max_body})"}}}}', content_type="application/json"
-            )
-        answer = await self.dispatcher.answer(body)
-        if answer is None:
-            return web.Response(status=200, content_type="application/json")
-        return web.Response(body=answer.encode(), content_type="application/json")
+            return _json(too_long(self._settings.max_body), 413)
+        except TimeoutError:
+            return _json(b'{"error":"the request took too long"}', 408)
+        except TooManyRequests:
+            return _json(TOO_MANY, 429)
+        return _json(answer or b"", 200)
 
     async def _root(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() == "websocket":
@@ -214,21 +269,9 @@ class RpcServer:
         return web.Response(text="\n".join(lines) + "\n")
 
 
-def _parses(test: Callable[[str], bool], value: str) -> bool:
-    try:
-        return test(value)
-    except ValueError:  # a malformed host or origin
-        return False
+def _json(body: bytes, status: int) -> web.Response:
+    return web.Response(body=body, status=status, content_type="application/json")
 
 
-def _cors(origin: str | None) -> dict[str, str]:
-    if origin is None:
-        return {}
-    return {
-        "Access-Control-Allow-Origin": origin,
-        "Vary": "Origin",
-        "Access-Control-Allow-Methods": "POST, GET, HEAD, PUT, OPTIONS",
-        "Access-Control-Allow-Headers": "Content-Type",
-        "Access-Control-Max-Age": "600",
-        "Access-Control-Allow-Private-Network": "true",
-    }
+def _date_line() -> bytes:
+    return f"Date: {formatdate(usegmt=True)}\r\n".encode()

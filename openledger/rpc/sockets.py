@@ -1,66 +1,121 @@
-"""JSON-RPC over WebSockets: one session per connection, answered in order, with a bounded queue towards the client."""
+"""JSON-RPC over WebSockets: one session per connection. Answers go through aiohttp; what is pushed goes straight to the
+transport, because a head is one text for a thousand clients and a frame around it costs nothing.
+
+A method that waits does not keep the client's next request waiting; what is pushed meanwhile stays behind the answer of
+a batch, because the batch may be what subscribed to it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+import struct
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from openledger.rpc.backend import RpcSettings
-from openledger.rpc.dispatch import Dispatcher
+from openledger.rpc.callers import Caller, TooManyRequests
+from openledger.rpc.dispatch import Dispatcher, Later
+from openledger.rpc.door import TOO_MANY, Door
 from openledger.rpc.subscriptions import Subscriptions
 
 HEARTBEAT_SECONDS = 30.0
+GOODBYE_SECONDS = 2.0
+WAITING = 16
+"""Requests of one connection that may wait at once; the next is read when one of them is answered."""
+MAX_HELD = 1_000
+
+
+def frame(payload: bytes) -> bytes:
+    """A whole text frame from the server (RFC 6455, 5.2)."""
+    size = len(payload)
+    if size < 126:
+        return bytes((0x81, size)) + payload
+    return struct.pack("!BBH" if size < 65_536 else "!BBQ", 0x81, 126 if size < 65_536 else 127, size) + payload
 
 
 class SocketSession:
-    """One connection. A client that does not read loses its connection (``abort``) when the queue is full."""
+    """One connection. A client that does not read loses its connection when ``max_unsent`` bytes wait for it."""
 
-    def __init__(self, socket: web.WebSocketResponse, max_queued: int, abort: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        request: web.Request,
+        socket: web.WebSocketResponse,
+        dispatcher: Dispatcher,
+        caller: Caller,
+        max_unsent: int,
+    ) -> None:
+        self._transport = request.transport
         self._socket = socket
-        self._abort = abort
-        self._queue: asyncio.Queue[str] = asyncio.Queue(max_queued)
-        self._held: list[str] | None = None
+        self._dispatcher = dispatcher
+        self._caller = caller
+        self._max_unsent = max_unsent
+        self._waiting = asyncio.Semaphore(WAITING)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._holding = 0
+        self._held: list[bytes] = []
 
-    def notify(self, text: str) -> None:
-        """Queue one message; while a request is being answered it waits behind that answer."""
-        if self._held is not None and len(self._held) < self._queue.maxsize:
+    def notify(self, text: bytes) -> None:
+        """Push one message; never waits."""
+        if not self._holding:
+            self._push(text)
+        elif len(self._held) < MAX_HELD:
             self._held.append(text)
         else:
-            self._put(text)
-
-    def _put(self, text: str) -> None:
-        try:
-            self._queue.put_nowait(text)
-        except asyncio.QueueFull:
             self._abort()
 
-    async def answer(self, dispatcher: Dispatcher, body: bytes) -> None:
-        """Answer one message, then let pass what was pushed meanwhile."""
-        self._held = []
-        try:
-            text = await dispatcher.answer(body, self)
-            if text is not None:
-                await self._queue.put(text)
-        finally:
-            held, self._held = self._held, None
-            for pushed in held:
-                self._put(pushed)
+    def _push(self, text: bytes) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing() or self._socket.closed:
+            return
+        if transport.get_write_buffer_size() > self._max_unsent:
+            self._abort()
+        else:
+            transport.write(frame(text))
 
-    async def write(self) -> None:
-        """Send what is queued until the connection ends."""
-        while True:
-            await self._socket.send_str(await self._queue.get())
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def receive(self, body: bytes) -> None:
+        """Answer one message, or have it answered when its method is done."""
+        try:
+            if not self._caller.take(1):
+                raise TooManyRequests
+            found = self._dispatcher.begin(body, self, self._caller)
+        except TooManyRequests:
+            found = TOO_MANY
+        if isinstance(found, bytes):
+            await self._socket.send_frame(found, WSMsgType.TEXT)
+        elif found is not None:
+            await self._waiting.acquire()
+            task = asyncio.create_task(self._later(found, body.lstrip().startswith(b"[")))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _later(self, found: Later, holds: bool) -> None:
+        self._holding += holds
+        try:
+            text = await found
+            if text is not None:
+                with contextlib.suppress(ConnectionError, RuntimeError):  # the client has left meanwhile
+                    await self._socket.send_frame(text, WSMsgType.TEXT)
+        finally:
+            self._waiting.release()
+            self._holding -= holds
+            if holds and not self._holding:
+                held, self._held = self._held, []
+                for pushed in held:
+                    self._push(pushed)
 
 
 class Sockets:
     """All WebSocket connections of a server."""
 
-    def __init__(self, dispatcher: Dispatcher, subscriptions: Subscriptions, settings: RpcSettings) -> None:
+    def __init__(self, dispatcher: Dispatcher, subscriptions: Subscriptions, door: Door, settings: RpcSettings) -> None:
         self._dispatcher = dispatcher
         self._subscriptions = subscriptions
+        self._door = door
         self._settings = settings
         self._open: set[web.WebSocketResponse] = set()
 
@@ -71,8 +126,6 @@ class Sockets:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Upgrade a request and answer until the client leaves."""
-        if self.count >= self._settings.max_connections:
-            return web.json_response({"error": "too many WebSocket connections"}, status=503)
         socket = web.WebSocketResponse(
             max_msg_size=self._settings.max_body, heartbeat=HEARTBEAT_SECONDS, compress=False, autoping=True
         )
@@ -80,32 +133,29 @@ class Sockets:
             await socket.prepare(request)
         except ConnectionError:
             return web.Response(status=400, text="the client left before the upgrade")
-        session = SocketSession(socket, self._settings.max_queued, lambda: _abort(request))
-        writer = asyncio.create_task(session.write())
+        caller = self._door.caller(request.remote or "", request.headers.get("X-Forwarded-For", ""))
+        session = SocketSession(request, socket, self._dispatcher, caller, self._settings.max_unsent)
         self._open.add(socket)
         try:
-            await self._read(socket, session)
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    await session.receive(message.data.encode())
+                elif message.type is WSMsgType.BINARY:
+                    await session.receive(message.data)
+        except ConnectionError:  # left while it was answered
+            pass
         finally:
             self._open.discard(socket)
             self._subscriptions.drop(session)
-            writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ConnectionError, RuntimeError):
-                await writer
         return socket
 
-    async def _read(self, socket: web.WebSocketResponse, session: SocketSession) -> None:
-        async for message in socket:
-            if message.type is WSMsgType.TEXT:
-                await session.answer(self._dispatcher, message.data.encode())
-            elif message.type is WSMsgType.BINARY:
-                await session.answer(self._dispatcher, message.data)
-
     async def close(self) -> None:
-        """Say goodbye to everybody."""
-        for socket in list(self._open):
-            await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the node stops")
-
-
-def _abort(request: web.Request) -> None:
-    if request.transport is not None:
-        request.transport.abort()
+        """Say goodbye to everybody, and wait a little for the replies."""
+        leaving = [
+            asyncio.create_task(socket.close(code=WSCloseCode.GOING_AWAY, message=b"the node stops"))
+            for socket in list(self._open)
+        ]
+        if leaving:
+            _, late = await asyncio.wait(leaving, timeout=GOODBYE_SECONDS)
+            for task in late:
+                task.cancel()

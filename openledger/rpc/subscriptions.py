@@ -6,7 +6,7 @@ A message is made once and shared by all who subscribed to the same thing.
 
 from __future__ import annotations
 
-import json
+import asyncio
 import secrets
 from collections import deque
 from collections.abc import Callable
@@ -14,24 +14,28 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from openledger.abci_app.queries import MAX_LIST, list_claims
+from openledger.primitives.blocks import SealedBlock
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import ATTRIBUTION_ADDRESS, to_hex
 from openledger.rpc.backend import Backend
 from openledger.rpc.errors import LIMIT_EXCEEDED, METHOD_NOT_FOUND, RpcError
 from openledger.rpc.formats import header_json, pending_json
+from openledger.rpc.jsontext import dump
 from openledger.rpc.logs import LogQuery, block_logs, parse_log_query
 
-KINDS = ("newHeads", "logs", "newPendingTransactions", "openledger_claims")
+KINDS = ("newHeads", "logs", "newPendingTransactions", "syncing", "openledger_claims")
 FINAL = ("accepted", "refused", "lapsed")
 REMEMBERED_PENDING = 10_000
+SYNC_SECONDS = 0.5
+"""How often the engine is asked whether it catches up, while somebody subscribes to that."""
 _ANY_CLAIM = LogQuery(addresses=frozenset((ATTRIBUTION_ADDRESS,)))
 
 
 class Session(Protocol):
     """A WebSocket connection as subscriptions see it."""
 
-    def notify(self, text: str) -> None:
-        """Queue one message; never waits."""
+    def notify(self, text: bytes) -> None:
+        """Push one message; never waits."""
         ...
 
 
@@ -50,13 +54,14 @@ class Subscriptions:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._by_id: dict[str, Subscription] = {}
+        self._by_kind: dict[str, dict[str, Subscription]] = {kind: {} for kind in KINDS}
         self._last = 0
-        self._claims: dict[int, str] = {}
+        self._claims: dict[int, bytes] = {}
         self._first_open = 1
         self._recent: deque[str] = deque(maxlen=REMEMBERED_PENDING)
         self.admitted = 0
         self._stop: list[Callable[[], None]] = []
+        self._watch: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to listen to the chain."""
@@ -70,30 +75,42 @@ class Subscriptions:
         for stop in self._stop:
             stop()
         self._stop = []
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
 
     def add(self, session: Session, kind: str, options: Any) -> str:
         """Subscribe a connection; the subscription's id. Raises RpcError for an unknown kind or too many."""
         if kind not in KINDS:
             raise RpcError(METHOD_NOT_FOUND, f'no "{kind[:60]}" subscription in eth namespace')
         limit = self._backend.settings.max_subscriptions
-        if sum(s.session is session for s in self._by_id.values()) >= limit:
+        if sum(s.session is session for found in self._by_kind.values() for s in found.values()) >= limit:
             raise RpcError(LIMIT_EXCEEDED, f"too many subscriptions on this connection, limit {limit}")
         query = parse_log_query(options) if kind == "logs" and options is not None else LogQuery()
         ident = "0x" + secrets.token_hex(16)
-        self._by_id[ident] = Subscription(session, kind, query, options is True)
+        self._by_kind[kind][ident] = Subscription(session, kind, query, options is True)
+        if kind == "syncing" and self._watch is None:
+            self._watch = asyncio.create_task(self._watch_sync())
         return ident
+
+    @property
+    def count(self) -> int:
+        """Subscriptions of all connections."""
+        return sum(len(found) for found in self._by_kind.values())
 
     def remove(self, session: Session, ident: str) -> bool:
         """End one subscription of this connection."""
-        found = self._by_id.get(ident)
-        if found is None or found.session is not session:
-            return False
-        del self._by_id[ident]
-        return True
+        for found in self._by_kind.values():
+            if ident in found and found[ident].session is session:
+                del found[ident]
+                return True
+        return False
 
     def drop(self, session: Session) -> None:
         """End all subscriptions of a connection that is gone."""
-        self._by_id = {k: s for k, s in self._by_id.items() if s.session is not session}
+        for kind, found in self._by_kind.items():
+            if any(s.session is session for s in found.values()):
+                self._by_kind[kind] = {k: s for k, s in found.items() if s.session is not session}
 
     def admitted_since(self, count: int) -> list[str]:
         """Hashes of the transactions admitted after the first ``count`` ones; only the newest 10,000 are remembered."""
@@ -102,35 +119,57 @@ class Subscriptions:
 
     # --- telling ------------------------------------------------------------------------------------------
 
-    def _tell(self, kind: str, text: str) -> None:
-        for ident, found in list(self._by_id.items()):
-            if found.kind == kind:
-                found.session.notify(_message(ident, text))
+    def _tell(self, kind: str, text: bytes) -> None:
+        for ident, found in list(self._by_kind[kind].items()):
+            found.session.notify(_message(ident, text))
 
     def _committed(self, height: int) -> None:
         first = self._last + 1 if height > self._last else height
         self._last = height
-        wanted = {s.kind for s in self._by_id.values()}
         for number in range(first, height + 1):
             block = self._backend.app.store.block(number)
             if block is None:
                 continue
-            if "newHeads" in wanted:
-                self._tell("newHeads", _dump(header_json(block.header, block.hash)))
-            if "logs" in wanted:
-                for ident, found in list(self._by_id.items()):
-                    for log in block_logs(block, found.query) if found.kind == "logs" else ():
-                        found.session.notify(_message(ident, _dump(log)))
+            if self._by_kind["newHeads"]:
+                self._tell("newHeads", dump(header_json(block.header, block.hash)))
+            if self._by_kind["logs"] and any(receipt.logs for receipt in block.receipts):
+                self._tell_logs(block)
             if any(_ANY_CLAIM.matches(log) for r in block.receipts for log in r.logs):
                 self._tell_claims()
 
-    def _changed_claims(self) -> list[str]:
+    def _tell_logs(self, block: SealedBlock) -> None:
+        made: dict[LogQuery, list[bytes]] = {}
+        for ident, found in list(self._by_kind["logs"].items()):
+            texts = made.get(found.query)
+            if texts is None:
+                texts = made[found.query] = [dump(log) for log in block_logs(block, found.query)]
+            for text in texts:
+                found.session.notify(_message(ident, text))
+
+    async def _watch_sync(self) -> None:
+        """While anybody listens: tell when catching up begins and when it is over."""
+        known = (await self._backend.consensus.status()).catching_up
+        while self._by_kind["syncing"]:
+            await asyncio.sleep(SYNC_SECONDS)
+            now = (await self._backend.consensus.status()).catching_up
+            if now != known:
+                self._tell("syncing", dump(self._syncing(now)))
+            known = now
+        self._watch = None
+
+    def _syncing(self, catching_up: bool) -> Any:
+        if not catching_up:
+            return False
+        number = self._backend.head().number
+        return {"syncing": True, "status": {"startingBlock": 0, "currentBlock": number, "highestBlock": number}}
+
+    def _changed_claims(self) -> list[bytes]:
         """Claims that are new or other than when this was asked last, as JSON texts. Settled ones are not looked at
         again."""
         state, changed, start = self._backend.app.state(), [], self._first_open
         while page := list_claims(state, start, MAX_LIST):
             for claim in page:
-                number, text = claim["id"], _dump(claim)
+                number, text = claim["id"], dump(claim)
                 if self._claims.get(number) != text:
                     changed.append(text)
                 self._claims[number] = text
@@ -148,18 +187,13 @@ class Subscriptions:
         digest = to_hex(keccak256(raw))
         self._recent.append(digest)
         self.admitted += 1
-        full_text = ""
-        for ident, found in list(self._by_id.items()):
-            if found.kind != "newPendingTransactions":
-                continue
+        full = b""
+        for ident, found in list(self._by_kind["newPendingTransactions"].items()):
             if found.full:
-                full_text = full_text or _dump(pending_json(raw, self._backend.chain_id))
-            found.session.notify(_message(ident, full_text if found.full else f'"{digest}"'))
+                full = full or dump(pending_json(raw, self._backend.chain_id))
+            found.session.notify(_message(ident, full if found.full else b'"%b"' % digest.encode()))
 
 
-def _dump(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
-
-
-def _message(ident: str, result: str) -> str:
-    return f'{{"jsonrpc":"2.0","method":"eth_subscription","params":{{"subscription":"{ident}","result":{result}}}}}'
+def _message(ident: str, result: bytes) -> bytes:
+    head = b'{"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":"'
+    return b'%b%b","result":%b}}' % (head, ident.encode(), result)

@@ -1,0 +1,270 @@
+"""The quick way in: a plain POST on a kept connection, read here and answered without a task.
+
+Nearly all requests of nearly all clients are ``POST / HTTP/1.1`` with a Host, a JSON content type and one
+Content-Length. A head that is exactly that, of a client that the door lets in, is answered here. Any other head, and
+every refusal, is aiohttp's: it gets the connection for good, with the bytes of that head first. So there is one judge
+of what is odd, and what is read here cannot be read in two ways: one length in digits, no Transfer-Encoding, no line
+that ends or folds otherwise.
+
+    bytes -> head complete? -> known or simple? -> body complete? -> Dispatcher.begin -> bytes out
+                  |                   `- no: aiohttp           `- a method that waits: a task; later requests queue
+                  `- no: wait, at most request_seconds
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from openledger.rpc.backend import RpcSettings
+from openledger.rpc.callers import TooManyRequests
+from openledger.rpc.dispatch import Answer, Dispatcher, Later
+from openledger.rpc.door import JSON_TYPES, TOO_MANY, Door, cors
+
+REQUEST_LINE = b"POST / HTTP/1.1\r\n"
+MAX_HEAD = 16 * 1024
+MAX_AHEAD = 64 * 1024
+"""Bytes read of the requests that come after one that is still being answered."""
+_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e]*?)[ \t]*")
+_LENGTH = re.compile(rb"[0-9]{1,10}")
+_ELSEWHERE = frozenset(
+    (b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"te", b"trailer", b"sec-websocket-key")
+)
+"""Headers that change how a request is read."""
+_ONCE = frozenset((b"host", b"content-length", b"content-type", b"connection", b"origin", b"x-forwarded-for"))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A head that was let in: ``length`` of its body in bytes, header lines of the answers to it, X-Forwarded-For."""
+
+    length: int
+    lines: bytes
+    forwarded: str
+
+
+def read_head(raw: bytes, door: Door, max_body: int) -> Head | None:
+    """The head whose bytes, without the empty line, are ``raw``; None for one that is not for this file."""
+    lines = raw.split(b"\r\n")[1:]
+    found: dict[bytes, bytes] = {}
+    for line in lines:
+        match = _LINE.fullmatch(line)
+        if match is None:
+            return None
+        name = match[1].lower()
+        if name in _ELSEWHERE or (name in _ONCE and name in found):
+            return None
+        found[name] = match[2]
+    length, kind = found.get(b"content-length", b""), found.get(b"content-type", b"").split(b";")[0].strip().lower()
+    if not _LENGTH.fullmatch(length) or int(length) > max_body or kind.decode("ascii") not in JSON_TYPES:
+        return None
+    host, origin = found.get(b"host", b"").decode("ascii"), found.get(b"origin")
+    if found.get(b"connection", b"keep-alive").lower() != b"keep-alive" or not door.host_allowed(host):
+        return None
+    answer = b"Content-Type: application/json\r\n"
+    if origin is not None and door.origin_allowed(origin.decode("ascii"), host):
+        answer += b"".join(f"{name}: {value}\r\n".encode() for name, value in cors(origin.decode("ascii")).items())
+    forwarded = found.get(b"x-forwarded-for", b"").decode("ascii") if door.has_proxies else ""
+    return Head(int(length), answer, forwarded)
+
+
+@dataclass(slots=True)
+class Quick:
+    """What all connections of a server share. ``elsewhere`` makes aiohttp's protocol for a connection; ``date`` is the
+    Date header line of now."""
+
+    dispatcher: Dispatcher
+    door: Door
+    settings: RpcSettings
+    elsewhere: Callable[[], asyncio.Protocol]
+    connections: set[PostProtocol]
+    count: Callable[[], int]
+    date: bytes = b""
+    stopping: bool = False
+
+
+class PostProtocol(asyncio.Protocol):
+    """One connection, until it is aiohttp's."""
+
+    __slots__ = (
+        "_buffer", "_caller", "_ended", "_full", "_head", "_known", "_known_head", "_peer", "_reading", "_since",
+        "_task", "_transport", "quick",
+    )  # fmt: skip
+
+    def __init__(self, quick: Quick) -> None:
+        self.quick = quick
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._head: Head | None = None
+        self._known = b""
+        self._known_head: Head | None = None
+        self._ended = False
+        self._full = False
+        self._reading = True
+        self._since = 0.0
+
+    # --- the connection -----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        if self.quick.count() >= self.quick.settings.max_connections:
+            self._transport.write(_plain(503, b"Service Unavailable", b'{"error":"too many connections"}'))
+            self._transport.close()
+            return
+        peer = transport.get_extra_info("peername")
+        self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
+        self._caller = self.quick.door.caller(self._peer)
+        self._since = asyncio.get_running_loop().time()
+        self.quick.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self.quick.connections.discard(self)
+
+    def pause_writing(self) -> None:
+        """The client does not read: no more is answered, and so no more is read."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._advance()
+
+    def eof_received(self) -> bool:
+        """The client has said all: what was asked is answered, then the connection ends."""
+        self._ended = True
+        return self._task is not None
+
+    def check(self, now: float) -> None:
+        """Called every second: ends a connection that idles, or that sends a request too slowly."""
+        if self._transport is None or self._task is not None:
+            return
+        settings = self.quick.settings
+        if self._buffer and not self._full:
+            if now - self._since > settings.request_seconds:
+                self._transport.write(_plain(408, b"Request Timeout", b'{"error":"the request took too long"}'))
+                self._transport.close()
+        elif now - self._since > settings.idle_seconds:
+            self._transport.abort() if self._full else self._transport.close()
+
+    def close(self) -> None:
+        """The server stops: answer what is being answered, then end."""
+        if self._task is None and self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- requests -----------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if not self._buffer:
+            self._since = asyncio.get_running_loop().time()
+        self._buffer += data
+        if self._task is None and not self._full:
+            self._advance()
+        elif self._reading and len(self._buffer) > MAX_AHEAD and self._transport is not None:
+            self._reading = False  # enough of what comes after the request that is being answered
+            self._transport.pause_reading()
+
+    def _advance(self) -> None:
+        """Answer what is complete, in order, until something is missing or has to wait."""
+        while self._transport is not None and self._task is None and not self._full and self._buffer:
+            if self._head is None and not self._begin():
+                return
+            head = self._head
+            if head is None or len(self._buffer) < head.length:
+                break
+            body = bytes(self._buffer[: head.length])
+            del self._buffer[: head.length]
+            self._head = None
+            self._answer(head, body)
+        if not self._reading and self._task is None and not self._full and self._transport is not None:
+            self._reading = True
+            self._transport.resume_reading()
+
+    def _begin(self) -> bool:
+        """Read a head. False when it is not complete, or not for here."""
+        end = self._buffer.find(b"\r\n\r\n", 0, MAX_HEAD)
+        if not REQUEST_LINE.startswith(self._buffer[: len(REQUEST_LINE)]) or (
+            end < 0 and len(self._buffer) >= MAX_HEAD
+        ):
+            self._hand_over()
+            return False
+        if end < 0:
+            return False
+        raw = bytes(self._buffer[:end])
+        if raw != self._known:
+            self._known_head = read_head(raw, self.quick.door, self.quick.settings.max_body)
+            self._known = raw
+        if self._known_head is None:
+            self._hand_over()
+            return False
+        self._head = self._known_head
+        del self._buffer[: end + 4]
+        return True
+
+    def _hand_over(self) -> None:
+        """Give the connection to aiohttp, for good."""
+        transport, self._transport = self._transport, None
+        self.quick.connections.discard(self)
+        if transport is None:
+            return
+        other = self.quick.elsewhere()
+        transport.set_protocol(other)
+        other.connection_made(transport)
+        if not self._reading:
+            transport.resume_reading()
+        other.data_received(bytes(self._buffer))
+        self._buffer.clear()
+
+    def _answer(self, head: Head, body: bytes) -> None:
+        quick = self.quick
+        caller = quick.door.caller(self._peer, head.forwarded) if head.forwarded else self._caller
+        try:
+            if not caller.take(1):
+                raise TooManyRequests
+            found = quick.dispatcher.begin(body, None, caller)
+        except TooManyRequests:
+            self._write(b"429 Too Many Requests", head, TOO_MANY)
+            return
+        if found is None or isinstance(found, bytes):
+            self._write(b"200 OK", head, found or b"")
+        else:
+            self._task = asyncio.get_running_loop().create_task(self._wait(head, found))
+
+    async def _wait(self, head: Head, found: Later) -> None:
+        answer: Answer = await found
+        self._task = None
+        self._write(b"200 OK", head, answer or b"")
+        self._advance()
+        if self._ended and self._task is None and self._transport is not None:
+            self._transport.close()
+
+    def _write(self, status: bytes, head: Head, body: bytes) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        quick = self.quick
+        closing = b"Connection: close\r\n" if quick.stopping else b""
+        transport.write(
+            b"HTTP/1.1 %b\r\n%b%b%bContent-Length: %d\r\n\r\n%b"
+            % (status, head.lines, quick.date, closing, len(body), body)
+        )
+        self._since = asyncio.get_running_loop().time()
+        if quick.stopping:
+            transport.close()
+
+
+def _plain(status: int, reason: bytes, body: bytes) -> bytes:
+    return b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (
+        status,
+        reason,
+        len(body),
+        body,
+    )
