@@ -176,7 +176,7 @@ class PostProtocol(asyncio.Protocol):
         """Answer what is complete, in order, until something is missing or has to wait."""
         while self._transport is not None and self._task is None and not self._full and self._buffer:
             if self._head is None and not self._begin():
-                return
+                break
             head = self._head
             if head is None or len(self._buffer) < head.length:
                 break
