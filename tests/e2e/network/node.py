@@ -1,0 +1,44 @@
+"""A node as ``openledger start`` runs it, with what a test needs: ``node.py HOME``. ``script.json`` in the home names
+its oracle's words and byzantine roles; see oracle.py, roles.py and points.py. Nothing of this is in the product."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from network.oracle import scripted
+from network.points import Points, hooked, hooked_store
+from network.roles import Script, byzantine
+from network.spec import Role
+
+from openledger.abci_app import application
+from openledger.node import config, network, oracle_bridge, wiring
+from openledger.node.logging import setup
+from openledger.state import leveldb
+
+SCRIPT = "script.json"
+
+
+def main(home: Path) -> None:
+    """Run until SIGTERM."""
+    script = json.loads((home / SCRIPT).read_text())
+    roles = Script(home, tuple(Role(**role) for role in script["byzantine"]))
+    node: list[wiring.Node] = []
+    points = Points(home, lambda: getattr(node[0].engine, "pid", 0) if node else 0)
+    worker, bridge = scripted(tuple(script["oracle"]))
+    oracle_bridge.OracleWorker = worker  # type: ignore[misc]
+    oracle_bridge.OracleBridge = bridge  # type: ignore[misc]
+    wiring.oracle_state = lambda config, lite: (True, "scripted")
+    leveldb.LevelDbStore = hooked_store(points)  # type: ignore[misc]
+    application.Application = hooked(points, byzantine(roles))  # type: ignore[misc]
+    settings = config.load(home)
+    setup(settings.log)
+    node.append(network.network_node(home, settings))
+    wiring.run_loop(node[0].run(lambda ready: print(f"Ready: {ready.url}", flush=True)))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

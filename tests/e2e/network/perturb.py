@@ -1,0 +1,118 @@
+"""What happens to nodes while the network runs: each event at its height, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from network import homes
+from network.checks import Broken
+from network.links import Links
+from network.process import Process
+from network.spec import Perturbation
+
+if TYPE_CHECKING:
+    from network.runner import Run
+
+GRACE = 1.0
+"""Seconds in which a block that was decided already may still arrive."""
+
+
+class Perturber:
+    """Does to the nodes of ``run`` what its description says."""
+
+    def __init__(self, run: Run, links: Links | None) -> None:
+        self._run = run
+        self._links = links
+
+    async def all(self) -> None:
+        """Late starts and events, by height."""
+        late = [(node.start_at, node) for node in self._run.spec.nodes if node.start_at]
+        events = [(event.at, event) for event in self._run.spec.perturb]
+        for at, what in sorted([*late, *events], key=lambda pair: pair[0]):
+            await self._run.until(f"height {at}", lambda at=at: self._run.top >= at)  # type: ignore[misc]
+            if isinstance(what, Perturbation):
+                await self._one(what)
+            else:
+                await self._join(self._run.nodes[what.name])
+
+    async def _join(self, node: Process) -> None:
+        height = self._run.top
+        await node.start()
+        self._report(f"{node.name} joins at {height}", await self._run.caught_up([node]))
+
+    def _report(self, what: str, seconds: float) -> None:
+        text = f"{what}: back with the others after {seconds:.1f} s"
+        self._run.summary.events.append(text)
+        self._run.tell(text)
+
+    async def _one(self, event: Perturbation) -> None:
+        run = self._run
+        nodes = [run.nodes[name] for name in event.nodes]
+        others = [node for node in run.running if node not in nodes]
+        what = f"{event.do} {' '.join(event.nodes)}"
+        run.tell(what)
+        if event.do in ("kill", "kill-cometbft", "kill-both", "restart", "upgrade"):
+            await self._away(event, nodes)
+            await self._meanwhile(event, others)
+            await self._return(event, nodes)
+        elif event.do == "pause":
+            for node in nodes:
+                node.freeze(signal.SIGSTOP)
+            await self._meanwhile(event, others)
+            for node in nodes:
+                node.freeze(signal.SIGCONT)
+        else:
+            await self._cables(event, others)
+            if event.do == "delay":
+                return
+        self._report(what, await run.caught_up(run.running, more=2))
+
+    async def _away(self, event: Perturbation, nodes: list[Process]) -> None:
+        for node in nodes:
+            if event.do in ("restart", "upgrade"):
+                if code := await node.stop():
+                    raise Broken(f"{node.name} ended with {code} when it was asked to stop\n{node.last_words()}")
+            else:
+                application = event.do != "kill-cometbft"
+                await node.kill(application=application, cometbft=event.do != "kill")
+
+    async def _return(self, event: Perturbation, nodes: list[Process]) -> None:
+        for node in nodes:
+            if event.do == "upgrade":
+                node.environment["OPENLEDGER_CONSENSUS_PROGRAM"] = homes.program(event.to)
+            if not node.pid:
+                await node.start()
+
+    async def _meanwhile(self, event: Perturbation, others: list[Process]) -> None:
+        """``seconds`` pass, and the chain of the others does what is expected."""
+        run, begin = self._run, time.monotonic()
+        if event.expect == "stops":
+            await asyncio.sleep(GRACE)
+            heights = [await node.height() for node in others]
+            await asyncio.sleep(event.seconds)
+            if (after := [await node.height() for node in others]) != heights:
+                raise Broken(f"without {' '.join(event.nodes)} the chain went on from {heights} to {after}")
+            return
+        if event.expect == "goes-on":
+            goal = run.top + 3
+            await run.until(f"blocks without {' '.join(event.nodes)}", lambda: run.top >= goal)
+        await asyncio.sleep(max(0.0, event.seconds - (time.monotonic() - begin)))
+
+    async def _cables(self, event: Perturbation, others: list[Process]) -> None:
+        if self._links is None:
+            raise Broken("this network has no cables")
+        cables = self._links.around(event.nodes)
+        for cable in cables:
+            if event.do == "delay":
+                cable.delay = event.ms / 1000
+            elif event.do == "partition":
+                cable.hold()
+            else:
+                cable.cut()
+        await self._meanwhile(event, others)
+        if event.do != "delay" or event.seconds:
+            for cable in cables:
+                cable.mend()
