@@ -21,6 +21,7 @@ from openledger.abci_app.mempool import Mempool
 from openledger.abci_app.modules.fees.market import next_base_fee
 from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.modules.staking.records import operator_of
+from openledger.abci_app.modules.staking.sets import last_signers
 from openledger.abci_app.opening import genesis_block, genesis_diff
 from openledger.abci_app.ports import VerdictSource
 from openledger.abci_app.protocol import messages as abci
@@ -71,7 +72,10 @@ class Application:
         self._verdicts = verdicts
         store.bind(genesis.chain_id, genesis.digest)
         self.decode = Decoder()
-        self._chain = Chain(genesis.chain_id, genesis.evm_chain_id, engine, self._block_hash, self.decode)
+        self._chain = Chain(
+            genesis.chain_id, genesis.evm_chain_id, engine, self._block_hash, self.decode,
+            genesis.vote_extensions_enable_height,
+        )  # fmt: skip
         self._executed: dict[BlockInput, BlockOutput] = {}
         self._pending: _Finalized | None = None
         self._next: BlockContext | None = None
@@ -97,6 +101,10 @@ class Application:
 
     def params(self) -> Params:
         return read_params(self.state())
+
+    def signers(self) -> tuple[abci.Validator, ...]:
+        """The validators of the newest block, by consensus address: those whose precommits the next block carries."""
+        return tuple(abci.Validator(seat.address, seat.power) for seat in last_signers(self.state()).seats)
 
     def next_base_fee(self) -> int:
         """Base fee (wei per gas) of the block after the newest."""
@@ -145,7 +153,10 @@ class Application:
 
     def init_chain(self, request: abci.RequestInitChain) -> abci.ResponseInitChain:
         """Block 0 exists already; here it is compared with what the consensus engine was given."""
-        given = Genesis.from_init_chain(request.chain_id, request.time, request.initial_height, request.app_state_bytes)
+        given = Genesis.from_init_chain(
+            request.chain_id, request.time, request.initial_height, request.app_state_bytes,
+            request.consensus_params.vote_extensions_enable_height or 0,
+        )  # fmt: skip
         if given.digest != self.genesis.digest:
             raise WrongDataFolder(
                 f"the consensus engine starts chain {given.chain_id} with another genesis than this data folder has",
@@ -207,8 +218,9 @@ class Application:
     def process_proposal(self, request: abci.RequestProcessProposal) -> abci.ResponseProcessProposal:
         self._expect(request.height)
         block = BlockInput(
-            request.height, request.time, request.proposer_address, request.txs, request.proposed_last_commit
-        )
+            request.height, request.time, request.proposer_address, request.txs, request.proposed_last_commit,
+            request.misbehavior,
+        )  # fmt: skip
         holds = proposals.acceptable(self._execute(block))
         return abci.ResponseProcessProposal(abci.ACCEPT if holds else abci.REJECT)
 
@@ -242,8 +254,9 @@ class Application:
         """Compute everything that ``commit`` writes. May be called again with other inputs before the commit."""
         self._expect(request.height)
         block = BlockInput(
-            request.height, request.time, request.proposer_address, request.txs, request.decided_last_commit
-        )
+            request.height, request.time, request.proposer_address, request.txs, request.decided_last_commit,
+            request.misbehavior,
+        )  # fmt: skip
         output = self._execute(block)
         prepared = self.store.prepare(output.diff)
         sealed = seal(output, prepared.state_root, self.head(), Note.of(block, request.hash).encode())
@@ -251,7 +264,8 @@ class Application:
             keccak256(raw) for raw, result in zip(request.txs, output.results, strict=True) if result.info == "refused"
         )
         self._pending = _Finalized(sealed, prepared, output.diff, refused)
-        return abci.ResponseFinalizeBlock(tx_results=tuple(output.results), app_hash=prepared.state_root)
+        updates = tuple(abci.ValidatorUpdate(change.pub_key, change.power) for change in output.power_changes)
+        return abci.ResponseFinalizeBlock(tuple(output.results), updates, app_hash=prepared.state_root)
 
     def commit(self) -> abci.ResponseCommit:
         """One synced batch; then the mempool learns of the new state."""

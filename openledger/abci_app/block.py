@@ -1,8 +1,9 @@
 """f(state, block): one block, top to bottom. Read it aloud.
 
-    slot 0 is heard -> claims move on -> those that ended are paid -> an epoch may close      (the system transaction)
+    slot 0 is heard -> proven misbehaviour is slashed -> who is away too long is jailed -> what has unbonded is paid
+        -> claims move on -> those that ended are paid -> an epoch may close                  (the system transaction)
     each transaction in order: EVM ones in batches through the engine, native ones here, Outbox actions after theirs
-    what was burned is counted -> receipts are sealed
+    what was burned is counted -> receipts are sealed -> the validator set of the height after the next is decided
 
 Nothing is written: the result is a diff and the parts of an Ethereum block. The same function serves proposals,
 blocks and tests. Sources: design.md, section 3; EIP-2935 for the history of block hashes.
@@ -23,9 +24,24 @@ from openledger.abci_app.modules.fees.records import count_burned
 from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.modules.rewards.payout import close_epoch, settle
 from openledger.abci_app.modules.staking.records import operator_of
+from openledger.abci_app.modules.staking.sets import PowerChange, close_set
+from openledger.abci_app.modules.staking.slashing import (
+    DOUBLE_SIGN,
+    LIGHT_CLIENT_ATTACK,
+    Offence,
+    note_absent,
+    punish,
+)
+from openledger.abci_app.modules.staking.unbonding import pay_unbonded
 from openledger.abci_app.native import ACTION_FAILED, Done, execute, run_action, validate
-from openledger.abci_app.protocol.messages import CommitInfo, ExecTxResult
-from openledger.abci_app.votes import is_slot0, read_slot0
+from openledger.abci_app.protocol.messages import (
+    DUPLICATE_VOTE,
+    FLAG_ABSENT,
+    CommitInfo,
+    ExecTxResult,
+    Misbehavior,
+)
+from openledger.abci_app.votes import Precommits, is_slot0, read_slot0
 from openledger.evm.engine import BlockEnv, EvmEngine, TxResult
 from openledger.evm.outbox import outbox_gas, submitted
 from openledger.evm.predeploys import HISTORY_ADDRESS, HISTORY_WINDOW
@@ -45,13 +61,15 @@ CODESPACE = "openledger"
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """What stays the same from block to block. ``decode`` may remember; it never changes an outcome."""
+    """What stays the same from block to block. ``decode`` may remember; it never changes an outcome. Precommits carry
+    extensions from height ``extensions_from`` on."""
 
     chain_id: str
     evm_chain_id: int
     engine: EvmEngine
     block_hash: Callable[[int], Hash32 | None]
     decode: Callable[[bytes], Decoded]
+    extensions_from: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +81,20 @@ class BlockInput:
     proposer: Address
     txs: tuple[bytes, ...]
     commit: CommitInfo
+    misbehavior: tuple[Misbehavior, ...] = ()
+
+    @property
+    def absent(self) -> list[Address]:
+        """Validators whose signatures the last commit lacks. Who signed for nil was there."""
+        return [vote.validator.address for vote in self.commit.votes if vote.block_id_flag == FLAG_ABSENT]
+
+    @property
+    def offences(self) -> list[Offence]:
+        """What the block proves, in its order."""
+        return [
+            Offence(m.validator.address, m.height, DOUBLE_SIGN if m.type == DUPLICATE_VOTE else LIGHT_CLIENT_ATTACK)
+            for m in self.misbehavior
+        ]
 
 
 @dataclass(slots=True)
@@ -77,6 +109,7 @@ class BlockOutput:
     receipts: list[Receipt] = field(default_factory=list)
     gas_used: int = 0
     slot0_valid: bool = True
+    power_changes: tuple[PowerChange, ...] = ()
     diff: Diff = field(default_factory=Diff)
 
 
@@ -87,6 +120,7 @@ def execute_block(chain: Chain, state: StateReader, parent: Header, block: Block
     for raw in block.txs[len(run.output.results) :]:
         run.take(raw)
     run.flush()
+    run.output.power_changes = close_set(run.state, run.output.params, block.height)
     if run.output.transactions:
         _remember_hashes(chain, run.state, block.height)
     run.output.diff = run.state.diff()
@@ -153,9 +187,12 @@ class Run:
     # --- effects outside any transaction ------------------------------------------------------------------
 
     def system_work(self, block: BlockInput) -> None:
-        """Slot 0, claims, epoch; their logs become the system transaction at index 0."""
+        """The hooks, in this order; their logs become the system transaction at index 0."""
         has_transactions = len(block.txs) > (1 if block.txs and is_slot0(block.txs[0]) else 0)
         logs = self._hear_slot0(block)
+        logs += punish(self.state, self.ctx, block.offences)
+        logs += note_absent(self.state, self.ctx, block.absent)
+        logs += pay_unbonded(self.state, self.ctx)
         ended, moved = advance(self.state, self.ctx)
         logs += moved + settle(self.state, self.ctx, ended) + close_epoch(self.state, self.ctx, has_transactions)
         if not logs:
@@ -168,10 +205,7 @@ class Run:
         if not block.txs or not is_slot0(block.txs[0]):
             return []
         try:
-            said = read_slot0(
-                block.txs[0], block.height, block.commit.round, self.chain.chain_id, self.state,
-                self.ctx.params.max_extension_bytes,
-            )  # fmt: skip
+            said = read_slot0(block.txs[0], Precommits(self.chain, block.height - 1, block.commit.round), self.state)
         except InvalidTransaction as err:
             self.output.slot0_valid = False
             self.output.results.append(_refused(err))

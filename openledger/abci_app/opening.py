@@ -5,7 +5,8 @@ from __future__ import annotations
 from openledger.abci_app.modules.fees.records import set_genesis_supply, supply
 from openledger.abci_app.modules.governance.records import params, set_params
 from openledger.abci_app.modules.models.records import Epoch, epoch, set_epoch
-from openledger.abci_app.modules.staking.records import ValidatorRecord, put_validator, validators
+from openledger.abci_app.modules.staking.records import STAKES, ValidatorRecord, put_validator
+from openledger.abci_app.modules.staking.sets import open_first_set, seated
 from openledger.evm.predeploys import PREDEPLOYS
 from openledger.genesis.genesis import Genesis, GenesisAccount, GenesisValidator
 from openledger.primitives.blocks import EMPTY_BLOOM, EMPTY_TRIE_ROOT, Header, SealedBlock
@@ -49,8 +50,11 @@ def _first_records(state: Overlay, genesis: Genesis) -> None:
     set_genesis_supply(state, genesis.supply)
     set_params(state, genesis.params)
     for validator in genesis.validators:
-        record = ValidatorRecord(validator.operator, validator.pub_key, validator.power, validator.name)
+        stake = validator.power * genesis.params.power_unit
+        record = ValidatorRecord(validator.operator, validator.pub_key, validator.name, stake, validator.power)
         put_validator(state, record)
+    state.add_balance(STAKES, genesis.staked)
+    open_first_set(state)
     start = genesis.time_ns // 10**9
     set_epoch(state, Epoch(1, start, start + genesis.params.epoch_seconds, False))
 
@@ -96,7 +100,7 @@ def genesis_from_state(export: Export, chain_id: str, time_ns: int | None = None
 
 
 def _validators(state: StateReader) -> tuple[GenesisValidator, ...]:
-    return tuple(GenesisValidator(v.pub_key, v.power, v.operator, v.name) for v in validators(state))
+    return tuple(GenesisValidator(v.pub_key, v.power, v.operator, v.name) for v in seated(state))
 
 
 def _check_records(state: Overlay, genesis: Genesis) -> None:

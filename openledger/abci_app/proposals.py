@@ -7,6 +7,7 @@ every honest node accepts. Sources: the ABCI specification's requirements 1, 2 a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from openledger.abci_app.block import BlockInput, BlockOutput, Chain, execute_block
 from openledger.abci_app.decoder import Decoded
@@ -18,7 +19,7 @@ from openledger.abci_app.protocol.messages import (
     RequestPrepareProposal,
     VoteInfo,
 )
-from openledger.abci_app.votes import build_slot0
+from openledger.abci_app.votes import Precommits, build_slot0
 from openledger.primitives.blocks import Header
 from openledger.state.ports import StateReader
 
@@ -38,21 +39,18 @@ def prepare(
     chain: Chain, state: StateReader, parent: Header, request: RequestPrepareProposal, waiting: Iterable[Decoded]
 ) -> tuple[BlockInput, BlockOutput]:
     """A block out of ``waiting``, best first, with slot 0 before it, within the byte limit; already executed."""
-    params = read_params(state)
-    slot0 = build_slot0(request.local_last_commit, request.height, chain.chain_id, state, params.max_extension_bytes)
+    precommits = Precommits(chain, request.height - 1, request.local_last_commit.round)
+    slot0 = build_slot0(request.local_last_commit, precommits, state, request.max_tx_bytes - FRAMING_BYTES)
     room = request.max_tx_bytes - (len(slot0) + FRAMING_BYTES if slot0 else 0)
-    if room < 0:
-        slot0, room = b"", request.max_tx_bytes
     chosen = _fill(state, parent, waiting, room)
     txs = ((slot0,) if slot0 else ()) + tuple(chosen)
-    block = BlockInput(
-        request.height, request.time, request.proposer_address, txs, commit_info(request.local_last_commit)
-    )
+    commit = commit_info(request.local_last_commit)
+    block = BlockInput(request.height, request.time, request.proposer_address, txs, commit, request.misbehavior)
     output = execute_block(chain, state, parent, block)
     kept = [i for i, result in enumerate(output.results) if result.info != "refused"]
     if len(kept) == len(txs):
         return block, output
-    block = BlockInput(block.height, block.time, block.proposer, tuple(txs[i] for i in kept), block.commit)
+    block = replace(block, txs=tuple(txs[i] for i in kept))
     output = execute_block(chain, state, parent, block)
     return block, output
 

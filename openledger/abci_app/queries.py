@@ -19,6 +19,9 @@ from openledger.abci_app.modules.governance import records as governance
 from openledger.abci_app.modules.models import records as models
 from openledger.abci_app.modules.rewards import records as rewards
 from openledger.abci_app.modules.staking import records as staking
+from openledger.abci_app.modules.staking import signing
+from openledger.abci_app.modules.staking.sets import newest_set
+from openledger.abci_app.modules.staking.unbonding import unbondings
 from openledger.primitives.attribution import AttributionJob, PartFacts, SettlementFacts
 from openledger.primitives.errors import DecodingError, NotFound
 from openledger.primitives.fields import to_json
@@ -220,20 +223,50 @@ def explain_reward(state: StateReader, account: Address) -> View:
 # --- chain ------------------------------------------------------------------------------------------------
 
 
-def _validator(record: staking.ValidatorRecord) -> View:
-    return {"address": to_hex(record.address)} | to_json(record)
+def _validator(state: StateReader, record: staking.ValidatorRecord, height: int | None) -> View:
+    params = governance.params(state)
+    return (
+        {"address": to_hex(record.address)}
+        | to_json(record)
+        | {
+            "stake": hex(record.stake),
+            "missed": signing.missed(state, params, record.address, height),
+            "allowedMisses": signing.allowed_misses(params),
+            "window": params.signed_window,
+            "unbonding": [{"amount": hex(u.amount), "ready": u.ready} for u in unbondings(state, record.address)],
+        }
+    )
 
 
-def get_validator(state: StateReader, address: Address) -> View:
-    """By consensus address or operator. Raises NotFound."""
+def get_validator(state: StateReader, address: Address, height: int | None = None) -> View:
+    """By consensus address or operator. ``missed`` counts the blocks of the window that ends with ``height`` (default:
+    with the last miss). Raises NotFound."""
+    record = staking.validator(state, address) or staking.operated_by(state, address)
+    if record is None:
+        raise NotFound(f"there is no validator {to_hex(address)}")
+    return _validator(state, record, height)
+
+
+def list_validators(state: StateReader, height: int | None = None) -> list[View]:
+    """Those with a seat, by consensus address, then the other candidates by stake, then who is jailed."""
+    seats = [seat.address for seat in newest_set(state).seats]
+    found = {address: record for address in seats if (record := staking.validator(state, address))}
+    for record in staking.candidates(state):
+        if len(found) < MAX_LIST:
+            found.setdefault(record.address, record)
     for record in staking.validators(state):
-        if address in (record.address, record.operator):
-            return _validator(record)
-    raise NotFound(f"there is no validator {to_hex(address)}")
+        if record.jailed and record.stake and len(found) < MAX_LIST:
+            found.setdefault(record.address, record)
+    return [_validator(state, record, height) for record in found.values()]
 
 
-def list_validators(state: StateReader) -> list[View]:
-    return [_validator(record) for record in staking.validators(state)]
+def get_delegations(state: StateReader, account: Address) -> list[View]:
+    """What an account has staked and with whom, and what comes back when."""
+    record = staking.operated_by(state, account)
+    if record is None:
+        return []
+    coming = [{"amount": hex(u.amount), "ready": u.ready} for u in unbondings(state, record.address)]
+    return [{"operator": to_checksum(account), "amount": hex(record.stake), "unbonding": coming}]
 
 
 def get_supply(state: StateReader) -> View:
@@ -255,7 +288,8 @@ def get_supply(state: StateReader) -> View:
 def get_params(state: StateReader) -> View:
     """All parameters; amounts of 256 bits as hex quantities."""
     record = governance.params(state)
-    wei = ("initial_base_fee", "base_fee_floor", "cap", "reserve", "mint_per_epoch", "claim_bond", "work_price")
+    wei = ("initial_base_fee", "base_fee_floor", "cap", "reserve", "mint_per_epoch", "claim_bond", "work_price",
+           "power_unit", "min_self_bond")  # fmt: skip
     view = to_json(record, camel=False) | {n: hex(getattr(record, n)) for n in wei}
     return {_camel(name): value for name, value in view.items()}
 

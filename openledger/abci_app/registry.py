@@ -20,7 +20,12 @@ from openledger.abci_app.modules.models.retire import ModelRetire
 from openledger.abci_app.modules.models.settle import InferenceSettle
 from openledger.abci_app.modules.rewards.claim import RewardsClaim
 from openledger.abci_app.modules.rewards.reads import ATTRIBUTION
+from openledger.abci_app.modules.staking.create import ValidatorCreate
+from openledger.abci_app.modules.staking.delegate import StakeDelegate
+from openledger.abci_app.modules.staking.edit import ValidatorEdit
 from openledger.abci_app.modules.staking.reads import STAKING
+from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
+from openledger.abci_app.modules.staking.unjail import ValidatorUnjail
 from openledger.abci_app.reads import Reads
 from openledger.primitives.types import Address
 
@@ -34,6 +39,11 @@ ACTIONS: tuple[type[Action], ...] = (
     InferenceClose,
     AttributionClaim,
     RewardsClaim,
+    ValidatorCreate,
+    ValidatorEdit,
+    ValidatorUnjail,
+    StakeDelegate,
+    StakeUndelegate,
 )
 
 READS: tuple[Reads, ...] = (DATANETS, MODELS, ATTRIBUTION, STAKING, GOVERNANCE)

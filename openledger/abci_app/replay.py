@@ -1,8 +1,9 @@
 """A stored block once more, transaction by transaction, on the state of its parent: what traces stand on.
 
 A stored block has its Ethereum-visible transactions. What else went into it, the consensus engine's part, is its note:
-the time, the proposer, slot 0 and the round of the last commit (both decide what the system work hears), and whether
-there were transactions besides (an idle epoch ends only with one). Transactions that were refused in the block changed
+the time, the proposer, slot 0 and the round of the last commit (both decide what the system work hears), who was absent
+from that commit, proven misbehaviour, and whether there were transactions besides (an idle epoch ends only with one).
+Transactions that were refused in the block changed
 nothing and are not repeated.
 """
 
@@ -13,11 +14,11 @@ from dataclasses import dataclass, replace
 
 from openledger.abci_app.block import BlockInput, Chain, Run, begin
 from openledger.abci_app.decoder import decode_signed
-from openledger.abci_app.protocol.messages import CommitInfo
+from openledger.abci_app.protocol.messages import FLAG_ABSENT, CommitInfo, Misbehavior, Validator, VoteInfo
 from openledger.abci_app.votes import is_slot0
 from openledger.evm.engine import BlockEnv
 from openledger.primitives.blocks import Receipt, SealedBlock
-from openledger.primitives.codec import decode, encode
+from openledger.primitives.codec import Value, decode, encode
 from openledger.primitives.errors import CorruptDatabase, InvalidMsgpack, UnknownBlock
 from openledger.primitives.transactions import NATIVE
 from openledger.primitives.types import Address, Hash32
@@ -29,7 +30,8 @@ from openledger.state.store import StateStore
 @dataclass(frozen=True, slots=True)
 class Note:
     """What is kept beside a block (``SealedBlock.consensus``). ``time`` in nanoseconds; ``block_id`` is the consensus
-    engine's hash; ``slot0`` is empty where there was none; ``others``: the block had transactions besides slot 0."""
+    engine's hash; ``slot0`` is empty where there was none; ``others``: the block had transactions besides slot 0;
+    ``absent`` are consensus addresses."""
 
     time: int
     block_id: Hash32
@@ -37,15 +39,23 @@ class Note:
     slot0: bytes
     round: int
     others: bool
+    absent: tuple[Address, ...] = ()
+    misbehavior: tuple[Misbehavior, ...] = ()
 
     @classmethod
     def of(cls, block: BlockInput, block_id: Hash32) -> Note:
         slot0 = block.txs[0] if block.txs and is_slot0(block.txs[0]) else b""
         others = len(block.txs) > (1 if slot0 else 0)
-        return cls(block.time, block_id, block.proposer, slot0, block.commit.round, others)
+        absent = tuple(block.absent)
+        return cls(block.time, block_id, block.proposer, slot0, block.commit.round, others, absent, block.misbehavior)
 
     def encode(self) -> bytes:
-        return encode([self.time, self.block_id, self.proposer, self.slot0, self.round, int(self.others)])
+        proven: list[Value] = [
+            [m.type, m.validator.address, m.validator.power, m.height, m.time, m.total_voting_power]
+            for m in self.misbehavior
+        ]
+        said: list[Value] = [self.time, self.block_id, self.proposer, self.slot0, self.round, int(self.others)]
+        return encode([*said, [*self.absent], proven])
 
     @classmethod
     def decode(cls, raw: bytes) -> Note:
@@ -54,15 +64,17 @@ class Note:
             parts = decode(raw)
         except InvalidMsgpack as err:
             raise CorruptDatabase(f"the note of a block cannot be read: {err}") from None
-        if not isinstance(parts, list) or len(parts) != 6:
+        if not isinstance(parts, list) or len(parts) != 8:
             raise CorruptDatabase("this block was stored without what is needed to repeat it", "sync again")
-        time, block_id, proposer, slot0, commit_round, others = parts
-        return cls(time, block_id, proposer, slot0, commit_round, bool(others))
+        time, block_id, proposer, slot0, commit_round, others, absent, proven = parts
+        misbehavior = tuple(Misbehavior(kind, Validator(who, power), *rest) for kind, who, power, *rest in proven)
+        return cls(time, block_id, proposer, slot0, commit_round, bool(others), tuple(absent), misbehavior)
 
     def input(self, number: int) -> BlockInput:
         """The block as the system work sees it: it asks of other transactions only whether there are any."""
         txs = ((self.slot0,) if self.slot0 else ()) + ((b"",) if self.others else ())
-        return BlockInput(number, self.time, self.proposer, txs, CommitInfo(self.round, ()))
+        votes = tuple(VoteInfo(Validator(who, 0), FLAG_ABSENT) for who in self.absent)
+        return BlockInput(number, self.time, self.proposer, txs, CommitInfo(self.round, votes), self.misbehavior)
 
 
 @dataclass(frozen=True, slots=True)

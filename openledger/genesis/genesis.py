@@ -71,8 +71,13 @@ class Genesis:
 
     @property
     def supply(self) -> int:
-        """Wei in existence at block 0."""
-        return sum(a.balance for a in self.accounts.values())
+        """Wei in existence at block 0. Stakes stand beside the balances, unless the balances are a whole state's."""
+        return sum(a.balance for a in self.accounts.values()) + (0 if self.records else self.staked)
+
+    @property
+    def staked(self) -> int:
+        """Wei that the validators' powers stand for."""
+        return sum(v.power for v in self.validators) * self.params.power_unit
 
     @property
     def digest(self) -> bytes:
@@ -91,11 +96,15 @@ class Genesis:
             raise InvalidGenesis("a chain needs at least one validator")
         if len({v.pub_key for v in self.validators}) != len(self.validators):
             raise InvalidGenesis("two validators have the same public key")
+        if len({v.operator for v in self.validators}) != len(self.validators):
+            raise InvalidGenesis("two validators have the same operator")
+        if len(self.validators) > self.params.max_validators:
+            raise InvalidGenesis(f"there are more validators than max_validators ({self.params.max_validators})")
         for validator in self.validators:
             if len(validator.pub_key) != 32 or validator.power < 1 or len(validator.operator) != 20:
                 raise InvalidGenesis(f"validator {validator.name or validator.pub_key.hex()[:12]} is malformed")
-        if self.initial_height != 1 or self.vote_extensions_enable_height != 1:
-            raise InvalidGenesis("initial_height and vote_extensions_enable_height must be 1")
+        if self.initial_height != 1 or not 1 <= self.vote_extensions_enable_height < 2**63:
+            raise InvalidGenesis("initial_height must be 1, and vote_extensions_enable_height at least 1")
         for address, account in self.accounts.items():
             if len(address) != 20 or not 0 <= account.balance < 2**256 or not 0 <= account.nonce < 2**64:
                 raise InvalidGenesis(f"account {to_hex(address)} is malformed")
@@ -105,7 +114,7 @@ class Genesis:
             raise InvalidGenesis("there are records of a module without an account")
         self.params.validate()
         if not self.records and self.supply + self.params.reserve > self.params.cap:
-            raise InvalidGenesis("genesis balances and the reserve together exceed the cap")
+            raise InvalidGenesis("genesis balances, stakes and the reserve together exceed the cap")
 
     # --- JSON ---------------------------------------------------------------------------------------------
 
@@ -210,10 +219,12 @@ class Genesis:
             )
 
     @classmethod
-    def from_init_chain(cls, chain_id: str, time_ns: int, initial_height: int, app_state: bytes) -> Genesis:
+    def from_init_chain(
+        cls, chain_id: str, time_ns: int, initial_height: int, app_state: bytes, extensions: int
+    ) -> Genesis:
         """The genesis that InitChain describes (the consensus engine hands on ``app_state`` as it is)."""
         try:
-            return _read(read_json(app_state), chain_id, time_ns, initial_height, 1)
+            return _read(read_json(app_state), chain_id, time_ns, initial_height, extensions)
         except (KeyError, TypeError, ValueError, AttributeError, InvalidJson) as err:
             raise InvalidGenesis(f"app_state is malformed: {type(err).__name__} {err}") from None
 

@@ -30,6 +30,7 @@ class Params:
     base_fee_denominator: U32 = 8
     max_block_bytes: U64 = 4 * 1024 * 1024
     max_extension_bytes: U32 = 4096
+    max_slot0_bytes: U32 = 170_000
     max_outbox_actions: U32 = 16
     # supply
     cap: U256 = CAP
@@ -57,6 +58,17 @@ class Params:
     score_tolerance: U64 = 2_000  # ppb of the claim's contributor fee
     score_tolerance_relative: U32 = 1_000  # ppm of the claimed score
     max_open_claims_per_block: U32 = 64
+    # validators
+    power_unit: U256 = OPEN  # wei of stake for one unit of power
+    min_self_bond: U256 = 1_000 * OPEN
+    max_validators: U32 = 150
+    unbonding_seconds: U64 = 21 * 86_400
+    max_unbondings_per_block: U32 = 32
+    slash_double_sign: U32 = 50_000  # ppm of the stake
+    slash_downtime: U32 = 10_000  # ppm of the stake
+    signed_window: U32 = 100  # blocks
+    min_signed: U32 = 500_000  # ppm of the window
+    jail_seconds: U64 = 600
     # data sets
     max_parts: U32 = 1_024
     # bases whose fine-tunes may mint
@@ -71,10 +83,12 @@ class Params:
         """Raise InvalidGenesis when a bound is crossed."""
         for name in ("block_gas_limit", "base_fee_floor", "elasticity", "base_fee_denominator", "epoch_seconds",
                      "hold_seconds", "vote_seconds", "reveal_seconds", "drawn_rows", "max_shares", "max_settlements",
-                     "max_parts", "max_open_claims_per_block"):  # fmt: skip
+                     "max_parts", "max_open_claims_per_block", "unbonding_seconds", "jail_seconds",
+                     "max_unbondings_per_block"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise InvalidGenesis(f"parameter {name} must be at least 1")
-        for name in ("epoch_seconds", "hold_seconds", "vote_seconds", "reveal_seconds"):
+        for name in ("epoch_seconds", "hold_seconds", "vote_seconds", "reveal_seconds", "unbonding_seconds",
+                     "jail_seconds"):  # fmt: skip
             if getattr(self, name) > MAX_SECONDS:
                 raise InvalidGenesis(f"parameter {name} must be at most {MAX_SECONDS}")
         if self.cap > CAP or self.reserve > self.cap:
@@ -87,6 +101,7 @@ class Params:
             raise InvalidGenesis("drawn_rows is at most 2: a reveal with more would not fit a vote extension")
         if not 1_000 <= self.max_extension_bytes <= 4096:
             raise InvalidGenesis("max_extension_bytes must lie between 1,000 and 4,096")
+        self._validate_staking()
         if self.block_gas_limit > 2**63 - 1 or not 64 * 1024 <= self.max_block_bytes <= 100 * 1024 * 1024:
             raise InvalidGenesis("block_gas_limit or max_block_bytes is out of range")
         # m(p + b) < b + (2/3)t, so that a coalition with a third of the stake loses by paying itself.
@@ -94,3 +109,17 @@ class Params:
         loss = PPM * (3 * self.split_burn + 2 * self.split_stakers)
         if gain >= loss:
             raise InvalidGenesis("mint_factor is too high for this fee split: paying oneself would earn OPEN")
+
+    def _validate_staking(self) -> None:
+        if not GWEI <= self.power_unit <= 1_000_000 * OPEN:
+            raise InvalidGenesis("power_unit must lie between 1 gwei and 1,000,000 OPEN: all power stays below 2^60")
+        if self.min_self_bond < self.power_unit:
+            raise InvalidGenesis("min_self_bond must give a validator power: at least power_unit")
+        if not 1 <= self.max_validators <= 500:
+            raise InvalidGenesis("max_validators must lie between 1 and 500")
+        if not 10 <= self.signed_window <= 10_000 or not 10_000 <= self.min_signed <= 900_000:
+            raise InvalidGenesis("signed_window has 10 to 10,000 blocks, of which min_signed asks for 1 to 90 %")
+        if max(self.slash_double_sign, self.slash_downtime) > PPM:
+            raise InvalidGenesis("a slash takes at most the whole stake (1,000,000 ppm)")
+        if not 2 * self.max_extension_bytes <= self.max_slot0_bytes <= self.max_block_bytes // 2:
+            raise InvalidGenesis("max_slot0_bytes must hold two extensions, and leave half of a block")

@@ -33,6 +33,9 @@ DEVNET_PARAMS = Params(
     vote_seconds=60,
     reveal_seconds=60,
     mint_per_epoch=1_000 * OPEN,
+    min_self_bond=10 * OPEN,
+    unbonding_seconds=60,
+    jail_seconds=10,
 )
 
 

@@ -88,10 +88,13 @@ class OpenLedgerReads:
         return queries.explain_reward(self._backend.state(block), address)
 
     def get_validator(self, address: AddressArg, block: BlockArg = LATEST) -> Any:
-        return queries.get_validator(self._backend.state(block), address)
+        return queries.get_validator(self._backend.state(block), address, self._backend.header(block).number)
 
     def list_validators(self, block: BlockArg = LATEST) -> Any:
-        return queries.list_validators(self._backend.state(block))
+        return queries.list_validators(self._backend.state(block), self._backend.header(block).number)
+
+    def get_delegations(self, address: AddressArg, block: BlockArg = LATEST) -> Any:
+        return queries.get_delegations(self._backend.state(block), address)
 
     def get_supply(self, block: BlockArg = LATEST) -> Any:
         return queries.get_supply(self._backend.state(block))

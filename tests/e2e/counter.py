@@ -82,6 +82,9 @@ class CounterApp:
     def head(self):
         return SimpleNamespace(timestamp=self.state["time"] // 10**9) if self.state["height"] else None
 
+    def signers(self):
+        return tuple(m.Validator(v.address, v.power) for v in self.genesis.validators)
+
     def due(self, unix_seconds: int) -> bool:
         return self.due_now
 

@@ -8,6 +8,9 @@ next proposal. A block is made
 set); - when the application says that something is due (asked a few times per second); - when the last vote extension
 says something that no block carries yet.
 
+The set of validators follows the chain, as with CometBFT, but there is one process: it makes every block whatever its
+own power, and a validator that joins is absent from each commit until the chain jails it.
+
 An exception while a block is made stops the engine; whoever awaits it gets the exception.
 """
 
@@ -60,6 +63,7 @@ class SoloApplication(AbciApplication, Protocol):
     def admit(self, raws: Sequence[bytes], /) -> Sequence[InvalidTransaction | None]: ...
     def head(self) -> Header | None: ...
     def due(self, unix_seconds: int, /) -> bool: ...
+    def signers(self) -> Sequence[m.Validator]: ...
 
 
 class SoloEngine:
@@ -88,7 +92,6 @@ class SoloEngine:
         self._address = consensus_address(self._key)
         self._height = 0
         self._time = 0
-        self._power = 0
         self._hash = b""
         self._commit = m.ExtendedCommitInfo()
         self._fresh = False
@@ -184,13 +187,11 @@ class SoloEngine:
 
     def _handshake(self) -> None:
         genesis = self._app.genesis
-        powers = {v.pub_key: v.power for v in genesis.validators}
-        if self._key not in powers:
+        if self._key not in {v.pub_key for v in genesis.validators}:
             raise ConsensusFault(
                 f"the validator key {self._key.hex()[:16]}… is not in the genesis of {genesis.chain_id}",
                 "use the key that made this chain, or start a new one",
             )
-        self._power = powers[self._key]
         info = self._app.info(m.RequestInfo(version="solo", abci_version="2.0.0"))
         self._height = info.last_block_height
         if self._height == 0:
@@ -254,8 +255,14 @@ class SoloEngine:
             next_validators_hash=bytes(32),
             proposer_address=self._address,
         )
+        genesis = self._app.genesis
+        if self._height + 1 < genesis.vote_extensions_enable_height or not self._has_seat():
+            return False
         extension = self._app.extend_vote(request).vote_extension
         return bool(extension) and extension != self._said
+
+    def _has_seat(self) -> bool:
+        return any(signer.address == self._address for signer in self._app.signers())
 
     async def _guarded_block(self) -> None:
         """A block, or the end of the engine."""
@@ -299,9 +306,9 @@ class SoloEngine:
         )
         await asyncio.sleep(0)
         self._app.commit()
-        self._said = self._commit.votes[0].vote_extension if self._commit.votes else b""
-        self._fresh = bool(extension) and extension != self._said
+        self._said = b"".join(vote.vote_extension for vote in self._commit.votes)
         self._commit = self._sign_commit(height, extension)
+        self._fresh = bool(extension) and extension != self._said and self._has_seat()
         self._height, self._time = height, now
         self._note_unmined(offered, frozenset(proposal.txs))
         self._submission.committed()
@@ -320,7 +327,8 @@ class SoloEngine:
     def _propose(self, height: int, now: int, waiting: tuple[bytes, ...]) -> m.RequestProcessProposal:
         """The proposal of the application, as the block that is then judged."""
         limit = self._app.genesis.params.max_block_bytes - _BLOCK_OVERHEAD
-        validators = hashlib.sha256(self._key + self._power.to_bytes(8, "big")).digest()
+        signers = ((v.validator.address, v.validator.power) for v in self._commit.votes)
+        validators = hashlib.sha256(b"".join(address + power.to_bytes(8, "big") for address, power in signers)).digest()
         prepared = self._app.prepare_proposal(
             m.RequestPrepareProposal(
                 max_tx_bytes=limit,
@@ -350,7 +358,10 @@ class SoloEngine:
         return dataclasses.replace(draft, hash=self._hash)
 
     def _extend(self, block: m.RequestProcessProposal) -> bytes:
-        """The vote extension for this block, checked by the application as a peer would."""
+        """The vote extension for this block, checked by the application as a peer would; none before extensions
+        begin."""
+        if block.height < self._app.genesis.vote_extensions_enable_height:
+            return b""
         request = m.RequestExtendVote(**{field.name: getattr(block, field.name) for field in dataclasses.fields(block)})
         extension = self._app.extend_vote(request).vote_extension
         check = m.RequestVerifyVoteExtension(block.hash, self._address, block.height, extension)
@@ -359,6 +370,16 @@ class SoloEngine:
         return extension
 
     def _sign_commit(self, height: int, extension: bytes) -> m.ExtendedCommitInfo:
-        signature = ed25519_sign(self._seed, extension_sign_bytes(self._app.genesis.chain_id, height, 0, extension))
-        vote = m.ExtendedVoteInfo(m.Validator(self._address, self._power), extension, signature, m.FLAG_COMMIT)
-        return m.ExtendedCommitInfo(0, (vote,))
+        """The commit of the newest block, ``height``: this validator's signature, and nobody else's."""
+        genesis, signature = self._app.genesis, b""
+        if height >= genesis.vote_extensions_enable_height:
+            signature = ed25519_sign(self._seed, extension_sign_bytes(genesis.chain_id, height, 0, extension))
+        return m.ExtendedCommitInfo(
+            0,
+            tuple(
+                m.ExtendedVoteInfo(signer, extension, signature, m.FLAG_COMMIT)
+                if signer.address == self._address
+                else m.ExtendedVoteInfo(signer, b"", b"", m.FLAG_ABSENT)
+                for signer in self._app.signers()
+            ),
+        )

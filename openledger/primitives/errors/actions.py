@@ -61,3 +61,35 @@ class BudgetExceeded(ActionRefused):
     """The epoch's verification budget is used up."""
 
     code = 110
+
+
+class KeyProofInvalid(ActionRefused):
+    """A consensus key that has not signed for this chain and this operator."""
+
+    code = 111
+
+
+class ValidatorTombstoned(ActionRefused):
+    """The validator signed two blocks of one height; it never comes back."""
+
+    code = 112
+
+
+class NotJailed(ActionRefused):
+    code = 113
+
+
+class StillJailed(ActionRefused):
+    """The jail time is not over."""
+
+    code = 114
+
+
+class LastValidator(ActionRefused):
+    """The chain would be left without a validator."""
+
+    code = 115
+
+
+class TooManyUnbondings(ActionRefused):
+    code = 116

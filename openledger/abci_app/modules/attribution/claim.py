@@ -33,7 +33,7 @@ from openledger.abci_app.modules.models.records import (
     must_model,
     settlements,
 )
-from openledger.abci_app.modules.staking.records import validators
+from openledger.abci_app.modules.staking.sets import seated
 from openledger.abci_app.tables import Number
 from openledger.genesis.params import Params
 from openledger.primitives.amounts import PPM
@@ -165,6 +165,6 @@ class AttributionClaim(Action):
         book = ledger(state, self.model, self.epoch)
         LEDGERS.put(state, replace(book, claimed=claim.last), self.model, self.epoch)
         CLAIMS.put(state, claim, number)
-        members = tuple(Member(v.address, v.operator, v.power) for v in validators(state) if v.power and v.oracle)
+        members = tuple(Member(v.address, v.operator, v.power) for v in seated(state) if v.oracle)
         ELECTORATES.put(state, Electorate(members), number)
         OPEN.put(state, Number(claim.opened), number)

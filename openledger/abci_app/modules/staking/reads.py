@@ -1,42 +1,41 @@
 """Reads of validators and stake for contracts: ``contracts/IStaking.sol`` at 0x...0803.
 
-There is no delegation yet: every account has staked nothing, and nobody is jailed.
+There is no delegation yet: an operator has its own bond with its own validator, nobody else has anything.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from openledger.abci_app.modules.staking.records import ValidatorRecord, validators
+from openledger.abci_app.modules.staking.records import ValidatorRecord, must_operate, operated_by, validators
+from openledger.abci_app.modules.staking.sets import newest_set
 from openledger.abci_app.reads import Read, Reads
-from openledger.primitives.errors import NotFound
-from openledger.primitives.types import STAKING_ADDRESS, Address, to_hex
+from openledger.primitives.types import STAKING_ADDRESS, Address
 from openledger.state.ports import StateReader
 
 _VALIDATOR = "(address,bytes32,string,uint64,bool)"
 
 
 def _view(record: ValidatorRecord) -> tuple[Any, ...]:
-    return (record.operator, record.pub_key, record.name, record.power, False)
+    return (record.operator, record.pub_key, record.name, record.power, record.jailed)
 
 
 def _all(state: StateReader) -> tuple[Any, ...]:
-    return ([_view(v) for v in sorted(validators(state), key=lambda v: (v.operator, v.address))],)
+    found = (v for v in validators(state) if v.stake or v.power)
+    return ([_view(v) for v in sorted(found, key=lambda v: v.operator)],)
 
 
 def _one(state: StateReader, operator: Address) -> tuple[Any, ...]:
-    for record in validators(state):
-        if record.operator == operator:
-            return (_view(record),)
-    raise NotFound(f"{to_hex(operator)} operates no validator")
+    return (_view(must_operate(state, operator)),)
 
 
 def _delegation(state: StateReader, delegator: Address, operator: Address) -> tuple[Any, ...]:
-    return (0,)
+    record = operated_by(state, operator)
+    return (record.stake if record is not None and delegator == operator else 0,)
 
 
 def _power(state: StateReader) -> tuple[Any, ...]:
-    return (sum(v.power for v in validators(state)),)
+    return (sum(seat.power for seat in newest_set(state).seats),)
 
 
 STAKING = Reads(
