@@ -1,5 +1,8 @@
 """A chain in the test process: the real application, driven call by call, with real signatures.
 
+Validator updates are applied as CometBFT does: what block h decides holds from h + 2, whose commit is the set of its
+height, and an update that CometBFT would stop at fails the test.
+
 Every block is prepared, processed twice and finalized, and after each one the sum of all balances must be the supply
 that the chain says it has.
 """
@@ -42,6 +45,7 @@ from openledger.abci_app.modules.models.open import InferenceOpen
 from openledger.abci_app.modules.models.publish import ModelPublish
 from openledger.abci_app.modules.models.records import SESSION_COUNT, DataRef, ledger
 from openledger.abci_app.modules.models.settle import InferenceSettle
+from openledger.abci_app.modules.staking.create import ValidatorCreate, key_proof_message
 from openledger.abci_app.protocol import messages as abci
 from openledger.abci_app.protocol.canonical import extension_sign_bytes
 from openledger.abci_app.registry import PRECOMPILES
@@ -144,7 +148,11 @@ class Harness:
         settings = dataclasses.replace(DEVNET_PARAMS, **params)
         self.genesis = devnet_genesis(validators, START * 10**9, params=settings)
         self.addresses = [consensus_address(key) for key in keys]
-        self.powers = list(powers)
+        self.seed_of = dict(zip(self.addresses, self.seeds, strict=True))
+        self.set_now = dict(zip(self.addresses, powers, strict=True))  # of the next height
+        self.set_next = dict(self.set_now)  # of the height after it
+        self.absent: set[Address] = set()
+        self.misbehavior: tuple[abci.Misbehavior, ...] = ()
         self.oracles = [ScriptedOracle(address) for address in self.addresses]
         self.kv = MemoryStore()
         engine = engine or PyEvmEngine(precompiles=dict(PRECOMPILES))
@@ -175,6 +183,34 @@ class Harness:
         holders = {a for a, _ in ACCOUNTS} | set(MODULE_ADDRESSES) | self.touched
         assert sum(self.balance(a) for a in holders) == int(self.query("get_supply")["total"], 16)
 
+    # --- validators ---------------------------------------------------------------------------------------
+
+    def join(self, sender: int, amount: int, seed: bytes, name: str = "joined") -> Receipt:
+        """Account ``sender`` makes a validator of the ed25519 key of ``seed``, which signs from two blocks later on."""
+        operator, key = ACCOUNTS[sender][0], ed25519_public(seed)
+        self.seed_of[consensus_address(key)] = seed
+        self.oracles.append(ScriptedOracle(consensus_address(key), "silent"))
+        proof = ed25519_sign(seed, key_proof_message(self.genesis.evm_chain_id, operator))
+        return self.act(sender, ValidatorCreate(key, proof, amount, name))
+
+    def prove_double_sign(self, address: Address, height: int) -> None:
+        """The next block carries evidence that a validator signed two blocks of ``height``."""
+        power = self.set_now.get(address, 0)
+        self.misbehavior = (abci.Misbehavior(abci.DUPLICATE_VOTE, abci.Validator(address, power), height, 1, 100),)
+
+    def _apply_updates(self, updates: Sequence[abci.ValidatorUpdate]) -> None:
+        following = dict(self.set_next)
+        assert len({u.pub_key for u in updates}) == len(updates), "CometBFT takes one update a key"
+        for update in updates:
+            address = consensus_address(update.pub_key)
+            assert update.power or address in following, "CometBFT cannot remove who is not there"
+            following.pop(address, None)
+            if update.power:
+                following[address] = update.power
+        assert following, "CometBFT cannot go on without a validator"
+        assert sum(following.values()) < 2**60
+        self.set_now, self.set_next = self.set_next, following
+
     # --- blocks -------------------------------------------------------------------------------------------
 
     def propose(self, seconds: int = 1, txs: Sequence[bytes] | None = None) -> tuple[bytes, ...]:
@@ -183,7 +219,7 @@ class Harness:
             max_tx_bytes=1_000_000,
             txs=tuple(self.app.mempool.reap() if txs is None else txs),
             local_last_commit=self.commit,
-            misbehavior=(),
+            misbehavior=self.misbehavior,
             height=self.app.head().number + 1,
             time=(self.time + seconds) * 10**9,
             next_validators_hash=b"",
@@ -198,8 +234,8 @@ class Harness:
     def judge(self, txs: tuple[bytes, ...], seconds: int = 1) -> int:
         """ProcessProposal's answer for a block of these transactions."""
         request = abci.RequestProcessProposal(
-            txs, self._decided(), (), b"\x01" * 32, self.app.head().number + 1, (self.time + seconds) * 10**9, b"",
-            self.addresses[0],
+            txs, self._decided(), self.misbehavior, b"\x01" * 32, self.app.head().number + 1,
+            (self.time + seconds) * 10**9, b"", self.addresses[0],
         )  # fmt: skip
         return self.app.process_proposal(request).status
 
@@ -208,30 +244,27 @@ class Harness:
         height = self.app.head().number + 1
         self.time += seconds
         request = abci.RequestFinalizeBlock(
-            txs, self._decided(), (), b"\x01" * 32, height, self.time * 10**9, b"", self.addresses[0]
+            txs, self._decided(), self.misbehavior, b"\x01" * 32, height, self.time * 10**9, b"", self.addresses[0]
         )
         state = self.app.state()
-        extensions = [o.extension(state, height, o.address) for o in self.oracles]
+        said = {o.address: o.extension(state, height, o.address) for o in self.oracles if o.address in self.set_now}
         response = self.app.finalize_block(request)
         self.requests.append(request)
         self.app.commit()
-        self.commit = abci.ExtendedCommitInfo(
-            0,
-            tuple(
-                abci.ExtendedVoteInfo(
-                    abci.Validator(address, power),
-                    extension,
-                    ed25519_sign(seed, extension_sign_bytes(self.genesis.chain_id, height, 0, extension)),
-                    abci.FLAG_COMMIT,
-                )
-                for address, power, seed, extension in zip(
-                    self.addresses, self.powers, self.seeds, extensions, strict=True
-                )
-            ),
-        )
+        self.commit = abci.ExtendedCommitInfo(0, tuple(self._vote(height, a, e) for a, e in sorted(said.items())))
+        self.misbehavior = ()
+        self._apply_updates(response.validator_updates)
         self.touched = self.touched | {self.app.head().coinbase}
         self.check_supply()
         return response
+
+    def _vote(self, height: int, address: Address, extension: bytes) -> abci.ExtendedVoteInfo:
+        """The precommit of ``height`` of a validator, as the next proposer has it."""
+        signer = abci.Validator(address, self.set_now[address])
+        if address in self.absent:
+            return abci.ExtendedVoteInfo(signer, b"", b"", abci.FLAG_ABSENT)
+        sign_bytes = extension_sign_bytes(self.genesis.chain_id, height, 0, extension)
+        return abci.ExtendedVoteInfo(signer, extension, ed25519_sign(self.seed_of[address], sign_bytes), 2)
 
     def block(self, seconds: int = 1) -> list[Receipt]:
         """Prepare, process twice, finalize, commit. The receipts of the block, its system transaction first."""

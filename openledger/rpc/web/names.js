@@ -42,6 +42,11 @@ export const ACTIONS = {
   "inference.close": "close a session",
   "attribution.claim": "claim attribution",
   "rewards.claim": "withdraw rewards",
+  "validator.create": "become a validator",
+  "validator.edit": "edit a validator",
+  "validator.unjail": "bring a validator back",
+  "stake.delegate": "add stake",
+  "stake.undelegate": "take stake back",
 };
 
 /** The ten accounts that every devnet funds (see guides/run-a-devnet.md); their keys are known to everybody. */

@@ -101,6 +101,13 @@ export async function rewards({ rpc }) {
   );
 }
 
+/** How a validator stands, in words. */
+function stateOf(validator) {
+  if (validator.tombstoned) return "signed twice, out for ever";
+  if (validator.jailed) return "jailed for downtime";
+  return validator.power ? "signs blocks" : "waits for a seat";
+}
+
 export async function validators({ rpc }) {
   const found = await rpc.call("openledger_listValidators");
   const power = found.reduce((sum, validator) => sum + validator.power, 0);
@@ -111,12 +118,15 @@ export async function validators({ rpc }) {
       null,
       ui.table(
         "Validators",
-        ["Name", "Operator", "#Power", "#Part", "Oracle", "Consensus key"],
+        ["Name", "Operator", "#Stake", "#Power", "#Part", "State", "#Missed", "Oracle", "Consensus key"],
         found.map((validator) => [
           validator.name || "–",
           ui.accountLink(validator.operator),
+          ui.money(validator.stake),
           f.count(validator.power),
           f.ratio(validator.power, power),
+          stateOf(validator),
+          `${validator.missed} of ${validator.window}`,
           validator.oracle ? "votes on claims" : "silent",
           ui.hash(validator.pubKey),
         ]),

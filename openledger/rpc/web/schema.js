@@ -10,6 +10,11 @@ export const ACTIONS = {
   "inference.close": {"type": "InferenceClose", "fields": [["session", "uint64"]]},
   "attribution.claim": {"type": "AttributionClaim", "fields": [["model", "uint64"], ["epoch", "uint64"], ["first", "uint64"], ["shares", "Share[]"], ["unattributed", "uint32"], ["evidence", "bytes32"], ["scoresRoot", "bytes32"], ["scores", "bytes32"]]},
   "rewards.claim": {"type": "RewardsClaim", "fields": [["amount", "uint256"]]},
+  "validator.create": {"type": "ValidatorCreate", "fields": [["pubKey", "bytes32"], ["proof", "bytes"], ["amount", "uint256"], ["name", "string"], ["oracle", "bool"]]},
+  "validator.edit": {"type": "ValidatorEdit", "fields": [["name", "string"], ["oracle", "bool"]]},
+  "validator.unjail": {"type": "ValidatorUnjail", "fields": []},
+  "stake.delegate": {"type": "StakeDelegate", "fields": [["operator", "address"], ["amount", "uint256"]]},
+  "stake.undelegate": {"type": "StakeUndelegate", "fields": [["operator", "address"], ["amount", "uint256"]]},
 };
 
 export const STRUCTS = {
@@ -36,5 +41,14 @@ export const EVENTS = {
   "0xe76a187449690f0071359da58a84f8930b26908aae428c6dad96c632d97e9349": {"address": "0x0000000000000000000000000000000000000802", "name": "RewardMinted", "fields": [["claim", "uint256", true], ["account", "address", true], ["amount", "uint256", false]]},
   "0xfc30cddea38e2bf4d6ea7d3f9ed3b6ad7f176419f4963bd81318067a4aee73fe": {"address": "0x0000000000000000000000000000000000000802", "name": "RewardsClaimed", "fields": [["account", "address", true], ["amount", "uint256", false]]},
   "0x83ba084294aeec6d06c754aad9f9f389bd415d635266b22edebcc3fe859c1124": {"address": "0x0000000000000000000000000000000000000802", "name": "VerdictMessage", "fields": [["claim", "uint256", true], ["validator", "address", true], ["phase", "uint8", false], ["verdict", "uint8", false], ["reason", "string", false]]},
+  "0x5dac0c1b1112564a045ba943c9d50270893e8e826c49be8e7073adc713ab7bd7": {"address": "0x0000000000000000000000000000000000000803", "name": "Staked", "fields": [["delegator", "address", true], ["operator", "address", true], ["amount", "uint256", false]]},
+  "0xcc90a4f2d7b65033483b2f4c7f47742028ea004a2be3fb0d16647fbf3fc457ca": {"address": "0x0000000000000000000000000000000000000803", "name": "Unbonded", "fields": [["delegator", "address", true], ["operator", "address", true], ["amount", "uint256", false]]},
+  "0x5a389a3372b6ba19becb2ea7f4354992b8713511979f52f87fa0cf2378b9e9d3": {"address": "0x0000000000000000000000000000000000000803", "name": "UnbondingStarted", "fields": [["delegator", "address", true], ["operator", "address", true], ["amount", "uint256", false], ["ready", "uint64", false]]},
+  "0xbd6ef12a04191d26243dfa78a2189df096e3f0ecf672035a1a852f1447d022a3": {"address": "0x0000000000000000000000000000000000000803", "name": "ValidatorCreated", "fields": [["operator", "address", true], ["validator", "address", true], ["pubKey", "bytes32", false], ["name", "string", false]]},
+  "0x69da45a90c156b2d6f153d38a5236a9627e2a9871d194aa2a2fcd689de737eeb": {"address": "0x0000000000000000000000000000000000000803", "name": "ValidatorEdited", "fields": [["operator", "address", true], ["name", "string", false], ["oracle", "bool", false]]},
+  "0x1a6f73975b1ae805e5acc88ad77f5c1639481a8070499b7e31cd7b15fb3abb96": {"address": "0x0000000000000000000000000000000000000803", "name": "ValidatorJailed", "fields": [["operator", "address", true], ["validator", "address", true], ["until", "uint64", false]]},
+  "0x8ca31e8f4507bb164d05d4c2a4efa602406c847d1aba468d08c95b7cbde50c4d": {"address": "0x0000000000000000000000000000000000000803", "name": "ValidatorSlashed", "fields": [["operator", "address", true], ["validator", "address", true], ["amount", "uint256", false], ["reason", "string", false]]},
+  "0x206a309ed352d0dff935e68c83e823bcb4f300930c69e8c243de181fed58608a": {"address": "0x0000000000000000000000000000000000000803", "name": "ValidatorTombstoned", "fields": [["operator", "address", true], ["validator", "address", true], ["height", "uint64", false]]},
+  "0xf396868b76109769670bba6427b74dad98a50caaafdd6a3600323c2d44358912": {"address": "0x0000000000000000000000000000000000000803", "name": "ValidatorUnjailed", "fields": [["operator", "address", true], ["validator", "address", true]]},
   "0x9329fbdd03d364d04954e9ee1852111a10d1b0c5981f9614ddb14c2d7c58c5ff": {"address": "0x0000000000000000000000000000000000000900", "name": "ActionFailed", "fields": [["index", "uint256", false], ["code", "uint256", false]]},
 };

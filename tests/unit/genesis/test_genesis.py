@@ -22,7 +22,7 @@ def test_the_file_says_everything_that_was_put_in() -> None:
     assert again == GENESIS
     assert again.digest == GENESIS.digest
     state = json.dumps(json.loads(GENESIS.to_json())["app_state"]).encode()
-    assert Genesis.from_init_chain(GENESIS.chain_id, GENESIS.time_ns, 1, state).digest == GENESIS.digest
+    assert Genesis.from_init_chain(GENESIS.chain_id, GENESIS.time_ns, 1, state, 1).digest == GENESIS.digest
 
 
 @pytest.mark.parametrize("path", ["chain_id", "genesis_time", "app_state", "initial_height", "consensus_params"])
@@ -58,6 +58,8 @@ def test_what_is_no_genesis_is_refused(text: str) -> None:
         {"evm_chain_id": 2**53},
         {"validators": ()},
         {"validators": (VALIDATOR, VALIDATOR)},
+        {"validators": (VALIDATOR, dataclasses.replace(VALIDATOR, pub_key=b"\x02" * 32))},
+        {"vote_extensions_enable_height": 0},
         {"validators": (dataclasses.replace(VALIDATOR, power=0),)},
         {"initial_height": 2},
         {"time_ns": -1},
@@ -84,6 +86,17 @@ def test_malformed_chains_are_refused(change: dict[str, object]) -> None:
         {"hold_seconds": 2**63},
         {"vote_seconds": 2**63},
         {"reveal_seconds": 2**63},
+        {"unbonding_seconds": 2**63},
+        {"jail_seconds": 0},
+        {"power_unit": 10**9 - 1},
+        {"min_self_bond": OPEN - 1},
+        {"max_validators": 0},
+        {"max_validators": 501},
+        {"signed_window": 9},
+        {"min_signed": 900_001},
+        {"slash_double_sign": 1_000_001},
+        {"max_slot0_bytes": 4 * 1024 * 1024},
+        {"max_slot0_bytes": 4_096},
     ],
 )
 def test_bounds_of_the_parameters_hold_joint_ones_included(change: dict[str, int]) -> None:

@@ -122,7 +122,7 @@ async def test_the_facts_of_the_chain_are_served(chain: Any) -> None:
     status = await chain.call("openledger_getNodeStatus")
     assert (status["mode"], status["oracle"], status["height"]) == ("solo", "off", "0x0")
     supply = await chain.call("openledger_getSupply")
-    assert int(supply["total"], 16) == 10 * 10_000 * 10**18
+    assert int(supply["total"], 16) == (10 * 10_000 + 10) * 10**18  # the accounts, and the stake of the validator
     assert (await chain.call("openledger_getParams"))["blockGasLimit"] == 30_000_000
     assert "number" in await chain.call("openledger_getEpoch")
     assert len(await chain.call("openledger_listValidators")) == 1
