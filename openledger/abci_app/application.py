@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 
 import openledger
 from openledger.abci_app import proposals, votes
@@ -24,6 +26,7 @@ from openledger.abci_app.modules.staking.records import operator_of
 from openledger.abci_app.modules.staking.sets import last_signers
 from openledger.abci_app.opening import genesis_block, genesis_diff
 from openledger.abci_app.ports import VerdictSource
+from openledger.abci_app.preview import MOST_TRANSACTIONS, Preview, preview
 from openledger.abci_app.protocol import messages as abci
 from openledger.abci_app.queries import answer
 from openledger.abci_app.replay import Moment, Note, replay
@@ -117,6 +120,13 @@ class Application:
     def replay(self, number: int) -> Iterator[Moment]:
         """A stored block once more, transaction by transaction. May be called from any thread; see ``replay``."""
         return replay(self._chain, self.store, number)
+
+    def preview(self, unix_seconds: int) -> Callable[[], Preview]:
+        """The next block out of what waits now, at that time. What is given back does the work, in any thread."""
+        first = list(islice(self.mempool.reap(), MOST_TRANSACTIONS))
+        waiting = {raw: self.decode(raw) for raw in first}
+        proposer = self.own_address or bytes(20)
+        return partial(preview, self._chain, self.store, self.head(), unix_seconds, proposer, waiting)
 
     def _block_hash(self, number: int) -> Hash32 | None:
         head = self.head().number

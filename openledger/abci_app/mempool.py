@@ -69,6 +69,8 @@ class Mempool:
         self._blocks = 0
         self._bytes = 0
         self._counter = 0
+        self.version = 0
+        """Another number whenever what waits has changed."""
 
     # --- admission ----------------------------------------------------------------------------------------
 
@@ -88,6 +90,7 @@ class Mempool:
         self._costs[decoded.sender] = self._costs.get(decoded.sender, 0) + decoded.cost
         self._by_hash[decoded.hash] = decoded
         self._counter += 1
+        self.version += 1
         self._arrival[decoded.hash] = self._counter
         self._born[decoded.hash] = self._blocks
         self._bytes += len(decoded.raw)
@@ -249,6 +252,7 @@ class Mempool:
                 self._find_gaps(decoded.sender)
 
     def _forget(self, decoded: Decoded) -> None:
+        self.version += 1
         del self._by_hash[decoded.hash]
         del self._arrival[decoded.hash], self._born[decoded.hash]
         self._gapped.discard(decoded.hash)

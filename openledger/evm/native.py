@@ -12,7 +12,7 @@ diffs only, so a proposal that is dropped, or a call, leaves nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -25,7 +25,7 @@ from openledger.evm.reasons import REVERTED, revert_text
 from openledger.evm.tracing.outside import PlainView
 from openledger.evm.tracing.relay import Relay, wants
 from openledger.evm.tracing.table import make_tracer
-from openledger.evm.tracing.tracer import Json, Start, TraceBounds
+from openledger.evm.tracing.tracer import Budget, Json, Start, TraceBounds, Tracer, Watched
 from openledger.evm.validate import Fork, check_call, validate_tx
 from openledger.primitives.errors import InvalidTransaction
 from openledger.primitives.transactions import EthTransaction
@@ -109,26 +109,38 @@ class NativeEngine:
     ) -> Json:
         """Run ``before``, then trace ``subject``; see ``Tracing.trace``. The reference engine traces what this one
         cannot run, and opcodes of a struct log that fail for want of gas."""
-        made, budget = make_tracer(tracer, config, bounds)
         begun = Overlay(state)
         for tx in before:
             out = self.execute(env, [tx], begun, env.gas_limit)
             if out.results[0].refused is not None:
                 raise out.results[0].refused
             begun.apply(out.diff)
-        self._judge(env, subject, begun)
-        made.start(PlainView(begun), self._start(env, subject, begun))
-        relay, is_call = Relay(made, budget, begun, first_log), isinstance(subject, CallMessage)
+        return self.watch(env, subject, begun, lambda: make_tracer(tracer, config, bounds), first_log).tracer.result()
+
+    def watch(
+        self,
+        env: BlockEnv,
+        subject: EthTransaction | CallMessage,
+        state: StateReader,
+        make: Callable[[], tuple[Tracer, Budget]],
+        first_log: int = 0,
+    ) -> Watched:
+        """Run ``subject`` and tell a tracer of it; see ``Watching.watch``."""
+        made, budget = make()
+        self._judge(env, subject, state)
+        made.start(PlainView(state), self._start(env, subject, state))
+        relay, is_call = Relay(made, budget, state, first_log), isinstance(subject, CallMessage)
         try:
             gas_used, accounts, storage, codes, wiped = self._engine.trace(
-                env, subject, begun, self._layers(begun), is_call, relay, wants(made, budget)
+                env, subject, state, self._layers(state), is_call, relay, wants(made, budget)
             )
         except NeedsReference:
-            return self._reference().trace(env, before, subject, state, tracer, config, bounds, first_log)
-        ended = Overlay(begun)
-        ended.apply(Diff(accounts, storage, codes, {}, wiped))
+            return self._reference().watch(env, subject, state, make, first_log)
+        diff = Diff(accounts, storage, codes, {}, wiped)
+        ended = Overlay(state)
+        ended.apply(diff)
         made.end(PlainView(ended), gas_used)
-        return made.result()
+        return Watched(made, diff, gas_used)
 
     def _judge(self, env: BlockEnv, subject: EthTransaction | CallMessage, state: StateReader) -> None:
         if isinstance(subject, CallMessage):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from openledger.evm.engine import BlockEnv, CallMessage, CallResult, ExecutionOutput, TxResult
@@ -11,7 +11,7 @@ from openledger.evm.machine import Outcome, Work, build_machine, failure_text, r
 from openledger.evm.precompiles import PRECOMPILES, NativePrecompile
 from openledger.evm.tracing.machine import Watch, build_traced_machine, run_traced
 from openledger.evm.tracing.table import make_tracer
-from openledger.evm.tracing.tracer import Json, TraceBounds
+from openledger.evm.tracing.tracer import Budget, Json, TraceBounds, Tracer, Watched
 from openledger.evm.validate import Fork, check_call, validate_tx
 from openledger.primitives.errors import InvalidTransaction
 from openledger.primitives.transactions import EthTransaction
@@ -101,13 +101,36 @@ class PyEvmEngine:
         first_log: int = 0,
     ) -> Json:
         """Run ``before``, then trace ``subject``; see ``Tracing.trace``."""
-        made, budget = make_tracer(tracer, config, bounds)
         journal = Journal(state)
         vm = self._machine(env, journal)
         for tx in before:
             refused = self._execute_one(env, vm, tx, env.gas_limit).refused
             if refused is not None:
                 raise refused
+        return self._watch(
+            env, subject, journal, lambda: make_tracer(tracer, config, bounds), first_log
+        ).tracer.result()
+
+    def watch(
+        self,
+        env: BlockEnv,
+        subject: EthTransaction | CallMessage,
+        state: StateReader,
+        make: Callable[[], tuple[Tracer, Budget]],
+        first_log: int = 0,
+    ) -> Watched:
+        """Run ``subject`` and tell a tracer of it; see ``Watching.watch``."""
+        return self._watch(env, subject, Journal(state), make, first_log)
+
+    def _watch(
+        self,
+        env: BlockEnv,
+        subject: EthTransaction | CallMessage,
+        journal: Journal,
+        make: Callable[[], tuple[Tracer, Budget]],
+        first_log: int,
+    ) -> Watched:
+        made, budget = make()
         journal.lock_changes()
         if isinstance(subject, CallMessage):
             check_call(env, subject, journal.get_balance(subject.sender))
@@ -115,8 +138,8 @@ class PyEvmEngine:
         else:
             validate_tx(env, subject, journal, env.gas_limit, fork=self.fork)
             work = _work(env, subject)
-        run_traced(self._traced_machine(env, journal), work, Watch(made, budget, first_log))
-        return made.result()
+        outcome = run_traced(self._traced_machine(env, journal), work, Watch(made, budget, first_log))
+        return Watched(made, journal.diff(), outcome.gas_used)
 
 
 def _work(env: BlockEnv, tx: EthTransaction) -> Work:

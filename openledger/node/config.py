@@ -58,7 +58,7 @@ class RpcConfig:
     max_body: int = _value(5_000_000, "largest request body in bytes", low=1_000)
     max_batch: int = _value(1_000, "most calls in one batch", low=1)
     max_logs: int = _value(10_000, "most logs in one answer", low=1)
-    max_log_range: int = _value(100_000, "widest block range of one log query", low=1)
+    max_log_range: int = _value(10_000_000, "widest block range of one log query", low=1)
     max_depth: int = _value(64, "deepest nesting of a request", low=4, high=256)
     max_answer: int = _value(25_000_000, "a batch whose answers are longer is cut short, in bytes", low=1_000)
     max_connections: int = _value(2_000, "most connections at once, WebSockets included", low=1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ class RpcSettings:
     max_batch: int = 1000
     max_depth: int = 64
     max_logs: int = 10_000
-    max_log_range: int = 100_000
+    max_log_range: int = 10_000_000
     max_filters: int = 1000
     filter_seconds: float = 300.0
     max_subscriptions: int = 100
@@ -63,7 +64,7 @@ class RpcSettings:
 @dataclass(slots=True)
 class Backend:
     """Everything a namespace may touch. ``client_version`` is the text of web3_clientVersion; ``status`` gives the
-    node's own facts for openledger_getNodeStatus."""
+    node's own facts for openledger_getNodeStatus; ``clock`` Unix seconds as the next block would have them."""
 
     app: Application
     consensus: ConsensusClient
@@ -71,6 +72,7 @@ class Backend:
     client_version: str
     status: NodeStatus
     settings: RpcSettings = field(default_factory=RpcSettings)
+    clock: Callable[[], int] = lambda: int(time.time())
 
     @property
     def chain_id(self) -> int:
@@ -100,11 +102,16 @@ class Backend:
             return 0 if ref.tag == "earliest" else head
         return ref.number if ref.number <= head else None
 
-    def header(self, ref: BlockRef) -> Header:
-        """Header of ``ref``. Raises RpcError "header not found", as geth does."""
+    def _must(self, ref: BlockRef) -> int:
+        """Height of ``ref``. Raises RpcError in geth's words."""
         number = self.number(ref)
         if number is None:
-            raise RpcError(SERVER_ERROR, "header not found")
+            raise RpcError(SERVER_ERROR, "header for hash not found" if ref.hash else "header not found")
+        return number
+
+    def header(self, ref: BlockRef) -> Header:
+        """Header of ``ref``. Raises RpcError "header not found", as geth does."""
+        number = self._must(ref)
         head = self.head()
         found = head if number == head.number else self.app.store.header(number)
         if found is None:
@@ -120,29 +127,24 @@ class Backend:
 
     def state(self, ref: BlockRef) -> StateReader:
         """State after block ``ref``. Raises RpcError for an unknown block, StatePruned for one that is too old."""
-        number = self.number(ref)
-        if number is None:
-            raise RpcError(SERVER_ERROR, "header not found")
+        number = self._must(ref)
         try:
             return self.app.state(None if number == self.head().number else number)
         except UnknownBlock:
             raise RpcError(SERVER_ERROR, "header not found") from None
 
     def env(self, ref: BlockRef) -> BlockEnv:
-        """Environment for a call on top of ``ref``: that block's own, or the next block's for "pending"."""
+        """Environment for a call on top of ``ref``: that block's own."""
         header = self.header(ref)
-        number, base_fee = header.number, header.base_fee
-        if ref.is_pending:
-            number, base_fee = number + 1, self.next_base_fee(header)
         return BlockEnv(
             chain_id=self.chain_id,
-            number=number,
+            number=header.number,
             timestamp=header.timestamp,
             coinbase=header.coinbase,
             gas_limit=header.gas_limit,
-            base_fee=base_fee,
+            base_fee=header.base_fee,
             prevrandao=header.prevrandao,
-            block_hash=self.app.store.recent_hashes(number),
+            block_hash=self.app.store.recent_hashes(header.number),
         )
 
     def next_base_fee(self, header: Header) -> int:

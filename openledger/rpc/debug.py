@@ -7,13 +7,11 @@ calls do, within their time and the bounds of the settings.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import rlp
 
-from openledger.abci_app.registry import PRECOMPILES
 from openledger.abci_app.replay import Moment
 from openledger.evm.engine import BlockEnv, CallMessage
 from openledger.evm.tracing.outside import Outside, trace_outside
@@ -23,11 +21,12 @@ from openledger.primitives.hashing import keccak256
 from openledger.primitives.transactions import EthTransaction, NativeTransaction, SystemTransaction
 from openledger.primitives.types import ZERO_ADDRESS, to_hex
 from openledger.rpc.backend import Backend
+from openledger.rpc.call_args import call_message, read_fields
 from openledger.rpc.errors import SERVER_ERROR, RpcError, invalid_params
-from openledger.rpc.eth_calls import call_message, read_fields
 from openledger.rpc.formats import Json, read_transaction, recipient_of
 from openledger.rpc.overrides import with_block, with_state
 from openledger.rpc.params import LATEST, BlockArg, BlockNumberArg, BlockRef, HashArg, ObjectArg, parse_uint64
+from openledger.rpc.watchers import Watchers
 from openledger.rpc.work import Workers
 from openledger.state.ports import StateReader
 
@@ -41,7 +40,7 @@ class Debug:
     def __init__(self, backend: Backend, workers: Workers) -> None:
         self._backend = backend
         self._workers = workers
-        self._reference: Tracing | None = None
+        self._watchers = Watchers(backend)
 
     # --- traces -------------------------------------------------------------------------------------------
 
@@ -122,22 +121,8 @@ class Debug:
         return await self._workers.run(self._all, block.number, run)
 
     def _run(self, config: Mapping[str, Any] | None) -> _Run:
-        settings = self._backend.settings
-        until = time.monotonic() + min(settings.call_seconds, _timeout(config or {}, settings.call_seconds))
-        bounds = TraceBounds(settings.trace_steps, settings.trace_bytes, lambda: time.monotonic() > until)
-        return _Run(self._engine(), config or {}, bounds)
-
-    def _engine(self) -> Tracing:
-        """The node's own engine where it can trace, else the reference engine."""
-        engine: Any = self._backend.engine
-        if hasattr(engine, "trace"):
-            tracing: Tracing = engine
-            return tracing
-        if self._reference is None:
-            from openledger.evm.pyevm import PyEvmEngine  # py-evm takes a second to import
-
-            self._reference = PyEvmEngine(precompiles=dict(PRECOMPILES))
-        return self._reference
+        given = config or {}
+        return _Run(self._watchers.engine(), given, self._watchers.bounds(_timeout(given)))
 
     def _moment(self, number: int, index: int) -> Moment:
         for moment in self._backend.app.replay(number):
@@ -220,11 +205,11 @@ def _index(config: Mapping[str, Any]) -> int | None:
         raise invalid_params(f"txIndex: {err}") from None
 
 
-def _timeout(config: Mapping[str, Any], otherwise: float) -> float:
-    """Seconds of geth's ``timeout`` option, a Go duration such as "5s" or "300ms"."""
+def _timeout(config: Mapping[str, Any]) -> float | None:
+    """Seconds of geth's ``timeout`` option, a Go duration such as "5s" or "300ms"; None where there is none."""
     given = config.get("timeout")
     if given is None:
-        return otherwise
+        return None
     if not isinstance(given, str) or not _DURATION.fullmatch(given):
         raise invalid_params('timeout is a duration such as "5s"')
     return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|us|ns|s|m|h)", given))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 from openledger.primitives.amounts import GWEI
 from openledger.primitives.blocks import Header, Receipt
 from openledger.primitives.transactions import SYSTEM
 from openledger.rpc.backend import Backend
+from openledger.rpc.errors import SERVER_ERROR, RpcError
 from openledger.rpc.formats import Json, quantity
 from openledger.rpc.params import BlockNumberArg, BlockRef, PercentilesArg, parse_quantity
+from openledger.rpc.pending import PendingBlocks
 
 SAMPLED_BLOCKS = 20
 SAMPLE_PERCENTILE = 60
@@ -31,20 +35,29 @@ CountArg = Annotated[int, _parse_count]
 class EthFees:
     """The fee market as wallets ask for it."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, pending: PendingBlocks) -> None:
         self._backend = backend
+        self._pending = pending
         self._sampled: dict[int, list[int]] = {}
 
     def gas_price(self) -> str:
         """Base fee of the next block and a tip: enough for a legacy transaction."""
-        return quantity(self._backend.next_base_fee(self._backend.head()) + self._suggested_tip())
+        return quantity(self._next_base_fee() + self._suggested_tip())
+
+    def base_fee(self) -> str:
+        """Base fee of the next block."""
+        return quantity(self._next_base_fee())
 
     def max_priority_fee_per_gas(self) -> str:
+        """A tip that others paid lately."""
         return quantity(self._suggested_tip())
 
     def blob_base_fee(self) -> str:
-        """There are no blobs here: the least there is."""
+        """1, the least there is: there are no blobs here."""
         return "0x1"
+
+    def _next_base_fee(self) -> int:
+        return self._backend.next_base_fee(self._backend.head())
 
     def _suggested_tip(self) -> int:
         """The 60th percentile of tips in the last 20 blocks; 1 gwei where there were no transactions."""
@@ -61,31 +74,47 @@ class EthFees:
         header = store.header(number)
         return [] if header is None else [tip for tip, _ in _tips(header, store.receipts(number))]
 
-    def fee_history(
-        self, block_count: CountArg, newest: BlockNumberArg, percentiles: PercentilesArg | None = None
+    async def fee_history(
+        self, block_count: CountArg, newest_block: BlockNumberArg, reward_percentiles: PercentilesArg | None = None
     ) -> Json:
-        last = self._backend.header(newest).number
-        count = min(block_count, LONGEST_HISTORY, last + 1)
-        if count == 0:
-            return {"oldestBlock": "0x0", "gasUsedRatio": []}
-        oldest = last - count + 1
-        base_fees, ratios, rewards = [], [], []
-        header, store = self._backend.head(), self._backend.app.store
-        for number in range(oldest, last + 1):
-            header = self._backend.header(BlockRef(number=number))
-            base_fees.append(quantity(header.base_fee))
-            ratios.append(header.gas_used / header.gas_limit)
-            if percentiles is not None:
-                rewards.append([quantity(tip) for tip in _rewards(header, store.receipts(number), percentiles)])
-        base_fees.append(quantity(self._backend.next_base_fee(header)))
+        """Base fees, fullness and tips of the blocks up to ``newest_block``, and the base fee after it."""
+        head = self._backend.head()
+        if not newest_block.tag and newest_block.number > head.number:
+            asked = newest_block.number
+            raise RpcError(SERVER_ERROR, f"request beyond head block: requested {asked}, head {head.number}")
+        blocks = await self._blocks(newest_block, min(block_count, LONGEST_HISTORY))
+        if not blocks:
+            return {"oldestBlock": "0x0", "baseFeePerGas": [], "gasUsedRatio": []}
+        last = blocks[-1][0]
+        after = self._backend.app.store.header(last.number + 1) if last.number < head.number else None
+        fees = [header.base_fee for header, _ in blocks]
+        fees.append(self._backend.next_base_fee(last) if after is None else after.base_fee)
         history: Json = {
-            "oldestBlock": quantity(oldest),
-            "baseFeePerGas": base_fees,
-            "gasUsedRatio": ratios,
-            "baseFeePerBlobGas": ["0x1"] * len(base_fees),
-            "blobGasUsedRatio": [0.0] * len(ratios),
+            "oldestBlock": quantity(blocks[0][0].number),
+            "baseFeePerGas": [quantity(fee) for fee in fees],
+            "gasUsedRatio": [header.gas_used / header.gas_limit for header, _ in blocks],
+            "baseFeePerBlobGas": ["0x1"] * len(fees),
+            "blobGasUsedRatio": [0.0] * len(blocks),
         }
-        return history | ({"reward": rewards} if percentiles else {})
+        if reward_percentiles:
+            rewards = [_rewards(header, read(), reward_percentiles) for header, read in blocks]
+            history["reward"] = [[quantity(tip) for tip in row] for row in rewards]
+        return history
+
+    async def _blocks(self, newest: BlockRef, count: int) -> list[tuple[Header, Callable[[], tuple[Receipt, ...]]]]:
+        """Headers with what reads their receipts, oldest first."""
+        store = self._backend.app.store
+        found: list[tuple[Header, Callable[[], tuple[Receipt, ...]]]] = []
+        if newest.is_pending and count:
+            block = (await self._pending.get()).block
+            found.append((block.header, lambda: block.receipts))
+        last = self._backend.header(newest).number
+        for number in range(last, max(-1, last - count + len(found)), -1):
+            header = store.header(number)
+            if header is None:
+                break
+            found.insert(0, (header, partial(store.receipts, number)))
+        return found
 
 
 def _tips(header: Header, receipts: tuple[Receipt, ...]) -> list[tuple[int, int]]:

@@ -134,6 +134,12 @@ def _system_body(tx: SystemTransaction, chain_id: int) -> Json:
     return zeros | fixed | signature
 
 
+def unsigned_json(tx: EthTransaction) -> Json:
+    """A transaction that nobody has signed yet: its own fields, signature zeros."""
+    body = _eth_body(tx, None) | {"type": quantity(tx.type), "from": to_hex(tx.sender), "hash": to_hex(tx.hash)}
+    return body | {"v": "0x0"}
+
+
 def transaction_json(
     tx: AnyTransaction,
     sender: Address,

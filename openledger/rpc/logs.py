@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +57,7 @@ def parse_log_query(value: Any) -> LogQuery:
     if not isinstance(topics, list):
         raise ValueError("topics must be a list")
     if len(topics) > MAX_TOPICS:
-        raise invalid_params("exceed max topics")
+        raise ValueError("exceed max topics")
     wanted = [frozenset() if t is None else _topic_set(t) for t in topics]
     addresses = [] if value.get("address") is None else _items(value["address"])
     return LogQuery(
@@ -88,17 +90,21 @@ def block_logs(block: SealedBlock, query: LogQuery) -> list[Json]:
 
 
 def find_logs(backend: Backend, query: LogQuery) -> list[Json]:
-    """All logs that a query means. Raises RpcError when range or count cross the bounds of the settings."""
+    """All logs that a query means. Raises RpcError when range or count cross the bounds of the settings, and for a
+    range that is backwards or ends after the newest block, as geth does."""
     if query.block_hash:
         block = backend.block(BlockRef(hash=query.block_hash))
         if block is None:
             raise RpcError(SERVER_ERROR, "unknown block")
         return block_logs(block, query)
+    if any(ref is not None and ref.is_pending for ref in (query.start, query.stop)):
+        raise invalid_params("pending logs are not supported")
     head = backend.head().number
-    start = _height(backend, query.start or LATEST, head)
-    stop = min(_height(backend, query.stop or LATEST, head), head)
-    if query.start is not None and query.stop is not None and start > _height(backend, query.stop, head):
+    start, stop = _height(query.start or LATEST, head), _height(query.stop or LATEST, head)
+    if start > stop:
         raise invalid_params("invalid block range params")
+    if stop > head:
+        raise invalid_params("block range extends beyond current head block")
     return logs_between(backend, query, start, stop)
 
 
@@ -111,7 +117,8 @@ def logs_between(backend: Backend, query: LogQuery, start: int, stop: int) -> li
     if start > stop:
         return []
     topics = [sorted(wanted) for wanted in query.topics]
-    rows = backend.app.store.logs(start, stop, sorted(query.addresses), topics, settings.max_logs + 1)
+    look = _deadline(settings.call_seconds)
+    rows = backend.app.store.logs(start, stop, sorted(query.addresses), topics, settings.max_logs + 1, look)
     found: list[Json] = []
     block: SealedBlock | None = None
     digest = b""
@@ -128,7 +135,17 @@ def logs_between(backend: Backend, query: LogQuery, start: int, stop: int) -> li
     return found
 
 
-def _height(backend: Backend, ref: BlockRef, head: int) -> int:
+def _deadline(seconds: float) -> Callable[[], None]:
+    until = time.monotonic() + seconds
+
+    def look() -> None:
+        if time.monotonic() > until:
+            raise RpcError(SERVER_ERROR, f"query timeout exceeded (timeout = {seconds:g}s)", {"hint": "ask for less"})
+
+    return look
+
+
+def _height(ref: BlockRef, head: int) -> int:
     if ref.tag:
         return 0 if ref.tag == "earliest" else head
     return ref.number

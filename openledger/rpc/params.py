@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from openledger.primitives.transactions import Authorization
 from openledger.primitives.types import AccessTuple, Address, Hash32, from_hex, parse_address
+from openledger.rpc.errors import SERVER_ERROR, RpcError
 
 _TAGS = ("latest", "safe", "finalized", "pending", "earliest")
 _HEX = frozenset("0123456789abcdefABCDEF")
@@ -95,12 +97,27 @@ def parse_slots(value: Any) -> list[int]:
     return [parse_slot(item) for item in value]
 
 
+@dataclass(frozen=True, slots=True)
+class StorageKey:
+    """A storage key; ``whole`` where it came as 32 bytes."""
+
+    slot: int
+    whole: bool
+
+
+def parse_storage_keys(value: Any) -> list[StorageKey]:
+    """Storage keys of eth_getProof, at most 1,024."""
+    return [StorageKey(slot, len(text) == 66) for slot, text in zip(parse_slots(value), value, strict=True)]
+
+
 def parse_block(value: Any) -> BlockRef:
     """A block: tag, number, hash, or the object forms of EIP-1898."""
     if isinstance(value, Mapping):
         number, digest = value.get("blockNumber"), value.get("blockHash")
         if number is not None and digest is not None:
             raise ValueError("cannot specify both BlockHash and BlockNumber, choose one or the other")
+        if value.get("requireCanonical") is not None:
+            parse_flag(value["requireCanonical"])  # a block here is always canonical
         if digest is not None:
             return BlockRef(hash=parse_hash(digest))
         if number is not None:
@@ -146,16 +163,17 @@ def parse_object(value: Any) -> dict[str, Any]:
 
 
 def parse_percentiles(value: Any) -> list[float]:
-    """Reward percentiles of eth_feeHistory: ascending, each within 0 to 100, at most 100 of them."""
+    """Reward percentiles of eth_feeHistory: ascending, each within 0 to 100, at most 100 of them. Raises RpcError in
+    geth's words."""
     if not isinstance(value, list) or not all(isinstance(p, int | float) and not isinstance(p, bool) for p in value):
         raise ValueError("reward percentiles must be a list of numbers")
     if len(value) > 100:
-        raise ValueError("over the query limit 100 of reward percentiles")
-    for before, here in zip([-1.0, *value], value, strict=False):
+        raise RpcError(SERVER_ERROR, "invalid reward percentile: over the query limit 100")
+    for place, (before, here) in enumerate(zip([-1.0, *value], value, strict=False)):
         if not 0 <= here <= 100:
-            raise ValueError(f"invalid reward percentile: {here}")
-        if here < before:
-            raise ValueError(f"invalid reward percentile: {before} > {here}")
+            raise RpcError(SERVER_ERROR, f"invalid reward percentile: {here:f}")
+        if here <= before:
+            raise RpcError(SERVER_ERROR, f"invalid reward percentile: #{place - 1}:{before:f} >= #{place}:{here:f}")
     return [float(p) for p in value]
 
 
@@ -172,6 +190,27 @@ def parse_access_list(value: Any) -> tuple[AccessTuple, ...]:
     return tuple(found)
 
 
+def parse_authorizations(value: Any) -> tuple[Authorization, ...]:
+    """EIP-7702 authorizations; the parity as ``yParity``, or as ``v`` (27, 28, 0 or 1)."""
+    if not isinstance(value, list):
+        raise ValueError("an authorization list is a list")
+    found = []
+    for item in value:
+        entry = parse_object(item)
+        parity = entry.get("yParity", entry.get("v", "0x0"))
+        found.append(
+            Authorization(
+                chain_id=parse_quantity(entry.get("chainId", "0x0")),
+                address=parse_address(entry.get("address", "")),
+                nonce=parse_uint64(entry.get("nonce", "0x0")),
+                y_parity=parse_quantity(parity, 8) % 27,
+                r=parse_slot(entry.get("r", "0x0")),
+                s=parse_slot(entry.get("s", "0x0")),
+            )
+        )
+    return tuple(found)
+
+
 AddressArg = Annotated[Address, parse_address]
 HashArg = Annotated[Hash32, parse_hash]
 DataArg = Annotated[bytes, parse_data]
@@ -179,7 +218,7 @@ QuantityArg = Annotated[int, parse_quantity]
 Uint64Arg = Annotated[int, parse_uint64]
 NumberArg = Annotated[int, parse_number]
 SlotArg = Annotated[int, parse_slot]
-SlotsArg = Annotated[list[int], parse_slots]
+StorageKeysArg = Annotated[list[StorageKey], parse_storage_keys]
 BlockArg = Annotated[BlockRef, parse_block]
 BlockNumberArg = Annotated[BlockRef, parse_block_number]
 FlagArg = Annotated[bool, parse_flag]

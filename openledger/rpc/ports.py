@@ -38,7 +38,9 @@ class ConsensusClient(Protocol):
 
 
 class Pool(Protocol):
-    """The mempool as the RPC sees it."""
+    """The mempool as the RPC sees it. ``version`` is another number whenever what waits has changed."""
+
+    version: int
 
     def pending_nonce(self, sender: bytes) -> int: ...
 

@@ -24,12 +24,15 @@ from openledger.rpc.callers import TooManyRequests
 from openledger.rpc.debug import Debug
 from openledger.rpc.dispatch import Dispatcher
 from openledger.rpc.door import JSON_TYPES, TOO_MANY, Door, cors, too_long
-from openledger.rpc.eth import EthBlocks, EthState
+from openledger.rpc.eth import EthState
+from openledger.rpc.eth_blocks import EthBlocks
 from openledger.rpc.eth_calls import EthCalls
 from openledger.rpc.eth_fees import EthFees
 from openledger.rpc.eth_filters import EthFilters
+from openledger.rpc.eth_node import EthNode
 from openledger.rpc.net import Net
 from openledger.rpc.openledger import OpenLedgerNode, OpenLedgerReads
+from openledger.rpc.pending import PendingBlocks
 from openledger.rpc.post import PostProtocol, Quick
 from openledger.rpc.sockets import Sockets
 from openledger.rpc.subscriptions import Subscriptions
@@ -77,11 +80,13 @@ class RpcServer:
 
     def _dispatcher(self) -> Dispatcher:
         backend = self._backend
-        fees = EthFees(backend)
+        pending = PendingBlocks(backend, self._workers)
+        fees = EthFees(backend, pending)
         namespaces: list[tuple[str, object]] = [
-            ("eth", EthState(backend)),
-            ("eth", EthBlocks(backend)),
-            ("eth", EthCalls(backend, fees, self._workers)),
+            ("eth", EthState(backend, pending)),
+            ("eth", EthBlocks(backend, pending)),
+            ("eth", EthCalls(backend, fees, pending, self._workers)),
+            ("eth", EthNode(backend)),
             ("eth", fees),
             ("eth", EthFilters(backend, self._subscriptions, self._workers)),
             ("net", Net(backend)),

@@ -122,6 +122,10 @@ class StateStore:
             raise StateRestoring("this node is restoring a snapshot", "wait until it is done; `openledger status` says")
         return self._oldest["oldest_state"]
 
+    def states_kept(self) -> int | None:
+        """How many heights before the head stay readable; None for all."""
+        return self._keep
+
     def oldest_proof(self) -> int:
         """The lowest height that ``proof`` answers for."""
         return max(self._oldest["oldest_proof"], self.oldest_state())

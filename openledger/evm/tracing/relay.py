@@ -12,7 +12,6 @@ from typing import TypeAlias
 
 from openledger.evm.tracing.opcodes import opcode_name
 from openledger.evm.tracing.outside import PlainView
-from openledger.evm.tracing.prestate import PrestateTracer
 from openledger.evm.tracing.struct_log import StructLogger
 from openledger.evm.tracing.tracer import Budget, Frame, Left, Step, Tracer, word_address
 from openledger.primitives.types import Address, Log
@@ -40,7 +39,7 @@ def wants(tracer: Tracer, budget: Budget) -> Wants:
     """What to tell this tracer."""
     if isinstance(tracer, StructLogger):
         return Wants(True, True, tracer.sees_memory, budget.left)
-    return Wants(isinstance(tracer, PrestateTracer), False, False, budget.left)
+    return Wants(tracer.sees_steps, False, False, budget.left)
 
 
 class _Scope:

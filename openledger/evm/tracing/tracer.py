@@ -14,7 +14,7 @@ from openledger.evm.engine import BlockEnv, CallMessage
 from openledger.primitives.errors import CallFailed
 from openledger.primitives.transactions import EthTransaction
 from openledger.primitives.types import Address, Hash32, Log
-from openledger.state.ports import StateReader
+from openledger.state.ports import Diff, StateReader
 
 Json = Any
 
@@ -50,6 +50,31 @@ class Tracing(Protocol):
         the struct logger, whose options ``config`` then holds). ``first_log`` is the number of logs in the block
         before. Leaves ``state`` as it was. Raises CallFailed for an unknown tracer or option, for a bound that is
         reached, and what ``execute`` refuses or ``call`` raises for a subject that cannot run."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A run that a tracer watched: the tracer, what the run changed, gas with intrinsic gas and after refunds."""
+
+    tracer: Tracer
+    diff: Diff
+    gas_used: int
+
+
+class Watching(Protocol):
+    """An engine that tells any tracer of a run."""
+
+    def watch(
+        self,
+        env: BlockEnv,
+        subject: EthTransaction | CallMessage,
+        state: StateReader,
+        make: Callable[[], tuple[Tracer, Budget]],
+        first_log: int = 0,
+    ) -> Watched:
+        """Run ``subject`` on ``state``, which stays as it was, and tell a tracer of it; ``make`` may be called twice.
+        Raises what ``Tracing.trace`` raises for a subject that cannot run."""
         ...
 
 

@@ -15,7 +15,7 @@ import pytest
 from openledger.abci_app.application import Application
 from openledger.abci_app.ports import Silence
 from openledger.abci_app.registry import PRECOMPILES
-from openledger.evm.pyevm import PyEvmEngine
+from openledger.evm.engines import ENGINE_NAMES, load_engine, native_available
 from openledger.genesis.genesis import GenesisValidator
 from openledger.genesis.presets import dev_accounts, devnet_genesis
 from openledger.node.engines.solo import SoloEngine
@@ -85,13 +85,13 @@ class Chain:
         return await self.call("eth_sendRawTransactionSync", "0x" + self.signed(account, nonce, **fields).hex())
 
 
-async def start_chain(folder: Path, settings: RpcSettings) -> Chain:
+async def start_chain(folder: Path, settings: RpcSettings, evm: str = "py-evm", **solo: Any) -> Chain:
     validator = GenesisValidator(ed25519_public(SEED), 10, dev_accounts()[9][0], "one")
     genesis = devnet_genesis((validator,), time.time_ns())
     address = consensus_address(ed25519_public(SEED))
-    evm = PyEvmEngine(precompiles=dict(PRECOMPILES))
-    app = Application(genesis, StateStore(MemoryStore()), evm, Silence(), address)
-    engine = SoloEngine(app, seed=SEED)
+    machine = load_engine(evm, precompiles=dict(PRECOMPILES))
+    app = Application(genesis, StateStore(MemoryStore()), machine, Silence(), address)
+    engine = SoloEngine(app, seed=SEED, **solo)
     await engine.start()
     blobs = BlobStore(str(folder / "blobs"), settings.max_blob)
     backend = Backend(app, engine, blobs, "openledger/test", lambda: {"oracle": "off"}, settings)
@@ -115,6 +115,24 @@ def settings() -> RpcSettings:
 @pytest.fixture
 async def chain(tmp_path: Path, settings: RpcSettings) -> AsyncIterator[Chain]:
     running = await start_chain(tmp_path, settings)
+    yield running
+    await stop_chain(running)
+
+
+@pytest.fixture(params=[name for name in ENGINE_NAMES if name != "auto"])
+async def any_chain(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Chain]:
+    """A chain on each of the engines."""
+    if request.param == "revm" and not native_available():
+        pytest.skip("the native engine is not built")
+    running = await start_chain(tmp_path, RpcSettings(), request.param)
+    yield running
+    await stop_chain(running)
+
+
+@pytest.fixture
+async def idle_chain(tmp_path: Path) -> AsyncIterator[Chain]:
+    """A chain that makes no block of itself: what is sent waits."""
+    running = await start_chain(tmp_path, RpcSettings(), block_time_ms=3_600_000)
     yield running
     await stop_chain(running)
 

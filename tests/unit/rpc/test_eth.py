@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ import rlp
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.transactions import decode_transaction
 from openledger.rpc.backend import RpcSettings
+from openledger.rpc.errors import RpcError
+from openledger.rpc.logs import find_logs, parse_log_query
 
 UNKNOWN = "0x" + "ee" * 32
 NOBODY = "0x" + "77" * 20
@@ -233,7 +236,8 @@ async def test_fees_are_never_zero_and_history_has_one_more_base_fee_than_blocks
     assert "reward" not in await chain.call("eth_feeHistory", 5, "latest", [])
     block = await chain.call("eth_getBlockByNumber", "latest", False)
     assert history["baseFeePerGas"][1] == block["baseFeePerGas"]
-    assert (await chain.error("eth_feeHistory", "0x1", "latest", [50, 10]))["code"] == -32602
+    wrong = await chain.error("eth_feeHistory", "0x1", "latest", [50, 10])
+    assert wrong["message"] == "invalid reward percentile: #0:50.000000 >= #1:10.000000"
 
 
 async def test_filters_tell_what_is_new_and_only_once(chain: Any, counter: Any) -> None:
@@ -258,8 +262,24 @@ async def test_log_queries_are_bounded_and_checked(chain: Any) -> None:
     assert (await chain.error("eth_getLogs", {"blockHash": UNKNOWN}))["message"] == "unknown block"
     wrong = await chain.error("eth_getLogs", {"fromBlock": "0x5", "toBlock": "0x1"})
     assert (wrong["code"], wrong["message"]) == (-32602, "invalid block range params")
-    assert await chain.call("eth_getLogs", {"fromBlock": "0x5"}) == []
-    assert (await chain.error("eth_getLogs", {"topics": [None] * 5}))["message"] == "exceed max topics"
+    assert (await chain.error("eth_getLogs", {"fromBlock": "0x5"}))["message"] == "invalid block range params"
+    beyond = await chain.error("eth_getLogs", {"fromBlock": "0x0", "toBlock": "0x5"})
+    assert (beyond["code"], beyond["message"]) == (-32602, "block range extends beyond current head block")
+    pending = await chain.error("eth_getLogs", {"fromBlock": "0x0", "toBlock": "pending"})
+    assert (pending["code"], pending["message"]) == (-32602, "pending logs are not supported")
+    five = await chain.error("eth_getLogs", {"topics": [None] * 5})
+    assert (five["code"], five["message"]) == (-32602, "invalid argument 0: exceed max topics")
+    assert await chain.call("eth_getLogs", {"fromBlock": "earliest", "toBlock": "latest"}) == []
+
+
+async def test_a_log_search_ends_in_time(chain: Any, counter: Any) -> None:
+    address = await deploy(chain, counter)
+    await chain.send(nonce=1, to=address, data=b"\1", gas=100_000)
+    query = parse_log_query({"fromBlock": "0x0", "address": hexed(address)})
+    assert len(find_logs(chain.server._backend, query)) == 1
+    late = dataclasses.replace(chain.server._backend, settings=RpcSettings(call_seconds=-1.0))
+    with pytest.raises(RpcError, match="query timeout exceeded"):
+        find_logs(late, query)
 
 
 async def test_a_proof_names_account_and_storage(chain: Any, counter: Any) -> None:

@@ -86,7 +86,10 @@ def test_storage_keys_may_have_leading_zeros_and_odd_digits() -> None:
 
 def test_percentiles_ascend_within_0_and_100() -> None:
     assert parse_percentiles([0, 50.5, 100]) == [0.0, 50.5, 100.0]
-    for wrong in ([50, 10], [-1], [101], "x", [True], [1] * 101):
+    for wrong in ([50, 10], [50, 50], [-1], [101], [1] * 101):
+        with pytest.raises(RpcError, match="invalid reward percentile"):
+            parse_percentiles(wrong)
+    for wrong in ("x", [True]):
         with pytest.raises(ValueError, match="percentile"):
             parse_percentiles(wrong)
 
