@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from openledger.node.processes import LINE_LIMIT, how_it_ended, lines_of
 from openledger.primitives.errors import ConsensusFault, NodeUnreachable, OpenLedgerError
 
 STOP_SECONDS = 25
@@ -69,20 +70,12 @@ class Child:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "openledger.node", "--home", str(self.home), "start", *self._arguments,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            env=environment, limit=1 << 20,
+            env=environment, limit=LINE_LIMIT,
         )  # fmt: skip
         self._reader = asyncio.create_task(self._read(self._process), name=f"log of {self.name}")
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
-        stream = process.stdout
-        while stream is not None:
-            try:
-                raw = await stream.readline()
-            except ValueError:  # a line above the limit: its rest comes with the next
-                continue
-            if not raw:
-                break
-            line = raw.decode("utf-8", "replace").rstrip()
+        async for line in lines_of(process):
             self._last.append(line)
             self._show(line)
             if found := _READY.match(line):
@@ -93,10 +86,7 @@ class Child:
 
     def how_it_ended(self) -> str:
         """In words."""
-        code = None if self._process is None else self._process.returncode
-        if code is None:
-            return "is running"
-        return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        return how_it_ended(None if self._process is None else self._process.returncode)
 
     def last_words(self) -> str:
         return "\n".join(self._last) or "(it said nothing)"

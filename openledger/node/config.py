@@ -94,9 +94,17 @@ class OracleConfig:
 
 @dataclass(frozen=True)
 class ConsensusConfig:
-    """CometBFT, started by `openledger start`."""
+    """CometBFT, started by `openledger start`, or by somebody else."""
 
+    cometbft: str = _value(
+        "child",
+        "child: started and restarted by this node; external: connects to `abci`",
+        choices=("child", "external"),
+    )
     program: str = _value("", "path of cometbft; empty looks into .tools and PATH")
+    abci: str = _value(
+        "", "where CometBFT connects to us; empty is a unix socket; external wants tcp://127.0.0.1:26658"
+    )
     p2p: str = _value("tcp://127.0.0.1:26656", "address for other nodes")
     rpc: str = _value("tcp://127.0.0.1:26657", "address of CometBFT's own RPC; loopback only")
     name: str = _value("node", "what other nodes see as this node's name")
@@ -110,6 +118,11 @@ class ConsensusConfig:
         "how CometBFT carries transactions: flood makes blocks on demand, app (from 0.40) needs empty_block_ms = 0",
         choices=("auto", "app", "flood"),
     )
+    remote_signer: str = _value("", "address where a remote signer connects, tcp:// or unix://; empty signs here")
+    validator_key: str = _value("", "public key (hex) of the remote signer, or of an external CometBFT's validator")
+    double_sign_check_height: int = _value(
+        100, "refuse to sign when this key signed elsewhere within so many blocks; 0 trusts blindly", high=1_000_000
+    )
 
 
 @dataclass(frozen=True)
@@ -118,6 +131,7 @@ class LogConfig:
 
     level: str = _value("info", "least serious message shown", choices=("debug", "info", "warning", "error"))
     format: str = _value("console", "console for people, json for machines", choices=("console", "json"))
+    cometbft: str = _value("error", "what CometBFT says: debug, info, error, or by module: p2p:info,*:error", low=1)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,13 @@ def _own_fault(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
+def _with_fields(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Fields that a line of `logging` brought (``extra={"fields": {...}}``) beside the line's own."""
+    for name, value in event.pop("fields", {}).items():
+        event.setdefault(name, value)
+    return event
+
+
 def setup(config: LogConfig) -> None:
     """Send all loggers of the process to stderr in the configured form. Call once, first."""
     import structlog
@@ -25,6 +32,8 @@ def setup(config: LogConfig) -> None:
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(allow=("fields",)),
+        _with_fields,
         structlog.processors.TimeStamper(
             fmt="iso" if config.format == "json" else "%H:%M:%S", utc=config.format == "json"
         ),

@@ -19,10 +19,10 @@ from openledger.genesis.presets import dev_accounts, devnet_genesis
 from openledger.node.config import FILE, Config, ConsensusConfig, render
 from openledger.node.devnet import OPERATOR
 from openledger.node.wiring import Node, NodeSettings, read_genesis
-from openledger.primitives.errors import InvalidConfig, InvalidJson, KeystoreError, WrongDataFolder
+from openledger.primitives.errors import DecodingError, InvalidConfig, InvalidJson, KeystoreError, WrongDataFolder
 from openledger.primitives.jsonio import read_json
 from openledger.primitives.keys import consensus_address, ed25519_public
-from openledger.primitives.types import to_hex
+from openledger.primitives.types import from_hex, to_hex
 
 if TYPE_CHECKING:
     from openledger.abci_app.application import Application
@@ -53,6 +53,8 @@ def comet_settings(config: Config) -> CometSettings:
         timeout_commit=f"{consensus.commit_wait_ms}ms",
         empty_blocks_interval=f"{consensus.empty_block_ms}ms",
         mempool="app" if consensus.mempool == "app" else "flood",
+        log_level=config.log.cometbft,
+        remote_signer=consensus.remote_signer,
     )
 
 
@@ -111,18 +113,63 @@ def validator_key(home: Path) -> dict[str, str]:
     return {"public_key": to_hex(public), "address": to_hex(consensus_address(public))}
 
 
+def own_validator(home: Path, config: Config) -> bytes | None:
+    """The consensus address that this node signs with: the configured key's, else that of the home's key; None for an
+    external CometBFT without either. Raises InvalidConfig, KeystoreError."""
+    consensus = config.consensus
+    if consensus.validator_key:
+        try:
+            return consensus_address(from_hex(consensus.validator_key, 32))
+        except DecodingError:
+            raise InvalidConfig(
+                f"[consensus] validator_key is no ed25519 public key: {consensus.validator_key!r}",
+                "64 hex digits, as `openledger validator show-key` prints them",
+            ) from None
+    if consensus.remote_signer:
+        raise InvalidConfig(
+            "[consensus] remote_signer needs the signer's public key", "give it as validator_key in the same section"
+        )
+    if consensus.cometbft == "external" and not (comet_home(home) / "config" / "priv_validator_key.json").exists():
+        return None
+    return consensus_address(ed25519_public(_seed(home)))
+
+
 def network_node(home: Path, config: Config, *, lite: bool = False) -> Node:
     """The node of ``home``, ready to ``run``. Raises InvalidGenesis, KeystoreError, InvalidConfig."""
     from openledger.node.engines.cometbft import CometEngine
+    from openledger.node.engines.guard import HISTORY, SignGuard, check_history
     from openledger.node.engines.home import write_config
     from openledger.node.pool_journal import PoolJournal
 
+    consensus = config.consensus
+    external = consensus.cometbft == "external"
+    if external and not consensus.abci:
+        raise InvalidConfig(
+            "an external CometBFT needs to know where to connect to",
+            'set abci = "tcp://127.0.0.1:26658" in [consensus]',
+        )
     genesis = read_genesis(home / "genesis.json")
-    own = consensus_address(ed25519_public(_seed(home)))
+    own = own_validator(home, config)
+    history = comet_home(home) / "data" / HISTORY
 
     def make_engine(app: Application) -> CometEngine:
-        write_config(comet_home(home), comet_settings(config))
-        journal = PoolJournal(home / "pool")
-        return CometEngine(app, comet_home(home), program=config.consensus.program, validator=own, journal=journal)
+        guard = None
+        if own is not None and not consensus.remote_signer and (not external or history.exists()):
+            check_history(history, app.store, own, consensus.double_sign_check_height)
+            guard = SignGuard(history, own, consensus.double_sign_check_height, time.time_ns)
+        settings = comet_settings(config)
+        if not external:
+            write_config(comet_home(home), settings)
+        return CometEngine(
+            app,
+            comet_home(home),
+            program=consensus.program,
+            address=consensus.abci,
+            external=consensus.rpc if external else "",
+            mempool=settings.mempool,
+            validator=own or b"",
+            journal=PoolJournal(home / "pool"),
+            guard=guard,
+        )
 
     return Node(NodeSettings(home, genesis, config, make_engine, "cometbft", validator=own, lite=lite))

@@ -10,6 +10,7 @@ and stopping is written here once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -24,6 +25,7 @@ from openledger import __version__
 from openledger.genesis.genesis import Genesis
 from openledger.node.config import Config
 from openledger.node.doctor import has_torch, port_is_free
+from openledger.node.processes import HomeLock
 from openledger.primitives.errors import InvalidGenesis, MissingExtra, PortTaken, WrongDataFolder
 from openledger.primitives.types import Address, to_hex
 from openledger.rpc.ports import ConsensusClient
@@ -117,6 +119,7 @@ class Node:
         self.evm_name = ""
         self.started = time.time()
         self._stopping = asyncio.Event()
+        self._lock = HomeLock(settings.folder)
         self._database: LevelDbStore | None = None
         self._bridge: OracleBridge | None = None
         self._server: RpcServer | None = None
@@ -147,9 +150,10 @@ class Node:
     async def start(self) -> None:
         """Open the database, then oracle, engine and RPC. Raises an OpenLedgerError leaf; nothing stays open then."""
         rpc = self.settings.config.rpc
-        if rpc.port and not port_is_free(rpc.host, rpc.port):
-            raise PortTaken(f"port {rpc.port} is in use", "another node may be running; choose a port with --port")
+        self._lock.take()
         try:
+            if rpc.port and not port_is_free(rpc.host, rpc.port):
+                raise PortTaken(f"port {rpc.port} is in use", "another node may be running; choose a port with --port")
             await self._open()
         except BaseException:
             await self.stop()
@@ -187,15 +191,15 @@ class Node:
         self.engine = settings.make_engine(self.app)
         if self._bridge is not None:
             await self._bridge.start()
-        await self.engine.start()
         given: dict[str, Any] = {
             item.name: getattr(config.rpc, item.name, item.default) for item in fields(RpcSettings)
         }
         bounds = RpcSettings(**given | {"max_blob": config.blobs.max_bytes})
         backend = Backend(self.app, self.engine, blobs, client_version(), self.status, bounds)
         self._server = RpcServer(backend, config.rpc.host, config.rpc.port)
-        await self._server.start()
+        await self._server.start()  # before the engine: what is known can be read while blocks are replayed
         self.rpc_port = self._server.port
+        await self.engine.start()
 
     async def stop(self) -> None:
         """Stop in the reverse order; the database last, so that no acknowledged block is lost."""
@@ -206,6 +210,7 @@ class Node:
         if self._database is not None:
             self._database.close()
             self._database = None
+        self._lock.release()
 
     def status(self) -> dict[str, Any]:
         """The node's own facts for openledger_getNodeStatus."""
@@ -226,13 +231,28 @@ class Node:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopping.set)
         try:
-            await self.start()
-            ready(self)
-            await self._until_over()
+            if await self._start_unless_stopped():
+                ready(self)
+                await self._until_over()
         finally:
             await self.stop()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
+
+    async def _start_unless_stopped(self) -> bool:
+        """Start; False when a signal came first: a replay can take long, and nobody should have to wait for it."""
+        starting, over = asyncio.create_task(self.start()), asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({starting, over}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                return True
+            starting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await starting
+            return False
+        finally:
+            over.cancel()
 
     async def _until_over(self) -> None:
         """Until a signal, or until the engine ends by itself."""

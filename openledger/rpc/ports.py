@@ -11,12 +11,15 @@ from openledger.primitives.types import Hash32
 
 @dataclass(frozen=True, slots=True)
 class ConsensusStatus:
-    """``mode`` is "solo" or "cometbft"; ``validator`` the consensus address (hex) or empty."""
+    """``mode`` is "solo" or "cometbft"; ``validator`` the consensus address (hex) or empty; ``answering`` is False
+    while the consensus engine is away (then the other fields are guesses); ``version`` is its release."""
 
     mode: str
     catching_up: bool
     peers: int
     validator: str
+    answering: bool = True
+    version: str = ""
 
 
 class ConsensusClient(Protocol):

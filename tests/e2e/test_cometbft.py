@@ -17,7 +17,6 @@ from openledger.node.engines.recorder import read_recording
 from openledger.node.engines.solo import SoloEngine
 from openledger.primitives.errors import (
     AlreadyKnown,
-    ConsensusFault,
     UnsupportedTransactionType,
     WrongDataFolder,
 )
@@ -68,28 +67,48 @@ async def test_refusals_of_the_application_reach_the_sender(pinned, make_home, c
             await engine.submit(b"add:1:a")
 
 
-async def test_cometbft_killed_is_a_fault_that_says_so_and_a_new_start_goes_on(
-    binary, make_home, counter, until, tmp_path
-):
-    home, app, faults = make_home(binary), counter.CounterApp(path=tmp_path / "state"), []
-    engine = CometEngine(app, home, program=str(binary.path), on_fault=faults.append)
-    await engine.start()
-    await engine.submit(b"add:5:a")
-    await until(lambda: app.state["sum"] == 5)
-    os.kill(engine.pid, signal.SIGKILL)
-    with pytest.raises(ConsensusFault, match="killed by signal 9"):
-        await asyncio.wait_for(engine.wait(), 10)
-    with pytest.raises(ConsensusFault):
-        await engine.submit(b"add:6:b")
-    await engine.stop()
-    assert len(faults) == 1
-    reached = app.state["height"]
-    again = counter.CounterApp(path=tmp_path / "state")
-    async with running(again, home, binary) as engine:
+async def test_cometbft_killed_comes_back_by_itself_and_the_chain_goes_on(binary, make_home, counter, until, tmp_path):
+    app, faults = counter.CounterApp(path=tmp_path / "state"), []
+    async with running(app, make_home(binary), binary, on_fault=faults.append) as engine:
+        assert engine.version == binary.version
+        await engine.submit(b"add:5:a")
+        await until(lambda: app.state["sum"] == 5)
+        first = engine.pid
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: engine.pid not in (0, first), 10)
+        assert (await engine.status()).mode == "cometbft"  # an answer and no error, whether it is back or not
+        reached = app.state["height"]
+        await until(lambda: app.state["height"] >= reached + 2)
         await engine.submit(b"add:7:c")
-        await until(lambda: again.state["sum"] == 12)
-    assert again.state["height"] > reached
-    assert again.calls.count("init_chain") == 0
+        await until(lambda: app.state["sum"] == 12)
+        os.kill(engine.pid, signal.SIGTERM)  # somebody means it well: it comes back as well
+        reached = app.state["height"]
+        await until(lambda: app.state["height"] >= reached + 3)
+    assert app.calls.count("init_chain") == 1
+    assert faults == []
+
+
+async def test_somebody_elses_cometbft_may_come_go_and_come_back(pinned, make_home, counter, until, settings):
+    home, app = make_home(pinned), counter.CounterApp()
+    engine = CometEngine(app, home, address="tcp://127.0.0.1:0", external=settings.rpc)
+    await engine.start()
+    try:
+        assert engine.pid == 0
+        assert not (await engine.status()).answering
+        for stop in (signal.SIGKILL, signal.SIGTERM):
+            reached = app.state["height"]
+            process = await asyncio.create_subprocess_exec(
+                str(pinned.path), "start", "--home", str(home), "--proxy_app", engine.abci_address,
+                stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+            await until(lambda n=reached: app.state["height"] >= n + 2)
+            assert (await engine.status()).answering
+            assert engine.version == pinned.version
+            process.send_signal(stop)
+            await process.wait()
+        assert not (await engine.status()).answering
+    finally:
+        await engine.stop()
 
 
 async def test_a_fault_of_the_application_stops_the_engine_with_its_own_exception(pinned, make_home, counter):

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from openledger.primitives.errors import MissingProgram
+from openledger.abci_app.protocol.messages import RequestInfo
+from openledger.primitives.errors import MissingProgram, UnsupportedCometBft
 
 PINNED = "0.40.0"
 SUPPORTED = (PINNED, "0.38.26")
@@ -17,6 +18,10 @@ HINT = f"make cometbft, or: go install github.com/cometbft/cometbft/cmd/cometbft
 _ENVIRONMENT = "OPENLEDGER_COMETBFT"
 _SELF_NAMED = "0.39.0"
 """What 0.40.0 answers to ``cometbft version``; so does the real 0.39.0, which is not supported."""
+_SAID = {_SELF_NAMED: PINNED, "0.38.26": "0.38.26"}
+"""What a CometBFT says when it connects -> the release that it is, as far as that can be told."""
+_PROTOCOLS = (11, 8, "2.0.0")
+"""Block, peer-to-peer and ABCI protocol of all releases that this node works with."""
 _MODULE = b"github.com/cometbft/cometbft\tv"
 
 
@@ -84,3 +89,25 @@ def find_cometbft(
         raise MissingProgram(f"CometBFT {strange[0]} is not a version this node works with ({PINNED})", HINT)
     where = f" at {candidates[0]}" if len(candidates) == 1 else ""
     raise MissingProgram(f"CometBFT is not installed{where}", HINT)
+
+
+def check_handshake(info: RequestInfo, binary: CometBinary | None) -> str:
+    """The release that connected; ``binary`` is the one that we started, if we did.
+
+    Raises UnsupportedCometBft for a version or protocol that this node does not know. CometBFT asks with nothing in
+    Info only from its tools; that is let pass.
+    """
+    if not info.version:
+        return "" if binary is None else binary.version
+    release = _SAID.get(info.version)
+    if release is None:
+        raise UnsupportedCometBft(
+            f"the CometBFT that connected is {info.version}; this node works with {' and '.join(SUPPORTED)}", HINT
+        )
+    if (info.block_version, info.p2p_version, info.abci_version) != _PROTOCOLS:
+        raise UnsupportedCometBft(
+            f"the CometBFT that connected calls itself {info.version}, but speaks block protocol {info.block_version}, "
+            f"peer protocol {info.p2p_version}, ABCI {info.abci_version} instead of {_PROTOCOLS}",
+            HINT,
+        )
+    return release if binary is None else binary.version

@@ -1,9 +1,11 @@
-"""CometBFT as a child process: our ABCI server in front of the application, CometBFT behind it. Transactions are
+"""CometBFT in another process: our ABCI server in front of the application, CometBFT behind it. Transactions are
 admitted here (submission.py) and told to CometBFT behind the acknowledgement: over its RPC with the flood mempool
 (handing.py), by ReapTxs with the app mempool.
 
-Nothing is restarted silently. When CometBFT stops by itself, or the application fails, the engine ends and says why;
-``wait`` raises it, and ``on_fault`` is told. CometBFT takes care of its own replay when it starts again.
+CometBFT is our child (``child.CometChild``), or somebody else's process that connects to our socket (``external``).
+Either may go away and come back: reads of the chain go on meanwhile. When going on would be wrong, or the application
+fails, the engine ends and says why; ``wait`` raises it, and ``on_fault`` is told. CometBFT takes care of its own replay
+when it comes back.
 """
 
 from __future__ import annotations
@@ -12,9 +14,7 @@ import asyncio
 import contextlib
 import logging
 import os
-import re
-import signal
-from collections import deque
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,26 +24,25 @@ import aiohttp
 
 from openledger.abci_app.protocol import messages as m
 from openledger.abci_app.protocol.server import AbciApplication, AbciServer
-from openledger.node.engines.binary import CometBinary, find_cometbft
+from openledger.node.engines.binary import CometBinary, check_handshake, find_cometbft
+from openledger.node.engines.child import CometChild
 from openledger.node.engines.common import Life, Listeners
+from openledger.node.engines.guard import SignGuard
 from openledger.node.engines.handing import Handing, Telling
 from openledger.node.engines.home import read_config
 from openledger.node.engines.recorder import Recorder
 from openledger.node.engines.submission import AdmittingApplication, Submission
 from openledger.node.pool_journal import PoolJournal
-from openledger.primitives.errors import ConsensusFault, InvalidConfig, NodeUnreachable
+from openledger.primitives.errors import InvalidConfig, NodeUnreachable, SignerFault
 from openledger.primitives.types import Hash32
 from openledger.rpc.ports import ConsensusStatus
 
 log = logging.getLogger(__name__)
-child_log = logging.getLogger("cometbft")
 
 _MAX_UNIX_PATH = 100
 _POLL_SECONDS = 0.05
-_STOP_SECONDS = 15
-_LAST_LINES = 300
-_FAILURE = re.compile(r'CONSENSUS FAILURE!!!.* err="((?:[^"\\]|\\.)*)"')
-_DISAGREES = "when the hash is wrong, this node computes otherwise than the network: compare versions, then rebuild it"
+_WATCH_SECONDS = 1.0
+_TELL_SECONDS = 10.0
 
 
 class _Gossip(Telling, Protocol):
@@ -63,7 +62,9 @@ class CometEngine:
 
     ``program`` names the binary (found by ``find_cometbft`` otherwise), ``record`` a file for FinalizeBlock requests,
     ``address`` the ABCI socket (a unix socket in ``home`` by default, TCP on loopback where that path is too long),
-    ``journal`` keeps what was acknowledged.
+    ``journal`` keeps what was acknowledged. ``external`` is the RPC (``tcp://host:port``) of a CometBFT that somebody
+    else runs with ``mempool``: none is started then, and ``home`` is not looked at. ``validator`` is the consensus
+    address that must be the one that signs, ``guard`` looks for signatures of another node with the same key.
     """
 
     def __init__(
@@ -74,9 +75,12 @@ class CometEngine:
         program: str = "",
         environment: Mapping[str, str] | None = None,
         address: str = "",
+        external: str = "",
+        mempool: str = "flood",
         record: Path | None = None,
         validator: bytes = b"",
         journal: PoolJournal | None = None,
+        guard: SignGuard | None = None,
         on_fault: Callable[[BaseException], None] | None = None,
     ) -> None:
         self._app = app
@@ -84,27 +88,30 @@ class CometEngine:
         self._program = program
         self._environment = dict(os.environ if environment is None else environment)
         self._validator = validator
+        self._guard = guard
         self._on_fault = on_fault
         self._record_path = record
         self._recorder: Recorder | None = None
         self._server = AbciServer(
             app, address or _default_address(self._home), on_fault=self._fail, observer=self._observe
         )
-        self._process: asyncio.subprocess.Process | None = None
-        self._session: aiohttp.ClientSession | None = None
-        self._tasks: list[asyncio.Task[None]] = []
         self._gossip_task: asyncio.Task[None] | None = None
-        self._lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._life = Life()
+        self._external = external
+        self._child = None if external else CometChild(self._home, self._environment, self._life, self._fail)
+        self._watcher: asyncio.Task[None] | None = None
+        self._session: aiohttp.ClientSession | None = None
         self._stopping = False
         self._height = 0
         self._url = ""
-        self._mempool = "flood"
+        self._mempool = mempool
         self._committed: Listeners[int] = Listeners()
         self._pending: Listeners[bytes] = Listeners()
         self._submission = Submission(app, journal, admitted=self._admitted, on_fault=self._fail)
         self._handing = Handing(app.gossip, self._call)
         self.binary: CometBinary | None = None
+        self.version = ""
+        """CometBFT's version as it said when it connected; empty before."""
 
     # --- rpc.ports.ConsensusClient --------------------------------------------------------------------------------
 
@@ -117,15 +124,20 @@ class CometEngine:
         return await self._submission.submit(raw)
 
     async def status(self) -> ConsensusStatus:
-        """Sync state and peers as CometBFT reports them. Raises NodeUnreachable, ConsensusFault."""
+        """Sync state and peers as CometBFT reports them, and that it does not answer when it does not. Raises
+        ConsensusFault."""
         self._life.check()
-        status, net = await asyncio.gather(self._call("status"), self._call("net_info"))
+        try:
+            status, net = await asyncio.gather(self._call("status"), self._call("net_info"))
+        except NodeUnreachable:
+            return ConsensusStatus("cometbft", True, 0, self._validator.hex(), answering=False, version=self.version)
         info = status["result"]
         return ConsensusStatus(
             mode="cometbft",
             catching_up=bool(info["sync_info"]["catching_up"]),
             peers=int(net["result"]["n_peers"]),
             validator=self._validator.hex() or str(info["validator_info"]["address"]).lower(),
+            version=self.version,
         )
 
     def on_commit(self, listener: Callable[[int], None]) -> Callable[[], None]:
@@ -145,48 +157,57 @@ class CometEngine:
 
     @property
     def pid(self) -> int:
-        """Process id of CometBFT; 0 when it does not run."""
-        return 0 if self._process is None or self._process.returncode is not None else self._process.pid
+        """Process id of our CometBFT; 0 when it does not run, or is somebody else's."""
+        return 0 if self._child is None else self._child.pid
+
+    @property
+    def abci_address(self) -> str:
+        """Where CometBFT connects to."""
+        return self._server.address
 
     async def start(self) -> None:
-        """Serve ABCI, start CometBFT, return when it has replayed what the application lacks and its RPC answers.
+        """Serve ABCI, start CometBFT, return when it has replayed what the application lacks and its RPC answers; with
+        an external CometBFT return at once.
 
-        Raises MissingProgram, InvalidConfig, PortTaken, or ConsensusFault with CometBFT's last words.
+        Raises MissingProgram, InvalidConfig, PortTaken, SignerFault, DoubleSignRisk, or ConsensusFault with CometBFT's
+        last words.
         """
-        config = read_config(self._home)
-        self._url, self._mempool = _rpc_url(config["rpc"]["laddr"]), config["mempool"]["type"]
-        self.binary = await asyncio.to_thread(find_cometbft, self._program, environment=self._environment)
+        if self._child is None:
+            self._url = _rpc_url(self._external)
+        else:
+            config = read_config(self._home)
+            self._url, self._mempool = _rpc_url(config["rpc"]["laddr"]), config["mempool"]["type"]
+            self.binary = await asyncio.to_thread(find_cometbft, self._program, environment=self._environment)
         if self._record_path is not None:
             self._recorder = Recorder(self._record_path)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=30)
+        )
         try:
             self._app.on_heard(self._pending.call)
             self._submission.restore()
             await self._server.start()
-            await self._spawn(self.binary)
-            await self._ready()
+            if self._child is None or self.binary is None:
+                self._watcher = asyncio.create_task(self._watch_external(), name="cometbft-watch")
+            else:
+                await self._child.start(self.binary, self._server.address)
+                await self._ready(self._child)
             self._start_gossip()
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
-        """SIGTERM to CometBFT, and SIGKILL when it does not obey; then the ABCI server. May be called twice."""
+        """Stop our CometBFT, then the ABCI server. May be called twice."""
         self._stopping = True
-        if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
-            except TimeoutError:
-                log.warning("CometBFT does not stop; killing it")
-                self._process.kill()
-                await self._process.wait()
-        if self._gossip_task is not None:
-            self._gossip_task.cancel()
-            await asyncio.wait([self._gossip_task])
+        if self._child is not None:
+            await self._child.stop()
+        for task in (self._watcher, self._gossip_task):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
+        self._watcher = self._gossip_task = None
         await self._submission.close()
-        for task in self._tasks:
-            await task
-        self._tasks.clear()
         await self._server.stop()
         if self._session is not None:
             await self._session.close()
@@ -200,66 +221,18 @@ class CometEngine:
         """Return when the engine was stopped; raise what stopped it otherwise."""
         await self._life.wait()
 
-    async def _spawn(self, binary: CometBinary) -> None:
-        environment = {k: v for k, v in self._environment.items() if not k.startswith(("CMT", "TM_", "TMHOME"))}
-        self._process = await asyncio.create_subprocess_exec(
-            str(binary.path),
-            "start",
-            "--home",
-            str(self._home),
-            "--proxy_app",
-            self._server.address,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,  # Ctrl-C is for us; we stop CometBFT
-            limit=1 << 20,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=30)
-        )
-        reader = asyncio.create_task(self._read_log(self._process), name="cometbft-log")
-        self._tasks = [reader, asyncio.create_task(self._watch(self._process, reader), name="cometbft-watch")]
-
-    async def _read_log(self, process: asyncio.subprocess.Process) -> None:
-        stream = process.stdout
-        while stream is not None:
-            try:
-                raw = await stream.readline()
-            except ValueError:  # a line above the limit: its rest comes with the next
-                continue
-            if not raw:
-                return
-            line = raw.decode("utf-8", "replace").rstrip()
-            self._lines.append(line)
-            if not self._stopping and (reason := consensus_failure(line)) is not None:
-                self._fail(ConsensusFault(f"CometBFT has given up consensus: {reason}", _DISAGREES))
-                child_log.debug("%s", line)
-                continue
-            grave = line.startswith("E[") and not self._stopping  # closing sockets sound grave to CometBFT
-            child_log.log(logging.WARNING if grave else logging.DEBUG, "%s", line)
-
-    async def _watch(self, process: asyncio.subprocess.Process, reader: asyncio.Task[None]) -> None:
-        code = await process.wait()
-        await reader
-        if not self._stopping:
-            how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-            words = last_words(list(self._lines))
-            hint = (
-                "another node may be running; see [consensus] in config.toml"
-                if "address already in use" in words
-                else None
-            )
-            self._fail(ConsensusFault(f"CometBFT stopped by itself ({how}); its last words:\n{words}", hint))
-
-    async def _ready(self) -> None:
+    async def _ready(self, child: CometChild) -> None:
+        told = time.monotonic()
         while True:
             if self._life.fault is not None:
                 raise self._life.fault
             with contextlib.suppress(NodeUnreachable):
-                await self._call("status")
+                self._check_signer((await self._call("status"))["result"]["validator_info"])
+                child.has_run = True
                 return
+            if time.monotonic() - told > _TELL_SECONDS:
+                told = time.monotonic()
+                log.info("CometBFT is starting; the application is at block %d", self._height)
             await asyncio.sleep(_POLL_SECONDS)
 
     def _start_gossip(self) -> None:
@@ -274,6 +247,35 @@ class CometEngine:
             self._pending.call(raw)
         self._handing.wake()
 
+    def _check_signer(self, info: Mapping[str, Any]) -> None:
+        """The key that signs must be the one that this node believes to have. Raises SignerFault."""
+        address = str(info["address"]).lower()
+        if self._validator and address and address != self._validator.hex():
+            raise SignerFault(
+                f"CometBFT signs as validator {address}, but this node is configured for {self._validator.hex()}",
+                "give the signer's own public key under [consensus] validator_key",
+            )
+
+    async def _watch_external(self) -> None:
+        """Say when somebody else's CometBFT comes and goes, and look at its key when it has come."""
+        log.info("waiting for CometBFT to connect to %s", self._server.address)
+        here = checked = False
+        while not self._life.over:
+            if here != bool(self._server.connections):
+                here, checked = not here, False
+                if here:
+                    log.info("CometBFT has connected")
+                else:
+                    log.warning("CometBFT has disconnected; reads go on, and it may come back")
+            if here and not checked:
+                with contextlib.suppress(NodeUnreachable):
+                    try:
+                        self._check_signer((await self._call("status"))["result"]["validator_info"])
+                    except SignerFault as err:
+                        self._fail(err)
+                    checked = True
+            await self._life.sleep(_WATCH_SECONDS)
+
     def _fail(self, err: BaseException) -> None:
         first = self._life.fault is None and not self._stopping
         self._life.end(err)
@@ -281,7 +283,9 @@ class CometEngine:
             self._on_fault(err)
 
     def _observe(self, request: Any, response: Any) -> None:
-        """Sees every ABCI call after it was made."""
+        """Sees every ABCI call after it was made, before it is answered. What it raises stops the node."""
+        if self._guard is not None:
+            self._guard.see(request)
         if isinstance(request, m.RequestFinalizeBlock):
             self._height = request.height
             if self._recorder is not None:
@@ -290,6 +294,10 @@ class CometEngine:
             self._submission.committed()
             self._handing.wake()
             self._committed.call(self._height)
+        elif isinstance(request, m.RequestInfo):
+            self.version = check_handshake(request, self.binary)
+            self._app.gossip.again()  # a CometBFT that has just come knows nothing of the pool
+            self._handing.wake()
 
     async def _call(self, method: str, **params: Any) -> dict[str, Any]:
         if self._session is None:
@@ -301,23 +309,9 @@ class CometEngine:
                 return answer
         except (aiohttp.ClientError, TimeoutError, ValueError) as err:
             self._life.check()
-            raise NodeUnreachable(f"CometBFT's RPC at {self._url} does not answer: {err!r}") from None
-
-
-def consensus_failure(line: str) -> str | None:
-    """Why CometBFT decides no more blocks, where the line says so: it lives on then, and would never tell again."""
-    found = _FAILURE.search(line)
-    return None if found is None else found[1].replace('\\"', '"')
-
-
-def last_words(lines: list[str]) -> str:
-    """Why it ended: from its last complaint on, at most 8 lines; the call stack of a panic says nothing to people."""
-    at = [i for i, line in enumerate(lines) if line.startswith(("panic:", "ERROR:", "Error"))]
-    if at:
-        said = lines[at[-1] :]
-        end = next((i for i, line in enumerate(said) if line.startswith("goroutine ")), len(said))
-        return "\n".join(line for line in said[:end][:8] if line)
-    return "\n".join(lines[-8:]) or "(it said nothing)"
+            raise NodeUnreachable(
+                f"CometBFT's RPC at {self._url} does not answer: {err!r}", "it may be starting again; try in a moment"
+            ) from None
 
 
 def _default_address(home: Path) -> str:

@@ -51,6 +51,7 @@ class CometSettings:
     mempool_size: int = 25_000  # more than the application's: that one says who gives way, and must be asked
     reap_interval: str = "10ms"
     log_level: str = "error"
+    remote_signer: str = ""
 
     def values(self) -> dict[str, dict[str, Any]]:
         """Section -> key -> value of config.toml; the section without name is the file's top."""
@@ -60,7 +61,8 @@ class CometSettings:
                 "moniker": self.moniker,
                 "abci": "socket",
                 "log_level": self.log_level,
-                "log_format": "plain",
+                "priv_validator_laddr": self.remote_signer,
+                "log_format": "json",
             },
             "rpc": {"laddr": self.rpc, "pprof_laddr": ""},
             "p2p": {

@@ -45,3 +45,31 @@ class KeystoreError(ConfigError):
 
 class NodeUnreachable(ConfigError):
     code = 308
+
+
+class HomeNotWritable(ConfigError):
+    code = 309
+
+
+class DiskFull(ConfigError):
+    """The disk has no room left; the node stops before it would lose something."""
+
+    code = 310
+
+
+class DoubleSignRisk(ConfigError):
+    """To start this validator could make it sign a height twice, for which it would be slashed."""
+
+    code = 311
+
+
+class SignerFault(ConfigError):
+    """The remote signer is missing, holds another key, or does not sign what a validator must sign."""
+
+    code = 312
+
+
+class UnsupportedCometBft(ConfigError):
+    """The CometBFT that connected is not one that this node works with."""
+
+    code = 313

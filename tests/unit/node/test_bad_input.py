@@ -25,7 +25,6 @@ from openledger.node.config import LogConfig, load
 from openledger.node.consumer import Session, open_session
 from openledger.node.devnet import chain_folder, open_chain
 from openledger.node.doctor import port_is_free
-from openledger.node.engines.cometbft import last_words
 from openledger.node.keystore import Signer
 from openledger.node.logging import setup
 from openledger.node.network import validator_key
@@ -313,14 +312,6 @@ def test_an_empty_password_is_refused(
 def test_an_empty_host_is_refused_for_it_would_mean_every_address(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig, match="OPENLEDGER_RPC_HOST is empty"):
         load(tmp_path, {"OPENLEDGER_RPC_HOST": ""})
-
-
-def test_the_last_words_of_cometbft_are_its_complaint_and_not_a_call_stack() -> None:
-    stack = ["goroutine 1 [running]:", *(f"frame {i}" for i in range(40))]
-    assert last_words(["I[] start", "panic: no key", "", *stack]) == "panic: no key"
-    assert last_words(["a", "ERROR: failed to listen"]) == "ERROR: failed to listen"
-    assert last_words([]) == "(it said nothing)"
-    assert last_words([str(i) for i in range(9)]).startswith("1\n")
 
 
 def test_a_host_that_this_machine_does_not_have_is_not_called_a_taken_port() -> None:
