@@ -48,7 +48,10 @@ def make_homes(spec: Spec, folder: Path) -> Network:
         reveal_seconds=spec.phase_seconds,
     )
     consensus = ConsensusConfig(
-        program=program(oldest(spec)), commit_wait_ms=spec.commit_wait_ms, empty_block_ms=spec.empty_block_ms
+        program=program(oldest(spec)),
+        commit_wait_ms=spec.commit_wait_ms,
+        empty_block_ms=spec.empty_block_ms,
+        mempool=spec.mempool or "auto",
     )
     base, _ = with_usable_engine(Config(consensus=consensus, log=LogConfig(level="warning")))
     count = len(spec.nodes)

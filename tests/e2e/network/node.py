@@ -10,14 +10,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from network.oracle import scripted
-from network.points import Points, hooked, hooked_store
+from network.points import Points
 from network.roles import Script, byzantine
 from network.spec import Role
 
 from openledger.abci_app import application
 from openledger.node import config, network, oracle_bridge, wiring
 from openledger.node.logging import setup
-from openledger.state import leveldb
 
 SCRIPT = "script.json"
 
@@ -32,8 +31,8 @@ def main(home: Path) -> None:
     oracle_bridge.OracleWorker = worker  # type: ignore[misc]
     oracle_bridge.OracleBridge = bridge  # type: ignore[misc]
     wiring.oracle_state = lambda config, lite: (True, "scripted")
-    leveldb.LevelDbStore = hooked_store(points)  # type: ignore[misc]
-    application.Application = hooked(points, byzantine(roles))  # type: ignore[misc]
+    points.install()
+    application.Application = byzantine(roles)  # type: ignore[misc]
     settings = config.load(home)
     setup(settings.log)
     node.append(network.network_node(home, settings))

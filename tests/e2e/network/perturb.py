@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from network import homes
 from network.checks import Broken
+from network.kills import Killer
 from network.links import Links
 from network.process import Process
 from network.spec import Perturbation
@@ -27,10 +28,16 @@ class Perturber:
         self._run = run
         self._links = links
 
+    async def before(self) -> None:
+        """What is at height 0."""
+        for event in self._run.spec.perturb:
+            if not event.at:
+                await self._one(event)
+
     async def all(self) -> None:
         """Late starts and events, by height."""
         late = [(node.start_at, node) for node in self._run.spec.nodes if node.start_at]
-        events = [(event.at, event) for event in self._run.spec.perturb]
+        events = [(event.at, event) for event in self._run.spec.perturb if event.at]
         for at, what in sorted([*late, *events], key=lambda pair: pair[0]):
             await self._run.until(f"height {at}", lambda at=at: self._run.top >= at)  # type: ignore[misc]
             if isinstance(what, Perturbation):
@@ -58,6 +65,10 @@ class Perturber:
             await self._away(event, nodes)
             await self._meanwhile(event, others)
             await self._return(event, nodes)
+        elif event.do in ("kill-at", "kill-random"):
+            killer = Killer(run)
+            await (killer.points(event) if event.do == "kill-at" else killer.random(event))
+            return
         elif event.do == "pause":
             for node in nodes:
                 node.freeze(signal.SIGSTOP)

@@ -4,20 +4,26 @@ home, and the node that reaches the point kills itself, its CometBFT, or both, w
     <call>.before     the application has been asked            database.before   the batch has not been written
     <call>.after      it has computed, the answer is not sent   database.torn     half of the batch is in the file
     <call>.answered   the answer is on its way                  database.after    it is written, nobody knows
+    journal.*         the same for an admitted transaction; ``journal-sync.*`` around its fsync; ``snapshot.*``
+
+Calls are ABCI's, in the names of ``Application``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import resource
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from openledger.abci_app.application import Application
+from openledger.node.pool_journal import PoolJournal
 from openledger.state.leveldb import LevelDbStore
+from openledger.state.snapshots import SnapshotShelf
 
 CALLS = (
     "info", "init_chain", "check_tx", "prepare_proposal", "process_proposal", "extend_vote", "verify_vote_extension",
@@ -25,6 +31,7 @@ CALLS = (
 )  # fmt: skip
 WHO = ("application", "cometbft", "both")
 FILE = "kill_at"
+Torn = Callable[..., tuple[int, int]]
 
 
 class Points:
@@ -61,45 +68,46 @@ class Points:
         if who != "cometbft":
             os.kill(os.getpid(), signal.SIGKILL)
 
+    # --- where they are -----------------------------------------------------------------------------------
 
-def hooked(points: Points, base: type[Application]) -> type[Application]:
-    """The application with a point before and after each call."""
+    def install(self) -> None:
+        """Put points around the calls of ABCI, the database, the journal and the snapshots of this process."""
+        for name in CALLS:
+            self._around(Application, name, name, answered=True)
+        self._around(LevelDbStore, "write", "database", torn=_half_a_batch)
+        self._around(PoolJournal, "write", "journal", torn=_half_a_transaction)
+        self._around(PoolJournal, "sync", "journal-sync")
+        self._around(SnapshotShelf, "create", "snapshot")
 
-    def wrap(name: str) -> Callable[..., Any]:
-        call = getattr(base, name)
+    def _around(self, cls: type, name: str, point: str, *, answered: bool = False, torn: Torn | None = None) -> None:
+        call = getattr(cls, name)
 
-        def method(self: Application, *args: Any) -> Any:
-            points.reach(f"{name}.before")
-            answer = call(self, *args)
-            points.reach(f"{name}.after")
-            points.later(f"{name}.answered")
+        @functools.wraps(call)
+        def method(owner: Any, *args: Any, **options: Any) -> Any:
+            self.reach(f"{point}.before")
+            if torn is not None and self.armed(f"{point}.torn"):
+                _stop_files_at(*torn(owner, *args))
+            answer = call(owner, *args, **options)
+            self.reach(f"{point}.after")
+            if answered:
+                self.later(f"{point}.answered")
             return answer
 
-        return method
-
-    return type("HookedApplication", (base,), {name: wrap(name) for name in CALLS})
+        setattr(cls, name, method)
 
 
-def hooked_store(points: Points) -> type[LevelDbStore]:
-    """The database with points around a batch, and one in the middle of its bytes."""
-
-    class HookedStore(LevelDbStore):
-        def write(
-            self, puts: Sequence[tuple[bytes, bytes]], deletes: Sequence[bytes] = (), *, sync: bool = True
-        ) -> None:
-            points.reach("database.before")
-            if points.armed("database.torn"):
-                _tear(self.path, sum(len(key) + len(value) for key, value in puts) // 2)
-            super().write(puts, deletes, sync=sync)
-            points.reach("database.after")
-
-    return HookedStore
+def _half_a_batch(store: LevelDbStore, puts: Any, *_: Any) -> tuple[int, int]:
+    size = max(path.stat().st_size for path in store.path.glob("*.log"))
+    return size, sum(len(key) + len(value) for key, value in puts) // 2
 
 
-def _tear(folder: Path, more: int) -> None:
-    """Let LevelDB's log grow by ``more`` bytes and no further: the kernel writes that much of what comes next, and
+def _half_a_transaction(journal: PoolJournal, raws: Any, *_: Any) -> tuple[int, int]:
+    return os.fstat(journal._handle).st_size, sum(len(raw) for raw in raws.values()) // 2
+
+
+def _stop_files_at(size: int, more: int) -> None:
+    """Let a file of ``size`` bytes grow by ``more`` and no further: the kernel writes that much of what comes next, and
     kills the process at the rest."""
-    size = max(path.stat().st_size for path in folder.glob("*.log"))
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + max(1, more), size + max(1, more)))

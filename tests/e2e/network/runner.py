@@ -40,6 +40,7 @@ class Summary:
     latencies: list[float] = field(default_factory=list)
     claims: list[str] = field(default_factory=list)
     speaking: int = 0
+    backs: list[float] = field(default_factory=list)
     evidence: int = 0
     events: list[str] = field(default_factory=list)
     acts: dict[str, int] = field(default_factory=dict)
@@ -55,6 +56,13 @@ class Summary:
             ordered = sorted(self.latencies)
             p50, p95 = (1000 * ordered[int(len(ordered) * q)] for q in (0.5, 0.95))
             out.append(f"  acknowledged to seen in a block: p50 {p50:.0f} ms, p95 {p95:.0f} ms (+- {1000 * POLL:.0f})")
+        if self.backs:
+            ordered = sorted(self.backs)
+            p50, p95 = (ordered[int(len(ordered) * q)] for q in (0.5, 0.95))
+            out.append(
+                f"  {len(ordered)} kills; from the kill to the next block: p50 {p50:.1f} s, p95 {p95:.1f} s, "
+                f"worst {ordered[-1]:.1f} s"
+            )
         if self.claims:
             out.append(f"  claims: {', '.join(self.claims)}; up to {self.speaking} validators speak in a slot 0")
         if self.evidence:
@@ -168,14 +176,16 @@ class Run:
         try:
             async with asyncio.timeout(self.spec.seconds):
                 await self._prepare()
-                for node in self.spec.nodes:
-                    if not node.start_at:
-                        await self.nodes[node.name].start()
                 watch = asyncio.create_task(self._watch())
+                perturber = Perturber(self, self._links)
+                await perturber.before()
+                for node in self.spec.nodes:
+                    if not node.start_at and not self.nodes[node.name].starts:
+                        await self.nodes[node.name].start()
                 await self.until("the first block", lambda: self.top > 0)
                 await self._voting()
                 self.tell("the first blocks")
-                await self._live()
+                await self._live(perturber)
                 await self._judge()
             await self._end(clean=True)
         except TimeoutError:
@@ -188,13 +198,12 @@ class Run:
             await self._end(clean=False)
         return self.summary
 
-    async def _live(self) -> None:
+    async def _live(self, perturber: Perturber) -> None:
         """Load, claims and events, until the height of the end."""
         begin = time.monotonic()
         self._loader.start()
         claims = Claims(self._takers()[0].client.url, self.spec.load.claims)
         claims.start()
-        perturber = Perturber(self, self._links)
         await perturber.all()
         await self.until(f"height {self.spec.until}", lambda: self.top >= self.spec.until, self.spec.seconds)
         await self.until("the end of all claims", lambda: claims.done, self.spec.seconds)

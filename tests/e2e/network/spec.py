@@ -10,7 +10,19 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-ACTIONS = ("kill", "kill-cometbft", "kill-both", "restart", "pause", "disconnect", "partition", "delay", "upgrade")
+ACTIONS = (
+    "kill",
+    "kill-cometbft",
+    "kill-both",
+    "restart",
+    "pause",
+    "disconnect",
+    "partition",
+    "delay",
+    "upgrade",
+    "kill-at",
+    "kill-random",
+)
 ROLES = (
     "garbage-extension",
     "oversized-extension",
@@ -56,7 +68,8 @@ class NodeSpec:
 @dataclass(frozen=True)
 class Perturbation:
     """Something that happens to nodes at a height. ``seconds`` is how long they stay away, ``ms`` a delay one way;
-    ``expect`` is what the others' chain does meanwhile, ``to`` the version that an upgrade brings."""
+    ``expect`` is what the others' chain does meanwhile, ``to`` the version that an upgrade brings. ``points``, ``who``
+    and ``times`` are those of kills.py. What is at height 0 happens before the first start of its nodes."""
 
     at: int
     do: str
@@ -65,6 +78,9 @@ class Perturbation:
     ms: int = 0
     expect: str = ""
     to: str = ""
+    points: tuple[str, ...] = ()
+    who: tuple[str, ...] = ()
+    times: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,6 +105,7 @@ class Spec:
     seconds: float = 120
     commit_wait_ms: int = 20
     empty_block_ms: int = 300
+    mempool: str = ""
     epoch_seconds: int = 2
     phase_seconds: int = 20
     load: Load = Load()

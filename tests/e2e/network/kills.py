@@ -1,0 +1,106 @@
+"""kill -9 at named points and at random times, and how long a node needs to come back.
+
+A point may have a phase in front: ``first:`` before the chain has a block, ``start:`` while the node starts again,
+``replay:`` while CometBFT hands the application a block that it had not committed. Without one the node is killed
+where it stands in the middle of its work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import TYPE_CHECKING
+
+from network.checks import Broken
+from network.points import FILE, WHO
+from network.process import Process, cometbft_of, gone
+from network.spec import Perturbation
+
+from openledger.node.doctor import port_is_free
+
+if TYPE_CHECKING:
+    from network.runner import Run
+
+REACH_SECONDS = 40
+TICK = 0.01
+
+
+class Killer:
+    """Kills the nodes of an event, again and again."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def points(self, event: Perturbation) -> None:
+        """Each of the points, for each of those who may die."""
+        for name in event.nodes:
+            for point in event.points:
+                for who in event.who or WHO:
+                    await self._point(self._run.nodes[name], point, who)
+
+    async def _point(self, node: Process, point: str, who: str) -> None:
+        phase, _, name = point.rpartition(":")
+        if phase == "first" and node.starts:
+            raise Broken(f"{node.name} has begun already, so {point} never comes")
+        if phase == "start":
+            await node.stop()
+        elif phase == "replay":
+            await self._die(node, "commit.before", "application")
+        await self._die(node, name, who, start=bool(phase))
+        await self._back(node, f"{point} {who}")
+
+    async def _die(self, node: Process, point: str, who: str, *, start: bool = False) -> None:
+        """Arm the point, and wait until it was reached and somebody is dead."""
+        armed, comet = node.home / FILE, cometbft_of(node.pid)
+        armed.write_text(f"{point} {who}")
+        if start:
+            await node.start()
+        node.killed = True
+        end = time.monotonic() + REACH_SECONDS
+        while armed.exists():
+            if time.monotonic() > end or (not node.pid and who == "cometbft"):
+                raise Broken(f"{node.name} did not come to {point}\n{node.last_words()}")
+            comet = comet or cometbft_of(node.pid)
+            await asyncio.sleep(TICK)
+        if who != "application":
+            await gone(comet)
+        if who != "cometbft":
+            await asyncio.wait_for(node.ended(), 10)
+
+    async def _back(self, node: Process, what: str) -> None:
+        """Until the node has a new block; it is started again when it does not live."""
+        run, begin = self._run, time.monotonic()
+        goal = run.top + 1
+        while await node.height() < goal:
+            if not node.pid:
+                await self._start(node)
+            if time.monotonic() - begin > REACH_SECONDS:
+                raise Broken(f"{node.name} is not back after {what}\n{node.last_words()}")
+            await asyncio.sleep(TICK)
+        node.killed = False
+        seconds = time.monotonic() - begin
+        run.summary.backs.append(seconds)
+        run.tell(f"{node.name} {what}: back after {seconds:.1f} s")
+
+    async def _start(self, node: Process) -> None:
+        """As a person would: at once. Only the port of a CometBFT that is still dying is waited for."""
+        port = int(node.comet_url.rpartition(":")[2])
+        while not port_is_free("127.0.0.1", port):  # noqa: ASYNC110
+            await asyncio.sleep(TICK)
+        await node.start()
+        node.killed = True
+
+    async def random(self, event: Perturbation) -> None:
+        """``times`` kills, at any moment after the node is back, of anybody."""
+        rng = random.Random()
+        for number in range(event.times):
+            node = self._run.nodes[event.nodes[number % len(event.nodes)]]
+            await asyncio.sleep(rng.random() * event.seconds)
+            who = rng.choice(event.who or WHO)
+            comet = cometbft_of(node.pid)
+            node.killed = True
+            await node.kill(application=who != "cometbft", cometbft=who != "application")
+            if who == "cometbft":
+                await gone(comet)
+            await self._back(node, f"kill {number + 1} of {event.times}: {who}")
