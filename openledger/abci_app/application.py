@@ -67,6 +67,7 @@ class Application:
         verdicts: VerdictSource,
         own_address: Address | None = None,
         shelf: SnapshotShelf | None = None,
+        keep_blocks: int = 0,
     ) -> None:
         self.genesis = genesis
         self.store = store
@@ -85,6 +86,7 @@ class Application:
         if store.head() is None:
             self._commit_genesis()
         self.mempool = Mempool(store.reader(), self.next_base_fee())
+        self._keep_blocks = keep_blocks
         self.statesync = StateSync(genesis, store, shelf, self._commit_genesis, self._begin_from_snapshot)
         self.gossip = Gossip(self.mempool)
         self._admission = Admission(self.decode, self.mempool, self.gossip, self._context)
@@ -289,7 +291,13 @@ class Application:
         self.mempool.remove(done.refused)
         self.mempool.update(self.state(), self.next_base_fee(), self._touched(done))
         self.gossip.committed()
-        return abci.ResponseCommit()
+        return abci.ResponseCommit(self._retain_height())
+
+    def _retain_height(self) -> int:
+        """From which block on the consensus engine has to keep its blocks; 0: all. What snapshots stand on stays."""
+        if not self._keep_blocks:
+            return 0
+        return max(0, min(self.head().number - self._keep_blocks, self.statesync.oldest()))
 
     def _touched(self, done: _Finalized) -> set[Address]:
         return set(done.sealed.senders) | done.diff.accounts.keys()

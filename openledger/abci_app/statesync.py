@@ -1,6 +1,6 @@
 """Snapshots between nodes: the four calls of ABCI that serve them and take them in.
 
-A node with no more than genesis is offered snapshots by its peers. The consensus engine vouches, through its light
+A node without blocks of its own is offered snapshots by its peers. The consensus engine vouches, through its light
 client, for one thing: the app hash at that height. So an offer must name exactly that state root, of this chain; each
 chunk must have its hash, else another peer is asked and the sender is not asked again; and the whole must come to the
 root, else the snapshot and its senders are rejected and another one is tried. Nothing of it can stop the node but its
@@ -74,6 +74,10 @@ class StateSync:
             tuple(abci.Snapshot(m.height, FORMAT, len(m.chunks), m.hash, m.encode()) for m in ready)
         )
 
+    def oldest(self) -> int:
+        """Height of the oldest snapshot that is offered; the newest height where there is none."""
+        return min((m.height for m in self._shelf.list()) if self._shelf else (), default=self._store.height)
+
     def load(self, request: abci.RequestLoadSnapshotChunk) -> abci.ResponseLoadSnapshotChunk:
         """A chunk for somebody; empty when it is not here, which the consensus engine passes on as missing."""
         if self._shelf is None or request.format != FORMAT:
@@ -83,9 +87,12 @@ class StateSync:
     # --- from others ----------------------------------------------------------------------------------------------
 
     def offer(self, request: abci.RequestOfferSnapshot) -> abci.ResponseOfferSnapshot:
-        """Judge an offer; nothing is written before its first chunk."""
+        """Judge an offer; nothing is written before its first chunk.
+
+        A state that came from a snapshot and has no blocks on top may be replaced: CometBFT was killed before it knew.
+        """
         self._give_up()
-        if self._store.height > 0:
+        if self._store.height != self._store.oldest_block():
             log.error("a snapshot is offered to a node that has blocks already: it is not taken")
             return abci.ResponseOfferSnapshot(abci.OFFER_ABORT)
         offered = request.snapshot

@@ -34,6 +34,7 @@ class ChainConfig:
     engine: str = _value("auto", "EVM engine: auto takes revm where it is built", choices=("auto", "revm", "py-evm"))
     archive: bool = _value(True, "keep the state of every height; false keeps the last `keep` heights")
     keep: int = _value(10_000, "heights to keep when archive is false", low=128)
+    keep_blocks: int = _value(0, "CometBFT keeps this many blocks, and those that snapshots need; 0 keeps all", low=0)
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,30 @@ class BlobsConfig:
 
     url: str = _value("", "where blobs are kept; empty is the folder `blobs` in the home; any fsspec URL works")
     max_bytes: int = _value(256 * 1024 * 1024, "largest blob", low=1_000)
+    peers: tuple[str, ...] = _value((), "nodes to exchange blobs with, each as http://host:8545; nobody else is asked")
+
+
+@dataclass(frozen=True)
+class SnapshotsConfig:
+    """Snapshots of the state, taken beside the running chain. New nodes join from them."""
+
+    interval: int = _value(1_000, "a snapshot every so many blocks; 0 takes none by itself; a solo devnet never", low=0)
+    keep: int = _value(3, "how many are kept", low=1, high=1_000)
+
+
+@dataclass(frozen=True)
+class StatesyncConfig:
+    """Join by a snapshot of other nodes, not by all blocks. Only looked at while this node has no blocks."""
+
+    enable: bool = _value(False, "begin with a snapshot")
+    rpc_servers: tuple[str, ...] = _value(
+        (), "two or more CometBFT RPCs for the light client: http://NODE:8545/cometbft"
+    )
+    trust_height: int = _value(0, "a height whose block is known to be right", low=0)
+    trust_hash: str = _value("", "the hash of CometBFT's header of that height, 64 hex digits")
+    trust_period_hours: int = _value(
+        168, "how long validators can be trusted after that; below the unbonding time", low=1
+    )
 
 
 @dataclass(frozen=True)
@@ -142,6 +167,8 @@ class Config:
     database: DatabaseConfig = DatabaseConfig()
     rpc: RpcConfig = RpcConfig()
     blobs: BlobsConfig = BlobsConfig()
+    snapshots: SnapshotsConfig = SnapshotsConfig()
+    statesync: StatesyncConfig = StatesyncConfig()
     oracle: OracleConfig = OracleConfig()
     consensus: ConsensusConfig = ConsensusConfig()
     log: LogConfig = LogConfig()

@@ -11,12 +11,13 @@ import base64
 import secrets
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openledger.genesis.genesis import GenesisValidator
+from openledger.genesis.genesis import Genesis, GenesisValidator
 from openledger.genesis.presets import dev_accounts, devnet_genesis
-from openledger.node.config import FILE, Config, ConsensusConfig, render
+from openledger.node.config import FILE, Config, ConsensusConfig, RpcConfig, render
 from openledger.node.devnet import OPERATOR
 from openledger.node.wiring import Node, NodeSettings, read_genesis
 from openledger.primitives.errors import DecodingError, InvalidConfig, InvalidJson, KeystoreError, WrongDataFolder
@@ -39,7 +40,8 @@ def comet_settings(config: Config) -> CometSettings:
     """What our configuration means for CometBFT's. Raises InvalidConfig for the app mempool with blocks on demand."""
     from openledger.node.engines.home import CometSettings
 
-    consensus = config.consensus
+    consensus, sync = config.consensus, config.statesync
+    servers = sync.rpc_servers * 2 if len(sync.rpc_servers) == 1 else sync.rpc_servers  # CometBFT wants two
     if consensus.mempool == "app" and consensus.empty_block_ms:
         raise InvalidConfig(
             f"with the app mempool every block would wait {consensus.empty_block_ms} ms, transactions or not",
@@ -55,10 +57,27 @@ def comet_settings(config: Config) -> CometSettings:
         mempool="app" if consensus.mempool == "app" else "flood",
         log_level=config.log.cometbft,
         remote_signer=consensus.remote_signer,
+        statesync=sync.enable,
+        rpc_servers=",".join(servers),
+        trust_height=sync.trust_height,
+        trust_hash=sync.trust_hash,
+        trust_period=f"{sync.trust_period_hours}h0m0s",
     )
 
 
-def init_home(home: Path, genesis_file: Path | None, name: str) -> dict[str, str]:
+def initial_config(name: str, starting_port: int | None) -> Config:
+    """The configuration of a new node: the usual ports, or three from ``starting_port`` on."""
+    config = Config(consensus=ConsensusConfig(name=name))
+    if starting_port is None:
+        return config
+    consensus: ConsensusConfig = replace(
+        config.consensus, p2p=f"tcp://127.0.0.1:{starting_port + 1}", rpc=f"tcp://127.0.0.1:{starting_port + 2}"
+    )
+    rpc: RpcConfig = replace(config.rpc, port=starting_port)
+    return replace(config, consensus=consensus, rpc=rpc)
+
+
+def init_home(home: Path, genesis: Genesis | None, config: Config) -> dict[str, str]:
     """Make the home of a node; a chain of its own when no genesis is given.
 
     Raises WrongDataFolder when there is one already, MissingProgram without CometBFT, InvalidGenesis.
@@ -68,14 +87,11 @@ def init_home(home: Path, genesis_file: Path | None, name: str) -> dict[str, str
 
     if any((home / entry).exists() for entry in (FILE, "genesis.json", "current", "cometbft")):
         raise WrongDataFolder(f"{home} is the home of a node already", "openledger start, or another --home")
-    config = Config(consensus=ConsensusConfig(name=name))
     binary = find_cometbft(config.consensus.program)
     seed = secrets.token_bytes(32)
-    if genesis_file is None:
-        validator = GenesisValidator(ed25519_public(seed), 10, dev_accounts()[OPERATOR][0], name)
+    if genesis is None:
+        validator = GenesisValidator(ed25519_public(seed), 10, dev_accounts()[OPERATOR][0], config.consensus.name)
         genesis = devnet_genesis((validator,), time.time_ns())
-    else:
-        genesis = read_genesis(genesis_file)
     home.mkdir(parents=True, exist_ok=True)
     try:
         node_id = init_comet(comet_home(home), genesis, seed=seed, settings=comet_settings(config), binary=binary)

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from openledger.abci_app.application import Application
     from openledger.evm.engine import EvmEngine
     from openledger.evm.precompiles import NativePrecompile
+    from openledger.node.administration import Administration
     from openledger.node.oracle_bridge import OracleBridge
+    from openledger.node.snapshotting import Snapshotter
     from openledger.rpc.server import RpcServer
     from openledger.state.leveldb import LevelDbStore
 
@@ -123,6 +125,8 @@ class Node:
         self._database: LevelDbStore | None = None
         self._bridge: OracleBridge | None = None
         self._server: RpcServer | None = None
+        self._snapshots: Snapshotter | None = None
+        self._administration: Administration | None = None
         self.engine: ConsensusEngine | None = None
         self.app: Application | None = None
 
@@ -163,10 +167,13 @@ class Node:
         from openledger.abci_app.application import Application
         from openledger.abci_app.ports import Silence, VerdictSource
         from openledger.abci_app.registry import PRECOMPILES
+        from openledger.node.administration import Administration
+        from openledger.node.snapshotting import Snapshotter
         from openledger.rpc.backend import Backend, RpcSettings
         from openledger.rpc.server import RpcServer
         from openledger.state.blobs import BlobStore
         from openledger.state.leveldb import LevelDbStore
+        from openledger.state.snapshots import SnapshotShelf
         from openledger.state.store import StateStore
 
         settings, config = self.settings, self.settings.config
@@ -187,8 +194,15 @@ class Node:
             )
         evm = choose_engine(config, settings.genesis, dict(PRECOMPILES))
         self.evm_name = evm.name
-        self.app = Application(settings.genesis, store, evm, verdicts, settings.validator)
+        shelf = SnapshotShelf(settings.folder / "snapshots")
+        self.app = Application(
+            settings.genesis, store, evm, verdicts, settings.validator, shelf, config.chain.keep_blocks
+        )
+        interval = config.snapshots.interval if settings.mode == "cometbft" else 0
+        self._snapshots = Snapshotter(store, shelf, interval, config.snapshots.keep)
+        self._administration = Administration(settings.folder, store, self._snapshots)
         self.engine = settings.make_engine(self.app)
+        self.engine.on_commit(self._snapshots.committed)
         if self._bridge is not None:
             await self._bridge.start()
         given: dict[str, Any] = {
@@ -196,9 +210,12 @@ class Node:
         }
         bounds = RpcSettings(**given | {"max_blob": config.blobs.max_bytes})
         backend = Backend(self.app, self.engine, blobs, client_version(), self.status, bounds)
+        backend.admin = self._administration
+        backend.comet_url = config.consensus.rpc.replace("tcp://", "http://") if settings.mode == "cometbft" else ""
         self._server = RpcServer(backend, config.rpc.host, config.rpc.port)
         await self._server.start()  # before the engine: what is known can be read while blocks are replayed
         self.rpc_port = self._server.port
+        self._administration.open(self.url)
         await self.engine.start()
 
     async def stop(self) -> None:
@@ -207,6 +224,11 @@ class Node:
             if part is not None:
                 await part.stop()
         self._server = self.engine = self._bridge = None
+        if self._administration is not None:
+            self._administration.close()
+        if self._snapshots is not None:
+            await asyncio.to_thread(self._snapshots.stop)
+        self._administration = self._snapshots = None
         if self._database is not None:
             self._database.close()
             self._database = None

@@ -11,6 +11,7 @@ from openledger.abci_app.modules.fees.market import next_base_fee
 from openledger.evm.engine import BlockEnv, EvmEngine
 from openledger.primitives.blocks import Header, SealedBlock
 from openledger.primitives.errors import UnknownBlock
+from openledger.rpc.admin import AdminActions
 from openledger.rpc.errors import SERVER_ERROR, RpcError
 from openledger.rpc.params import BlockRef
 from openledger.rpc.ports import ConsensusClient, NodeStatus, Pool
@@ -64,7 +65,8 @@ class RpcSettings:
 @dataclass(slots=True)
 class Backend:
     """Everything a namespace may touch. ``client_version`` is the text of web3_clientVersion; ``status`` gives the
-    node's own facts for openledger_getNodeStatus; ``clock`` Unix seconds as the next block would have them."""
+    node's own facts for openledger_getNodeStatus; ``clock`` Unix seconds as the next block would have them;
+    ``comet_url`` is CometBFT's own RPC, empty where there is none."""
 
     app: Application
     consensus: ConsensusClient
@@ -73,6 +75,8 @@ class Backend:
     status: NodeStatus
     settings: RpcSettings = field(default_factory=RpcSettings)
     clock: Callable[[], int] = lambda: int(time.time())
+    admin: AdminActions | None = None
+    comet_url: str = ""
 
     @property
     def chain_id(self) -> int:

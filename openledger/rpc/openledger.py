@@ -40,6 +40,7 @@ from openledger.rpc.params import (
     parse_quantity,
 )
 from openledger.state.export import export_header, export_page
+from openledger.state.snapshot_format import Manifest
 
 
 class OpenLedgerReads:
@@ -171,6 +172,19 @@ class OpenLedgerNode:
             "validator": status.validator,
             "waiting": len(self._backend.pending()),
         }
+
+    def list_snapshots(self) -> list[Json]:
+        """The snapshots from which others may join here, the newest first. ``size`` in bytes before compression."""
+        return [
+            {
+                "height": s.height,
+                "format": s.format,
+                "chunks": s.chunks,
+                "hash": to_hex(s.hash),
+                "size": Manifest.decode(s.metadata).size,
+            }
+            for s in self._backend.app.list_snapshots().snapshots
+        ]
 
     def list_kinds(self) -> list[str]:
         """Kinds of native transactions that this chain knows."""

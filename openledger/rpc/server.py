@@ -18,9 +18,11 @@ from pathlib import Path
 from aiohttp import web
 
 from openledger.primitives.errors import PortTaken
+from openledger.rpc.admin import Admin
 from openledger.rpc.backend import Backend
 from openledger.rpc.blobs import BlobRoutes
 from openledger.rpc.callers import TooManyRequests
+from openledger.rpc.cometbft import CometRoutes
 from openledger.rpc.debug import Debug
 from openledger.rpc.dispatch import Dispatcher
 from openledger.rpc.door import JSON_TYPES, TOO_MANY, Door, cors, too_long
@@ -96,6 +98,8 @@ class RpcServer:
             ("openledger", OpenLedgerReads(backend)),
             ("openledger", OpenLedgerNode(backend, fees)),
         ]
+        if backend.admin is not None:
+            namespaces.append(("admin", Admin(backend.admin)))
         namespaces.append(("rpc", Rpc([prefix for prefix, _ in namespaces] + ["rpc"])))
         limits = self._settings
         return Dispatcher(
@@ -117,6 +121,11 @@ class RpcServer:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/blobs/{name}", blobs.get)  # answers HEAD as well
         app.router.add_put("/blobs/{name}", blobs.put)
+        app.router.add_get("/genesis.json", self._genesis)
+        if self._backend.comet_url:
+            comet = CometRoutes(self._backend.comet_url)
+            app.router.add_post("/cometbft", comet.post)
+            app.on_cleanup.append(comet.close)
         app.router.add_get("/{path:.+}", self._static)
         self._runner = web.AppRunner(
             app,
@@ -250,6 +259,9 @@ class RpcServer:
         return web.FileResponse(path, headers=PAGE_HEADERS | {"Content-Type": content_type + charset})
 
     # --- health -------------------------------------------------------------------------------------------
+
+    async def _genesis(self, _request: web.Request) -> web.StreamResponse:
+        return web.Response(text=self._backend.app.genesis.to_json(), content_type="application/json")
 
     async def _health(self, _request: web.Request) -> web.StreamResponse:
         return web.json_response({"ok": True})

@@ -34,7 +34,7 @@ CheckHistory = Callable[[Callable[[Address, int], int], Sequence[Header]], None]
 
 
 class Restoration:
-    """One restore into ``store``, which holds no more than genesis. ``apply`` the chunks in order, then ``finish``."""
+    """One restore into ``store``, of which block 0 stays. ``apply`` the chunks in order, then ``finish``."""
 
     def __init__(self, store: StateStore, manifest: Manifest) -> None:
         self.manifest = manifest

@@ -253,11 +253,15 @@ class StateStore:
         writes[layout.META + name.encode()] = layout.height_key(target)
         self._oldest[name] = target  # first, so that no reader meets a history half gone
 
-    def prune(self, keep: int) -> int:
+    def prune(self, keep: int, most: int | None = None) -> int:
         """Drop the reverse diffs of heights more than ``keep`` (at least 1) before head, batch by batch, whatever mode
-        the store is in. The oldest height that is readable then; blocks and receipts stay."""
+        the store is in; about ``most`` heights when that is given. The oldest height that is readable then; blocks and
+        receipts stay."""
         with self.lock:
-            while self.oldest_state() < self.height - max(1, keep):
+            first = self.oldest_state()
+            while (oldest := self.oldest_state()) < self.height - max(1, keep):
+                if most is not None and oldest - first >= most:
+                    break
                 writes: dict[bytes, bytes | None] = {}
                 self._prune(writes, self.height, layout.CHANGED, "oldest_state", max(1, keep))
                 puts = [(key, value) for key, value in writes.items() if value is not None]
@@ -387,6 +391,9 @@ class StateStore:
         """Logs of blocks first..last (inclusive) as (block, transaction index, log index in the block, log).
 
         ``addresses`` empty: any. ``topics[i]`` None or empty: any, else the alternatives for that position. Stops after
-        ``limit`` logs; ``look`` is called now and then, and may raise to end a long search.
+        ``limit`` logs; ``look`` is called now and then, and may raise to end a long search. Raises StatePruned for
+        blocks that are not here.
         """
+        if first < (oldest := self.oldest_block()) and last > 0:
+            raise StatePruned(f"logs of blocks before {oldest} are not kept here", f"ask from {hex(oldest)} on")
         return islice(find_logs(self.kv, first, min(last, self.height), addresses, topics, look), limit)

@@ -68,17 +68,35 @@ def demo(app: App, start_node: bool, port: int | None, size: str) -> None:
 
 
 @click.command(cls=Command)
-@click.option("--genesis", "genesis_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Genesis file of a network to join; without it, a chain of one validator is made.")  # fmt: skip
+@click.option("--genesis", "genesis_source", metavar="FILE|URL",
+              help="Genesis of a network to join; without it, a chain of one validator is made.")  # fmt: skip
+@click.option("--sync-from", metavar="URL[,URL]",
+              help="Nodes to join by: genesis, peers, a block to trust; the state comes by snapshot.")  # fmt: skip
+@click.option("--trust-height", type=click.IntRange(1), help="Trust this block, instead of what the nodes say.")
+@click.option("--trust-hash", help="Its header hash in CometBFT, 64 hex digits.")
+@click.option("--starting-port", type=click.IntRange(1, 65533),
+              help="JSON-RPC listens here, peers one above, CometBFT's RPC two above.")  # fmt: skip
 @click.option("--name", default="node", help="Name of this node.")
 @pass_app
-def init(app: App, genesis_file: Path | None, name: str) -> None:
+def init(
+    app: App, genesis_source: str | None, sync_from: str | None, trust_height: int | None, trust_hash: str | None,
+    starting_port: int | None, name: str,
+) -> None:  # fmt: skip
     """Make the home folder of a node: configuration, validator key, genesis."""
-    from openledger.node.network import init_home
+    import asyncio
 
-    made = init_home(app.home, genesis_file, name)
-    app.emit(made, [f"home     {made['home']}", f"chain    {made['chain_id']}", f"validator {made['validator']}",
-                    "", f"Next: openledger --home {made['home']} start"])  # fmt: skip
+    from openledger.node.joining import joining_config, prepare, words
+    from openledger.node.network import init_home, initial_config
+
+    if (trust_height is None) != (trust_hash is None):
+        raise click.UsageError("--trust-height and --trust-hash belong together")
+    genesis, found = asyncio.run(prepare(genesis_source, sync_from, trust_height, trust_hash))
+    config = initial_config(name, starting_port)
+    made = init_home(app.home, genesis, config if found is None else joining_config(config, found))
+    joins = [] if found is None else words(found)
+    data = made | ({} if found is None else {"trust_height": found.trust_height, "trust_hash": found.trust_hash})
+    app.emit(data, [f"home     {made['home']}", f"chain    {made['chain_id']}", f"validator {made['validator']}",
+                    *joins, "", f"Next: openledger --home {made['home']} start"])  # fmt: skip
 
 
 @click.command(cls=Command)

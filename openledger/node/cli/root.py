@@ -22,6 +22,7 @@ from openledger.node.cli import (
     rewards,
     state,
     transactions,
+    upkeep,
 )
 from openledger.node.cli.common import App, Group, pass_app
 from openledger.primitives.errors import OpenLedgerError
@@ -39,7 +40,7 @@ def version(app: App) -> None:
     app.emit({"version": __version__, "python": sys.version.split()[0]}, f"openledger {__version__}")
 
 
-for module in (chain, keys, genesis, state, index, datanets, models, proofs, rewards, transactions, evm):
+for module in (chain, keys, genesis, state, upkeep, index, datanets, models, proofs, rewards, transactions, evm):
     for command in module.COMMANDS:
         cli.add_command(command)
 

@@ -52,6 +52,11 @@ class CometSettings:
     reap_interval: str = "10ms"
     log_level: str = "error"
     remote_signer: str = ""
+    statesync: bool = False
+    rpc_servers: str = ""
+    trust_height: int = 0
+    trust_hash: str = ""
+    trust_period: str = "168h0m0s"
 
     def values(self) -> dict[str, dict[str, Any]]:
         """Section -> key -> value of config.toml; the section without name is the file's top."""
@@ -89,6 +94,14 @@ class CometSettings:
                 "create_empty_blocks": True,
                 "create_empty_blocks_interval": self.empty_blocks_interval,
                 "peer_gossip_sleep_duration": self.peer_gossip_sleep,
+            },
+            "statesync": {
+                "enable": self.statesync,
+                "rpc_servers": self.rpc_servers,
+                "trust_height": self.trust_height,
+                "trust_hash": self.trust_hash,
+                "trust_period": self.trust_period,
+                "discovery_time": "5s",  # the least that CometBFT takes
             },
             "tx_index": {"indexer": "null"},
         }

@@ -1,0 +1,67 @@
+"""What light clients of this chain ask: a few read-only methods of CometBFT's RPC, passed on at ``/cometbft``.
+
+CometBFT's own RPC stays on loopback; a node that joins by a snapshot needs no other port than this one. Bodies and
+answers are bounded, only the listed methods pass, and nothing is ever written through here.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from openledger.primitives.errors import InvalidJson
+from openledger.primitives.jsonio import read_json
+
+METHODS = frozenset(("status", "commit", "validators", "consensus_params", "header", "blockchain", "health"))
+MAX_REQUEST = 4_096
+MAX_ANSWER = 16 * 1024 * 1024
+SECONDS = 10
+
+
+class CometRoutes:
+    """The handler; ``url`` is CometBFT's RPC on loopback."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, request: web.Request) -> web.StreamResponse:
+        """One JSON-RPC call of a listed method."""
+        if (request.content_length or 0) > MAX_REQUEST:
+            return _refuse(413, None, "the request is too large")
+        try:
+            call: Any = read_json(await request.read())
+        except InvalidJson:
+            return _refuse(400, None, "the request is not JSON")
+        if not isinstance(call, dict) or call.get("method") not in METHODS:
+            known = ", ".join(sorted(METHODS))
+            return _refuse(404, call.get("id") if isinstance(call, dict) else None, f"only these pass here: {known}")
+        return await self._forward({k: call.get(k) for k in ("jsonrpc", "id", "method", "params")})
+
+    async def _forward(self, call: dict[str, Any]) -> web.StreamResponse:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=SECONDS))
+        try:
+            async with self._session.post(self._url, json={k: v for k, v in call.items() if v is not None}) as answer:
+                body = await answer.content.read(MAX_ANSWER + 1)
+                while len(body) <= MAX_ANSWER and (more := await answer.content.read(MAX_ANSWER + 1 - len(body))):
+                    body += more
+        except (aiohttp.ClientError, TimeoutError):
+            return _refuse(502, call["id"], "CometBFT does not answer")
+        if len(body) > MAX_ANSWER:
+            return _refuse(502, call["id"], "the answer is too large")
+        return web.Response(body=body, content_type="application/json")
+
+    async def close(self, _app: web.Application) -> None:
+        """End the connection."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+def _refuse(status: int, call_id: Any, message: str) -> web.Response:
+    body = {"jsonrpc": "2.0", "id": call_id, "error": {"code": -32601, "message": message}}
+    return web.Response(status=status, text=json.dumps(body), content_type="application/json")

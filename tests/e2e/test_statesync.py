@@ -1,0 +1,124 @@
+"""A new node joins a running chain by a snapshot, over real CometBFT: found, verified, restored, followed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from openledger.genesis.genesis import GenesisAccount
+from openledger.genesis.presets import dev_accounts
+from openledger.node import testnet as networks
+from openledger.node.config import Config
+from openledger.node.engines.binary import find_cometbft
+from openledger.node.testnet import free_starting_port, make_network, with_usable_engine
+from openledger.primitives.amounts import GWEI
+from openledger.primitives.errors import MissingProgram, OpenLedgerError
+from openledger.primitives.transactions import sign_transaction
+from openledger.rpc.client import Client
+from openledger.state.snapshots import SnapshotShelf
+from tests.e2e.node_process import NodeProcess, openledger, running, wait
+
+pytestmark = pytest.mark.cometbft
+ACCOUNTS = dev_accounts()
+EXTRA = 400
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cometbft() -> None:
+    try:
+        find_cometbft()
+    except MissingProgram as err:
+        pytest.skip(str(err))
+
+
+def with_accounts(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Networks whose genesis has this many accounts more."""
+    made = networks.network_genesis
+
+    def genesis(*arguments):  # type: ignore[no-untyped-def]
+        plain = made(*arguments)
+        more = {n.to_bytes(20, "big"): GenesisAccount(n * GWEI, n % 5) for n in range(10**6, 10**6 + count)}
+        return dataclasses.replace(plain, accounts=plain.accounts | more)
+
+    monkeypatch.setattr(networks, "network_genesis", genesis)
+
+
+@pytest.fixture
+def first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NodeProcess]:
+    """A chain of one validator that takes a snapshot every five blocks and keeps the CometBFT blocks that they need."""
+    with_accounts(monkeypatch, EXTRA)
+    config, _ = with_usable_engine(Config())
+    config = dataclasses.replace(config, snapshots=dataclasses.replace(config.snapshots, interval=5, keep=20))
+    made = make_network(tmp_path / "net", 1, time.time_ns(), starting_port=free_starting_port(1), base=config)
+    node = NodeProcess(made.members[0].home, OPENLEDGER_CHAIN_ARCHIVE="false", OPENLEDGER_CHAIN_KEEP="128")
+    node.start()
+    with running(node):
+        yield node
+
+
+def send(client: Client, sender: int, to: bytes, value: int) -> str:
+    number = int(client.call("eth_getTransactionCount", "0x" + ACCOUNTS[sender][0].hex(), "pending"), 16)
+    raw = sign_transaction(
+        ACCOUNTS[sender][1], chain_id=client.chain_id(), nonce=number, max_priority_fee=GWEI, max_fee=9 * GWEI,
+        gas=21_000, to=to, value=value,
+    )  # fmt: skip
+    return str(client.call("eth_sendRawTransaction", "0x" + raw.hex()))
+
+
+def receipt(node: NodeProcess, tx_hash: str) -> dict[str, str]:
+    found: dict[str, str] = wait(tx_hash, lambda: node.client.call("eth_getTransactionReceipt", tx_hash), log=node.log)
+    return found
+
+
+def join(first: NodeProcess, home: Path, *more: str) -> NodeProcess:
+    """A home made by ``init --sync-from``."""
+    told = openledger(
+        home, "--json", "init", "--sync-from", first.url, "--starting-port", str(free_starting_port(1)), *more
+    )
+    assert json.loads(told.stdout)["trust_height"] > 0
+    return NodeProcess(home, OPENLEDGER_SNAPSHOTS_INTERVAL="5", OPENLEDGER_SNAPSHOTS_KEEP="20")
+
+
+def test_a_new_node_joins_by_a_snapshot_follows_sends_and_serves_the_next_one(
+    first: NodeProcess, tmp_path: Path
+) -> None:
+    to = bytes([3] * 20)
+    first.reach(3)
+    early = receipt(first, send(first.client, 0, to, 5))
+    made = json.loads(openledger(first.home, "--json", "snapshot", "create").stdout)
+    first.reach(made["height"] + 3)
+    second = join(first, tmp_path / "second")
+    with running(second):
+        second.begin()
+        wait("a restored state", lambda: "is restored" in second.log.read_text(), log=second.log)
+        start = next(n for n in range(1, 10**6) if second.block(n) is not None)
+        assert start >= made["height"]
+        second.reach(start + 3)
+        assert second.block(start + 2) == first.block(start + 2)
+        assert second.client.call("eth_getBalance", "0x" + to.hex(), "latest") == "0x5"
+        second.follow()
+        late = receipt(second, send(second.client, 1, to, 7))
+        assert late["status"] == "0x1"
+        assert receipt(first, late["transactionHash"]) == late
+        assert second.client.call("eth_getTransactionReceipt", early["transactionHash"]) is None
+        assert second.block(start - 1) is None
+        assert second.block(0) == first.block(0)
+        with pytest.raises(OpenLedgerError, match=f"oldest kept is {start}"):
+            second.client.call("eth_getBalance", "0x" + to.hex(), hex(start - 1))
+        with pytest.raises(OpenLedgerError, match=f"before {start}"):
+            second.client.call("eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest"})
+        common = (start // 5 + 2) * 5
+        for node in (first, second):
+            node.reach(common + 3)
+        ours, theirs = (SnapshotShelf(node.home / "snapshots").get(common) for node in (second, first))
+        assert ours == theirs
+        assert ours is not None
+        assert ours.accounts > EXTRA
+        second.kill()
+        second.start()
+        second.reach(first.height)
