@@ -11,10 +11,9 @@ from openledger.abci_app.modules.fees.market import next_base_fee
 from openledger.evm.engine import BlockEnv, EvmEngine
 from openledger.primitives.blocks import Header, SealedBlock
 from openledger.primitives.errors import UnknownBlock
-from openledger.rpc.admin import AdminActions
 from openledger.rpc.errors import SERVER_ERROR, RpcError
 from openledger.rpc.params import BlockRef
-from openledger.rpc.ports import ConsensusClient, NodeStatus, Pool
+from openledger.rpc.ports import AdminActions, ConsensusClient, NodeStatus, Pool
 from openledger.state.ports import StateReader
 
 if TYPE_CHECKING:

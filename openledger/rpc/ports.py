@@ -40,6 +40,16 @@ class ConsensusClient(Protocol):
         ...
 
 
+class AdminActions(Protocol):
+    """What the node does when its operator asks; see ``administration.py``."""
+
+    def is_secret(self, text: str) -> bool: ...
+
+    async def create_snapshot(self) -> dict[str, Any]: ...
+
+    async def prune(self, keep: int) -> dict[str, Any]: ...
+
+
 class Pool(Protocol):
     """The mempool as the RPC sees it. ``version`` is another number whenever what waits has changed."""
 

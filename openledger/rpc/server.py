@@ -97,9 +97,8 @@ class RpcServer:
             ("debug", Debug(backend, self._workers)),
             ("openledger", OpenLedgerReads(backend)),
             ("openledger", OpenLedgerNode(backend, fees)),
+            ("admin", Admin(backend.admin)),
         ]
-        if backend.admin is not None:
-            namespaces.append(("admin", Admin(backend.admin)))
         namespaces.append(("rpc", Rpc([prefix for prefix, _ in namespaces] + ["rpc"])))
         limits = self._settings
         return Dispatcher(
