@@ -12,20 +12,17 @@ from typing import Any
 
 import rlp
 
-from openledger.abci_app.replay import Moment
-from openledger.evm.engine import BlockEnv, CallMessage
-from openledger.evm.tracing.outside import Outside, trace_outside
-from openledger.evm.tracing.tracer import TraceBounds, Tracing
+from openledger.evm.engine import BlockEnv
 from openledger.primitives.blocks import SealedBlock
 from openledger.primitives.hashing import keccak256
-from openledger.primitives.transactions import EthTransaction, NativeTransaction, SystemTransaction
-from openledger.primitives.types import ZERO_ADDRESS, to_hex
+from openledger.primitives.types import to_hex
 from openledger.rpc.backend import Backend
 from openledger.rpc.call_args import call_message, read_fields
 from openledger.rpc.errors import SERVER_ERROR, RpcError, invalid_params
-from openledger.rpc.formats import Json, read_transaction, recipient_of
+from openledger.rpc.formats import Json
 from openledger.rpc.overrides import with_block, with_state
 from openledger.rpc.params import LATEST, BlockArg, BlockNumberArg, BlockRef, HashArg, ObjectArg, parse_uint64
+from openledger.rpc.replays import TraceRun, moment_of, moments_of, place_of
 from openledger.rpc.watchers import Watchers
 from openledger.rpc.work import Workers
 from openledger.state.ports import StateReader
@@ -74,7 +71,7 @@ class Debug:
         index = _index(given)
 
         def work() -> Any:
-            before = state if index is None else self._moment(number, index).state
+            before = state if index is None else moment_of(self._backend, number, index).state
             where, changed = _overridden(env, before, given)
             gas = min(fields.gas or self._backend.settings.call_gas, self._backend.settings.call_gas)
             return run.message(where, call_message(fields, where, gas), changed)
@@ -96,6 +93,10 @@ class Debug:
     def get_raw_receipts(self, block: BlockArg) -> list[str]:
         """Consensus form of each receipt."""
         return [to_hex(receipt.encode()) for receipt in self._block(block).receipts]
+
+    def get_bad_blocks(self) -> list[Json]:
+        """Blocks that were refused: none is kept."""
+        return []
 
     def get_raw_transaction(self, transaction: HashArg) -> str:
         """A transaction of a block or of the mempool; "0x" for an unknown one."""
@@ -120,72 +121,20 @@ class Debug:
         run = self._run(config)
         return await self._workers.run(self._all, block.number, run)
 
-    def _run(self, config: Mapping[str, Any] | None) -> _Run:
+    def _run(self, config: Mapping[str, Any] | None) -> TraceRun:
         given = config or {}
-        return _Run(self._watchers.engine(), given, self._watchers.bounds(_timeout(given)))
+        return TraceRun(self._watchers.engine(), given, self._watchers.bounds(_timeout(given)))
 
-    def _moment(self, number: int, index: int) -> Moment:
-        for moment in self._backend.app.replay(number):
-            if moment.index == index:
-                return moment
-        raise RpcError(SERVER_ERROR, f"transaction index {index} out of range for block {number}")
+    def _one(self, number: int, index: int, run: TraceRun) -> Any:
+        moment = moment_of(self._backend, number, index)
+        return run.moment(moment, place_of(self._backend, moment, number))
 
-    def _one(self, number: int, index: int, run: _Run) -> Any:
-        return run.moment(self._moment(number, index))
-
-    def _all(self, number: int, run: _Run) -> list[Json]:
+    def _all(self, number: int, run: TraceRun) -> list[Json]:
         found: list[Json] = []
-        for moment in self._backend.app.replay(number):
-            found.append({"txHash": to_hex(keccak256(moment.raw)), "result": run.moment(moment)})
-            if run.bounds.expired():
-                raise RpcError(SERVER_ERROR, "execution timeout")
+        for moment in moments_of(self._backend, number, run.bounds):
+            place = place_of(self._backend, moment, number)
+            found.append({"txHash": to_hex(keccak256(moment.raw)), "result": run.moment(moment, place)})
         return found
-
-
-class _Run:
-    """One request: engine, tracer, bounds."""
-
-    def __init__(self, engine: Tracing, config: Mapping[str, Any], bounds: TraceBounds) -> None:
-        name = config.get("tracer")
-        if name is not None and not isinstance(name, str):
-            raise invalid_params("tracer is text")
-        self.bounds = bounds
-        self._engine = engine
-        self._name = name or ""
-        options = config.get("tracerConfig") or {} if name else config
-        if not isinstance(options, Mapping):
-            raise invalid_params("tracerConfig is an object")
-        self._options = options
-
-    def message(self, env: BlockEnv, message: CallMessage, state: StateReader) -> Any:
-        return self._engine.trace(env, (), message, state, self._name, self._options, self.bounds)
-
-    def moment(self, moment: Moment) -> Any:
-        tx = read_transaction(moment.raw)
-        if isinstance(tx, EthTransaction):
-            return self._engine.trace(
-                moment.env, (), tx, moment.state, self._name, self._options, self.bounds, moment.first_log
-            )
-        if moment.effects is None:
-            raise RpcError(SERVER_ERROR, "this transaction cannot be traced")
-        what = _outside(tx, moment)
-        return trace_outside(
-            what, moment.state, moment.effects, self._name, self._options, self.bounds, moment.first_log
-        )
-
-
-def _outside(tx: NativeTransaction | SystemTransaction, moment: Moment) -> Outside:
-    receipt, native = moment.receipt, isinstance(tx, NativeTransaction)
-    return Outside(
-        sender=moment.sender,
-        to=recipient_of(tx) or ZERO_ADDRESS,
-        input=tx.payload if isinstance(tx, NativeTransaction) else tx.effects,
-        gas=tx.gas if isinstance(tx, NativeTransaction) else 0,
-        gas_used=receipt.gas_used,
-        error=receipt.error or ("" if receipt.status or not native else "execution failed"),
-        logs=receipt.logs,
-        coinbase=moment.env.coinbase,
-    )
 
 
 def _overridden(env: BlockEnv, state: StateReader, config: Mapping[str, Any]) -> tuple[BlockEnv, StateReader]:

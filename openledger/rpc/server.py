@@ -34,10 +34,12 @@ from openledger.rpc.eth_filters import EthFilters
 from openledger.rpc.eth_node import EthNode
 from openledger.rpc.net import Net
 from openledger.rpc.openledger import OpenLedgerNode, OpenLedgerReads
+from openledger.rpc.ots import Erigon, Otterscan
 from openledger.rpc.pending import PendingBlocks
 from openledger.rpc.post import PostProtocol, Quick
 from openledger.rpc.sockets import Sockets
 from openledger.rpc.subscriptions import Subscriptions
+from openledger.rpc.trace import Trace
 from openledger.rpc.txpool import TxPool
 from openledger.rpc.web3 import Rpc, Web3
 from openledger.rpc.work import Workers
@@ -95,6 +97,9 @@ class RpcServer:
             ("web3", Web3(backend)),
             ("txpool", TxPool(backend)),
             ("debug", Debug(backend, self._workers)),
+            ("trace", Trace(backend, self._workers)),
+            ("ots", Otterscan(backend, self._workers)),
+            ("erigon", Erigon(backend)),
             ("openledger", OpenLedgerReads(backend)),
             ("openledger", OpenLedgerNode(backend, fees)),
             ("admin", Admin(backend.admin)),

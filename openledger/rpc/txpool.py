@@ -9,6 +9,7 @@ from openledger.primitives.transactions import EthTransaction, NativeTransaction
 from openledger.primitives.types import Address, to_checksum, to_hex
 from openledger.rpc.backend import Backend
 from openledger.rpc.formats import Json, quantity, read_transaction, recipient_of, sender_of, transaction_json
+from openledger.rpc.params import AddressArg
 
 Waiting = EthTransaction | NativeTransaction
 Pools = dict[str, dict[str, dict[str, Any]]]
@@ -35,16 +36,24 @@ class TxPool:
         return pools
 
     def status(self) -> dict[str, str]:
+        """How many can be in the next block, and how many wait for an earlier nonce."""
         pools = self._sorted(lambda _tx, _sender: None)
         return {name: quantity(sum(len(by_nonce) for by_nonce in found.values())) for name, found in pools.items()}
 
     def content(self) -> Pools:
+        """Whole transactions by sender and nonce."""
         return self._sorted(self._whole)
 
     def _whole(self, tx: Waiting, sender: Address) -> Json:
         return transaction_json(tx, sender, self._backend.chain_id)
 
+    def content_from(self, address: AddressArg) -> dict[str, dict[str, Any]]:
+        """Whole transactions of one account by nonce."""
+        name = to_checksum(address)
+        return {kind: found.get(name, {}) for kind, found in self._sorted(self._whole).items()}
+
     def inspect(self) -> Pools:
+        """One line a transaction, by sender and nonce."""
         return self._sorted(_line)
 
 

@@ -182,7 +182,12 @@ def fits(log: Log, addresses: frozenset[Address], topics: Sequence[frozenset[Has
 
 
 def account_transactions(
-    kv: KeyValue, address: Address, start: int, *, reverse: bool = False, kinds: Sequence[bytes] = (SENT, RECEIVED)
+    kv: KeyValue,
+    address: Address,
+    start: int,
+    *,
+    reverse: bool = False,
+    kinds: Sequence[bytes] = (SENT, RECEIVED, CREATED),
 ) -> Iterator[tuple[int, int]]:
     """(block, index) of an account's transactions from block ``start`` on, or with ``reverse`` from there down."""
     lists = [_transactions(kv, layout.BY_ACCOUNT + address + kind, start, reverse) for kind in kinds]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from openledger.evm.tracing.table import make_tracer
-from openledger.evm.tracing.tracer import Frame, Json, Left, Start, TraceBounds
+from openledger.evm.tracing.tracer import Frame, Json, Left, Start, TraceBounds, Tracer
 from openledger.primitives.types import Address, Log
 from openledger.state.overlay import Overlay
 from openledger.state.ports import Diff, StateReader
@@ -61,6 +61,12 @@ def trace_outside(
     """JSON in the form of the named tracer; no opcode runs. ``effects`` is relative to ``state``. A native record shows
     as the storage slot that commits to it. Raises CallFailed as ``Tracing.trace`` does."""
     made, _ = make_tracer(tracer, config, bounds)
+    watch_outside(what, state, effects, made, first_log)
+    return made.result()
+
+
+def watch_outside(what: Outside, state: StateReader, effects: Diff, made: Tracer, first_log: int = 0) -> None:
+    """Tell any tracer of it."""
     before, after = PlainView(state), Overlay(state)
     after.apply(effects)
     made.start(before, Start(what.sender, what.to, None, what.gas, what.coinbase, (), frozenset((what.to,))))
@@ -71,4 +77,3 @@ def trace_outside(
         made.log(log, first_log + number)
     made.leave(Left(b"", what.gas_used, what.error), 0)
     made.end(PlainView(after), what.gas_used)
-    return made.result()

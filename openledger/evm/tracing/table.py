@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from openledger.evm.tracing.call_tracer import CallTracer
+from openledger.evm.tracing.flat import FlatTracer
 from openledger.evm.tracing.four_byte import FourByteTracer
+from openledger.evm.tracing.mux import MuxTracer
 from openledger.evm.tracing.prestate import PrestateOptions, PrestateTracer
 from openledger.evm.tracing.struct_log import StructLogger, StructLogOptions
 from openledger.evm.tracing.tracer import Budget, TraceBounds, Tracer
 from openledger.primitives.errors import CallFailed
 
-TRACERS = ("", "callTracer", "prestateTracer", "4byteTracer", "noopTracer")
+TRACERS = ("", "callTracer", "flatCallTracer", "prestateTracer", "4byteTracer", "muxTracer", "noopTracer")
+MOST_AT_ONCE = 8
 
 
 def make_tracer(name: str, config: Mapping[str, Any], bounds: TraceBounds) -> tuple[Tracer, Budget]:
@@ -20,9 +23,19 @@ def make_tracer(name: str, config: Mapping[str, Any], bounds: TraceBounds) -> tu
     budget = Budget(bounds)
     if name == "":
         return StructLogger(budget, _struct_options(config)), budget
+    if name == "muxTracer":
+        if len(config) > MOST_AT_ONCE or not all(isinstance(c, Mapping | None) for c in config.values()):
+            raise CallFailed(f"muxTracer takes an object of at most {MOST_AT_ONCE} tracers with their configs")
+        return MuxTracer({inner: _named(inner, options or {}, budget) for inner, options in config.items()}), budget
+    return _named(name, config, budget), budget
+
+
+def _named(name: str, config: Mapping[str, Any], budget: Budget) -> Tracer:
     if name == "callTracer":
-        only_top, with_log = _flag(config, "onlyTopCall"), _flag(config, "withLog")
-        return CallTracer(budget, only_top=only_top, with_log=with_log), budget
+        return CallTracer(budget, only_top=_flag(config, "onlyTopCall"), with_log=_flag(config, "withLog"))
+    if name == "flatCallTracer":
+        parity, precompiles = _flag(config, "convertParityErrors"), _flag(config, "includePrecompiles")
+        return FlatTracer(budget, parity=parity, precompiles=precompiles)
     if name == "prestateTracer":
         options = PrestateOptions(
             diff=_flag(config, "diffMode"),
@@ -32,11 +45,11 @@ def make_tracer(name: str, config: Mapping[str, Any], bounds: TraceBounds) -> tu
         )
         if options.diff and options.empty:
             raise CallFailed("cannot use diffMode with includeEmpty")
-        return PrestateTracer(budget, options), budget
+        return PrestateTracer(budget, options)
     if name == "4byteTracer":
-        return FourByteTracer(), budget
+        return FourByteTracer()
     if name == "noopTracer":
-        return Tracer(), budget
+        return Tracer()
     raise CallFailed(f"tracer not found: {name[:60]!r}", "known: " + ", ".join(t for t in TRACERS if t))
 
 
