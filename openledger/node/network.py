@@ -22,7 +22,7 @@ from openledger.node.devnet import OPERATOR
 from openledger.node.wiring import Node, NodeSettings, read_genesis
 from openledger.primitives.errors import DecodingError, InvalidConfig, InvalidJson, KeystoreError, WrongDataFolder
 from openledger.primitives.jsonio import read_json
-from openledger.primitives.keys import consensus_address, ed25519_public
+from openledger.primitives.keys import consensus_address, ed25519_public, ed25519_sign
 from openledger.primitives.types import from_hex, to_hex
 
 if TYPE_CHECKING:
@@ -148,6 +148,13 @@ def own_validator(home: Path, config: Config) -> bytes | None:
     if consensus.cometbft == "external" and not (comet_home(home) / "config" / "priv_validator_key.json").exists():
         return None
     return consensus_address(ed25519_public(_seed(home)))
+
+
+def sign_with_validator_key(home: Path, message: bytes) -> tuple[bytes, bytes]:
+    """Public key of the home's validator and its signature (64 bytes) over ``message``, which must be nothing that a
+    vote or a proposal could be. Raises KeystoreError."""
+    seed = _seed(home)
+    return ed25519_public(seed), ed25519_sign(seed, message)
 
 
 def network_node(home: Path, config: Config, *, lite: bool = False) -> Node:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from openledger.node.cli.common import App, Command, Group, pass_app, table, wei
+from openledger.node.cli.common import App, Command, pass_app, wei
 from openledger.node.cli.networks import MOST, run_devnet, testnet
 
 if TYPE_CHECKING:
@@ -152,19 +152,4 @@ def doctor(app: App, port: int) -> int:
     return 1 if any(c.needed and not c.ok for c in checks) else 0
 
 
-@click.group(cls=Group)
-def validator() -> None:
-    """The validator key of this node."""
-
-
-@validator.command("show-key")
-@pass_app
-def show_key(app: App) -> None:
-    """Print the public key and the address of the home folder's validator."""
-    from openledger.node.network import validator_key
-
-    found = validator_key(app.home)
-    app.emit(found, table(["what", "value"], list(found.items())))
-
-
-COMMANDS = [devnet, testnet, demo, init, start, status, doctor, validator]
+COMMANDS = [devnet, testnet, demo, init, start, status, doctor]

@@ -51,18 +51,26 @@ def show(app: App, name: str) -> None:
 @keys.command("import")
 @click.argument("name")
 @click.option("--file", "path", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Keystore file (version 3) or a file with the private key in hex.")  # fmt: skip
+              help="Keystore file (version 3), a testnet's operator.json, or a private key in hex.")  # fmt: skip
 @pass_app
 def import_key(app: App, name: str, path: Path | None) -> None:
     """Store an existing key as NAME: from --file, or asked for at the terminal."""
     text = path.read_bytes().decode("utf-8", "replace") if path else click.prompt("Private key (hex)", hide_input=True)
     store = app.keystore()
-    if text.lstrip().startswith("{"):
-        secret = _from_keystore_file(text, password("Password of the file"))
-    else:
-        secret = parse_secret(text)
+    secret = _from_json(text) if text.lstrip().startswith("{") else parse_secret(text)
     address = to_checksum(store.create(name, password(f"New password for {name}", confirm=True), secret))
     app.emit({"name": name, "address": address}, f"{name}  {address}")
+
+
+def _from_json(text: str) -> bytes:
+    """The key in a keystore file, or in an ``operator.json`` that `openledger testnet` wrote."""
+    try:
+        plain = read_json(text).get("privateKey")
+    except InvalidJson:
+        plain = None
+    return (
+        parse_secret(plain) if isinstance(plain, str) else _from_keystore_file(text, password("Password of the file"))
+    )
 
 
 def _from_keystore_file(text: str, secret_word: str) -> bytes:

@@ -20,6 +20,7 @@ from openledger.node.cli import (
     models,
     proofs,
     rewards,
+    staking,
     state,
     transactions,
     upkeep,
@@ -40,7 +41,9 @@ def version(app: App) -> None:
     app.emit({"version": __version__, "python": sys.version.split()[0]}, f"openledger {__version__}")
 
 
-for module in (chain, keys, genesis, state, upkeep, index, datanets, models, proofs, rewards, transactions, evm):
+for module in (
+    chain, keys, genesis, state, upkeep, index, datanets, models, proofs, rewards, staking, transactions, evm,
+):  # fmt: skip
     for command in module.COMMANDS:
         cli.add_command(command)
 
