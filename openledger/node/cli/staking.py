@@ -10,7 +10,7 @@ import click
 from openledger.node.cli.common import App, Group, amount, pass_app, table, wei
 from openledger.primitives.amounts import parse_amount
 from openledger.primitives.errors import KeystoreError
-from openledger.primitives.types import to_checksum
+from openledger.primitives.types import from_hex, parse_address, to_checksum, to_hex
 
 
 @click.group(cls=Group)
@@ -19,12 +19,19 @@ def validator() -> None:
 
 
 @validator.command("show-key")
+@click.option("--operator", metavar="ADDRESS", help="Also sign that this account may operate the key (its proof).")
 @pass_app
-def show_key(app: App) -> None:
+def show_key(app: App, operator: str | None) -> None:
     """Print the public key and the address of the home folder's validator."""
-    from openledger.node.network import validator_key
+    from openledger.abci_app.modules.staking.create import key_proof_message
+    from openledger.node.network import sign_with_validator_key, validator_key
+    from openledger.node.wiring import read_genesis
 
     found = validator_key(app.home)
+    if operator:
+        chain_id = read_genesis(app.home / "genesis.json").evm_chain_id
+        message = key_proof_message(chain_id, parse_address(operator))
+        found["proof"] = to_hex(sign_with_validator_key(app.home, message)[1])
     app.emit(found, table(["what", "value"], list(found.items())))
 
 
@@ -32,8 +39,10 @@ def show_key(app: App) -> None:
 @click.option("--amount", "text", required=True, help="Stake to bond, for example '1000 OPEN'.")
 @click.option("--name", default="", help="Name that others see.")
 @click.option("--oracle/--no-oracle", default=True, show_default=True, help="Take part in verdicts on claims.")
+@click.option("--pub-key", metavar="HEX", help="Consensus key that is not in --home; with --proof.")
+@click.option("--proof", metavar="HEX", help="Its proof: `validator show-key --operator ADDRESS` where the key is.")
 @pass_app
-def create(app: App, text: str, name: str, oracle: bool) -> None:
+def create(app: App, text: str, name: str, oracle: bool, pub_key: str | None, proof: str | None) -> None:
     """Make the home folder's node a validator, with stake of --key, which becomes its operator.
 
     Uses the consensus key in --home and sends through --node. Wait until this node has caught up: from two blocks
@@ -42,10 +51,15 @@ def create(app: App, text: str, name: str, oracle: bool) -> None:
     from openledger.abci_app.modules.staking.create import ValidatorCreate, key_proof_message
     from openledger.node.network import sign_with_validator_key
 
+    if (pub_key is None) != (proof is None):
+        raise click.UsageError("--pub-key and --proof belong together")
     signer = app.signer()
-    message = key_proof_message(app.client.chain_id(), signer.address)
-    public, proof = sign_with_validator_key(app.home, message)
-    receipt = app.send(ValidatorCreate(public, proof, parse_amount(text), name, oracle), signer)
+    if pub_key is not None and proof is not None:
+        public, signature = from_hex(pub_key, 32), from_hex(proof, 64)
+    else:
+        message = key_proof_message(app.client.chain_id(), signer.address)
+        public, signature = sign_with_validator_key(app.home, message)
+    receipt = app.send(ValidatorCreate(public, signature, parse_amount(text), name, oracle), signer)
     signs_from = wei(receipt["blockNumber"]) + 2
     found = app.call("openledger_getValidator", to_checksum(signer.address))
     lines = [*_lines(found), "", f"It signs from block {signs_from} on." if found["power"] else _NO_SEAT]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -9,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from openledger.abci_app.modules.staking.create import key_proof_message
+from openledger.genesis.genesis import GenesisValidator
+from openledger.genesis.presets import devnet_genesis
 from openledger.node.cli.root import run
 from openledger.node.cli.transactions import parameters
-from openledger.primitives.keys import address_of_private_key
+from openledger.primitives.keys import address_of_private_key, ed25519_public, ed25519_verify
 from openledger.primitives.types import to_checksum
 
 UNREACHABLE = "http://127.0.0.1:9"
@@ -178,3 +182,37 @@ def test_the_indexes_of_a_stopped_node_are_rebuilt(tmp_path: Path, capsys: pytes
 def test_there_are_no_indexes_without_a_chain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["index", "rebuild", "--home", str(tmp_path)]) == 1
     assert "there is no chain" in capsys.readouterr().err
+
+
+def test_a_consensus_key_proves_for_one_chain_and_one_operator(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seed, operator = bytes(range(32)), bytes(range(20))
+    home = tmp_path / "home"
+    (home / "cometbft" / "config").mkdir(parents=True)
+    value = base64.b64encode(seed + ed25519_public(seed)).decode()
+    key_file = home / "cometbft" / "config" / "priv_validator_key.json"
+    key_file.write_text(json.dumps({"priv_key": {"value": value}}))
+    validator = GenesisValidator(ed25519_public(seed), 10, operator, "one")
+    (home / "genesis.json").write_text(devnet_genesis((validator,), 0, evm_chain_id=77).to_json())
+    shown = ["validator", "show-key", "--home", str(home), "--json"]
+    assert run(shown) == 0
+    assert "proof" not in json.loads(capsys.readouterr().out)
+    assert run([*shown, "--operator", to_checksum(operator)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    proof = bytes.fromhex(found["proof"][2:])
+    assert ed25519_verify(ed25519_public(seed), key_proof_message(77, operator), proof)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["validator", "create", "--amount", "1 OPEN", "--pub-key", "0x00"], "belong together"),
+        (["stake", "undelegate"], "either AMOUNT or --all"),
+        (["stake", "undelegate", "1 OPEN", "--all"], "either AMOUNT or --all"),
+        (["stake", "undelegate", "0", "--key", "dev1"], "nothing to take back"),
+    ],
+)
+def test_what_is_asked_of_stake_must_be_clear(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*words, "--node", UNREACHABLE]) == 2
+    assert said in capsys.readouterr().err
