@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from openledger.node import config as configuration
+from openledger.node.cli import root
 from openledger.node.doctor import port_is_free
 from openledger.primitives.errors import NodeUnreachable
 from openledger.rpc.client import Client
@@ -32,12 +35,22 @@ def wait(what: str, ask: Callable[[], Any], seconds: float = 40, log: Path | Non
         time.sleep(0.05)
 
 
-def openledger(home: Path, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command of the program."""
-    command = [sys.executable, "-m", "openledger.node", "--home", str(home), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, timeout=120)
-    assert not check or done.returncode == 0, done.stderr
-    return done
+@dataclass(frozen=True)
+class Done:
+    """How a command ended, and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def openledger(home: Path, *arguments: str, check: bool = True) -> Done:
+    """A command of the program, in this process: starting Python each time takes longer than the commands."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = root.run(["--home", str(home), *arguments])
+    assert not check or code == 0, err.getvalue()
+    return Done(code, out.getvalue(), err.getvalue())
 
 
 class NodeProcess:
