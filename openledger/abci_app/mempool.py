@@ -69,6 +69,8 @@ class Mempool:
         self._blocks = 0
         self._bytes = 0
         self._counter = 0
+        self.evicted = 0
+        """Transactions that gave way to a better one, or have waited too long."""
         self.version = 0
         """Another number whenever what waits has changed."""
 
@@ -187,6 +189,7 @@ class Mempool:
                 count, size = count - 1, size - len(last.raw)
             for victim in victims:
                 self._forget(victim)
+            self.evicted += len(victims)
         finally:
             for sender in sorted({decoded.sender, *(victim.sender for victim in victims)}):
                 self._note_last(sender)
@@ -242,6 +245,7 @@ class Mempool:
             if self._blocks - born <= self._limits.blocks:
                 return
             self._forget(self._by_hash[tx_hash])
+            self.evicted += 1
 
     def remove(self, hashes: Iterable[Hash32]) -> None:
         """Drop transactions that a block refused or that are not wanted any longer."""
@@ -277,6 +281,16 @@ class Mempool:
 
     def __len__(self) -> int:
         return len(self._by_hash)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all waiting transactions."""
+        return self._bytes
+
+    @property
+    def admitted(self) -> int:
+        """Transactions admitted since the start."""
+        return self._counter
 
     def pending_nonce(self, sender: Address) -> int:
         """Nonce of the next transaction of ``sender``, counting those that wait without a gap."""

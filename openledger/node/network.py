@@ -175,6 +175,8 @@ def network_node(home: Path, config: Config, *, lite: bool = False) -> Node:
     own = own_validator(home, config)
     history = comet_home(home) / "data" / HISTORY
 
+    stale = max(60.0, consensus.empty_block_ms / 100)  # ten empty blocks late, and a minute at least
+
     def make_engine(app: Application) -> CometEngine:
         guard = None
         if own is not None and not consensus.remote_signer and (not external or history.exists()):
@@ -195,4 +197,4 @@ def network_node(home: Path, config: Config, *, lite: bool = False) -> Node:
             guard=guard,
         )
 
-    return Node(NodeSettings(home, genesis, config, make_engine, "cometbft", validator=own, lite=lite))
+    return Node(NodeSettings(home, genesis, config, make_engine, "cometbft", validator=own, lite=lite, stale=stale))

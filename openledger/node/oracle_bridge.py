@@ -16,6 +16,8 @@ import logging
 import os
 import secrets
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,14 +83,23 @@ class OracleBridge:
 
     def __init__(self, blobs_url: str, home: Path, chain_id: str, python: str = sys.executable) -> None:
         self._blobs = BlobStore(blobs_url)
-        self._worker = OracleWorker(blobs_url, python)
+        self.worker = OracleWorker(blobs_url, python)
         self._home = home / chain_id
         self._findings: dict[tuple[int, int], Finding] = {}
         self._jobs: dict[tuple[int, int], AttributionJob] = {}
         self._reveals: dict[tuple[int, int], Reveal] = {}
         self._shown: dict[tuple[int, int], Callable[[], Reveal]] = {}
+        self.outcomes: Counter[str] = Counter()
+        """Verifications that ended, by outcome: yes, no, failed."""
+        self.seconds = 0.0
+        """Spent in them."""
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Claims whose verification has not ended."""
+        return len(self._jobs)
 
     async def start(self) -> None:
         """Read what was found before, and begin to work."""
@@ -104,7 +115,7 @@ class OracleBridge:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        await self._worker.stop()
+        await self.worker.stop()
 
     # --- what to say --------------------------------------------------------------------------------------
 
@@ -225,17 +236,21 @@ class OracleBridge:
     async def _try_job(self, key: tuple[int, int], job: AttributionJob) -> bool:
         """True when there is nothing left to do for this job."""
         try:
-            verdict = await self._worker.verify(job)
+            started = time.perf_counter()
+            verdict = await self.worker.verify(job)
+            self.seconds += time.perf_counter() - started
         except BlobNotFound as err:
             log.info("claim %s: waiting for blobs: %s", key[0], err)
             return False
         except OracleError as err:
+            self.outcomes["failed"] += 1
             log.warning("claim %s: no verdict: %s", key[0], err)
             return False
         finding = Finding(verdict, secrets.token_bytes(SALT_BYTES))
         self._save(key, finding)
         self._findings[key] = finding
         self._jobs.pop(key, None)
+        self.outcomes["yes" if verdict.valid else "no"] += 1
         log.info("claim %s: %s (%s)", key[0], "yes" if verdict.valid else "no", verdict.reason)
         return True
 

@@ -30,6 +30,12 @@ class OracleWorker:
         self._command = [python, "-m", "openledger.attribution_oracle.worker", "--blobs", blobs_url]
         self._command += ["--seconds", str(JOB_SECONDS)]
         self._process: asyncio.subprocess.Process | None = None
+        self.starts = 0
+
+    @property
+    def pid(self) -> int:
+        """Process id; 0 when it does not run."""
+        return 0 if self._process is None or self._process.returncode is not None else self._process.pid
 
     async def verify(self, job: AttributionJob) -> Verdict:
         """The verdict on a job. Raises BlobNotFound when blobs are missing, OracleError for every other failure."""
@@ -59,6 +65,7 @@ class OracleWorker:
                 env=os.environ | {"PYTHONHASHSEED": "0"},
                 start_new_session=True,
             )
+            self.starts += 1
             log.info("oracle process started, pid %s", self._process.pid)
         return self._process
 

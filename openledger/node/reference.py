@@ -1,6 +1,7 @@
 """Writes the reference pages that come from the program itself: ``make docs``.
 
-errors.md lists every error number of ``primitives.errors``; cli.md every command with its help.
+errors.md lists every error number of ``primitives.errors``; cli.md every command with its help; metrics.md what
+``/metrics`` answers.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import click
 
 from openledger.node.cli.common import App, shared_options
 from openledger.node.cli.root import cli
+from openledger.node.metrics import page as metrics_page
 from openledger.primitives.errors import error_table
 
 RANGES = (
@@ -98,10 +100,11 @@ def cli_page() -> str:
 
 
 def main(folder: str) -> None:
-    """Write both pages into ``folder``."""
+    """Write the pages into ``folder``."""
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     (target / "errors.md").write_text(errors_page(), encoding="utf-8")
+    (target / "metrics.md").write_text(metrics_page(), encoding="utf-8")
     (target / "cli.md").write_text(cli_page(), encoding="utf-8")
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from openledger.node.administration import Administration
     from openledger.node.oracle_bridge import OracleBridge
     from openledger.node.snapshotting import Snapshotter
+    from openledger.node.vitals import Vitals
     from openledger.rpc.server import RpcServer
     from openledger.state.leveldb import LevelDbStore
 
@@ -62,7 +63,8 @@ EngineFactory = Callable[["Application"], ConsensusEngine]
 
 @dataclass(frozen=True)
 class NodeSettings:
-    """One node: where it lives, which chain, and the parts that differ between devnet and network."""
+    """One node: where it lives, which chain, and the parts that differ between devnet and network. ``stale`` seconds
+    without a block mean that something is wrong; 0 where blocks come on demand."""
 
     folder: Path
     genesis: Genesis
@@ -71,6 +73,7 @@ class NodeSettings:
     mode: str
     validator: bytes | None = None
     lite: bool = False
+    stale: float = 0.0
 
 
 def read_genesis(path: Path) -> Genesis:
@@ -129,6 +132,7 @@ class Node:
         self._administration: Administration | None = None
         self.engine: ConsensusEngine | None = None
         self.app: Application | None = None
+        self.vitals: Vitals | None = None
 
     @property
     def genesis(self) -> Genesis:
@@ -168,7 +172,9 @@ class Node:
         from openledger.abci_app.ports import Silence, VerdictSource
         from openledger.abci_app.registry import PRECOMPILES
         from openledger.node.administration import Administration
+        from openledger.node.meters import Meters
         from openledger.node.snapshotting import Snapshotter
+        from openledger.node.vitals import Vitals
         from openledger.rpc.backend import Backend, RpcSettings
         from openledger.rpc.server import RpcServer
         from openledger.state.blobs import BlobStore
@@ -195,24 +201,29 @@ class Node:
         evm = choose_engine(config, settings.genesis, dict(PRECOMPILES))
         self.evm_name = evm.name
         shelf = SnapshotShelf(settings.folder / "snapshots")
+        meters = Meters(settings.validator or b"")
+        meters.watch_engine(evm)
         self.app = Application(
             settings.genesis, store, evm, verdicts, settings.validator, shelf, config.chain.keep_blocks
         )
+        meters.watch_application(self.app)
         interval = config.snapshots.interval if settings.mode == "cometbft" else 0
         self._snapshots = Snapshotter(store, shelf, interval, config.snapshots.keep)
         self._administration = Administration(settings.folder, store, self._snapshots)
         self.engine = settings.make_engine(self.app)
         self.engine.on_commit(self._snapshots.committed)
+        self.vitals = Vitals(self.app, self.engine, settings.folder, settings.stale, self._bridge, meters)
         if self._bridge is not None:
             await self._bridge.start()
         given: dict[str, Any] = {
             item.name: getattr(config.rpc, item.name, item.default) for item in fields(RpcSettings)
         }
         bounds = RpcSettings(**given | {"max_blob": config.blobs.max_bytes})
-        backend = Backend(self.app, self.engine, blobs, client_version(), self.status, bounds)
+        backend = Backend(self.app, self.engine, blobs, client_version(), self.status, bounds, vitals=self.vitals)
         backend.admin = self._administration
         backend.comet_url = config.consensus.rpc.replace("tcp://", "http://") if settings.mode == "cometbft" else ""
-        self._server = RpcServer(backend, config.rpc.host, config.rpc.port)
+        self._server = self.vitals.server = RpcServer(backend, config.rpc.host, config.rpc.port)
+        self.vitals.loop.start()
         await self._server.start()  # before the engine: what is known can be read while blocks are replayed
         self.rpc_port = self._server.port
         self._administration.open(self.url)
@@ -229,6 +240,8 @@ class Node:
         if self._snapshots is not None:
             await asyncio.to_thread(self._snapshots.stop)
         self._administration = self._snapshots = None
+        if self.vitals is not None:
+            await self.vitals.loop.stop()
         if self._database is not None:
             self._database.close()
             self._database = None

@@ -13,7 +13,7 @@ from openledger.primitives.blocks import Header, SealedBlock
 from openledger.primitives.errors import UnknownBlock
 from openledger.rpc.errors import SERVER_ERROR, RpcError
 from openledger.rpc.params import BlockRef
-from openledger.rpc.ports import AdminActions, ConsensusClient, NodeStatus, Pool
+from openledger.rpc.ports import AdminActions, ConsensusClient, NodeStatus, Pool, Vitals
 from openledger.state.ports import StateReader
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ class RpcSettings:
 class Backend:
     """Everything a namespace may touch. ``client_version`` is the text of web3_clientVersion; ``status`` gives the
     node's own facts for openledger_getNodeStatus; ``clock`` Unix seconds as the next block would have them;
-    ``comet_url`` is CometBFT's own RPC, empty where there is none."""
+    ``comet_url`` is CometBFT's own RPC, empty where there is none; ``vitals`` knows how the node is, where it is
+    watched."""
 
     app: Application
     consensus: ConsensusClient
@@ -76,6 +77,7 @@ class Backend:
     clock: Callable[[], int] = lambda: int(time.time())
     admin: AdminActions | None = None
     comet_url: str = ""
+    vitals: Vitals | None = None
 
     @property
     def chain_id(self) -> int:

@@ -160,18 +160,24 @@ class OpenLedgerNode:
 
     async def get_node_status(self) -> Json:
         status, head = await self._backend.consensus.status(), self._backend.head()
-        return self._backend.status() | {
-            "clientVersion": self._backend.client_version,
-            "chainId": quantity(self._backend.chain_id),
-            "height": quantity(head.number),
-            "headHash": to_hex(head.hash),
-            "headTime": head.timestamp,
-            "mode": status.mode,
-            "catchingUp": status.catching_up,
-            "peers": status.peers,
-            "validator": status.validator,
-            "waiting": len(self._backend.pending()),
-        }
+        vitals = self._backend.vitals
+        more = {} if vitals is None else await vitals.facts()
+        return (
+            self._backend.status()
+            | more
+            | {
+                "clientVersion": self._backend.client_version,
+                "chainId": quantity(self._backend.chain_id),
+                "height": quantity(head.number),
+                "headHash": to_hex(head.hash),
+                "headTime": head.timestamp,
+                "mode": status.mode,
+                "catchingUp": status.catching_up,
+                "peers": status.peers,
+                "validator": status.validator,
+                "waiting": len(self._backend.pending()),
+            }
+        )
 
     def list_snapshots(self) -> list[Json]:
         """The snapshots from which others may join here, the newest first. ``size`` in bytes before compression."""

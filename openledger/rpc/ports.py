@@ -64,4 +64,24 @@ class Pool(Protocol):
     def find(self, tx_hash: Hash32) -> bytes | None: ...
 
 
+class Vitals(Protocol):
+    """How the node is, for those who watch it."""
+
+    async def alive(self) -> tuple[bool, dict[str, Any]]:
+        """Is the process well? With facts as JSON."""
+        ...
+
+    async def ready(self) -> tuple[bool, dict[str, Any]]:
+        """May it be asked? With the reasons why not as JSON."""
+        ...
+
+    async def facts(self) -> dict[str, Any]:
+        """What openledger_getNodeStatus tells beside the chain's own facts."""
+        ...
+
+    async def metrics(self) -> bytes:
+        """Prometheus' text format."""
+        ...
+
+
 NodeStatus = Callable[[], dict[str, Any]]

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -267,27 +268,30 @@ class RpcServer:
     async def _genesis(self, _request: web.Request) -> web.StreamResponse:
         return web.Response(text=self._backend.app.genesis.to_json(), content_type="application/json")
 
+    @property
+    def websockets(self) -> int:
+        """Open WebSockets."""
+        return self._sockets.count
+
     async def _health(self, _request: web.Request) -> web.StreamResponse:
-        return web.json_response({"ok": True})
+        return _told(None if self._backend.vitals is None else await self._backend.vitals.alive())
 
     async def _ready(self, _request: web.Request) -> web.StreamResponse:
-        status = await self._backend.consensus.status()
-        body = {"ready": not status.catching_up, "height": self._backend.head().number}
-        return web.json_response(body, status=503 if status.catching_up else 200)
+        return _told(None if self._backend.vitals is None else await self._backend.vitals.ready())
 
     async def _metrics(self, _request: web.Request) -> web.StreamResponse:
-        status = await self._backend.consensus.status()
-        lines = [
-            f"openledger_height {self._backend.head().number}",
-            f"openledger_catching_up {int(status.catching_up)}",
-            f"openledger_peers {status.peers}",
-            f"openledger_mempool_transactions {len(self._backend.pending())}",
-            f"openledger_rpc_websockets {self._sockets.count}",
-        ]
-        calls, failures = self.dispatcher.calls, self.dispatcher.failures
-        lines += [f'openledger_rpc_requests_total{{method="{m}"}} {n}' for m, n in sorted(calls.items())]
-        lines += [f'openledger_rpc_errors_total{{method="{m}"}} {n}' for m, n in sorted(failures.items())]
-        return web.Response(text="\n".join(lines) + "\n")
+        if self._backend.vitals is None:
+            return _told(None)
+        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        return web.Response(body=await self._backend.vitals.metrics(), headers=headers)
+
+
+def _told(found: tuple[bool, dict[str, Any]] | None) -> web.Response:
+    """Health as JSON: 200 when all is well, 503 when not, 404 where nobody watches."""
+    if found is None:
+        return web.json_response({"error": "this server does not know how its node is"}, status=404)
+    well, body = found
+    return web.json_response(body, status=200 if well else 503)
 
 
 def _json(body: bytes, status: int) -> web.Response:

@@ -152,4 +152,5 @@ def test_every_command_has_help_and_a_line_in_the_reference() -> None:
 
 def test_generated_pages_are_up_to_date() -> None:
     assert (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8") == reference.errors_page()
+    assert (ROOT / "docs/reference/metrics.md").read_text(encoding="utf-8") == reference.metrics_page()
     assert (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8") == reference.cli_page()

@@ -161,6 +161,11 @@ class CometEngine:
         return 0 if self._child is None else self._child.pid
 
     @property
+    def restarts(self) -> int:
+        """Times that CometBFT was started again."""
+        return 0 if self._child is None else self._child.restarts
+
+    @property
     def abci_address(self) -> str:
         """Where CometBFT connects to."""
         return self._server.address

@@ -19,6 +19,7 @@ from openledger.evm.engines import ENGINE_NAMES, load_engine, native_available
 from openledger.genesis.genesis import GenesisValidator
 from openledger.genesis.presets import dev_accounts, devnet_genesis
 from openledger.node.engines.solo import SoloEngine
+from openledger.node.vitals import Vitals
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.keys import consensus_address, ed25519_public
 from openledger.primitives.transactions import sign_transaction
@@ -95,6 +96,7 @@ async def start_chain(folder: Path, settings: RpcSettings, evm: str = "py-evm", 
     await engine.start()
     blobs = BlobStore(str(folder / "blobs"), settings.max_blob)
     backend = Backend(app, engine, blobs, "openledger/test", lambda: {"oracle": "off"}, settings)
+    backend.vitals = Vitals(app, engine, folder)
     server = RpcServer(backend, "127.0.0.1", 0)
     await server.start()
     return Chain(app, engine, server, aiohttp.ClientSession())

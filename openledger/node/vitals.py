@@ -1,0 +1,207 @@
+"""How the node is: the answers of /healthz and /readyz, and the facts of `openledger status`.
+
+Nothing here changes anything. What asks the disk is asked at most every few seconds, in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import shutil
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from openledger.abci_app.modules.attribution.records import CLAIMS, STATUS_NAMES, VERDICT_NAMES, open_claims, vote
+from openledger.abci_app.modules.governance.records import params as read_params
+from openledger.abci_app.modules.staking.records import validator
+from openledger.abci_app.modules.staking.signing import missed
+from openledger.node.meters import LoopWatch, Meters
+from openledger.primitives.errors import ConsensusFault
+from openledger.primitives.types import to_checksum
+from openledger.rpc.ports import ConsensusStatus
+
+if TYPE_CHECKING:
+    from openledger.abci_app.application import Application
+    from openledger.node.metrics import NodeMetrics
+    from openledger.node.oracle_bridge import OracleBridge
+    from openledger.node.wiring import ConsensusEngine
+    from openledger.rpc.server import RpcServer
+
+_DISK_EVERY = 10.0
+_STUCK_SECONDS = 10.0
+_MOST_CLAIMS = 20
+_GPUS = Path("/proc/driver/nvidia/gpus")
+
+
+@dataclass
+class Disk:
+    """Bytes: of the database, of the whole folder, free on its file system."""
+
+    database: int = 0
+    used: int = 0
+    free: int = 0
+
+
+@dataclass
+class Vitals:
+    """Implements ``rpc.ports.Vitals``. ``stale`` seconds without a block make a network's node
+    unready; 0 where blocks come on demand."""
+
+    app: Application
+    engine: ConsensusEngine
+    folder: Path
+    stale: float = 0.0
+    bridge: OracleBridge | None = None
+    meters: Meters = field(default_factory=Meters)
+    loop: LoopWatch = field(default_factory=LoopWatch)
+    started: float = field(default_factory=time.time)
+    server: RpcServer | None = None
+    """Whose calls are counted; set once it is there."""
+    _metrics: NodeMetrics | None = None
+    _disk: Disk = field(default_factory=Disk)
+    _disk_at: float = 0.0
+
+    async def alive(self) -> tuple[bool, dict[str, Any]]:
+        """The process answers, and its event loop was not stuck within the last minute."""
+        worst = self.loop.worst
+        body: dict[str, Any] = {"ok": worst < _STUCK_SECONDS, "loopLagMs": round(worst * 1000)}
+        if worst >= _STUCK_SECONDS:
+            body["reasons"] = [f"the event loop was stuck for {worst:.0f} seconds"]
+        return worst < _STUCK_SECONDS, body
+
+    async def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Consensus answers, the node is up with the chain, its last block is fresh; else the reasons why not."""
+        head = self.app.head()
+        reasons: list[str] = []
+        try:
+            status = await self.engine.status()
+        except ConsensusFault as err:
+            reasons.append(err.message)
+        else:
+            if not status.answering:
+                reasons.append("CometBFT does not answer")
+            elif status.catching_up:
+                reasons.append("catching up with the network")
+        age = time.time() - head.timestamp
+        if self.stale and age > self.stale:
+            reasons.append(f"the newest block is {age:.0f} seconds old")
+        return not reasons, {"ready": not reasons, "height": head.number, "reasons": reasons}
+
+    async def disk(self) -> Disk:
+        """As of some seconds ago."""
+        if time.monotonic() - self._disk_at > _DISK_EVERY or not self._disk_at:
+            self._disk_at = time.monotonic()
+            self._disk = await asyncio.to_thread(disk_of, self.folder)
+        return self._disk
+
+    async def consensus(self) -> ConsensusStatus:
+        """What the engine says of itself, also when it has ended."""
+        try:
+            return await self.engine.status()
+        except ConsensusFault:
+            return ConsensusStatus("", True, 0, "", answering=False)
+
+    async def metrics(self) -> bytes:
+        """Prometheus' text format."""
+        from openledger.node.metrics import NodeMetrics
+
+        if self._metrics is None:
+            self._metrics = NodeMetrics(self)
+        return await self._metrics.text()
+
+    async def facts(self) -> dict[str, Any]:
+        """For `openledger status`; amounts of memory and disk in bytes, times in Unix seconds."""
+        disk, status, head = await self.disk(), await self.consensus(), self.app.head()
+        pool = self.app.mempool
+        return {
+            "answering": status.answering,
+            "cometbft": status.version,
+            "uptime": int(time.time() - self.started),
+            "headAge": max(0, int(time.time()) - head.timestamp),
+            "signing": self._signing(head.number),
+            "claims": self._claims(),
+            "mempool": {"transactions": len(pool), "bytes": pool.size_bytes},
+            "disk": {"database": disk.database, "used": disk.used, "free": disk.free},
+            "memory": memory_bytes(),
+            "gpu": gpu_names(),
+            "loopLagMs": round(self.loop.worst * 1000),
+        }
+
+    def _signing(self, height: int) -> dict[str, Any] | None:
+        """How this node's validator stands; None for a node that only follows."""
+        own, state = self.app.own_address, self.app.state()
+        found = None if own is None else validator(state, own)
+        if own is None or found is None:
+            return None
+        params = read_params(state)
+        window = min(params.signed_window, max(1, height - 1))
+        lost = min(window, missed(state, params, own, max(0, height - 1)))
+        return {
+            "operator": to_checksum(found.operator),
+            "power": found.power,
+            "window": window,
+            "missed": lost,
+            "signedPercent": round(100 * (window - lost) / window, 1),
+            "jailed": bool(found.jailed),
+            "tombstoned": bool(found.tombstoned),
+        }
+
+    def _claims(self) -> list[dict[str, Any]]:
+        """Open claims, oldest first, and what this node's validator has said to each."""
+        state, own = self.app.state(), self.app.own_address or bytes(20)
+        rows = []
+        for number in open_claims(state, _MOST_CLAIMS):
+            claim, said = CLAIMS.must(state, number), vote(state, number, own)
+            rows.append({
+                "claim": number,
+                "status": STATUS_NAMES[claim.status],
+                "held": bool(said.held),
+                "verdict": VERDICT_NAMES[said.verdict],
+            })  # fmt: skip
+        return rows
+
+
+def disk_of(folder: Path) -> Disk:
+    """What a node's folder takes. Files that vanish meanwhile are not counted."""
+    database = _size(folder / "state")
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        free = 0
+    return Disk(database, _size(folder), free)
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(path, name)).st_blocks * 512
+            except OSError:
+                continue
+    return total
+
+
+def memory_bytes() -> int:
+    """Resident memory of this process; its peak where the system does not tell the present."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGESIZE")
+    except (OSError, ValueError, IndexError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def gpu_names() -> list[str]:
+    """Graphics cards as the driver names them; nothing of torch is loaded for it."""
+    found = []
+    for path in sorted(_GPUS.glob("*/information")) if _GPUS.is_dir() else ():
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        found += [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("Model:")]
+    return found

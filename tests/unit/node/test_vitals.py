@@ -1,0 +1,167 @@
+"""How a node is, as /healthz, /readyz, /metrics and the status tell it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from openledger.genesis.presets import dev_accounts
+from openledger.node.config import Config, RpcConfig
+from openledger.node.devnet import devnet_node
+from openledger.node.meters import LoopWatch
+from openledger.node.metrics import CATALOGUE, PROCESS
+from openledger.node.vitals import Vitals
+from openledger.node.wiring import Node
+from openledger.primitives.errors import ConsensusFault
+from openledger.primitives.keys import address_of_private_key
+from openledger.primitives.transactions import sign_transaction
+from openledger.rpc.ports import ConsensusStatus
+
+GWEI = 10**9
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    running = devnet_node(tmp_path / "dev", Config(rpc=RpcConfig(port=0)), lite=True)
+    await running.start()
+    yield running
+    await running.stop()
+
+
+async def ask(node: Node, path: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as http, http.get(node.url + path) as response:
+        return response.status, await response.text()
+
+
+async def send(node: Node, nonce: int) -> dict[str, Any]:
+    secret = dev_accounts()[0][1]
+    raw = sign_transaction(
+        secret, chain_id=161237, nonce=nonce, max_priority_fee=GWEI, max_fee=9 * GWEI, gas=21_000,
+        to=address_of_private_key(secret), value=1,
+    )  # fmt: skip
+    body = {"jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransaction", "params": ["0x" + raw.hex()]}
+    async with aiohttp.ClientSession() as http, http.post(node.url, json=body) as response:
+        answer: dict[str, Any] = await response.json()
+        return answer
+
+
+def samples(text: str) -> dict[str, float]:
+    """name{labels} -> value of every sample."""
+    return {
+        s.name + "".join(f"|{v}" for k, v in sorted(s.labels.items()) if k != "le"): s.value
+        for family in text_string_to_metric_families(text)
+        for s in family.samples
+    }
+
+
+async def test_metrics_count_what_the_node_does_and_each_is_in_the_catalogue(node: Node) -> None:
+    before = samples((await ask(node, "/metrics"))[1])
+    assert "result" in await send(node, 0)
+    assert "error" in await send(node, 0)
+    assert node.app is not None
+    for _ in range(200):
+        if node.app.head().number:
+            break
+        await asyncio.sleep(0.02)
+    status, text = await ask(node, "/metrics")
+    found = samples(text)
+    assert status == 200
+    assert before["openledger_consensus_height"] == 0
+    assert found["openledger_consensus_height"] == node.app.head().number >= 1
+    assert found["openledger_mempool_admitted_total"] == 1
+    assert sum(value for name, value in found.items() if name.startswith("openledger_mempool_refused_total|")) == 1
+    assert found["openledger_consensus_call_seconds_count|finalize_block"] >= 1
+    assert found["openledger_evm_transactions_total"] >= 1
+    assert found["openledger_evm_gas_total"] >= 21_000
+    assert found["openledger_block_gas_total"] == 21_000
+    assert found["openledger_rpc_requests_total|eth_sendRawTransaction"] == 2
+    assert found["openledger_rpc_errors_total|eth_sendRawTransaction"] == 1
+    assert found["openledger_rpc_seconds_count|eth_sendRawTransaction"] == 2
+    assert found["openledger_validator_power"] == 10
+    assert found["openledger_database_bytes"] > 0
+    assert found["process_open_fds"] > 0
+    known = {entry.name for entry in (*CATALOGUE, *PROCESS)}
+    families = {f.name + ("_total" if f.type == "counter" else "") for f in text_string_to_metric_families(text)}
+    assert families <= known
+    assert {entry.name for entry in CATALOGUE} - families == {"openledger_oracle_jobs_total"}  # no job, no outcome
+
+
+async def test_a_healthy_node_is_alive_and_ready(node: Node) -> None:
+    assert (await ask(node, "/healthz"))[0] == 200
+    status, text = await ask(node, "/readyz")
+    assert status == 200
+    assert '"reasons": []' in text
+
+
+async def test_the_status_has_disk_memory_signing_and_mempool(node: Node) -> None:
+    assert node.vitals is not None
+    facts = await node.vitals.facts()
+    assert facts["disk"]["free"] > facts["disk"]["used"] > 0
+    assert facts["memory"] > 10_000_000
+    assert facts["signing"]["power"] == 10
+    assert facts["signing"]["signedPercent"] == 100
+    assert facts["mempool"] == {"transactions": 0, "bytes": 0}
+
+
+# --- bad days -------------------------------------------------------------------------------------------------
+
+
+class Engine:
+    """An engine that says what it is told to say."""
+
+    def __init__(self, answer: ConsensusStatus | Exception) -> None:
+        self.answer = answer
+
+    async def status(self) -> ConsensusStatus:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def vitals(answer: ConsensusStatus | Exception, *, age: int = 0, stale: float = 60) -> Vitals:
+    app = SimpleNamespace(head=lambda: SimpleNamespace(number=7, timestamp=int(time.time()) - age))
+    return Vitals(cast(Any, app), cast(Any, Engine(answer)), Path(), stale)
+
+
+@pytest.mark.parametrize(
+    ("answer", "age", "reason"),
+    [
+        (ConsensusStatus("cometbft", False, 3, "", answering=False), 0, "CometBFT does not answer"),
+        (ConsensusStatus("cometbft", True, 3, ""), 0, "catching up with the network"),
+        (ConsensusStatus("cometbft", False, 3, ""), 100, "the newest block is 10"),
+        (ConsensusFault("the node has stopped: no room"), 0, "the node has stopped: no room"),
+    ],
+)
+async def test_a_node_that_is_not_ready_says_why(answer: ConsensusStatus | Exception, age: int, reason: str) -> None:
+    ready, body = await vitals(answer, age=age).ready()
+    assert not ready
+    assert len(body["reasons"]) == 1
+    assert body["reasons"][0].startswith(reason)
+
+
+async def test_where_blocks_come_on_demand_an_old_block_is_nothing_bad() -> None:
+    assert (await vitals(ConsensusStatus("solo", False, 0, ""), age=10**6, stale=0).ready())[0]
+
+
+async def test_a_stuck_event_loop_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openledger.node.meters._LAG_EVERY", 0.01)
+    watch = LoopWatch()
+    watch.start()
+    await asyncio.sleep(0.03)
+    time.sleep(0.2)  # noqa: ASYNC251  (the very thing)
+    await asyncio.sleep(0.03)
+    await watch.stop()
+    assert watch.worst > 0.1
+    sick = vitals(ConsensusStatus("solo", False, 0, ""))
+    sick.loop.worst = 12.0
+    well, body = await sick.alive()
+    assert not well
+    assert "12 seconds" in body["reasons"][0]
