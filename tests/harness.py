@@ -154,13 +154,17 @@ class Harness:
         self.absent: set[Address] = set()
         self.misbehavior: tuple[abci.Misbehavior, ...] = ()
         self.oracles = [ScriptedOracle(address) for address in self.addresses]
-        self.kv = MemoryStore()
-        engine = engine or PyEvmEngine(precompiles=dict(PRECOMPILES))
-        self.app = Application(self.genesis, StateStore(self.kv), engine, self.oracles[0], self.addresses[0])
+        self.engine = engine or PyEvmEngine(precompiles=dict(PRECOMPILES))
+        self.restart()
         self.time = START
         self.commit = abci.ExtendedCommitInfo()
         self.requests: list[abci.RequestFinalizeBlock] = []
         self.touched: set[Address] = set()
+
+    def restart(self) -> None:
+        """The process once more, at block 0 of ``self.genesis``."""
+        self.kv = MemoryStore()
+        self.app = Application(self.genesis, StateStore(self.kv), self.engine, self.oracles[0], self.addresses[0])
 
     # --- reading ------------------------------------------------------------------------------------------
 

@@ -75,7 +75,8 @@ def _check(value: object, depth: int) -> None:
         if depth == 0:
             raise InvalidMsgpack("msgpack nested too deeply")
         for item in value:
-            _check(item, depth - 1)
+            if type(item) is not bytes:
+                _check(item, depth - 1)
     elif isinstance(value, bool | bytes | str):
         return
     elif not isinstance(value, int) or not 0 <= value <= MAX_PLAIN_INT:

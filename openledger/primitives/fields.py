@@ -105,6 +105,8 @@ def from_wire(value: Value, ftype: FieldType, path: str) -> Any:
     if ftype.kind == "array" and ftype.item is not None:
         if not isinstance(value, list):
             raise InvalidMsgpack(f"{path} must be a list")
+        if ftype.item.kind == "bytes32" and all(type(v) is bytes and len(v) == 32 for v in value):
+            return tuple(value)  # Merkle proofs: a vote extension is mostly this, and a block checks hundreds of them
         return tuple(from_wire(v, ftype.item, f"{path}[{i}]") for i, v in enumerate(value))
     if ftype.kind.startswith("uint"):
         try:
