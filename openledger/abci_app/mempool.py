@@ -102,7 +102,7 @@ class Mempool:
             self._close_gap(decoded)
         self._note_last(decoded.sender)
 
-    def _account(self, address: Address) -> Account:
+    def account(self, address: Address) -> Account:
         """The account at the newest state; remembered for those who have transactions here."""
         found = self._accounts.get(address)
         if found is None:
@@ -111,9 +111,13 @@ class Mempool:
                 self._accounts[address] = found
         return found
 
+    def code(self, code_hash: Hash32) -> bytes:
+        """Code at the newest state."""
+        return self._state.code(code_hash)
+
     def _follows(self, decoded: Decoded, queue: dict[int, Decoded]) -> bool:
         """True when no nonce is missing before this transaction."""
-        if decoded.nonce <= self._account(decoded.sender).nonce:
+        if decoded.nonce <= self.account(decoded.sender).nonce:
             return True
         before = queue.get(decoded.nonce - 1)
         return before is not None and before.hash not in self._gapped
@@ -131,13 +135,13 @@ class Mempool:
             check_form(decoded.tx, ctx.chain_id, ctx.params.block_gas_limit)
         elif decoded.action is not None:
             check_native_form(decoded, decoded.action, ctx.chain_id, ctx.params.block_gas_limit)
-        check_sender(decoded, self._state, allow_nonce_gap=True)
+        check_sender(decoded, self, allow_nonce_gap=True)
         if 2 * decoded.max_fee < self._base_fee:
             raise FeeCapTooLow(
                 f"max fee per gas less than block base fee: address {to_checksum(decoded.sender)}, "
                 f"maxFeePerGas: {decoded.max_fee}, baseFee: {self._base_fee}"
             )
-        current = self._account(decoded.sender).nonce
+        current = self.account(decoded.sender).nonce
         if decoded.nonce > current + self._limits.nonce_gap:
             raise NonceTooHigh(f"nonce too high: tx: {decoded.nonce} state: {current}", "send the missing ones first")
         if decoded.action is not None and decoded.nonce == current:
@@ -154,7 +158,7 @@ class Mempool:
         elif len(queue) >= self._limits.per_sender:
             raise MempoolFull(f"this sender has {len(queue)} transactions waiting already")
         spent = self._costs.get(decoded.sender, 0) - (old.cost if old else 0)
-        available = self._account(decoded.sender).balance
+        available = self.account(decoded.sender).balance
         if spent + decoded.cost > available:
             raise InsufficientFunds(
                 f"insufficient funds for gas * price + value: address {to_checksum(decoded.sender)} have {available} "
@@ -222,7 +226,7 @@ class Mempool:
         self._drop_old()
         for sender in self._queues.keys() & (self._queues if touched is None else set(touched)):
             self._accounts.pop(sender, None)
-            account = self._account(sender)
+            account = self.account(sender)
             for decoded in list(self._queues.get(sender, {}).values()):
                 if decoded.nonce < account.nonce or decoded.cost > account.balance:
                     self._forget(decoded)
@@ -230,7 +234,7 @@ class Mempool:
 
     def _find_gaps(self, sender: Address) -> None:
         """Which of this sender's transactions wait for a missing nonce, anew."""
-        expected = self._account(sender).nonce
+        expected = self.account(sender).nonce
         for nonce, decoded in sorted(self._queues.get(sender, {}).items()):
             if nonce == expected:
                 self._gapped.discard(decoded.hash)
@@ -270,7 +274,7 @@ class Mempool:
 
     def recheck(self, decoded: Decoded, ctx: BlockContext) -> None:
         """Is a known transaction still worth keeping? Raises the leaf, and forgets it, when it is not."""
-        current = self._account(decoded.sender).nonce
+        current = self.account(decoded.sender).nonce
         if decoded.nonce < current:
             self.remove([decoded.hash])
             raise NonceTooLow(f"nonce too low: tx: {decoded.nonce} state: {current}")
@@ -294,7 +298,7 @@ class Mempool:
 
     def pending_nonce(self, sender: Address) -> int:
         """Nonce of the next transaction of ``sender``, counting those that wait without a gap."""
-        nonce = self._account(sender).nonce
+        nonce = self.account(sender).nonce
         queue = self._queues.get(sender, {})
         while nonce in queue:
             nonce += 1
@@ -340,7 +344,7 @@ class Mempool:
         return order(queues, self._base_fee, self._arrival)
 
     def _run_of(self, sender: Address, queue: dict[int, Decoded]) -> Iterator[Decoded]:
-        nonce = self._account(sender).nonce
+        nonce = self.account(sender).nonce
         while nonce in queue and queue[nonce].tip(self._base_fee) >= 0:
             yield queue[nonce]
             nonce += 1

@@ -157,16 +157,19 @@ def _check_gas(tx: EthTransaction, fork: Fork) -> None:
 def check_sender(tx: Payer, state: AccountReader, *, allow_nonce_gap: bool = False) -> None:
     """Nonce, EIP-3607 and funds of the sender. A mempool that queues passes ``allow_nonce_gap``."""
     account = state.account(tx.sender) or Account()
-    who = to_checksum(tx.sender)
     if tx.nonce < account.nonce:
+        who = to_checksum(tx.sender)
         raise NonceTooLow(f"nonce too low: address {who}, tx: {tx.nonce} state: {account.nonce}")
     if tx.nonce > account.nonce and not allow_nonce_gap:
+        who = to_checksum(tx.sender)
         raise NonceTooHigh(f"nonce too high: address {who}, tx: {tx.nonce} state: {account.nonce}")
     _check_nonce(tx)
     if account.code_hash != KECCAK_EMPTY and not is_delegation(state.code(account.code_hash)):
+        who = to_checksum(tx.sender)
         raise SenderNotEOA(f"sender not an eoa: address {who}, codehash: 0x{account.code_hash.hex()}")
     cost = tx.gas * tx.max_fee + tx.value
     if account.balance < cost:
+        who = to_checksum(tx.sender)
         raise InsufficientFunds(
             f"insufficient funds for gas * price + value: address {who} have {account.balance} want {cost}"
         )
