@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 _PAUSES = (0.02, 1.0)
 """Seconds: the first, and the longest, before a bundle is handed again."""
+_SPACING = 0.005
+"""Seconds between bundles: one transaction alone leaves at once, a stream of them in fewer and larger bundles."""
 _LATER = ("mempool is full", "still rechecking", "mempool is currently rechecking")
 _NOT_NEEDED = ("already exists in cache",)
 
@@ -54,6 +56,7 @@ class Handing:
         while (bundle := self._gossip.next_bundle()) is not None:
             if await self._hand(bundle):
                 self._pause = _PAUSES[0]
+                await asyncio.sleep(_SPACING)
                 continue
             self._gossip.returned(bundle)
             await asyncio.sleep(self._pause)
