@@ -1,3 +1,4 @@
+import asyncio
 import importlib.util
 from pathlib import Path
 
@@ -38,3 +39,13 @@ def genesis():
 @pytest.fixture
 def app(counter, genesis):
     return counter.CounterApp(genesis)
+
+
+@pytest.fixture
+def until():
+    async def until(condition, seconds=10.0):
+        async with asyncio.timeout(seconds):
+            while not condition():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    return until

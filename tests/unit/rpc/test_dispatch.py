@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -191,3 +192,34 @@ async def test_calls_and_failures_are_counted(dispatcher: Dispatcher) -> None:
 def test_two_namespaces_cannot_define_the_same_method() -> None:
     with pytest.raises(ValueError, match="twice"):
         Dispatcher([("test", Sample()), ("test", Sample())])
+
+
+class Sends:
+    """Sends that wait for something which comes when all are there, as one fsync does."""
+
+    def __init__(self) -> None:
+        self.order: list[str] = []
+        self.all_here = asyncio.Event()
+
+    async def send_raw_transaction(self, raw: str) -> str:
+        self.order.append(raw)
+        if raw == "bad":
+            raise NonceTooLow("nonce too low")
+        if len(self.order) == 4:
+            self.all_here.set()
+        await asyncio.wait_for(self.all_here.wait(), 5)
+        return raw
+
+    def block_number(self) -> int:
+        return len(self.order)
+
+
+async def test_sends_of_a_batch_wait_together_and_what_follows_sees_them() -> None:
+    sends = Sends()
+    dispatcher = Dispatcher([("eth", sends)], max_batch=9)
+    batch = [request("eth_sendRawTransaction", raw, ident=i) for i, raw in enumerate(["a", "bad", "b", "c"])]
+    answers = await ask(dispatcher, [request("eth_blockNumber", ident=9), *batch, request("eth_blockNumber", ident=10)])
+    assert sends.order == ["a", "bad", "b", "c"]
+    assert [answer["id"] for answer in answers] == [9, 0, 1, 2, 3, 10]
+    assert [answer.get("result") for answer in answers] == [0, "a", None, "b", "c", 4]
+    assert "nonce too low" in answers[2]["error"]["message"]

@@ -1,0 +1,163 @@
+"""What a sender waits for: one judgement for all that arrive together, one fsync for all that wait, and no
+acknowledgement without it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+
+import pytest
+
+from openledger.node.engines.handing import Handing
+from openledger.node.engines.submission import Submission
+from openledger.node.pool_journal import PoolJournal
+from openledger.primitives.errors import (
+    AlreadyKnown,
+    ConsensusFault,
+    NodeUnreachable,
+    NotStored,
+    UnsupportedTransactionType,
+)
+from openledger.primitives.hashing import keccak256
+
+
+class Door:
+    """A submission over the counter application, and what it told."""
+
+    def __init__(self, app, folder):
+        self.app, self.heard, self.faults, self.bursts = app, [], [], []
+        self.journal = PoolJournal(folder) if folder else None
+        self.submission = Submission(app, self.journal, admitted=self.heard.extend, on_fault=self.faults.append)
+        admit = app.admit
+
+        def counted(raws):
+            self.bursts.append(len(raws))
+            return admit(raws)
+
+        app.admit = counted
+
+
+@pytest.fixture
+async def door(app, tmp_path):
+    made = Door(app, tmp_path / "pool")
+    yield made
+    await made.submission.close()
+
+
+async def test_what_arrives_together_is_judged_together_and_shares_its_fsyncs(door, monkeypatch):
+    syncs = []
+    sync = door.journal.sync
+    monkeypatch.setattr(door.journal, "sync", lambda: (syncs.append(threading.get_ident()), sync()))
+    raws = [b"add:1:%d" % n for n in range(700)]
+    hashes = await asyncio.gather(*(door.submission.submit(raw) for raw in raws))
+    assert hashes == [keccak256(raw) for raw in raws]
+    assert door.bursts == [512, 188]
+    assert len(syncs) <= 3
+    assert threading.get_ident() not in syncs  # the event loop goes on meanwhile
+    assert door.heard == raws
+
+
+async def test_the_answer_waits_for_the_disk_and_blocks_do_not(door, monkeypatch):
+    gate, sync = threading.Event(), door.journal.sync
+    monkeypatch.setattr(door.journal, "sync", lambda: (gate.wait(5), sync()))
+    answer = asyncio.ensure_future(door.submission.submit(b"add:1:a"))
+    await asyncio.sleep(0.02)
+    assert door.heard == [b"add:1:a"]
+    assert not answer.done()
+    gate.set()
+    assert await answer == keccak256(b"add:1:a")
+
+
+async def test_refusals_reach_only_those_who_earned_them(door):
+    await door.submission.submit(b"add:1:a")
+    answers = await asyncio.gather(
+        *(door.submission.submit(raw) for raw in (b"bad", b"add:1:b", b"add:1:a")), return_exceptions=True
+    )
+    assert [type(answer) for answer in answers] == [UnsupportedTransactionType, bytes, AlreadyKnown]
+    assert len(door.journal) == 2
+
+
+async def test_a_full_disk_is_an_error_and_the_transaction_is_not_in_the_pool(door, monkeypatch):
+    def full(handle, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(NotStored, match="No space left"):
+        await door.submission.submit(b"add:1:a")
+    assert (door.app.mempool.reap(), door.heard) == ([], [])
+    monkeypatch.undo()
+    await door.submission.submit(b"add:1:a")
+
+
+async def test_an_fsync_that_fails_acknowledges_nothing(door, monkeypatch):
+    def broken():
+        raise NotStored("the node cannot keep the transaction on disk: Input/output error")
+
+    monkeypatch.setattr(door.journal, "sync", broken)
+    with pytest.raises(NotStored, match="Input/output"):
+        await door.submission.submit(b"add:1:a")
+
+
+async def test_a_fault_of_the_program_reaches_the_sender_and_the_engine(door):
+    def broken(raws):
+        raise ZeroDivisionError
+
+    door.app.admit = broken
+    with pytest.raises(ZeroDivisionError):
+        await door.submission.submit(b"add:1:a")
+    assert [type(fault) for fault in door.faults] == [ZeroDivisionError]
+
+
+async def test_a_restart_admits_again_what_waits_and_forgets_what_is_done(app, counter, tmp_path):
+    door = Door(app, tmp_path)
+    for raw in (b"add:1:a", b"add:1:b", b"add:1:c"):
+        await door.submission.submit(raw)
+    del app.mempool.txs[b"add:1:b"]
+    door.submission.committed()
+    await door.submission.close()
+    again = Door(counter.CounterApp(), tmp_path)
+    again.submission.restore()
+    assert again.app.mempool.reap() == [b"add:1:a", b"add:1:c"]
+    await again.submission.close()
+
+
+async def test_without_a_journal_the_answer_is_the_admission(app):
+    door = Door(app, None)
+    assert await door.submission.submit(b"add:1:a") == keccak256(b"add:1:a")
+    door.submission.restore()
+    door.submission.committed()
+    await door.submission.close()
+
+
+async def test_bundles_are_handed_one_by_one_and_again_when_cometbft_was_away(app, until):
+    answers = [
+        NodeUnreachable("away"), {"error": {"data": "mempool is full"}}, {"error": {"message": "what is this"}},
+        {"error": {"data": "tx already exists in cache"}}, {"result": {}},
+    ]  # fmt: skip
+    calls = []
+
+    async def call(method, **params):
+        calls.append(params["tx"])
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    app.admit([b"add:1:a", b"add:1:b"])
+    handing = Handing(app.gossip, call)
+    task = asyncio.create_task(handing.run())
+    handing.wake()
+    await until(lambda: not answers)
+    assert calls[0] == calls[1] == calls[2] == calls[3] != calls[4]
+    task.cancel()
+
+
+async def test_handing_ends_with_the_engine(app):
+    async def call(method, **params):
+        raise ConsensusFault("the node is stopping")
+
+    app.admit([b"add:1:a"])
+    handing = Handing(app.gossip, call)
+    handing.wake()
+    await asyncio.wait_for(handing.run(), 5)
