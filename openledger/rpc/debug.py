@@ -41,9 +41,9 @@ class Debug:
 
     # --- traces -------------------------------------------------------------------------------------------
 
-    async def trace_transaction(self, transaction: HashArg, config: ObjectArg | None = None) -> Any:
+    async def trace_transaction(self, tx_hash: HashArg, config: ObjectArg | None = None) -> Any:
         """One transaction of a block."""
-        place = self._backend.app.store.transaction(transaction)
+        place = self._backend.app.store.transaction(tx_hash)
         if place is None:
             raise RpcError(SERVER_ERROR, "transaction not found")
         run = self._run(config)
@@ -53,9 +53,9 @@ class Debug:
         """All transactions of a block, each with its hash."""
         return await self._trace_block(block, config)
 
-    async def trace_block_by_hash(self, block: HashArg, config: ObjectArg | None = None) -> list[Json]:
+    async def trace_block_by_hash(self, block_hash: HashArg, config: ObjectArg | None = None) -> list[Json]:
         """The same by hash."""
-        return await self._trace_block(BlockRef(hash=block), config)
+        return await self._trace_block(BlockRef(hash=block_hash), config)
 
     async def trace_call(
         self, transaction: ObjectArg, block: BlockArg = LATEST, config: ObjectArg | None = None
@@ -98,13 +98,14 @@ class Debug:
         """Blocks that were refused: none is kept."""
         return []
 
-    def get_raw_transaction(self, transaction: HashArg) -> str:
+    def get_raw_transaction(self, tx_hash: HashArg) -> str:
         """A transaction of a block or of the mempool; "0x" for an unknown one."""
-        place = self._backend.app.store.transaction(transaction)
+        place = self._backend.app.store.transaction(tx_hash)
         if place is not None:
             block = self._backend.app.store.block(place[0])
             return to_hex(block.transactions[place[1]]) if block else "0x"
-        return next((to_hex(raw) for raw in self._backend.pending() if keccak256(raw) == transaction), "0x")
+        raw = self._backend.pool.find(tx_hash)
+        return "0x" if raw is None else to_hex(raw)
 
     # --- how ----------------------------------------------------------------------------------------------
 

@@ -85,15 +85,16 @@ def _camel(name: str) -> str:
 
 
 def methods_of(prefix: str, namespace: object) -> dict[str, Method]:
-    """Name -> method for every public method of a namespace object."""
+    """Name -> method for every public method of a namespace object; ``NAMES`` of its class has names of other forms."""
     found: dict[str, Method] = {}
+    own_names: dict[str, str] = getattr(namespace, "NAMES", {})
     for name, function in inspect.getmembers(type(namespace), inspect.isfunction):
         if name.startswith("_"):
             continue
         hints = get_type_hints(function, include_extras=True)
         given = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
         positional = [p for p in given if p.kind is p.POSITIONAL_OR_KEYWORD]
-        found[f"{prefix}_{_camel(name)}"] = Method(
+        found[own_names.get(name) or f"{prefix}_{_camel(name)}"] = Method(
             call=getattr(namespace, name),
             parsers=tuple(_parser(hints.get(p.name)) for p in positional),
             defaults=tuple(p.default for p in positional),

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 from openledger.primitives.types import to_hex
 from openledger.rpc.backend import Backend
-from openledger.rpc.errors import LIMIT_EXCEEDED, METHOD_NOT_FOUND, SERVER_ERROR, RpcError
-from openledger.rpc.formats import Json
+from openledger.rpc.errors import LIMIT_EXCEEDED, METHOD_NOT_FOUND, SERVER_ERROR, RpcError, invalid_params
+from openledger.rpc.formats import Json, pending_json
 from openledger.rpc.logs import LogQuery, find_logs, logs_between, parse_log_query
-from openledger.rpc.params import TextArg
+from openledger.rpc.params import FlagArg, TextArg
 from openledger.rpc.subscriptions import Session, Subscriptions
 from openledger.rpc.work import Workers
 
@@ -47,18 +47,27 @@ class EthFilters:
         self._filters: dict[str, Filter] = {}
 
     async def get_logs(self, query: LogQueryArg) -> list[Json]:
+        """Logs that a query means, in chain order."""
         return await self._workers.run(find_logs, self._backend, query)
 
     # --- polled -------------------------------------------------------------------------------------------
 
     def new_filter(self, query: LogQueryArg) -> str:
+        """Watch for logs; the id of a filter that is polled."""
+        if any(ref is not None and ref.is_pending for ref in (query.start, query.stop)):
+            raise invalid_params("pending logs are not supported")
+        start, stop = query.start, query.stop
+        if start is not None and stop is not None and not (start.tag or stop.tag) and start.number > stop.number:
+            raise invalid_params("invalid block range params")
         return self._new("logs", query)
 
     def new_block_filter(self) -> str:
+        """Watch for blocks; the id of a filter that is polled."""
         return self._new("blocks", LogQuery())
 
-    def new_pending_transaction_filter(self) -> str:
-        return self._new("pending", LogQuery())
+    def new_pending_transaction_filter(self, full: FlagArg = False) -> str:
+        """Watch for transactions that wait; the id of a filter that is polled for hashes, or whole transactions."""
+        return self._new("whole" if full else "pending", LogQuery())
 
     def _new(self, kind: str, query: LogQuery) -> str:
         now, limit = self._clock(), self._backend.settings
@@ -66,7 +75,7 @@ class EthFilters:
         if len(self._filters) >= limit.max_filters:
             raise RpcError(LIMIT_EXCEEDED, f"too many filters, limit {limit.max_filters}")
         ident = "0x" + secrets.token_hex(16)
-        start = self._subscriptions.admitted if kind == "pending" else self._backend.head().number + 1
+        start = self._subscriptions.admitted if kind in ("pending", "whole") else self._backend.head().number + 1
         if query.start is not None and not query.start.tag:
             start = max(start, query.start.number)
         self._filters[ident] = Filter(kind, query, start, now)
@@ -80,35 +89,48 @@ class EthFilters:
         return found
 
     def get_filter_changes(self, ident: TextArg) -> list[Any]:
+        """What is new since the filter was asked last, or made."""
         found = self._found(ident)
-        if found.kind == "pending":
+        if found.kind in ("pending", "whole"):
             before, found.next = found.next, self._subscriptions.admitted
-            return self._subscriptions.admitted_since(before)
+            hashes = self._subscriptions.admitted_since(before)
+            return hashes if found.kind == "pending" else self._whole(hashes)
         head = self._backend.head().number
         start, stop = found.next, head
         if found.query.stop is not None and not found.query.stop.tag:
             stop = min(stop, found.query.stop.number)
-        found.next = max(found.next, head + 1)
         if found.kind == "logs":
-            return logs_between(self._backend, found.query, start, stop)
-        hashes = (self._backend.app.store.block_hash(number) for number in range(start, stop + 1))
-        return [to_hex(digest) for digest in hashes if digest is not None]
+            changes: list[Any] = logs_between(self._backend, found.query, start, stop)
+        else:
+            digests = (self._backend.app.store.block_hash(number) for number in range(start, stop + 1))
+            changes = [to_hex(digest) for digest in digests if digest is not None]
+        found.next = max(found.next, head + 1)  # not before an error that told nothing
+        return changes
+
+    def _whole(self, hashes: list[str]) -> list[Json]:
+        """Those of these transactions that still wait."""
+        raws = (self._backend.pool.find(bytes.fromhex(digest[2:])) for digest in hashes)
+        return [pending_json(raw, self._backend.chain_id) for raw in raws if raw is not None]
 
     async def get_filter_logs(self, ident: TextArg) -> list[Json]:
+        """All logs that a log filter means."""
         found = self._found(ident)
         if found.kind != "logs":
             raise RpcError(SERVER_ERROR, "filter not found")
         return await self._workers.run(find_logs, self._backend, found.query)
 
     def uninstall_filter(self, ident: TextArg) -> bool:
+        """Forget a filter; true when there was one."""
         return self._filters.pop(ident, None) is not None
 
     # --- pushed -------------------------------------------------------------------------------------------
 
     def subscribe(self, kind: TextArg, options: Any = None, *, session: Session | None = None) -> str:
+        """Be told of new heads, logs or transactions over this WebSocket; the id of the subscription."""
         return self._subscriptions.add(_connected(session), kind, options)
 
     def unsubscribe(self, ident: TextArg, *, session: Session | None = None) -> bool:
+        """End a subscription of this WebSocket."""
         if not self._subscriptions.remove(_connected(session), ident):
             raise RpcError(SERVER_ERROR, "subscription not found")
         return True

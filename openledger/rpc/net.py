@@ -17,7 +17,9 @@ class Net:
         return str(self._backend.chain_id)
 
     def listening(self) -> bool:
+        """True: the node takes connections."""
         return True
 
     async def peer_count(self) -> str:
+        """Peers of the consensus engine."""
         return quantity((await self._backend.consensus.status()).peers)

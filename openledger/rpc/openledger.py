@@ -50,60 +50,79 @@ class OpenLedgerReads:
         self._backend = backend
 
     def get_datanet(self, datanet: NumberArg, block: BlockArg = LATEST) -> Any:
+        """One datanet."""
         return queries.get_datanet(self._backend.state(block), datanet)
 
     def list_datanets(self, start: NumberArg = 1, limit: NumberArg = 100, block: BlockArg = LATEST) -> Any:
+        """Datanets by id."""
         return queries.list_datanets(self._backend.state(block), start, limit)
 
     def get_commit(self, datanet: NumberArg, version: NumberArg, block: BlockArg = LATEST) -> Any:
+        """One version of a datanet with its parts and contributors."""
         return queries.get_commit(self._backend.state(block), datanet, version)
 
     def get_commits(self, datanet: NumberArg, block: BlockArg = LATEST) -> Any:
+        """All versions of a datanet, oldest first."""
         return queries.get_commits(self._backend.state(block), datanet)
 
     def get_model(self, model: NumberArg, block: BlockArg = LATEST) -> Any:
+        """One model."""
         return queries.get_model(self._backend.state(block), model)
 
     def list_models(self, start: NumberArg = 1, limit: NumberArg = 100, block: BlockArg = LATEST) -> Any:
+        """Models by id."""
         return queries.list_models(self._backend.state(block), start, limit)
 
     def get_session(self, session: NumberArg, block: BlockArg = LATEST) -> Any:
+        """One inference session: deposit, settled, answers, expiry."""
         return queries.get_session(self._backend.state(block), session)
 
     def get_claim(self, claim: NumberArg, block: BlockArg = LATEST) -> Any:
+        """One claim: shares, status, deadline, fee, bond, coins minted."""
         return queries.get_claim(self._backend.state(block), claim)
 
     def list_claims(self, start: NumberArg = 1, limit: NumberArg = 100, block: BlockArg = LATEST) -> Any:
+        """Claims by id."""
         return queries.list_claims(self._backend.state(block), start, limit)
 
     def get_verdicts(self, claim: NumberArg, block: BlockArg = LATEST) -> Any:
+        """For each validator of a claim: power, whether it holds the blobs, verdict, reason."""
         return queries.get_verdicts(self._backend.state(block), claim)
 
     def get_settlements(self, model: NumberArg, epoch: NumberArg, block: BlockArg = LATEST) -> Any:
+        """What was settled for a model in an epoch."""
         return queries.get_settlements(self._backend.state(block), model, epoch)
 
     def get_rewards(self, address: AddressArg, block: BlockArg = LATEST) -> Any:
+        """What an account has earned, taken, and can take."""
         return queries.get_rewards(self._backend.state(block), address)
 
     def explain_reward(self, address: AddressArg, block: BlockArg = LATEST) -> Any:
+        """What each claim has brought an account: model, epoch, share, fees, coins minted."""
         return queries.explain_reward(self._backend.state(block), address)
 
     def get_validator(self, address: AddressArg, block: BlockArg = LATEST) -> Any:
+        """One validator, by operator or consensus address."""
         return queries.get_validator(self._backend.state(block), address, self._backend.header(block).number)
 
     def list_validators(self, block: BlockArg = LATEST) -> Any:
+        """All validators."""
         return queries.list_validators(self._backend.state(block), self._backend.header(block).number)
 
     def get_delegations(self, address: AddressArg, block: BlockArg = LATEST) -> Any:
+        """What an account has delegated, and to whom."""
         return queries.get_delegations(self._backend.state(block), address)
 
     def get_supply(self, block: BlockArg = LATEST) -> Any:
+        """Coins in existence and how they came about."""
         return queries.get_supply(self._backend.state(block))
 
     def get_params(self, block: BlockArg = LATEST) -> Any:
+        """The parameters in force."""
         return queries.get_params(self._backend.state(block))
 
     def get_epoch(self, block: BlockArg = LATEST) -> Any:
+        """The running epoch: number, start, end."""
         return queries.get_epoch(self._backend.state(block))
 
     async def export_state(self, block: BlockArg = LATEST, cursor: DataArg = b"", limit: NumberArg = 1000) -> Json:
@@ -159,6 +178,7 @@ class OpenLedgerNode:
         self._fees = fees
 
     async def get_node_status(self) -> Json:
+        """This node: mode, height, peers, oracle, versions."""
         status, head = await self._backend.consensus.status(), self._backend.head()
         vitals = self._backend.vitals
         more = {} if vitals is None else await vitals.facts()

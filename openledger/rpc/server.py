@@ -18,6 +18,7 @@ from typing import Any
 
 from aiohttp import web
 
+import openledger
 from openledger.primitives.errors import PortTaken
 from openledger.rpc.admin import Admin
 from openledger.rpc.backend import Backend
@@ -33,8 +34,10 @@ from openledger.rpc.eth_calls import EthCalls
 from openledger.rpc.eth_fees import EthFees
 from openledger.rpc.eth_filters import EthFilters
 from openledger.rpc.eth_node import EthNode
+from openledger.rpc.jsontext import dump
 from openledger.rpc.net import Net
 from openledger.rpc.openledger import OpenLedgerNode, OpenLedgerReads
+from openledger.rpc.openrpc import document
 from openledger.rpc.ots import Erigon, Otterscan
 from openledger.rpc.pending import PendingBlocks
 from openledger.rpc.post import PostProtocol, Quick
@@ -76,6 +79,7 @@ class RpcServer:
         self._subscriptions = Subscriptions(backend)
         self._workers = Workers(self._settings.call_threads, self._settings.call_seconds)
         self._door = Door(self._settings)
+        self._document: dict[str, Any] | None = None
         self.dispatcher = self._dispatcher()
         self._sockets = Sockets(self.dispatcher, self._subscriptions, self._door, self._settings)
         self._runner: web.AppRunner | None = None
@@ -105,7 +109,7 @@ class RpcServer:
             ("openledger", OpenLedgerNode(backend, fees)),
             ("admin", Admin(backend.admin)),
         ]
-        namespaces.append(("rpc", Rpc([prefix for prefix, _ in namespaces] + ["rpc"])))
+        namespaces.append(("rpc", Rpc([prefix for prefix, _ in namespaces] + ["rpc"], self._describe)))
         limits = self._settings
         return Dispatcher(
             namespaces,
@@ -115,12 +119,21 @@ class RpcServer:
             access_log=limits.access_log,
         )
 
+    def _describe(self) -> dict[str, Any]:
+        """The OpenRPC document, made once."""
+        if self._document is None:
+            self._document = document(
+                self.dispatcher.methods, openledger.__version__, f"http://{self.host}:{self.port}"
+            )
+        return self._document
+
     async def start(self) -> None:
         """Listen. Raises PortTaken."""
         app = web.Application(middlewares=[self._guard], client_max_size=self._settings.max_body)
         blobs = BlobRoutes(self._backend)
         app.router.add_post("/", self._post)
         app.router.add_get("/", self._root)
+        app.router.add_get("/openrpc.json", self._openrpc)
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/readyz", self._ready)
         app.router.add_get("/metrics", self._metrics)
@@ -249,6 +262,9 @@ class RpcServer:
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._sockets.serve(request)
         return self._file("index.html")
+
+    async def _openrpc(self, _request: web.Request) -> web.StreamResponse:
+        return web.Response(body=dump(self._describe()), content_type="application/json")
 
     # --- files --------------------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
 
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import to_hex
@@ -17,6 +18,7 @@ class Web3:
         self._backend = backend
 
     def client_version(self) -> str:
+        """Name and version of this program."""
         return self._backend.client_version
 
     def sha3(self, data: DataArg) -> str:
@@ -25,10 +27,18 @@ class Web3:
 
 
 class Rpc:
-    """What this server offers."""
+    """What this server offers. ``describe`` makes the OpenRPC document."""
 
-    def __init__(self, prefixes: Iterable[str]) -> None:
+    NAMES: ClassVar[dict[str, str]] = {"discover": "rpc.discover"}
+
+    def __init__(self, prefixes: Iterable[str], describe: Callable[[], dict[str, Any]]) -> None:
         self._prefixes = sorted(set(prefixes))
+        self._describe = describe
 
     def modules(self) -> dict[str, str]:
+        """Namespaces with their version."""
         return dict.fromkeys(self._prefixes, "1.0")
+
+    def discover(self) -> dict[str, Any]:
+        """The OpenRPC document of this server."""
+        return self._describe()

@@ -124,3 +124,20 @@ async def test_the_guess_is_made_once_for_all_who_ask(idle_chain: Any, monkeypat
     block = await idle_chain.call("eth_getBlockByNumber", "pending", False)
     assert block["timestamp"] == hex(2_000_000_000)
     assert len(made) == 1
+
+
+async def test_a_filter_of_waiting_transactions_gives_hashes_or_whole_ones(idle_chain: Any) -> None:
+    hashes = await idle_chain.call("eth_newPendingTransactionFilter")
+    whole = await idle_chain.call("eth_newPendingTransactionFilter", True)
+    digest = await send(idle_chain, idle_chain.signed())
+    assert await idle_chain.call("eth_getFilterChanges", hashes) == [digest]
+    found = await idle_chain.call("eth_getFilterChanges", whole)
+    assert [(tx["hash"], tx["blockHash"]) for tx in found] == [(digest, None)]
+    for ident in (hashes, whole):
+        assert await idle_chain.call("eth_getFilterChanges", ident) == [], "told once"
+    gone = await idle_chain.error("eth_getFilterChanges", "0x1234")
+    assert (gone["code"], gone["message"]) == (-32000, "filter not found")
+    wrong = await idle_chain.error("eth_newFilter", {"fromBlock": "0x5", "toBlock": "0x1"})
+    assert (wrong["code"], wrong["message"]) == (-32602, "invalid block range params")
+    pending = await idle_chain.error("eth_newFilter", {"fromBlock": "pending"})
+    assert pending["message"] == "pending logs are not supported"
