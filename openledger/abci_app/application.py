@@ -18,6 +18,7 @@ from openledger.abci_app.admission import Admission
 from openledger.abci_app.block import HEADERS_KEPT, BlockInput, BlockOutput, Chain, execute_block, seal
 from openledger.abci_app.decoder import Decoder
 from openledger.abci_app.due import is_due
+from openledger.abci_app.edits import Edits, Pending
 from openledger.abci_app.gossip import Gossip, is_bundle
 from openledger.abci_app.mempool import Mempool
 from openledger.abci_app.modules.fees.market import next_base_fee
@@ -35,7 +36,13 @@ from openledger.evm.engine import EvmEngine
 from openledger.genesis.genesis import Genesis
 from openledger.genesis.params import Params
 from openledger.primitives.blocks import Header, SealedBlock
-from openledger.primitives.errors import ConsensusFault, InvalidTransaction, OpenLedgerError, WrongDataFolder
+from openledger.primitives.errors import (
+    ConsensusFault,
+    EditRefused,
+    InvalidTransaction,
+    OpenLedgerError,
+    WrongDataFolder,
+)
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import Address, Hash32
 from openledger.state.commitment import Prepared
@@ -75,17 +82,18 @@ class Application:
         self.own_address = own_address
         self._verdicts = verdicts
         store.bind(genesis.chain_id, genesis.digest)
-        self.decode = Decoder()
+        self.decode = Decoder(solo=genesis.solo)
         self._chain = Chain(
             genesis.chain_id, genesis.evm_chain_id, engine, self._block_hash, self.decode,
-            genesis.vote_extensions_enable_height,
+            genesis.vote_extensions_enable_height, genesis.solo,
         )  # fmt: skip
         self._executed: dict[BlockInput, BlockOutput] = {}
         self._pending: _Finalized | None = None
         self._next: BlockContext | None = None
         if store.head() is None:
             self._commit_genesis()
-        self.mempool = Mempool(store.reader(), self.next_base_fee())
+        self._edits = Pending(store) if genesis.solo else None
+        self.mempool = Mempool(self.state(), self.next_base_fee())
         self._keep_blocks = keep_blocks
         self.statesync = StateSync(genesis, store, shelf, self._commit_genesis, self._begin_from_snapshot)
         self.gossip = Gossip(self.mempool)
@@ -101,7 +109,10 @@ class Application:
         return head
 
     def state(self, height: int | None = None) -> StateReader:
-        """State after the block of ``height`` (default: the newest). Raises StatePruned, UnknownBlock."""
+        """State after the block of ``height``; by default the newest, with a solo devnet's edits on top. Raises
+        StatePruned, UnknownBlock."""
+        if height is None and self._edits is not None:
+            return self._edits.state()
         return self.store.reader(height)
 
     def params(self) -> Params:
@@ -113,7 +124,8 @@ class Application:
 
     def next_base_fee(self) -> int:
         """Base fee (wei per gas) of the block after the newest."""
-        return next_base_fee(self.head(), self.params())
+        wanted = self.edits.base_fee
+        return wanted[-1] if wanted else next_base_fee(self.head(), self.params())
 
     def due(self, unix_seconds: int) -> bool:
         """True when a block is owed although no transaction waits: a deadline or an epoch's end has passed."""
@@ -128,7 +140,9 @@ class Application:
         first = list(islice(self.mempool.reap(), MOST_TRANSACTIONS))
         waiting = {raw: self.decode(raw) for raw in first}
         proposer = self.own_address or bytes(20)
-        return partial(preview, self._chain, self.store, self.head(), unix_seconds, proposer, waiting)
+        return partial(
+            preview, self._chain, self.store, self.head(), unix_seconds, proposer, waiting, self.edits.encode()
+        )
 
     def _block_hash(self, number: int) -> Hash32 | None:
         head = self.head().number
@@ -210,7 +224,7 @@ class Application:
     def _execute(self, block: BlockInput) -> BlockOutput:
         known = self._executed.get(block)
         if known is None:
-            known = execute_block(self._chain, self.state(), self.head(), block)
+            known = execute_block(self._chain, self.store.reader(), self.head(), block)
             self._executed[block] = known
         return known
 
@@ -223,7 +237,7 @@ class Application:
         self._expect(request.height)
         found = self.decode.many([raw for raw in request.txs if not is_bundle(raw)])
         waiting = self.mempool.offer([item for item in found if not isinstance(item, InvalidTransaction)])
-        block, output = proposals.prepare(self._chain, self.state(), self.head(), request, waiting)
+        block, output = proposals.prepare(self._chain, self.store.reader(), self.head(), request, waiting, self.edits)
         self._executed[block] = output
         return abci.ResponsePrepareProposal(block.txs)
 
@@ -284,10 +298,10 @@ class Application:
         done = self._pending
         if done is None:
             raise ConsensusFault("Commit without FinalizeBlock")
-        self.store.commit(done.sealed, done.prepared, done.diff)
-        self._pending = None
-        self._next = None
-        self._executed.clear()
+        self.store.commit(done.sealed, done.prepared, done.diff, self._edits.done() if self._edits else None)
+        if self._edits:
+            self._edits.forget()
+        self._moved()
         self.mempool.remove(done.refused)
         self.mempool.update(self.state(), self.next_base_fee(), self._touched(done))
         self.gossip.committed()
@@ -299,6 +313,12 @@ class Application:
             return 0
         return max(0, min(self.head().number - self._keep_blocks, self.statesync.oldest()))
 
+    def _moved(self) -> None:
+        """The head is another block: what was worked out on the old one is nothing."""
+        self._pending = None
+        self._next = None
+        self._executed.clear()
+
     def _touched(self, done: _Finalized) -> set[Address]:
         return set(done.sealed.senders) | done.diff.accounts.keys()
 
@@ -306,9 +326,36 @@ class Application:
 
     def _begin_from_snapshot(self) -> None:
         """The state has become another one: nothing that was remembered of the old one holds."""
-        self._executed.clear()
-        self._pending = self._next = None
+        self._moved()
         self.mempool.update(self.state(), self.next_base_fee(), None)
+
+    # --- a solo devnet: only between blocks ---------------------------------------------------------------
+
+    @property
+    def edits(self) -> Edits:
+        """What the next block will have besides its transactions."""
+        return Edits() if self._edits is None else self._edits.edits
+
+    def edit(self, edits: Edits) -> None:
+        """Let the next block have these edits, and the head's state be read with them from now on. Raises EditRefused,
+        always on a chain that is not solo."""
+        if self._edits is None:
+            raise EditRefused("state can be edited on a devnet of one validator only", "openledger devnet")
+        touched = self._edits.set(edits)
+        self._moved()
+        self.mempool.update(self.state(), self.next_base_fee(), touched)
+
+    def rewind(self, height: int, edits: Edits, waiting: Sequence[bytes]) -> None:
+        """Go back to the block of ``height``, with these edits on top and these transactions waiting. Raises what
+        ``StateStore.rollback`` raises, and EditRefused as ``edit`` does."""
+        self.mempool.remove([keccak256(raw) for raw in self.mempool.transactions()])
+        if height < self.head().number:
+            self.store.rollback(height)
+        self.edit(edits)
+        for raw in waiting:
+            self.check_tx(abci.RequestCheckTx(raw))
+
+    # --- state sync ---------------------------------------------------------------------------------------
 
     def list_snapshots(self) -> abci.ResponseListSnapshots:
         return self.statesync.list()

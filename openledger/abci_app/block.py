@@ -1,5 +1,6 @@
 """f(state, block): one block, top to bottom. Read it aloud.
 
+    edits of a solo devnet (nothing on any other chain)
     slot 0 is heard -> proven misbehaviour is slashed -> who is away too long is jailed -> what has unbonded is paid
         -> claims move on -> those that ended are paid -> an epoch may close                  (the system transaction)
     each transaction in order: EVM ones in batches through the engine, native ones here, Outbox actions after theirs
@@ -18,6 +19,7 @@ import rlp
 
 from openledger.abci_app.action import BASE_GAS, ActionContext, BlockContext, decode_outbox, intrinsic_gas
 from openledger.abci_app.decoder import Decoded
+from openledger.abci_app.edits import Edits, is_edits
 from openledger.abci_app.modules.attribution.voting import advance, hear
 from openledger.abci_app.modules.fees.market import next_base_fee
 from openledger.abci_app.modules.fees.records import count_burned
@@ -62,7 +64,7 @@ CODESPACE = "openledger"
 @dataclass(frozen=True, slots=True)
 class Chain:
     """What stays the same from block to block. ``decode`` may remember; it never changes an outcome. Precommits carry
-    extensions from height ``extensions_from`` on."""
+    extensions from height ``extensions_from`` on. ``solo``: genesis says that blocks may have edits."""
 
     chain_id: str
     evm_chain_id: int
@@ -70,6 +72,7 @@ class Chain:
     block_hash: Callable[[int], Hash32 | None]
     decode: Callable[[bytes], Decoded]
     extensions_from: int = 1
+    solo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,17 @@ class BlockInput:
             Offence(m.validator.address, m.height, DOUBLE_SIGN if m.type == DUPLICATE_VOTE else LIGHT_CLIENT_ATTACK)
             for m in self.misbehavior
         ]
+
+    @property
+    def slot0(self) -> bytes:
+        """The signed vote extensions; empty where there are none."""
+        return self.txs[0] if self.txs and is_slot0(self.txs[0]) else b""
+
+    @property
+    def edits(self) -> bytes:
+        """What stands where edits do: right behind slot 0. Empty where there are none."""
+        at = 1 if self.slot0 else 0
+        return self.txs[at] if len(self.txs) > at and is_edits(self.txs[at]) else b""
 
 
 @dataclass(slots=True)
@@ -128,8 +142,10 @@ def execute_block(chain: Chain, state: StateReader, parent: Header, block: Block
 
 
 def begin(chain: Chain, state: StateReader, parent: Header, block: BlockInput) -> Run:
-    """A block on top of ``state`` of which nothing has run yet."""
-    params = read_params(state)
+    """A block on top of ``state`` of which nothing has run yet but its edits."""
+    changed, edits = Overlay(state), Edits.decode(block.edits if chain.solo else b"")
+    edits.apply(changed)
+    params = read_params(changed)
     env = BlockEnv(
         chain_id=chain.evm_chain_id,
         number=block.height,
@@ -140,8 +156,9 @@ def begin(chain: Chain, state: StateReader, parent: Header, block: BlockInput) -
         prevrandao=keccak256(b"openledger.prevrandao" + parent.hash + block.height.to_bytes(8, "big")),
         block_hash=chain.block_hash,
     )
+    env = edits.environment(env)
     ctx = BlockContext(block.height, env.timestamp, env.coinbase, chain.evm_chain_id, params)
-    return Run(chain, env, ctx, Overlay(state), BlockOutput(env, params))
+    return Run(chain, env, ctx, changed, BlockOutput(env, params))
 
 
 def seal(output: BlockOutput, state_root: Hash32, parent: Header, consensus: bytes) -> SealedBlock:
@@ -188,8 +205,11 @@ class Run:
 
     def system_work(self, block: BlockInput) -> None:
         """The hooks, in this order; their logs become the system transaction at index 0."""
-        has_transactions = len(block.txs) > (1 if block.txs and is_slot0(block.txs[0]) else 0)
+        edits = block.edits if self.chain.solo else b""
+        has_transactions = len(block.txs) > len([part for part in (block.slot0, edits) if part])
         logs = self._hear_slot0(block)
+        if edits:
+            self.output.results.append(ExecTxResult())
         logs += punish(self.state, self.ctx, block.offences)
         logs += note_absent(self.state, self.ctx, block.absent)
         logs += pay_unbonded(self.state, self.ctx)
@@ -202,10 +222,10 @@ class Run:
         self._include(tx.raw, SYSTEM_ADDRESS, Receipt(tx.type, 1, 0, tuple(logs), 0, 0))
 
     def _hear_slot0(self, block: BlockInput) -> list[Log]:
-        if not block.txs or not is_slot0(block.txs[0]):
+        if not block.slot0:
             return []
         try:
-            said = read_slot0(block.txs[0], Precommits(self.chain, block.height - 1, block.commit.round), self.state)
+            said = read_slot0(block.slot0, Precommits(self.chain, block.height - 1, block.commit.round), self.state)
         except InvalidTransaction as err:
             self.output.slot0_valid = False
             self.output.results.append(_refused(err))

@@ -219,6 +219,7 @@ class Mempool:
     def update(self, state: StateReader, base_fee: int, touched: Iterable[Address] | None) -> None:
         """Take the state after a block and the next base fee; drop what ``touched`` senders used up or cannot pay.
         None stands for all senders: the state is not that of the next block, but quite another one."""
+        self.version += 1
         self._state = state
         self._base_fee = base_fee
         self._weakest = None

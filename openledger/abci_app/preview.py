@@ -41,15 +41,18 @@ def preview(
     seconds: int,
     proposer: Address,
     waiting: Mapping[bytes, Decoded],
+    edits: bytes = b"",
 ) -> Preview:
     """Run ``waiting`` (raw to decoded, in the order of the next block) after ``parent``. May be called from any thread.
 
-    What the block would refuse is left out. ``seconds`` is the time of the block. Raises StatePruned when the state of
-    ``parent`` is gone meanwhile.
+    What the block would refuse is left out. ``seconds`` is the time of the block, ``edits`` are a solo
+    devnet's. Raises StatePruned when the state of ``parent`` is gone meanwhile.
     """
     base = store.reader(parent.number)
     time = max(seconds, parent.timestamp) * 10**9
-    given = BlockInput(parent.number + 1, time, proposer, tuple(waiting), CommitInfo(0, ()))
+    given = BlockInput(
+        parent.number + 1, time, proposer, ((edits,) if edits else ()) + tuple(waiting), CommitInfo(0, ())
+    )
     forked = replace(chain, block_hash=store.recent_hashes(given.height), decode=waiting.__getitem__)
     run = begin(forked, base, parent, given)
     if waiting:

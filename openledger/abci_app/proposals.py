@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from openledger.abci_app.block import BlockInput, BlockOutput, Chain, execute_block
 from openledger.abci_app.decoder import Decoded
+from openledger.abci_app.edits import Edits
 from openledger.abci_app.modules.fees.market import next_base_fee
 from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.protocol.messages import (
@@ -21,6 +22,7 @@ from openledger.abci_app.protocol.messages import (
 )
 from openledger.abci_app.votes import Precommits, build_slot0
 from openledger.primitives.blocks import Header
+from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
 
 FRAMING_BYTES = 8
@@ -36,14 +38,20 @@ def commit_info(extended: ExtendedCommitInfo) -> CommitInfo:
 
 
 def prepare(
-    chain: Chain, state: StateReader, parent: Header, request: RequestPrepareProposal, waiting: Iterable[Decoded]
-) -> tuple[BlockInput, BlockOutput]:
-    """A block out of ``waiting``, best first, with slot 0 before it, within the byte limit; already executed."""
+    chain: Chain, state: StateReader, parent: Header, request: RequestPrepareProposal, waiting: Iterable[Decoded],
+    edits: Edits,
+) -> tuple[BlockInput, BlockOutput]:  # fmt: skip
+    """A block out of ``waiting``, best first, with slot 0 before it, within the byte limit; already executed.
+
+    ``edits`` are those of a solo devnet; they stand behind slot 0, and the limit does not count them."""
     precommits = Precommits(chain, request.height - 1, request.local_last_commit.round)
     slot0 = build_slot0(request.local_last_commit, precommits, state, request.max_tx_bytes - FRAMING_BYTES)
     room = request.max_tx_bytes - (len(slot0) + FRAMING_BYTES if slot0 else 0)
-    chosen = _fill(state, parent, waiting, room)
-    txs = ((slot0,) if slot0 else ()) + tuple(chosen)
+    changed = Overlay(state)
+    edits.apply(changed)
+    base_fee = edits.base_fee[-1] if edits.base_fee else next_base_fee(parent, read_params(changed))
+    chosen = _fill(changed, base_fee, waiting, room)
+    txs = (*(part for part in (slot0, edits.encode()) if part), *chosen)
     commit = commit_info(request.local_last_commit)
     block = BlockInput(request.height, request.time, request.proposer_address, txs, commit, request.misbehavior)
     output = execute_block(chain, state, parent, block)
@@ -55,17 +63,16 @@ def prepare(
     return block, output
 
 
-def _fill(state: StateReader, parent: Header, waiting: Iterable[Decoded], room: int) -> list[bytes]:
+def _fill(state: StateReader, base_fee: int, waiting: Iterable[Decoded], room: int) -> list[bytes]:
     """As many as fit in ``room`` bytes, and in the block's gas if none used more than the least."""
-    params = read_params(state)
-    base_fee, gas = next_base_fee(parent, params), params.block_gas_limit
+    limit = gas = read_params(state).block_gas_limit
     chosen: list[bytes] = []
     skipped = set()
     for tx in waiting:
         size = len(tx.raw) + FRAMING_BYTES
         if gas <= 0 or room < LEAST_BYTES:
             break
-        if tx.sender in skipped or size > room or tx.gas > params.block_gas_limit or tx.tip(base_fee) < 0:
+        if tx.sender in skipped or size > room or tx.gas > limit or tx.tip(base_fee) < 0:
             skipped.add(tx.sender)
             continue
         chosen.append(tx.raw)

@@ -278,6 +278,7 @@ def get_supply(state: StateReader) -> View:
         "minted": hex(record.minted),
         "burned": hex(record.burned),
         "edited": hex(record.edited),
+        "editedAway": hex(record.edited_away),
         "cap": hex(params.cap),
         "reserve": hex(params.reserve),
         "reserveLeft": hex(params.reserve - record.minted),

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from openledger.abci_app.block import BlockInput, Chain, Run, begin
 from openledger.abci_app.decoder import decode_signed
 from openledger.abci_app.protocol.messages import FLAG_ABSENT, CommitInfo, Misbehavior, Validator, VoteInfo
-from openledger.abci_app.votes import is_slot0
 from openledger.evm.engine import BlockEnv
 from openledger.primitives.blocks import Receipt, SealedBlock
 from openledger.primitives.codec import Value, decode, encode
@@ -30,8 +30,8 @@ from openledger.state.store import StateStore
 @dataclass(frozen=True, slots=True)
 class Note:
     """What is kept beside a block (``SealedBlock.consensus``). ``time`` in nanoseconds; ``block_id`` is the consensus
-    engine's hash; ``slot0`` is empty where there was none; ``others``: the block had transactions besides slot 0;
-    ``absent`` are consensus addresses."""
+    engine's hash; ``slot0`` is empty where there was none; ``others``: the block had transactions besides slot 0 and
+    ``edits`` (a solo devnet's, empty where there were none); ``absent`` are consensus addresses."""
 
     time: int
     block_id: Hash32
@@ -41,13 +41,16 @@ class Note:
     others: bool
     absent: tuple[Address, ...] = ()
     misbehavior: tuple[Misbehavior, ...] = ()
+    edits: bytes = b""
 
     @classmethod
     def of(cls, block: BlockInput, block_id: Hash32) -> Note:
-        slot0 = block.txs[0] if block.txs and is_slot0(block.txs[0]) else b""
-        others = len(block.txs) > (1 if slot0 else 0)
-        absent = tuple(block.absent)
-        return cls(block.time, block_id, block.proposer, slot0, block.commit.round, others, absent, block.misbehavior)
+        slot0, edits = block.slot0, block.edits
+        others = len(block.txs) > len([part for part in (slot0, edits) if part])
+        return cls(
+            block.time, block_id, block.proposer, slot0, block.commit.round, others, tuple(block.absent),
+            block.misbehavior, edits,
+        )  # fmt: skip
 
     def encode(self) -> bytes:
         proven: list[Value] = [
@@ -55,7 +58,7 @@ class Note:
             for m in self.misbehavior
         ]
         said: list[Value] = [self.time, self.block_id, self.proposer, self.slot0, self.round, int(self.others)]
-        return encode([*said, [*self.absent], proven])
+        return encode([*said, [*self.absent], proven, self.edits])
 
     @classmethod
     def decode(cls, raw: bytes) -> Note:
@@ -64,15 +67,15 @@ class Note:
             parts = decode(raw)
         except InvalidMsgpack as err:
             raise CorruptDatabase(f"the note of a block cannot be read: {err}") from None
-        if not isinstance(parts, list) or len(parts) != 8:
+        if not isinstance(parts, list) or len(parts) != 9:
             raise CorruptDatabase("this block was stored without what is needed to repeat it", "sync again")
-        time, block_id, proposer, slot0, commit_round, others, absent, proven = parts
+        time, block_id, proposer, slot0, commit_round, others, absent, proven, edits = parts
         misbehavior = tuple(Misbehavior(kind, Validator(who, power), *rest) for kind, who, power, *rest in proven)
-        return cls(time, block_id, proposer, slot0, commit_round, bool(others), tuple(absent), misbehavior)
+        return cls(time, block_id, proposer, slot0, commit_round, bool(others), tuple(absent), misbehavior, edits)
 
     def input(self, number: int) -> BlockInput:
         """The block as the system work sees it: it asks of other transactions only whether there are any."""
-        txs = ((self.slot0,) if self.slot0 else ()) + ((b"",) if self.others else ())
+        txs = tuple(part for part in (self.slot0, self.edits) if part) + ((b"",) if self.others else ())
         votes = tuple(VoteInfo(Validator(who, 0), FLAG_ABSENT) for who in self.absent)
         return BlockInput(number, self.time, self.proposer, txs, CommitInfo(self.round, votes), self.misbehavior)
 
@@ -105,7 +108,7 @@ def replay(chain: Chain, store: StateStore, number: int) -> Iterator[Moment]:
     if block is None or parent is None:
         raise UnknownBlock(f"block {number} cannot be repeated" if block else f"there is no block {number}")
     before = store.reader(number - 1)
-    past = replace(chain, block_hash=store.recent_hashes(number), decode=decode_signed)
+    past = replace(chain, block_hash=store.recent_hashes(number), decode=partial(decode_signed, solo=chain.solo))
     given = Note.decode(block.consensus).input(number)
     run = begin(past, before, parent, given)
     effects = _apart(run, lambda: run.system_work(given))

@@ -86,6 +86,8 @@ class Payer(Protocol):
     def max_fee(self) -> int: ...
     @property
     def value(self) -> int: ...
+    @property
+    def impersonated(self) -> bool: ...
 
 
 def is_delegation(code: bytes) -> bool:
@@ -164,7 +166,11 @@ def check_sender(tx: Payer, state: AccountReader, *, allow_nonce_gap: bool = Fal
         who = to_checksum(tx.sender)
         raise NonceTooHigh(f"nonce too high: address {who}, tx: {tx.nonce} state: {account.nonce}")
     _check_nonce(tx)
-    if account.code_hash != KECCAK_EMPTY and not is_delegation(state.code(account.code_hash)):
+    if (
+        account.code_hash != KECCAK_EMPTY
+        and not tx.impersonated  # a solo devnet lets contracts send too
+        and not is_delegation(state.code(account.code_hash))
+    ):
         who = to_checksum(tx.sender)
         raise SenderNotEOA(f"sender not an eoa: address {who}, codehash: 0x{account.code_hash.hex()}")
     cost = tx.gas * tx.max_fee + tx.value

@@ -57,6 +57,9 @@ class Genesis:
 
     ``records`` (module to key to record) is empty for a chain that begins anew. Where it is not, block 0 is exactly
     these accounts and records, an earlier chain's whole state: nothing is added, so the state root stays what it was.
+
+    ``solo`` marks a devnet of one validator, made by the solo engine alone: its users may edit state and send in
+    others' names. No network's node runs such a chain, and nothing but genesis can say it.
     """
 
     chain_id: str
@@ -68,6 +71,7 @@ class Genesis:
     initial_height: int = 1
     vote_extensions_enable_height: int = 1
     records: dict[Address, dict[bytes, bytes]] = field(default_factory=dict)
+    solo: bool = False
 
     @property
     def supply(self) -> int:
@@ -110,6 +114,8 @@ class Genesis:
                 raise InvalidGenesis(f"account {to_hex(address)} is malformed")
             if any(not 0 <= slot < 2**256 or not 0 <= value < 2**256 for slot, value in account.storage):
                 raise InvalidGenesis(f"the storage of account {to_hex(address)} is malformed")
+        if self.solo and len(self.validators) != 1:
+            raise InvalidGenesis("a solo devnet has one validator")
         if not self.records.keys() <= self.accounts.keys():
             raise InvalidGenesis("there are records of a module without an account")
         self.params.validate()
@@ -134,7 +140,7 @@ class Genesis:
             to_checksum(module): {to_hex(key): to_hex(record) for key, record in sorted(found.items())}
             for module, found in sorted(self.records.items())
         }
-        return {
+        found: dict[str, Any] = {
             "evm_chain_id": self.evm_chain_id,
             "params": to_json(self.params, camel=False),
             "validators": [
@@ -142,7 +148,8 @@ class Genesis:
                 for v in self.validators
             ],
             "accounts": accounts,
-        } | ({"records": records} if records else {})
+        }
+        return found | ({"records": records} if records else {}) | ({"solo": True} if self.solo else {})
 
     def app_state_bytes(self) -> bytes:
         """``app_state`` as InitChain carries it."""
@@ -268,7 +275,9 @@ def _account(entry: dict[str, Any]) -> GenesisAccount:
 
 
 def _read(app: dict[str, Any], chain_id: str, time_ns: int, initial_height: int, extensions: int) -> Genesis:
-    _known(app, "evm_chain_id", "params", "validators", "accounts", "records")
+    _known(app, "evm_chain_id", "params", "validators", "accounts", "records", "solo")
+    if app.get("solo", True) is not True:
+        raise ValueError("solo is true or left out")
     for v in app["validators"]:
         _known(v, "pub_key", "power", "operator", "name")
     validators = tuple(
@@ -290,6 +299,7 @@ def _read(app: dict[str, Any], chain_id: str, time_ns: int, initial_height: int,
             parse_address(module): {from_hex(key): from_hex(record) for key, record in found.items()}
             for module, found in app.get("records", {}).items()
         },
+        solo="solo" in app,
     )
     genesis.validate()
     return genesis

@@ -51,8 +51,10 @@ def devnet_genesis(
     *,
     evm_chain_id: int = DEV_CHAIN_ID,
     params: Params = DEVNET_PARAMS,
+    solo: bool = False,
 ) -> Genesis:
-    """A devnet: ten funded accounts, short epochs. Raises InvalidGenesis."""
+    """A devnet: ten funded accounts, short epochs; ``solo`` for the one whose users may edit state. Raises
+    InvalidGenesis."""
     genesis = Genesis(
         chain_id=f"openledger_{evm_chain_id}-1",
         evm_chain_id=evm_chain_id,
@@ -60,6 +62,7 @@ def devnet_genesis(
         validators=validators,
         accounts={address: GenesisAccount(DEV_BALANCE) for address, _ in dev_accounts()},
         params=params,
+        solo=solo,
     )
     genesis.validate()
     return genesis

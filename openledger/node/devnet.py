@@ -13,12 +13,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from openledger.genesis.genesis import Genesis, GenesisValidator
 from openledger.genesis.presets import DEV_BALANCE, DEV_CHAIN_ID, DEV_MNEMONIC, dev_accounts, devnet_genesis
 from openledger.node.config import Config
-from openledger.node.wiring import Node, NodeSettings, read_genesis, write_private
+from openledger.node.wiring import ConsensusEngine, Node, NodeSettings, read_genesis, write_private
 from openledger.primitives.amounts import format_amount
 from openledger.primitives.errors import DecodingError, WrongDataFolder
 from openledger.primitives.jsonio import read_json
@@ -62,7 +62,7 @@ def open_chain(folder: Path, *, fresh: bool, now_ns: int) -> tuple[Path, Genesis
         seed = secrets.token_bytes(32)
         operator = dev_accounts()[OPERATOR][0]
         validator = GenesisValidator(ed25519_public(seed), 10, operator, "devnet")
-        genesis = devnet_genesis((validator,), now_ns, evm_chain_id=number)
+        genesis = devnet_genesis((validator,), now_ns, evm_chain_id=number, solo=True)
         validator_file.unlink(missing_ok=True)
         write_private(validator_file, json.dumps({"seed": to_hex(seed)}) + "\n")
         genesis_file.write_text(genesis.to_json(), encoding="utf-8")
@@ -78,20 +78,32 @@ def open_chain(folder: Path, *, fresh: bool, now_ns: int) -> tuple[Path, Genesis
 
 
 def devnet_node(
-    folder: Path, config: Config, *, fresh: bool = False, block_time_ms: int | None = None, lite: bool = False
-) -> Node:
+    folder: Path, config: Config, *, fresh: bool = False, block_time_ms: int | None = None, automine: bool = True,
+    lite: bool = False,
+) -> Node:  # fmt: skip
     """The devnet kept in ``folder``, ready to ``run``."""
+    from openledger.node.engines.controls import DevnetControls
     from openledger.node.engines.solo import SoloEngine
     from openledger.node.pool_journal import PoolJournal
 
     chain, genesis, seed = open_chain(folder, fresh=fresh, now_ns=time.time_ns())
 
     def make_engine(app: Application) -> SoloEngine:
-        journal = PoolJournal(chain / "pool")
-        return SoloEngine(app, seed=seed, clock=time.time_ns, block_time_ms=block_time_ms, journal=journal)
+        return SoloEngine(
+            app, seed=seed, clock=time.time_ns, block_time_ms=block_time_ms, automine=automine,
+            journal=PoolJournal(chain / "pool"),
+        )  # fmt: skip
+
+    def make_controls(engine: ConsensusEngine, app: Application) -> DevnetControls:
+        return DevnetControls(cast(SoloEngine, engine), app, dict(dev_accounts()))
 
     own = consensus_address(ed25519_public(seed))
-    return Node(NodeSettings(chain, genesis, config, make_engine, "solo", validator=own, lite=lite))
+    return Node(
+        NodeSettings(
+            chain, genesis, config, make_engine, "solo", validator=own, lite=lite,
+            make_controls=make_controls if genesis.solo else None,
+        )
+    )  # fmt: skip
 
 
 def with_port(config: Config, port: int | None) -> Config:

@@ -20,7 +20,14 @@ from openledger.genesis.presets import dev_accounts, devnet_genesis
 from openledger.node.config import FILE, Config, ConsensusConfig, RpcConfig, render
 from openledger.node.devnet import OPERATOR
 from openledger.node.wiring import Node, NodeSettings, read_genesis
-from openledger.primitives.errors import DecodingError, InvalidConfig, InvalidJson, KeystoreError, WrongDataFolder
+from openledger.primitives.errors import (
+    DecodingError,
+    InvalidConfig,
+    InvalidGenesis,
+    InvalidJson,
+    KeystoreError,
+    WrongDataFolder,
+)
 from openledger.primitives.jsonio import read_json
 from openledger.primitives.keys import consensus_address, ed25519_public, ed25519_sign
 from openledger.primitives.types import from_hex, to_hex
@@ -92,6 +99,8 @@ def init_home(home: Path, genesis: Genesis | None, config: Config) -> dict[str, 
     if genesis is None:
         validator = GenesisValidator(ed25519_public(seed), 10, dev_accounts()[OPERATOR][0], config.consensus.name)
         genesis = devnet_genesis((validator,), time.time_ns())
+    else:
+        for_networks(genesis)
     home.mkdir(parents=True, exist_ok=True)
     try:
         node_id = init_comet(comet_home(home), genesis, seed=seed, settings=comet_settings(config), binary=binary)
@@ -107,6 +116,16 @@ def init_home(home: Path, genesis: Genesis | None, config: Config) -> dict[str, 
         "node_id": node_id,
         "cometbft": f"{binary.version} at {binary.path}",
     }
+
+
+def for_networks(genesis: Genesis) -> Genesis:
+    """The genesis itself. Raises InvalidGenesis for a solo devnet's: on such a chain whoever makes a block may edit any
+    account."""
+    if genesis.solo:
+        raise InvalidGenesis(
+            "this is the genesis of a solo devnet, which no network runs", "openledger devnet, or make another genesis"
+        )
+    return genesis
 
 
 def _seed(home: Path) -> bytes:
@@ -171,7 +190,7 @@ def network_node(home: Path, config: Config, *, lite: bool = False) -> Node:
             "an external CometBFT needs to know where to connect to",
             'set abci = "tcp://127.0.0.1:26658" in [consensus]',
         )
-    genesis = read_genesis(home / "genesis.json")
+    genesis = for_networks(read_genesis(home / "genesis.json"))
     own = own_validator(home, config)
     history = comet_home(home) / "data" / HISTORY
 

@@ -28,7 +28,7 @@ from openledger.node.doctor import has_torch, port_is_free
 from openledger.node.processes import HomeLock
 from openledger.primitives.errors import InvalidGenesis, MissingExtra, PortTaken, WrongDataFolder
 from openledger.primitives.types import Address, to_hex
-from openledger.rpc.ports import ConsensusClient
+from openledger.rpc.ports import ConsensusClient, Devnet
 
 if TYPE_CHECKING:
     from openledger.abci_app.application import Application
@@ -59,6 +59,7 @@ class ConsensusEngine(ConsensusClient, Protocol):
 MEGABYTE = 1024 * 1024
 
 EngineFactory = Callable[["Application"], ConsensusEngine]
+ControlsFactory = Callable[[ConsensusEngine, "Application"], Devnet]
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class NodeSettings:
     validator: bytes | None = None
     lite: bool = False
     stale: float = 0.0
+    make_controls: ControlsFactory | None = None
 
 
 def read_genesis(path: Path) -> Genesis:
@@ -219,7 +221,11 @@ class Node:
             item.name: getattr(config.rpc, item.name, item.default) for item in fields(RpcSettings)
         }
         bounds = RpcSettings(**given | {"max_blob": config.blobs.max_bytes})
-        backend = Backend(self.app, self.engine, blobs, client_version(), self.status, bounds, vitals=self.vitals)
+        controls = settings.make_controls(self.engine, self.app) if settings.make_controls else None
+        backend = Backend(self.app, self.engine, blobs, client_version(), self.status, bounds)
+        backend.devnet, backend.vitals = controls, self.vitals
+        if controls is not None:
+            backend.clock = controls.next_time
         backend.admin = self._administration
         backend.comet_url = config.consensus.rpc.replace("tcp://", "http://") if settings.mode == "cometbft" else ""
         self._server = self.vitals.server = RpcServer(backend, config.rpc.host, config.rpc.port)

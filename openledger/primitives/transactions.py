@@ -30,6 +30,8 @@ from openledger.primitives.types import AccessTuple, Address, Hash32
 
 LEGACY, ACCESS_LIST, DYNAMIC_FEE, BLOB, SET_CODE = 0x00, 0x01, 0x02, 0x03, 0x04
 NATIVE, SYSTEM, SLOT0, BUNDLE = 0x50, 0x51, 0x52, 0x53
+IMPERSONATED, EDITS = 0x54, 0x55
+"""Only on a solo devnet: a transaction without a signature (``unsigned.py``), and the edits of a block's state."""
 MAX_TRANSACTION_BYTES = 128 * 1024
 
 
@@ -70,6 +72,7 @@ class EthTransaction:
     raw: bytes = field(repr=False)
     hash: Hash32
     sender: Address
+    impersonated: bool = False
 
     @property
     def v(self) -> int:
@@ -310,6 +313,26 @@ def peek_recipient(raw: bytes) -> Address | None:
     return raw[at + 1 : at + 21] if raw[at : at + 1] == b"\x94" and at + 21 <= len(raw) else None
 
 
+def decode_impersonated(raw: bytes) -> EthTransaction:
+    """Read a transaction that a solo devnet takes without a signature (``unsigned.py``). Raises InvalidRlp."""
+    sender, kind_item, chain_id, nonce, tip_item, cap_item, gas, to, value, data, access = _items(raw[1:], 11)
+    kind, tip, cap, entries = (
+        _int(kind_item, "type", 8),
+        _int(tip_item, "fee"),
+        _int(cap_item, "fee"),
+        _access_list(access),
+    )
+    if kind not in (LEGACY, ACCESS_LIST, DYNAMIC_FEE) or (kind != DYNAMIC_FEE and tip != cap):
+        raise InvalidRlp("an impersonated transaction is of type 0, 1 or 2, with one gas price unless it is of type 2")
+    if kind == LEGACY and entries:
+        raise InvalidRlp("a legacy transaction has no access list")
+    return EthTransaction(
+        kind, _int(chain_id, "chainId"), _int(nonce, "nonce", 64), cap, tip, cap, _int(gas, "gas", 64), _to(to),
+        _int(value, "value"), _bytes(data, "data"), entries, (), 0, 1, 1, raw, keccak256(raw),
+        _bytes(sender, "sender", 20), impersonated=True,
+    )  # fmt: skip
+
+
 def _min_bytes(value: int) -> bytes:
     return value.to_bytes((value.bit_length() + 7) // 8, "big")
 
@@ -337,7 +360,8 @@ def sign_transaction(
 
 
 __all__ = [
-    "ACCESS_LIST", "BLOB", "DYNAMIC_FEE", "LEGACY", "MAX_TRANSACTION_BYTES", "NATIVE", "SET_CODE", "SLOT0", "SYSTEM",
-    "Authorization", "EthTransaction", "NativeTransaction", "SystemTransaction", "Transaction", "decode_native",
-    "decode_system", "decode_transaction", "encode_native", "peek_recipient", "sign_transaction", "system_transaction",
+    "ACCESS_LIST", "BLOB", "BUNDLE", "DYNAMIC_FEE", "EDITS", "IMPERSONATED", "LEGACY", "MAX_TRANSACTION_BYTES",
+    "NATIVE", "SET_CODE", "SLOT0", "SYSTEM", "Authorization", "EthTransaction", "NativeTransaction",
+    "SystemTransaction", "Transaction", "decode_impersonated", "decode_native", "decode_system", "decode_transaction",
+    "encode_native", "peek_recipient", "sign_transaction", "system_transaction",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from openledger.primitives.blocks import Header, SealedBlock
 from openledger.primitives.errors import UnknownBlock
 from openledger.rpc.errors import SERVER_ERROR, RpcError
 from openledger.rpc.params import BlockRef
-from openledger.rpc.ports import AdminActions, ConsensusClient, NodeStatus, Pool, Vitals
+from openledger.rpc.ports import AdminActions, ConsensusClient, Devnet, NodeStatus, Pool, Vitals
 from openledger.state.ports import StateReader
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Backend:
     """Everything a namespace may touch. ``client_version`` is the text of web3_clientVersion; ``status`` gives the
     node's own facts for openledger_getNodeStatus; ``clock`` Unix seconds as the next block would have them;
     ``comet_url`` is CometBFT's own RPC, empty where there is none; ``vitals`` knows how the node is, where it is
-    watched."""
+    watched; ``devnet`` is there on solo devnets only."""
 
     app: Application
     consensus: ConsensusClient
@@ -78,6 +78,7 @@ class Backend:
     admin: AdminActions | None = None
     comet_url: str = ""
     vitals: Vitals | None = None
+    devnet: Devnet | None = None
 
     @property
     def chain_id(self) -> int:
@@ -154,6 +155,8 @@ class Backend:
 
     def next_base_fee(self, header: Header) -> int:
         """Base fee (wei) of the block after ``header``."""
+        if header.number == self.head().number:
+            return self.app.next_base_fee()
         return next_base_fee(header, self.app.params())
 
     def pending(self) -> Sequence[bytes]:

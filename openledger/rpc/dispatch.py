@@ -80,8 +80,9 @@ def _parser(hint: Any) -> Callable[[Any], Any]:
 
 
 def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part[:1].upper() + part[1:] for part in rest)
+    """``get_balance`` is getBalance; a double underscore stays one, as in ``sign_typed_data__v4``."""
+    words = (part.split("_") for part in name.split("__"))
+    return "_".join(head + "".join(word[:1].upper() + word[1:] for word in rest) for head, *rest in words)
 
 
 def methods_of(prefix: str, namespace: object) -> dict[str, Method]:

@@ -79,8 +79,9 @@ class EthState:
         return {"startingBlock": "0x0", "currentBlock": number, "highestBlock": number}
 
     def accounts(self) -> list[str]:
-        """Accounts that the node can sign for: none. Keys live in wallets."""
-        return []
+        """Accounts that the node can sign for: none, for keys live in wallets; a solo devnet has its mnemonic's."""
+        devnet = self._backend.devnet
+        return [] if devnet is None else [to_hex(address) for address in devnet.accounts]
 
     def coinbase(self) -> str:
         """The account that earned the newest block's priority fees."""

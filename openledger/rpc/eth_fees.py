@@ -39,6 +39,8 @@ class EthFees:
         self._backend = backend
         self._pending = pending
         self._sampled: dict[int, list[int]] = {}
+        if backend.devnet is not None:
+            backend.devnet.before_revert(lambda _height: self._sampled.clear())
 
     def gas_price(self) -> str:
         """Base fee of the next block and a tip: enough for a legacy transaction."""

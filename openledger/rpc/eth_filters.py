@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from openledger.primitives.types import to_hex
@@ -22,12 +23,14 @@ LogQueryArg = Annotated[LogQuery, parse_log_query]
 
 @dataclass(slots=True)
 class Filter:
-    """A polled filter. ``next`` is the first height (or count of admitted transactions) not told yet."""
+    """A polled filter. ``next`` is the first height (or count of admitted transactions) not told yet, ``removed`` the
+    logs that were told and have vanished since."""
 
     kind: str
     query: LogQuery
     next: int
     used: float
+    removed: list[Json] = field(default_factory=list)
 
 
 class EthFilters:
@@ -45,6 +48,19 @@ class EthFilters:
         self._subscriptions = subscriptions
         self._clock = clock
         self._filters: dict[str, Filter] = {}
+        if backend.devnet is not None:
+            backend.devnet.before_revert(self._reverting)
+
+    def _reverting(self, height: int) -> None:
+        """Blocks above ``height`` are about to vanish: what was told of them is told once more as removed, and the
+        blocks that come instead are told too."""
+        for found in self._filters.values():
+            if found.kind == "logs" and found.next > height + 1:
+                with contextlib.suppress(RpcError):  # more than a filter may answer with
+                    told = logs_between(self._backend, found.query, height + 1, found.next - 1)
+                    found.removed += [log | {"removed": True} for log in told]
+            if found.kind in ("logs", "blocks"):
+                found.next = min(found.next, height + 1)
 
     async def get_logs(self, query: LogQueryArg) -> list[Json]:
         """Logs that a query means, in chain order."""
@@ -100,7 +116,8 @@ class EthFilters:
         if found.query.stop is not None and not found.query.stop.tag:
             stop = min(stop, found.query.stop.number)
         if found.kind == "logs":
-            changes: list[Any] = logs_between(self._backend, found.query, start, stop)
+            changes: list[Any] = found.removed + logs_between(self._backend, found.query, start, stop)
+            found.removed = []
         else:
             digests = (self._backend.app.store.block_hash(number) for number in range(start, stop + 1))
             changes = [to_hex(digest) for digest in digests if digest is not None]

@@ -16,6 +16,7 @@ from openledger.abci_app.queries import module_of
 from openledger.primitives.blocks import Header, Receipt, SealedBlock
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.transactions import (
+    IMPERSONATED,
     LEGACY,
     NATIVE,
     SET_CODE,
@@ -23,6 +24,7 @@ from openledger.primitives.transactions import (
     EthTransaction,
     NativeTransaction,
     SystemTransaction,
+    decode_impersonated,
     decode_native,
     decode_system,
     decode_transaction,
@@ -43,6 +45,8 @@ def read_transaction(raw: bytes) -> AnyTransaction:
     """A transaction of a stored block or of the mempool."""
     if raw[0] == SYSTEM:
         return decode_system(raw)
+    if raw[0] == IMPERSONATED:
+        return decode_impersonated(raw)
     return decode_native(raw) if raw[0] == NATIVE else decode_transaction(raw)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from openledger.primitives.types import Hash32
+from openledger.abci_app.edits import Edits
+from openledger.primitives.types import Address, Hash32
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,91 @@ class Vitals(Protocol):
 
     async def metrics(self) -> bytes:
         """Prometheus' text format."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ForkFacts:
+    """Where a forked devnet comes from: the other chain's URL (without credentials), EVM chain id, and block."""
+
+    url: str
+    chain_id: int
+    block: int
+    block_hash: Hash32
+
+
+class Devnet(Protocol):
+    """What the user of a solo devnet may do to it. Times in seconds; what changes the chain waits for the block that is
+    being made."""
+
+    @property
+    def accounts(self) -> Mapping[Address, bytes]:
+        """Address to private key, in the order of the mnemonic."""
+        ...
+
+    @property
+    def fork(self) -> ForkFacts | None: ...
+
+    @property
+    def instance_id(self) -> Hash32:
+        """Another one after each ``reset``."""
+        ...
+
+    @property
+    def snapshots(self) -> Mapping[int, tuple[int, Hash32]]:
+        """Height and block hash of each snapshot that is still good."""
+        ...
+
+    # mining
+    @property
+    def automine(self) -> bool: ...
+    @property
+    def interval(self) -> float | None:
+        """Seconds between blocks, where they come by the clock."""
+        ...
+
+    def set_automine(self, on: bool) -> None: ...
+    def set_interval(self, seconds: float | None) -> None: ...
+    async def mine(self, blocks: int, *, jump: int | None = None, jump_first: bool = False) -> None:
+        """Make blocks now; ``jump``: this far apart in time, ``jump_first``: the first one too."""
+        ...
+
+    # time
+    def next_time(self) -> int:
+        """Unix second that a block would have now."""
+        ...
+
+    def increase_time(self, seconds: int) -> int: ...
+    def set_next_timestamp(self, seconds: int) -> None: ...
+    def set_time(self, seconds: int) -> int: ...
+    def set_timestamp_interval(self, seconds: int | None) -> bool:
+        """True when there was one before."""
+        ...
+
+    # state
+    async def edit(self, change: Callable[[Edits], Edits]) -> None:
+        """Change what the next block will have besides transactions. Raises EditRefused."""
+        ...
+
+    async def drop(self, chosen: Callable[[bytes], bool]) -> list[Hash32]:
+        """Take the raw transactions that are ``chosen`` out of the mempool; their hashes."""
+        ...
+
+    async def snapshot(self) -> int:
+        """Number of a new snapshot, from 1 on."""
+        ...
+
+    async def revert(self, number: int) -> bool:
+        """Back to a snapshot, which is used up with all later ones. False for one that is not there."""
+        ...
+
+    async def reset(self) -> None:
+        """Back to the first block."""
+        ...
+
+    def before_revert(self, listener: Callable[[int], None]) -> Callable[[], None]:
+        """Call ``listener(height)`` before the blocks above ``height`` vanish; returns the function that
+        unsubscribes."""
         ...
 
 

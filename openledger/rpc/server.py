@@ -26,6 +26,7 @@ from openledger.rpc.blobs import BlobRoutes
 from openledger.rpc.callers import TooManyRequests
 from openledger.rpc.cometbft import CometRoutes
 from openledger.rpc.debug import Debug
+from openledger.rpc.devnet import devnet_namespaces
 from openledger.rpc.dispatch import Dispatcher
 from openledger.rpc.door import JSON_TYPES, TOO_MANY, Door, cors, too_long
 from openledger.rpc.eth import EthState
@@ -91,10 +92,11 @@ class RpcServer:
         backend = self._backend
         pending = PendingBlocks(backend, self._workers)
         fees = EthFees(backend, pending)
+        calls = EthCalls(backend, fees, pending, self._workers)
         namespaces: list[tuple[str, object]] = [
             ("eth", EthState(backend, pending)),
             ("eth", EthBlocks(backend, pending)),
-            ("eth", EthCalls(backend, fees, pending, self._workers)),
+            ("eth", calls),
             ("eth", EthNode(backend)),
             ("eth", fees),
             ("eth", EthFilters(backend, self._subscriptions, self._workers)),
@@ -109,6 +111,8 @@ class RpcServer:
             ("openledger", OpenLedgerNode(backend, fees)),
             ("admin", Admin(backend.admin)),
         ]
+        if backend.devnet is not None:
+            namespaces += devnet_namespaces(backend, backend.devnet, calls)
         namespaces.append(("rpc", Rpc([prefix for prefix, _ in namespaces] + ["rpc"], self._describe)))
         limits = self._settings
         return Dispatcher(

@@ -69,6 +69,8 @@ class Subscriptions:
         self._changed_claims()
         consensus = self._backend.consensus
         self._stop = [consensus.on_commit(self._committed), consensus.on_pending(self._admitted)]
+        if self._backend.devnet is not None:
+            self._stop.append(self._backend.devnet.before_revert(self._reverting))
 
     def stop(self) -> None:
         """Stop listening."""
@@ -162,6 +164,20 @@ class Subscriptions:
             return False
         number = self._backend.head().number
         return {"syncing": True, "status": {"startingBlock": 0, "currentBlock": number, "highestBlock": number}}
+
+    def _reverting(self, height: int) -> None:
+        """Blocks above ``height`` are about to vanish (a devnet's snapshot): their logs are told as removed, the newest
+        block's first, as geth does when a chain is replaced."""
+        self._last = height
+        self._claims, self._first_open = {}, 1
+        listeners = list(self._by_kind["logs"].items())
+        for number in range(self._backend.head().number, height, -1) if listeners else ():
+            block = self._backend.app.store.block(number)
+            if block is None:
+                continue
+            for ident, found in listeners:
+                for log in block_logs(block, found.query):
+                    found.session.notify(_message(ident, dump(log | {"removed": True})))
 
     def _changed_claims(self) -> list[bytes]:
         """Claims that are new or other than when this was asked last, as JSON texts. Settled ones are not looked at

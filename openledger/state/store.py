@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from openledger.primitives.blocks import EMPTY_TRIE_ROOT, Header, Receipt, SealedBlock
 from openledger.primitives.errors import (
     CorruptDatabase,
+    ForkUnsupported,
     StatePruned,
     StateRestoring,
     StorageError,
@@ -21,16 +21,16 @@ from openledger.primitives.errors import (
     WrongDataFolder,
 )
 from openledger.primitives.hashing import keccak256
-from openledger.primitives.types import Account, Address, Hash32
+from openledger.primitives.types import Address, Hash32
 from openledger.state import commitment, layout
 from openledger.state.blocks import FoundLog, block_entries, find_logs, read_block, read_receipts
 from openledger.state.check import Integrity, check_state
 from openledger.state.commitment import Prepared
 from openledger.state.logindex import Topics
 from openledger.state.ports import Diff, KeyValue
-from openledger.state.reader import HeightReader, value_at
+from openledger.state.proof import AccountProof, prove_account
+from openledger.state.reader import HeightReader
 from openledger.state.reindex import check_whole
-from openledger.state.trie import prove
 from openledger.state.undo import undo
 from openledger.state.wiping import RESTORING, finish_wiping, wipe
 
@@ -41,26 +41,17 @@ _PRUNE_PER_COMMIT = 16
 _OLDEST = ("oldest_state", "oldest_proof", "oldest_block")
 
 
-@dataclass(frozen=True, slots=True)
-class AccountProof:
-    """What ``eth_getProof`` answers: the account (None when absent), its storage root, RLP nodes from the root down,
-    and per asked slot (slot, value, nodes)."""
-
-    account: Account | None
-    storage_root: Hash32
-    account_proof: list[bytes]
-    storage: list[tuple[int, int, list[bytes]]]
-
-
 class StateStore:
     """A chain's database over any ``KeyValue``.
 
     ``archive`` keeps the reverse diffs of all blocks; otherwise ``keep`` (default 128, at least 1) heights before the
-    head stay readable. Blocks, receipts and indexes are always kept. Raises CorruptDatabase when head cannot be read.
+    head stay readable. Blocks, receipts and indexes are always kept. ``partial``: some accounts come from elsewhere (a
+    fork), so the trie knows only what changed here. Raises CorruptDatabase when head cannot be read.
     """
 
-    def __init__(self, kv: KeyValue, *, archive: bool = True, keep: int | None = None) -> None:
+    def __init__(self, kv: KeyValue, *, archive: bool = True, keep: int | None = None, partial: bool = False) -> None:
         self.kv = kv
+        self.partial = partial
         self.lock = threading.RLock()
         self.generation = 0
         self._latest: tuple[int, Diff] | None = None
@@ -102,8 +93,12 @@ class StateStore:
             raise WrongDataFolder(f"the data folder belongs to {what}", "use another --home, or start with --fresh")
 
     def meta(self, name: str) -> bytes | None:
-        """A fact kept beside the chain, written by ``commit(meta=...)``."""
+        """A fact kept beside the chain."""
         return self.kv.get(layout.META + name.encode())
+
+    def note(self, name: str, value: bytes) -> None:
+        """Keep a fact beside the chain."""
+        self.kv.write([(layout.META + name.encode(), value)])
 
     # --- state -----------------------------------------------------------------------------------------------------
 
@@ -152,8 +147,10 @@ class StateStore:
     def proof(self, address: Address, slots: Sequence[int] = (), height: int | None = None) -> AccountProof:
         """Merkle proofs of an account and slots (EIP-1186), at head or one of the last 128 blocks.
 
-        Raises StatePruned for older heights, UnknownBlock above head.
+        Raises StatePruned for older heights, UnknownBlock above head, ForkUnsupported where ``partial``.
         """
+        if self.partial:
+            raise ForkUnsupported("a forked devnet has no proofs", "ask the chain it was forked from")
         with self.lock:
             reader = self.reader(height)
             if reader.height != self.height and reader.height < self.oldest_proof():
@@ -161,19 +158,7 @@ class StateStore:
                     f"no proof for block {reader.height}, the oldest with proofs is {self.oldest_proof()}",
                     f"proofs are kept for the last {PROOF_WINDOW} blocks",
                 )
-
-            def loader(prefix: bytes) -> Callable[[bytes], bytes | None]:
-                if reader.height == self.height:
-                    return lambda path: self.kv.get(prefix + path)
-                return lambda path: value_at(self.kv, prefix + path, reader.height)
-
-            account_nodes = prove(loader(layout.ACCOUNT_NODE), keccak256(address))
-            load = loader(layout.STORAGE_NODE + address)
-            storage = [
-                (slot, reader.storage(address, slot), prove(load, keccak256(slot.to_bytes(32, "big"))))
-                for slot in slots
-            ]
-            return AccountProof(reader.account(address), reader.storage_root(address), account_nodes, storage)
+            return prove_account(self.kv, reader, address, slots, at_head=reader.height == self.height)
 
     def committed(self, generation: int) -> Diff | None:
         """The diff whose commit made ``generation`` of the one before, if that was the last write."""
@@ -268,21 +253,24 @@ class StateStore:
                 self.kv.write(puts, [key for key, value in writes.items() if value is None])
             return self.oldest_state()
 
-    def rollback(self) -> Header:
-        """Undo the newest block: state, tries, block and indexes become those of the height before (``meta`` stays).
+    def rollback(self, to: int | None = None) -> Header:
+        """Undo the blocks above height ``to`` (default: the newest only) in one synced batch; ``meta`` stays.
 
-        The new head. Raises StatePruned when its reverse diffs are gone or there is nothing before genesis,
-        CorruptDatabase when the restored state does not have the root of the older header.
+        The new head. Raises StatePruned when the reverse diffs are gone or there is nothing before genesis,
+        UnknownBlock for a height not below head, CorruptDatabase when the older header's root does not come back.
         """
         with self.lock:
-            head = self._head
-            if head is None or head.number == 0:
+            head, to = self._head, self.height - 1 if to is None else to
+            if head is None or to < 0:
                 raise StatePruned("there is no block to go back to")
-            number = head.number
-            before = self.header(number - 1)
-            if before is None or number - 1 < self.oldest_state():
-                raise StatePruned(f"the state of block {number - 1} is pruned", "restore a snapshot")
-            writes = undo(self.kv, head, before, self.generation)
+            if to >= head.number:
+                raise UnknownBlock(f"block {to} is not below {head.number}")
+            if (before := self.header(to)) is None or to < self.oldest_state():
+                raise StatePruned(f"the state of block {to} is pruned", "restore a snapshot")
+            writes = undo(self.kv, head, before, self.generation, check_root=not self.partial)
+            if self._oldest["oldest_proof"] > to:
+                self._oldest["oldest_proof"] = to
+                writes[layout.META + b"oldest_proof"] = layout.height_key(to)
             self._write(writes)
             self._head = before
             self._hashes.clear()

@@ -31,6 +31,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted(ROOT.glob("*.md")) + sorted(DOCS.rglob("*.md"))
 HAND_WRITTEN = [p for p in PAGES if p.name not in ("errors.md", "cli.md")]
 RPC_PAGE = (DOCS / "reference" / "rpc.md").read_text(encoding="utf-8")
+DEVNET_PAGE = (DOCS / "reference" / "devnet-methods.md").read_text(encoding="utf-8")
 NATIVE_PAGE = (DOCS / "reference" / "native-transactions.md").read_text(encoding="utf-8")
 FORMATS_PAGE = (DOCS / "reference" / "formats.md").read_text(encoding="utf-8")
 
@@ -76,15 +77,21 @@ def test_every_page_is_reached_from_the_index() -> None:
 # --- JSON-RPC -----------------------------------------------------------------------------------------------
 
 
-def rpc_methods() -> list[str]:
+def rpc_methods(devnet: Any = None) -> set[str]:
     nothing: Any = SimpleNamespace()
-    server = RpcServer(Backend(nothing, nothing, nothing, "", dict))
-    return sorted(server.dispatcher.methods)
+    server = RpcServer(Backend(nothing, nothing, nothing, "", dict, devnet=devnet))
+    return set(server.dispatcher.methods)
 
 
 def test_every_rpc_method_has_its_line_and_no_other_has_one() -> None:
     lines = re.findall(r"^\| `(\w+_\w+|rpc\.\w+)` \|", RPC_PAGE, flags=re.MULTILINE)
-    assert sorted(lines) == rpc_methods()
+    assert sorted(lines) == sorted(rpc_methods())
+
+
+def test_every_method_of_a_devnet_has_its_line_and_no_other_has_one() -> None:
+    controls = SimpleNamespace(before_revert=lambda _listener: None)
+    lines = re.findall(r"^\| `(\w+_\w+)` \|", DEVNET_PAGE, flags=re.MULTILINE)
+    assert sorted(lines) == sorted(rpc_methods(controls) - rpc_methods())
 
 
 @pytest.mark.parametrize("kind", KINDS)

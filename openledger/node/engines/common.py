@@ -39,6 +39,13 @@ class Listeners(Generic[T]):
                 log.exception("a listener failed")
 
 
+def release(waiters: list[asyncio.Future[None]]) -> None:
+    """Let everybody go on who waits on one of these."""
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
+
+
 def init_chain_request(genesis: Genesis) -> RequestInitChain:
     """What CometBFT sends for ``genesis.to_json()``."""
     document = genesis.document()["consensus_params"]

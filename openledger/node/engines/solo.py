@@ -4,9 +4,11 @@ It calls the application exactly as CometBFT does: CheckTx, then for each block 
 ExtendVote, VerifyVoteExtension, FinalizeBlock and Commit, with vote extensions signed by a real key and handed to the
 next proposal. A block is made
 
-- right after a transaction was admitted; what is waiting then becomes one block (or every ``block_time_ms``, where
-set); - when the application says that something is due (asked a few times per second); - when the last vote extension
-says something that no block carries yet.
+- right after a transaction was admitted; what is waiting then becomes one block, and whoever sent it is answered
+  when that block can be read;
+- when the application says that something is due (asked a few times per second);
+- when the last vote extension says something that no block carries yet;
+- every ``block_time_ms`` instead, where that is set; only by ``mine``, with ``automine`` off.
 
 The set of validators follows the chain, as with CometBFT, but there is one process: it makes every block whatever its
 own power, and a validator that joins is absent from each commit until the chain jails it.
@@ -18,24 +20,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
 
 from openledger.abci_app.protocol import messages as m
-from openledger.abci_app.protocol.canonical import extension_sign_bytes
-from openledger.abci_app.protocol.codec import encode_request
-from openledger.abci_app.protocol.server import AbciApplication
-from openledger.genesis.genesis import Genesis
-from openledger.node.engines.common import Life, Listeners, init_chain_request
-from openledger.node.engines.submission import OwnPool, Submission
+from openledger.node.engines.clock import SoloClock
+from openledger.node.engines.common import Life, Listeners, init_chain_request, release
+from openledger.node.engines.maker import BlockMaker, SoloApplication
+from openledger.node.engines.standing import Patience, Standing
+from openledger.node.engines.submission import Submission
 from openledger.node.pool_journal import PoolJournal
-from openledger.primitives.blocks import Header
-from openledger.primitives.errors import ConsensusFault, InvalidTransaction, UnexpectedMessage
-from openledger.primitives.keys import consensus_address, ed25519_public, ed25519_sign
+from openledger.primitives.errors import ConsensusFault, UnexpectedMessage
 from openledger.primitives.types import Hash32
 from openledger.rpc.ports import ConsensusStatus
 
@@ -43,33 +39,13 @@ log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.2
 _GATHER_SECONDS = 0.02
-_RETRY_SECONDS = (1.0, 60.0)
-"""First and longest pause before another block is tried for transactions that the last one could not take."""
-_BLOCK_OVERHEAD = 2048
-"""Bytes kept free for header, commit and evidence of a block with one validator, as CometBFT does."""
-
-
-class _Pool(OwnPool, Protocol):
-    def reap(self) -> Sequence[bytes]: ...
-
-
-class SoloApplication(AbciApplication, Protocol):
-    """The application as this engine needs it."""
-
-    @property
-    def genesis(self) -> Genesis: ...
-    @property
-    def mempool(self) -> _Pool: ...
-    def admit(self, raws: Sequence[bytes], /) -> Sequence[InvalidTransaction | None]: ...
-    def head(self) -> Header | None: ...
-    def due(self, unix_seconds: int, /) -> bool: ...
-    def signers(self) -> Sequence[m.Validator]: ...
 
 
 class SoloEngine:
     """Implements ``rpc.ports.ConsensusClient``. ``seed`` is the validator's ed25519 seed (32 bytes), ``clock`` gives
-    nanoseconds since 1970, ``block_time_ms`` makes blocks at intervals instead of on demand, ``on_fault`` is told of
-    the exception that stopped the engine, ``journal`` keeps what was acknowledged and is in no block yet."""
+    nanoseconds since 1970, ``block_time_ms`` makes blocks at intervals instead of on demand, ``automine`` False none
+    by itself, ``on_fault`` is told of the exception that stopped the engine, ``journal`` keeps what was acknowledged
+    and is in no block yet."""
 
     def __init__(
         self,
@@ -78,30 +54,25 @@ class SoloEngine:
         seed: bytes,
         clock: Callable[[], int] = time.time_ns,
         block_time_ms: int | None = None,
+        automine: bool = True,
         tick_seconds: float = _TICK_SECONDS,
         journal: PoolJournal | None = None,
         on_fault: Callable[[BaseException], None] | None = None,
     ) -> None:
         self._app = app
-        self._seed = seed
-        self._clock = clock
-        self._block_time = None if block_time_ms is None else block_time_ms / 1000
+        self._maker = BlockMaker(app, seed)
+        self.clock = SoloClock(clock)
+        self.interval = None if block_time_ms is None else block_time_ms / 1000
+        self.automine = automine and block_time_ms is None
         self._tick = tick_seconds
         self._on_fault = on_fault
-        self._key = ed25519_public(seed)
-        self._address = consensus_address(self._key)
-        self._height = 0
-        self._time = 0
-        self._hash = b""
-        self._commit = m.ExtendedCommitInfo()
-        self._fresh = False
-        self._said = b""
+        self.standing = Standing(0, 0)
         self._arrivals = 0
-        self._unmined: tuple[bytes, ...] = ()
-        self._retry_at = 0.0
-        self._retry_after = _RETRY_SECONDS[0]
+        self._patience = Patience()
+        self._waiters: list[asyncio.Future[None]] = []
+        self._changed = asyncio.Event()
         self._wake = asyncio.Event()
-        self._lock = asyncio.Lock()
+        self.lock = asyncio.Lock()
         self._life = Life()
         self._task: asyncio.Task[None] | None = None
         self._committed: Listeners[int] = Listeners()
@@ -111,10 +82,13 @@ class SoloEngine:
     # --- rpc.ports.ConsensusClient --------------------------------------------------------------------------------
 
     async def submit(self, raw: bytes) -> Hash32:
-        """Admit a raw transaction; a block follows at once. Raises an InvalidTransaction leaf, NotStored, or
-        ConsensusFault after the engine has stopped."""
+        """Admit a raw transaction. With automine the block that takes it has been made when this returns. Raises an
+        InvalidTransaction leaf, NotStored, or ConsensusFault after the engine has stopped."""
         self._life.check()
-        return await self._submission.submit(raw)
+        digest = await self._submission.submit(raw)
+        if self.automine:
+            await self._next_block()
+        return digest
 
     def _admitted(self, raws: Sequence[bytes]) -> None:
         self._arrivals += len(raws)
@@ -122,9 +96,15 @@ class SoloEngine:
             self._pending.call(raw)
         self._wake.set()
 
+    async def _next_block(self) -> None:
+        """Wake the engine, and wait until it has dealt with what is in the mempool now."""
+        self._waiters.append(asyncio.get_running_loop().create_future())
+        self._wake.set()
+        await self._waiters[-1]
+
     async def status(self) -> ConsensusStatus:
         """Never catching up; no peers."""
-        return ConsensusStatus("solo", False, 0, self._address.hex())
+        return ConsensusStatus("solo", False, 0, self._maker.address.hex())
 
     def on_commit(self, listener: Callable[[int], None]) -> Callable[[], None]:
         """Call ``listener(height)`` after each commit; returns the function that unsubscribes."""
@@ -139,7 +119,7 @@ class SoloEngine:
     @property
     def height(self) -> int:
         """The last committed height."""
-        return self._height
+        return self.standing.height
 
     async def start(self) -> None:
         """Begin at the application's last block; InitChain when it has none. Raises ConsensusFault for a genesis
@@ -150,9 +130,9 @@ class SoloEngine:
 
     async def stop(self) -> None:
         """Finish the block in work, then stop."""
-        async with self._lock:
+        async with self.lock:
             self._life.end()
-        self._wake.set()
+        self._look_again()
         if self._task is not None:
             await self._task
             self._task = None
@@ -165,67 +145,89 @@ class SoloEngine:
     async def mine(self, n: int = 1) -> int:
         """Make ``n`` blocks now, empty ones included; the new height. Raises what block production raises."""
         for _ in range(n):
-            async with self._lock:
-                await self._guarded_block()
-        return self._height
+            async with self.lock:
+                await self.make_block()
+        return self.height
+
+    def mine_by(self, *, automine: bool, interval: float | None = None) -> None:
+        """From now on: a block for what arrives, one every ``interval`` seconds, or none by itself."""
+        self.automine, self.interval = automine, interval
+        self._look_again()
+
+    def _look_again(self) -> None:
+        self._changed.set()
+        self._wake.set()
 
     async def replay(self, requests: Iterable[m.RequestFinalizeBlock]) -> list[bytes]:
         """Finalize and commit recorded blocks above the application's height; their app hashes. No voting."""
         self._handshake()
         hashes = []
         for request in requests:
-            if request.height <= self._height:
+            if request.height <= self.height:
                 continue
-            if request.height != self._height + 1:
-                raise UnexpectedMessage(f"block {request.height} follows block {self._height} in the recording")
+            if request.height != self.height + 1:
+                raise UnexpectedMessage(f"block {request.height} follows block {self.height} in the recording")
             response = self._app.finalize_block(request)
             self._app.commit()
             hashes.append(response.app_hash)
-            self._height, self._time = request.height, request.time
+            self.standing = Standing(request.height, request.time)
             await asyncio.sleep(0)
         return hashes
 
     def _handshake(self) -> None:
         genesis = self._app.genesis
-        if self._key not in {v.pub_key for v in genesis.validators}:
+        if self._maker.key not in {v.pub_key for v in genesis.validators}:
             raise ConsensusFault(
-                f"the validator key {self._key.hex()[:16]}… is not in the genesis of {genesis.chain_id}",
+                f"the validator key {self._maker.key.hex()[:16]}… is not in the genesis of {genesis.chain_id}",
                 "use the key that made this chain, or start a new one",
             )
         info = self._app.info(m.RequestInfo(version="solo", abci_version="2.0.0"))
-        self._height = info.last_block_height
-        if self._height == 0:
+        height = info.last_block_height
+        if height == 0:
             self._app.init_chain(init_chain_request(genesis))
-            self._height = genesis.initial_height - 1
-            self._time = genesis.time_ns
-            return
-        head = self._app.head()
-        self._time = max(genesis.time_ns, 0 if head is None else head.timestamp * 10**9)
-        self._commit = self._sign_commit(self._height, b"")
+            self.standing = self.first_standing()
+        else:
+            head = self._app.head()
+            last = max(genesis.time_ns, 0 if head is None else head.timestamp * 10**9)
+            self.standing = Standing(height, last, commit=self._maker.sign_commit(height, b""))
+        self.clock.catch_up(self.standing.time)
+
+    def first_standing(self) -> Standing:
+        """Before the first block."""
+        return Standing(self._app.genesis.initial_height - 1, self._app.genesis.time_ns)
 
     # --- blocks ----------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         while not self._life.over:
-            await self._pause()
+            elapsed = await self._pause()
+            waiters: list[asyncio.Future[None]] = []
             try:
-                async with self._lock:
-                    if not self._life.over and self._wants_block():
-                        await self._guarded_block()
+                async with self.lock:
+                    waiters, self._waiters = self._waiters, waiters
+                    if not self._life.over and (elapsed or self._wants_block()):
+                        await self.make_block()
             except Exception as err:  # noqa: BLE001  (the border of the task: whoever awaits the engine gets it)
                 self._fail(err)
+            release(waiters)
+        release(self._waiters)
 
-    async def _pause(self) -> None:
-        """Until there may be work: the block time, or a transaction, or the next tick."""
-        if self._block_time is not None:
-            await self._life.sleep(self._block_time)
-        elif self._fresh:
-            await asyncio.sleep(0)
-        else:
+    async def _pause(self) -> bool:
+        """Until there may be work: a transaction, the next tick, or the interval; True when that has passed."""
+        if self.interval is not None:
+            self._changed.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._tick)
-                await self._gather()
-                self._wake.clear()
+                await asyncio.wait_for(self._changed.wait(), self.interval)
+                return False
+            return self.interval is not None
+        if self.standing.fresh and self.automine:
+            await asyncio.sleep(0)
+            return False
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), self._tick)
+            await self._gather()
+            self._wake.clear()
+        return False
 
     async def _gather(self) -> None:
         """Let a burst of submissions arrive: until none came in a turn of the event loop."""
@@ -236,36 +238,17 @@ class SoloEngine:
             await asyncio.sleep(0)
 
     def _wants_block(self) -> bool:
-        if self._block_time is not None or self._fresh:
+        if not self.automine:
+            return False
+        if self.standing.fresh:
             return True
         waiting = tuple(self._app.mempool.reap())
-        if waiting and (waiting != self._unmined or time.monotonic() >= self._retry_at):
+        if waiting and self._patience.over(waiting):
             return True
-        return self._app.due(self._clock() // 10**9) or self._has_news()
+        return self._app.due(self.clock.now() // 10**9) or self._maker.has_news(self.standing)
 
-    def _has_news(self) -> bool:
-        """Would this validator say something in the next block that no block has carried yet?"""
-        request = m.RequestExtendVote(
-            hash=bytes(32),
-            height=self._height + 1,
-            time=self._time + 1,
-            txs=(),
-            proposed_last_commit=m.CommitInfo(),
-            misbehavior=(),
-            next_validators_hash=bytes(32),
-            proposer_address=self._address,
-        )
-        genesis = self._app.genesis
-        if self._height + 1 < genesis.vote_extensions_enable_height or not self._has_seat():
-            return False
-        extension = self._app.extend_vote(request).vote_extension
-        return bool(extension) and extension != self._said
-
-    def _has_seat(self) -> bool:
-        return any(signer.address == self._address for signer in self._app.signers())
-
-    async def _guarded_block(self) -> None:
-        """A block, or the end of the engine."""
+    async def make_block(self) -> None:
+        """A block, or the end of the engine. Whoever calls holds ``lock``."""
         self._life.check()
         try:
             await self._make_block()
@@ -276,22 +259,23 @@ class SoloEngine:
     def _fail(self, err: BaseException) -> None:
         first = not self._life.over
         self._life.end(err)
-        self._wake.set()
+        self._look_again()
         if first:
-            log.critical("block %d failed: %r; the node stops", self._height + 1, err, exc_info=err)
+            log.critical("block %d failed: %r; the node stops", self.height + 1, err, exc_info=err)
             if self._on_fault is not None:
                 self._on_fault(err)
 
     async def _make_block(self) -> None:
         """One height: propose, judge, extend, verify, finalize, commit. Yields to the event loop between the calls."""
-        height, now = self._height + 1, max(self._clock(), self._time + 1)
+        before = self.standing
+        height, now = before.height + 1, self.clock.block_time(before.time)
         offered = tuple(self._app.mempool.reap())
-        proposal = self._propose(height, now, offered)
+        proposal = self._maker.propose(before, now, offered)
         await asyncio.sleep(0)
         if self._app.process_proposal(proposal).status != m.ACCEPT:
             raise ConsensusFault(f"the application refused its own proposal at height {height}")
         await asyncio.sleep(0)
-        extension = self._extend(proposal)
+        extension = self._maker.extend(proposal)
         self._app.finalize_block(
             m.RequestFinalizeBlock(
                 txs=proposal.txs,
@@ -301,85 +285,16 @@ class SoloEngine:
                 height=height,
                 time=now,
                 next_validators_hash=proposal.next_validators_hash,
-                proposer_address=self._address,
+                proposer_address=self._maker.address,
             )
         )
         await asyncio.sleep(0)
         self._app.commit()
-        self._said = b"".join(vote.vote_extension for vote in self._commit.votes)
-        self._commit = self._sign_commit(height, extension)
-        self._fresh = bool(extension) and extension != self._said and self._has_seat()
-        self._height, self._time = height, now
-        self._note_unmined(offered, frozenset(proposal.txs))
+        said = b"".join(vote.vote_extension for vote in before.commit.votes)
+        commit = self._maker.sign_commit(height, extension)
+        fresh = bool(extension) and extension != said and self._maker.has_seat()
+        self.standing = Standing(height, now, proposal.hash, commit, fresh, said)
+        self.clock.made(now)
+        self._patience.note(offered, frozenset(proposal.txs))
         self._submission.committed()
         self._committed.call(height)
-
-    def _note_unmined(self, offered: tuple[bytes, ...], taken: frozenset[bytes]) -> None:
-        """What a block was offered and took nothing of is tried again after a pause, each time a longer one."""
-        first, longest = _RETRY_SECONDS
-        if not offered or not taken.isdisjoint(offered):
-            self._unmined, self._retry_after = (), first
-            return
-        self._retry_after = min(2 * self._retry_after, longest) if offered == self._unmined else first
-        self._unmined = offered
-        self._retry_at = time.monotonic() + self._retry_after
-
-    def _propose(self, height: int, now: int, waiting: tuple[bytes, ...]) -> m.RequestProcessProposal:
-        """The proposal of the application, as the block that is then judged."""
-        limit = self._app.genesis.params.max_block_bytes - _BLOCK_OVERHEAD
-        signers = ((v.validator.address, v.validator.power) for v in self._commit.votes)
-        validators = hashlib.sha256(b"".join(address + power.to_bytes(8, "big") for address, power in signers)).digest()
-        prepared = self._app.prepare_proposal(
-            m.RequestPrepareProposal(
-                max_tx_bytes=limit,
-                txs=waiting,
-                local_last_commit=self._commit,
-                misbehavior=(),
-                height=height,
-                time=now,
-                next_validators_hash=validators,
-                proposer_address=self._address,
-            )
-        )
-        if sum(map(len, prepared.txs)) > limit:
-            raise ConsensusFault(f"the proposal at height {height} is larger than {limit} bytes")
-        votes = tuple(m.VoteInfo(v.validator, v.block_id_flag) for v in self._commit.votes)
-        draft = m.RequestProcessProposal(
-            txs=prepared.txs,
-            proposed_last_commit=m.CommitInfo(self._commit.round, votes),
-            misbehavior=(),
-            hash=self._hash,
-            height=height,
-            time=now,
-            next_validators_hash=validators,
-            proposer_address=self._address,
-        )
-        self._hash = hashlib.sha256(encode_request(draft)).digest()
-        return dataclasses.replace(draft, hash=self._hash)
-
-    def _extend(self, block: m.RequestProcessProposal) -> bytes:
-        """The vote extension for this block, checked by the application as a peer would; none before extensions
-        begin."""
-        if block.height < self._app.genesis.vote_extensions_enable_height:
-            return b""
-        request = m.RequestExtendVote(**{field.name: getattr(block, field.name) for field in dataclasses.fields(block)})
-        extension = self._app.extend_vote(request).vote_extension
-        check = m.RequestVerifyVoteExtension(block.hash, self._address, block.height, extension)
-        if self._app.verify_vote_extension(check).status != m.ACCEPT:
-            raise ConsensusFault(f"the application refused its own vote extension at height {block.height}")
-        return extension
-
-    def _sign_commit(self, height: int, extension: bytes) -> m.ExtendedCommitInfo:
-        """The commit of the newest block, ``height``: this validator's signature, and nobody else's."""
-        genesis, signature = self._app.genesis, b""
-        if height >= genesis.vote_extensions_enable_height:
-            signature = ed25519_sign(self._seed, extension_sign_bytes(genesis.chain_id, height, 0, extension))
-        return m.ExtendedCommitInfo(
-            0,
-            tuple(
-                m.ExtendedVoteInfo(signer, extension, signature, m.FLAG_COMMIT)
-                if signer.address == self._address
-                else m.ExtendedVoteInfo(signer, b"", b"", m.FLAG_ABSENT)
-                for signer in self._app.signers()
-            ),
-        )

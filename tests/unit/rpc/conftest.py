@@ -18,6 +18,7 @@ from openledger.abci_app.registry import PRECOMPILES
 from openledger.evm.engines import ENGINE_NAMES, load_engine, native_available
 from openledger.genesis.genesis import GenesisValidator
 from openledger.genesis.presets import dev_accounts, devnet_genesis
+from openledger.node.engines.controls import DevnetControls
 from openledger.node.engines.solo import SoloEngine
 from openledger.node.vitals import Vitals
 from openledger.primitives.hashing import keccak256
@@ -88,14 +89,16 @@ class Chain:
 
 async def start_chain(folder: Path, settings: RpcSettings, evm: str = "py-evm", **solo: Any) -> Chain:
     validator = GenesisValidator(ed25519_public(SEED), 10, dev_accounts()[9][0], "one")
-    genesis = devnet_genesis((validator,), time.time_ns())
+    genesis = devnet_genesis((validator,), time.time_ns(), solo=True)
     address = consensus_address(ed25519_public(SEED))
     machine = load_engine(evm, precompiles=dict(PRECOMPILES))
     app = Application(genesis, StateStore(MemoryStore()), machine, Silence(), address)
     engine = SoloEngine(app, seed=SEED, **solo)
     await engine.start()
     blobs = BlobStore(str(folder / "blobs"), settings.max_blob)
-    backend = Backend(app, engine, blobs, "openledger/test", lambda: {"oracle": "off"}, settings)
+    controls = DevnetControls(engine, app, dict(dev_accounts()))
+    backend = Backend(app, engine, blobs, "openledger/test", lambda: {"oracle": "off"}, settings, controls.next_time)
+    backend.devnet = controls
     backend.vitals = Vitals(app, engine, folder)
     server = RpcServer(backend, "127.0.0.1", 0)
     await server.start()

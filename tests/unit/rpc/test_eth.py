@@ -34,7 +34,7 @@ async def test_the_facts_that_a_wallet_asks_first(chain: Any) -> None:
     assert await chain.call("net_listening") is True
     assert await chain.call("net_peerCount") == "0x0"
     assert await chain.call("eth_syncing") is False
-    assert await chain.call("eth_accounts") == []
+    assert await chain.call("eth_accounts") == ["0x" + address.hex() for address in chain.addresses]
     assert await chain.call("eth_blockNumber") == "0x0"
     assert await chain.call("web3_clientVersion") == "openledger/test"
     assert await chain.call("web3_sha3", "0x68656c6c6f") == hexed(keccak256(b"hello"))

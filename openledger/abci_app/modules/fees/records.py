@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from openledger.abci_app.tables import Table
 from openledger.genesis.params import Params
 from openledger.primitives.errors import ConsensusFault
-from openledger.primitives.fields import U256
+from openledger.primitives.fields import U256, Bytes
 from openledger.primitives.types import GOVERNANCE_ADDRESS, Address
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
@@ -15,17 +15,29 @@ from openledger.state.ports import StateReader
 
 @dataclass(frozen=True)
 class Supply:
-    """Wei: at genesis, minted since, burned since, and added by state edits of a devnet."""
+    """Wei: at genesis, minted since, burned since; made and taken away by state edits of a solo devnet, where a single
+    balance may be as large as 256 bits: those two are big-endian bytes of any length."""
 
     genesis: U256
     minted: U256
     burned: U256
-    edited: U256 = 0
+    made_by_edits: Bytes = b""
+    taken_by_edits: Bytes = b""
+
+    @property
+    def edited(self) -> int:
+        """Wei that state edits have made."""
+        return int.from_bytes(self.made_by_edits, "big")
+
+    @property
+    def edited_away(self) -> int:
+        """Wei that state edits have taken away."""
+        return int.from_bytes(self.taken_by_edits, "big")
 
     @property
     def total(self) -> int:
         """Wei that exist."""
-        return self.genesis + self.minted + self.edited - self.burned
+        return self.genesis + self.minted + self.edited - self.edited_away - self.burned
 
 
 _SUPPLY = Table(GOVERNANCE_ADDRESS, "fees/supply", Supply)
@@ -46,6 +58,18 @@ def count_burned(state: Overlay, amount: int) -> None:
     if amount:
         found = supply(state)
         _SUPPLY.put(state, replace(found, burned=found.burned + amount))
+
+
+def count_edited(state: Overlay, change: int) -> None:
+    """Record that a state edit of a solo devnet has made (or, negative, taken away) so many wei."""
+    if change:
+        found = supply(state)
+        made, taken = found.edited + max(change, 0), found.edited_away + max(-change, 0)
+        _SUPPLY.put(state, replace(found, made_by_edits=_big(made), taken_by_edits=_big(taken)))
+
+
+def _big(value: int) -> bytes:
+    return value.to_bytes((value.bit_length() + 7) // 8, "big")
 
 
 def burn_from(state: Overlay, holder: Address, amount: int) -> None:
