@@ -17,22 +17,22 @@ from dataclasses import dataclass
 from openledger.abci_app.action import ActionContext, BlockContext
 from openledger.abci_app.decoder import Decoded
 from openledger.abci_app.native import check_form as check_native_form
+from openledger.abci_app.ordering import best_first
 from openledger.evm.validate import check_form, check_sender
 from openledger.primitives.errors import (
     AlreadyKnown,
     FeeCapTooLow,
     InsufficientFunds,
+    InvalidTransaction,
     MempoolFull,
     NonceTooHigh,
     NonceTooLow,
     ReplacementUnderpriced,
 )
+from openledger.primitives.hashing import KECCAK_EMPTY
 from openledger.primitives.transactions import EthTransaction
 from openledger.primitives.types import Account, Address, Hash32, to_checksum
 from openledger.state.ports import StateReader
-
-LATE = 1 << 63
-"""The place in line of what came by no door of this node."""
 
 Rank = tuple[bool, int, int]
 """What is dropped last ranks highest: no gap before it, then the tip, then the fee cap (wei per gas)."""
@@ -40,12 +40,14 @@ Rank = tuple[bool, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of the pool: in number, bytes and blocks waited; ``gapped`` of them may wait for a missing nonce."""
+    """Bounds of the pool: in number, bytes and blocks waited; ``gapped`` of them may wait for a missing nonce, and
+    ``per_delegated`` of a sender whose account runs code (EIP-7702)."""
 
     transactions: int = 20_000
     gapped: int = 5_000
     blocks: int = 10_000
     per_sender: int = 2_048
+    per_delegated: int = 16
     nonce_gap: int = 2_048
     bytes: int = 64 * 1024 * 1024
     price_bump_percent: int = 10
@@ -80,14 +82,25 @@ class Mempool:
         """Admit a transaction. Raises the InvalidTransaction leaf that says why not."""
         if decoded.hash in self._by_hash:
             raise AlreadyKnown("already known")
+        self._accounts[decoded.sender] = self.account(decoded.sender)
+        try:
+            self._add(decoded, ctx)
+        except InvalidTransaction:
+            if decoded.sender not in self._queues:
+                del self._accounts[decoded.sender]
+            raise
+
+    def _add(self, decoded: Decoded, ctx: BlockContext) -> None:
         self.check(decoded, ctx)
         queue = self._queues.get(decoded.sender, {})
         old = queue.get(decoded.nonce)
         gapped = not self._follows(decoded, queue)
         self._check_room(decoded, queue, old)
         self._make_room(decoded, old, gapped)
+        account = self.account(decoded.sender)
         if old is not None:
             self._forget(old)
+        self._accounts[decoded.sender] = account
         self._queues.setdefault(decoded.sender, {})[decoded.nonce] = decoded
         self._costs[decoded.sender] = self._costs.get(decoded.sender, 0) + decoded.cost
         self._by_hash[decoded.hash] = decoded
@@ -136,7 +149,7 @@ class Mempool:
         elif decoded.action is not None:
             check_native_form(decoded, decoded.action, ctx.chain_id, ctx.params.block_gas_limit)
         check_sender(decoded, self, allow_nonce_gap=True)
-        if 2 * decoded.max_fee < self._base_fee:
+        if 2 * decoded.max_fee < self._base_fee or decoded.max_fee < ctx.params.base_fee_floor:
             raise FeeCapTooLow(
                 f"max fee per gas less than block base fee: address {to_checksum(decoded.sender)}, "
                 f"maxFeePerGas: {decoded.max_fee}, baseFee: {self._base_fee}"
@@ -157,6 +170,11 @@ class Mempool:
                 raise ReplacementUnderpriced("replacement transaction underpriced", "pay at least 10 % more")
         elif len(queue) >= self._limits.per_sender:
             raise MempoolFull(f"this sender has {len(queue)} transactions waiting already")
+        elif len(queue) >= self._limits.per_delegated and self.account(decoded.sender).code_hash != KECCAK_EMPTY:
+            raise MempoolFull(
+                f"this sender has {len(queue)} transactions waiting already, the most for an account that runs code",
+                "anybody may call that code and empty the account, so more would wait for nothing",
+            )
         spent = self._costs.get(decoded.sender, 0) - (old.cost if old else 0)
         available = self.account(decoded.sender).balance
         if spent + decoded.cost > available:
@@ -333,39 +351,14 @@ class Mempool:
         """Transactions that the next block can take: by tip, then arrival; each sender's by nonce."""
         return [decoded.raw for decoded in self.offer()]
 
-    def offer(self, others: Sequence[Decoded] = ()) -> Iterator[Decoded]:
-        """What ``reap`` gives, one by one: a block takes a small part of a full pool. ``others`` stand in line too."""
-        strangers: dict[Address, list[Decoded]] = {}
+    def offer(self, others: Iterable[Decoded] = ()) -> Iterator[Decoded]:
+        """What ``reap`` gives, one by one. ``others``, which came by no door of this node, stand in line too."""
+        queues: Mapping[Address, Mapping[int, Decoded]] = self._queues
+        strangers: dict[Address, dict[int, Decoded]] = {}
         for decoded in others:
-            if decoded.hash not in self._by_hash and decoded.tip(self._base_fee) >= 0:
-                strangers.setdefault(decoded.sender, []).append(decoded)
-        queues = {sender: self._run_of(sender, queue) for sender, queue in self._queues.items()}
-        for sender, more in strangers.items():
-            queues[sender] = iter(sorted([*queues.get(sender, ()), *more], key=lambda d: d.nonce))
-        return order(queues, self._base_fee, self._arrival)
-
-    def _run_of(self, sender: Address, queue: dict[int, Decoded]) -> Iterator[Decoded]:
-        nonce = self.account(sender).nonce
-        while nonce in queue and queue[nonce].tip(self._base_fee) >= 0:
-            yield queue[nonce]
-            nonce += 1
-
-
-def order(
-    queues: Mapping[Address, Iterator[Decoded]], base_fee: int, arrival: Mapping[Hash32, int]
-) -> Iterator[Decoded]:
-    """Best tip first, ties by arrival, strangers last; each queue in its own order."""
-    heap = []
-    for sender, queue in queues.items():
-        if (head := next(queue, None)) is not None:
-            heap.append((-head.tip(base_fee), arrival.get(head.hash, LATE), sender, head))
-    heapq.heapify(heap)
-    while heap:
-        _, _, sender, head = heap[0]
-        yield head
-        following = next(queues[sender], None)
-        if following is None:
-            heapq.heappop(heap)
-        else:
-            entry = (-following.tip(base_fee), arrival.get(following.hash, LATE), sender, following)
-            heapq.heapreplace(heap, entry)
+            if decoded.hash not in self._by_hash:
+                strangers.setdefault(decoded.sender, {})[decoded.nonce] = decoded
+        if strangers:
+            merged = {sender: more | self._queues.get(sender, {}) for sender, more in strangers.items()}
+            queues = self._queues | merged
+        return best_first(queues, lambda sender: self.account(sender).nonce, self._base_fee, self._arrival)

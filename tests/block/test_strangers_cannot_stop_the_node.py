@@ -13,8 +13,17 @@ from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.protocol import messages as abci
 from openledger.primitives.amounts import GWEI
 from openledger.primitives.codec import encode
-from openledger.primitives.errors import AlreadyKnown, DecodingError, MempoolFull, UnknownAction, WrongChainId
+from openledger.primitives.errors import (
+    AlreadyKnown,
+    DecodingError,
+    FeeCapTooLow,
+    MempoolFull,
+    UnknownAction,
+    WrongChainId,
+)
 from openledger.primitives.fields import domain_separator
+from openledger.primitives.types import Account, Address
+from openledger.state.ports import StateReader
 
 TO = ACCOUNTS[9][0]
 
@@ -67,7 +76,8 @@ class Pool:
         self.context = chain.app._context()
 
     def add(self, sender: int, nonce: int, tip: int = 0, **fields: int | bytes) -> bytes:
-        raw = self.chain.transfer(sender, TO, 1, nonce=nonce, max_fee=9 * GWEI, max_priority_fee=tip, **fields)
+        fields = {"max_fee": 9 * GWEI} | fields
+        raw = self.chain.transfer(sender, TO, 1, nonce=nonce, max_priority_fee=tip, **fields)
         self.pool.add(decode_signed(raw), self.context)
         return raw
 
@@ -142,3 +152,51 @@ def test_nothing_waits_for_ever(chain: Harness) -> None:
     assert len(pool.pool) == 2
     pool.update()
     assert pool.pool.transactions() == [young]
+
+
+def test_what_can_never_pay_the_floor_of_the_base_fee_does_not_wait(chain: Harness) -> None:
+    pool, floor = Pool(chain), chain.genesis.params.base_fee_floor
+    pool.pool.update(chain.state, floor, ())
+    for max_fee, taken in ((floor - 1, False), (floor, True)):
+        raw = chain.transfer(1, TO, 1, nonce=0, max_fee=max_fee, max_priority_fee=0)
+        if taken:
+            pool.pool.add(decode_signed(raw), pool.context)
+        else:
+            with pytest.raises(FeeCapTooLow):
+                pool.pool.add(decode_signed(raw), pool.context)
+
+
+class Delegated:
+    """The chain's state, in which every account runs somebody's code (EIP-7702)."""
+
+    def __init__(self, state: StateReader) -> None:
+        self._state = state
+
+    def account(self, address: Address) -> Account:
+        found = self._state.account(address) or Account()
+        return Account(found.nonce, found.balance, bytes([7]) * 32)
+
+    def code(self, code_hash: bytes) -> bytes:
+        return b"\xef\x01\x00" + bytes(20)
+
+
+def test_an_account_that_runs_code_may_have_few_transactions_waiting(chain: Harness) -> None:
+    pool = Pool(chain, per_delegated=2)
+    pool.pool.update(Delegated(chain.state), chain.app.next_base_fee(), None)  # type: ignore[arg-type]
+    pool.add(1, 0)
+    pool.add(1, 1)
+    with pytest.raises(MempoolFull, match="runs code"):
+        pool.add(1, 2)
+    pool.add(1, 1, 1, max_fee=10 * GWEI)  # one that pays more takes the place of another
+    pool.add(2, 0)
+
+
+def test_a_queue_with_a_hole_in_it_asks_for_no_block(chain: Harness) -> None:
+    pool = Pool(chain)
+    raws = [pool.add(1, nonce) for nonce in range(3)]
+    hashes = [decode_signed(raw).hash for raw in raws]
+    assert list(map(pool.pool.is_ready, hashes)) == [True, True, True]
+    pool.pool.remove([hashes[1]])
+    assert list(map(pool.pool.is_ready, hashes)) == [True, False, False]
+    pool.add(1, 1, 5)
+    assert pool.pool.is_ready(hashes[2])
