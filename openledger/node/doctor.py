@@ -1,29 +1,45 @@
-"""What this machine has and lacks: one line each, with the way to get what is missing."""
+"""What this machine has and lacks, and how the home on it is: one line each, with the way to what is missing.
+
+Looks only; the one thing written is a small file in the home to time the disk, removed at once. Lines that ask the
+network (doctor_peers.py) wait a few seconds at most.
+"""
 
 from __future__ import annotations
 
 import errno
+import importlib.metadata
 import importlib.util
 import os
+import resource
 import shutil
 import socket
+import stat
+import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from openledger.node.config import FILE, Config, load
 from openledger.node.engines.binary import find_cometbft
-from openledger.primitives.errors import MissingProgram
+from openledger.primitives.errors import DoubleSignRisk, InvalidConfig, InvalidGenesis, MissingProgram
+
+OK, WARN, MISS = "ok", "warn", "miss"
+_LITTLE_SPACE = 2
+_SLOW_DISK_MS = 20.0
+_FEW_FILES = 4096
+_SYNCS = 15
 
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the doctor. ``needed`` ones make the program unusable when they fail."""
+    """One line of the doctor. ``miss`` makes the program unusable; ``warn`` is worth a look."""
 
     name: str
-    ok: bool
+    level: str
     found: str
     hint: str = ""
-    needed: bool = False
 
 
 def has_module(name: str) -> bool:
@@ -48,34 +64,186 @@ def port_is_free(host: str, port: int) -> bool:
     return True
 
 
-def _writable(folder: Path) -> bool:
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return os.access(folder, os.W_OK)
+# --- what is installed ----------------------------------------------------------------------------------------
 
 
-def examine(home: Path, port: int, program: str = "") -> list[Check]:
-    """All checks of this machine."""
+def installed(program: str) -> list[Check]:
+    """Python, the extras, the engines, the programs around."""
     version = ".".join(str(n) for n in sys.version_info[:3])
-    node, torch = has_module("plyvel") and has_module("eth"), has_torch()
+    good_python = sys.version_info[:2] in ((3, 11), (3, 12))
+    node = has_module("plyvel") and has_module("eth")
     checks = [
-        Check("Python", sys.version_info[:2] in ((3, 11), (3, 12)), version, "install Python 3.11 or 3.12", True),
-        Check("node", node, "installed" if node else "missing", "make install", True),
-        Check("oracle", torch, "installed" if torch else "missing: no training, votes silence", "make install-oracle"),
+        Check("Python", OK if good_python else MISS, version, "install Python 3.11 or 3.12"),
+        Check("node", OK if node else MISS, "installed" if node else "missing", "make install"),
+        _oracle(),
     ]
     native = has_module("openledger_native")
     runs = "revm (native)" if native else "py-evm (Python); a network of several validators wants the native one"
-    checks.append(Check("engine", native, runs, "install Rust 1.91 or later, then make native"))
+    checks.append(Check("engine", OK if native else WARN, runs, "install Rust 1.91 or later, then make native"))
     try:
         comet = find_cometbft(program, environment=os.environ)
-        checks.append(Check("CometBFT", True, f"{comet.version} at {comet.path}"))
+        checks.append(Check("CometBFT", OK, f"{comet.version} at {comet.path}"))
     except MissingProgram as err:
-        checks.append(Check("CometBFT", False, f"{err}; needed by `start`, not by `devnet`", err.hint or ""))
-    go = shutil.which("go")
-    checks.append(Check("Go", go is not None, go or "missing; only needed to build CometBFT", "https://go.dev/dl"))
-    free = port_is_free("127.0.0.1", port)
-    checks.append(Check(f"port {port}", free, "free" if free else "in use (a node may be running)", "--port another"))
-    checks.append(Check("home", _writable(home), str(home), "choose a folder that you may write: --home", True))
-    space = shutil.disk_usage(next(p for p in (home, *home.parents) if p.exists())).free // 2**30
-    checks.append(Check("disk", space >= 2, f"{space} GiB free", "a node wants at least 2 GiB"))
+        checks.append(Check("CometBFT", WARN, f"{err}; needed by `start`, not by `devnet`", err.hint or ""))
+    return [*checks, _tool("Go", "go", "only needed to build CometBFT"), _tool("Rust", "cargo", "only to build revm")]
+
+
+def _oracle() -> Check:
+    if not has_torch():
+        return Check("oracle", WARN, "missing: no training, votes silence", "make install-oracle")
+    return Check("oracle", OK, f"torch {importlib.metadata.version('torch')}")
+
+
+def _tool(name: str, program: str, what_for: str) -> Check:
+    path = shutil.which(program)
+    if path is None:
+        return Check(
+            name, WARN, f"missing; {what_for}", "https://go.dev/dl" if program == "go" else "https://rustup.rs"
+        )
+    said = _output([path, "version"] if program == "go" else [path, "--version"])
+    return Check(name, OK, said or path)
+
+
+def _output(command: list[str]) -> str:
+    """First line of a program's answer; empty when it gives none."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip().partition("\n")[0] if done.returncode == 0 else ""
+
+
+def gpu() -> Check:
+    """Graphics cards that the oracle could use."""
+    said = _output(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"])
+    if not said:
+        return Check("GPU", OK, "none found; the oracle uses the processor")
+    if has_torch() and importlib.metadata.version("torch").endswith("+cpu"):
+        return Check("GPU", WARN, f"{said}, but torch is built for the processor only", "make install-oracle")
+    return Check("GPU", OK, said)
+
+
+# --- the machine ----------------------------------------------------------------------------------------------
+
+
+def machine(home: Path) -> list[Check]:
+    """Open files, room and speed of the disk."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    few = soft != resource.RLIM_INFINITY and soft < _FEW_FILES
+    files = Check("open files", WARN if few else OK, f"{soft} at most", f"ulimit -n {_FEW_FILES} (or LimitNOFILE=)")
+    there = next(p for p in (home, *home.parents) if p.exists())
+    space = shutil.disk_usage(there).free / 2**30
+    level = OK if space >= _LITTLE_SPACE else WARN
+    disk = Check("disk", level, f"{space:.1f} GiB free", f"a node wants at least {_LITTLE_SPACE} GiB")
+    if not os.access(there, os.W_OK):
+        return [files, Check("home", MISS, f"{home} cannot be written", "choose a folder that you may write: --home")]
+    return [files, Check("home", OK, str(home)), disk, _disk_speed(there)]
+
+
+def _disk_speed(folder: Path) -> Check:
+    """A block is one synced write, so the disk's patience is the chain's."""
+    path = folder / f".doctor-{os.getpid()}"
+    times = []
+    try:
+        with path.open("wb") as file:
+            for _ in range(_SYNCS):
+                started = time.perf_counter()
+                file.write(bytes(4096))
+                file.flush()
+                os.fsync(file.fileno())
+                times.append(time.perf_counter() - started)
+    except OSError as err:
+        return Check("disk speed", MISS, f"writing failed: {err.strerror}", "is the disk full?")
+    finally:
+        path.unlink(missing_ok=True)
+    middle = sorted(times)[len(times) // 2] * 1000
+    hint = "every block waits for two of these; use a local SSD"
+    return Check("disk speed", WARN if middle > _SLOW_DISK_MS else OK, f"a synced write takes {middle:.1f} ms", hint)
+
+
+# --- the home -------------------------------------------------------------------------------------------------
+
+
+def ports(config: Config, home: Path, rpc_port: int) -> list[Check]:
+    """The ports that the node listens on: free, or held by the node of this home."""
+    from openledger.node.processes import HomeLock
+
+    running = HomeLock(home).holder() if home.is_dir() else 0
+    wanted = [("RPC", config.rpc.host, rpc_port)]
+    if (home / "cometbft").is_dir():
+        wanted += [
+            (name, *_host_port(url))
+            for name, url in (("peers", config.consensus.p2p), ("CometBFT", config.consensus.rpc))
+        ]
+    checks = []
+    for name, host, port in wanted:
+        free = not port or port_is_free(host, port)
+        said = "free" if free else f"in use by this home's node (process {running})" if running else "in use"
+        hint = "another node may be running; choose another port"
+        checks.append(Check(f"port {port}", OK if free or running else WARN, f"{said} ({name})", hint))
     return checks
+
+
+def _host_port(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "127.0.0.1", parts.port or 0
+
+
+def home_of_a_node(home: Path, config: Config) -> list[Check]:
+    """Genesis, keys and their history; nothing where the home is no node's."""
+    from openledger.node.engines.guard import HISTORY, signed_height
+    from openledger.node.wiring import read_genesis
+
+    comet = home / "cometbft"
+    if not comet.is_dir():
+        return []
+    checks = []
+    try:
+        found = read_genesis(home / "genesis.json")
+        checks.append(Check("genesis", OK, f"{found.chain_id}, {len(found.validators)} validator(s)"))
+    except InvalidGenesis as err:
+        checks.append(Check("genesis", MISS, err.message, err.hint or "use the genesis file of the network"))
+    key = comet / "config" / "priv_validator_key.json"
+    if config.consensus.remote_signer:
+        return [
+            *checks,
+            Check("keys", OK, f"the validator's key is with the signer at {config.consensus.remote_signer}"),
+        ]
+    if not key.exists():
+        return [*checks, Check("keys", MISS, f"{key} is missing", "restore it from a backup")]
+    loose = [
+        p
+        for p in (key, comet / "config" / "node_key.json")
+        if p.exists() and p.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    ]
+    if loose:
+        checks.append(Check("keys", WARN, f"others may read {loose[0]}", f"chmod 600 {loose[0]}"))
+    try:
+        height = signed_height(comet / "data" / HISTORY)
+        checks.append(Check("keys", OK, f"validator key with its vote history, signed up to height {height}"))
+    except DoubleSignRisk as err:
+        checks.append(Check("keys", MISS, err.message, err.hint or ""))
+    return checks
+
+
+def examine(home: Path, port: int | None, node: str) -> list[Check]:
+    """All checks. ``port`` of the RPC, the configured one by default; ``node`` the URL of a node to compare with."""
+    from openledger.node.doctor_peers import network
+
+    checks: list[Check] = []
+    config = Config()
+    try:
+        config = load(home)
+        where = f"{FILE} of {home}" if (home / FILE).exists() else "defaults"
+        checks.append(Check("configuration", OK, where))
+    except InvalidConfig as err:
+        checks.append(Check("configuration", MISS, err.message, err.hint or ""))
+    return [
+        *installed(config.consensus.program),
+        gpu(),
+        *machine(home),
+        *checks,
+        *home_of_a_node(home, config),
+        *ports(config, home, config.rpc.port if port is None else port),
+        *network(home, config, node),
+    ]

@@ -138,6 +138,18 @@ class HomeLock:
         os.write(handle, f"{os.getpid()}\n".encode())
         self._handle = handle
 
+    def holder(self) -> int:
+        """Process id of the node that runs in this home; 0 when none does."""
+        try:
+            with self._path.open("rb") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except OSError:
+                    return int(file.read(32) or b"0")
+        except (OSError, ValueError):
+            pass
+        return 0
+
     def release(self) -> None:
         """Let others in. May be called twice."""
         if self._handle >= 0:

@@ -1,13 +1,13 @@
-"""Commands that run a node or look at one: devnet, testnet, demo, init, start, status, doctor, validator."""
+"""Commands that run a node: devnet, testnet, demo, init, start."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from openledger.node.cli.common import App, Command, pass_app, wei
+from openledger.node.cli.common import App, Command, pass_app
 from openledger.node.cli.networks import MOST, run_devnet, testnet
 
 if TYPE_CHECKING:
@@ -125,31 +125,4 @@ def start(app: App, port: int | None, lite: bool) -> None:
     run_loop(main())
 
 
-@click.command(cls=Command)
-@pass_app
-def status(app: App) -> None:
-    """What the running node says of itself."""
-    found: dict[str, Any] = app.call("openledger_getNodeStatus")
-    found = {**found, "url": app.node, "block": wei(app.call("eth_blockNumber"))}
-    app.emit(found, [f"{name:<14} {value}" for name, value in found.items()])
-
-
-@click.command(cls=Command)
-@click.option("--port", type=click.IntRange(1, 65535), default=8545, show_default=True, help="Port to look at.")
-@pass_app
-def doctor(app: App, port: int) -> int:
-    """Look at this machine: what is installed, what is missing, how to get it. Exit code 1 when something needed is."""
-    from openledger.node import config as configuration
-    from openledger.node.doctor import examine
-
-    checks = examine(app.home, port, configuration.load(app.home).consensus.program)
-    lines = []
-    for check in checks:
-        lines.append(f"{'ok  ' if check.ok else 'MISS' if check.needed else '--  '} {check.name:<10} {check.found}")
-        if not check.ok and check.hint:
-            lines.append(f"     hint: {check.hint}")
-    app.emit([{"name": c.name, "ok": c.ok, "found": c.found, "hint": c.hint} for c in checks], lines)
-    return 1 if any(c.needed and not c.ok for c in checks) else 0
-
-
-COMMANDS = [devnet, testnet, demo, init, start, status, doctor]
+COMMANDS = [devnet, testnet, demo, init, start]

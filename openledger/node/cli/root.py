@@ -15,6 +15,7 @@ from openledger.node.cli import (
     datanets,
     evm,
     genesis,
+    health,
     index,
     keys,
     models,
@@ -42,7 +43,7 @@ def version(app: App) -> None:
 
 
 for module in (
-    chain, keys, genesis, state, upkeep, index, datanets, models, proofs, rewards, staking, transactions, evm,
+    chain, health, keys, genesis, state, upkeep, index, datanets, models, proofs, rewards, staking, transactions, evm,
 ):  # fmt: skip
     for command in module.COMMANDS:
         cli.add_command(command)

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 child_log = logging.getLogger("cometbft")
 
 MARK = "cometbft.pid"
-_STOP_SECONDS = 15
+_STOP_SECONDS = 8
 _LAST_LINES = 300
 _QUICK_SECONDS = 20.0
 _MOST_QUICK_DEATHS = 6

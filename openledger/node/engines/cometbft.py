@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 _MAX_UNIX_PATH = 100
 _POLL_SECONDS = 0.05
+_ANSWER_SECONDS = 2.0
+"""A CometBFT that takes longer to say how it is is as good as away."""
 _WATCH_SECONDS = 1.0
 _TELL_SECONDS = 10.0
 
@@ -128,8 +130,9 @@ class CometEngine:
         ConsensusFault."""
         self._life.check()
         try:
-            status, net = await asyncio.gather(self._call("status"), self._call("net_info"))
-        except NodeUnreachable:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                status, net = await asyncio.gather(self._call("status"), self._call("net_info"))
+        except (NodeUnreachable, TimeoutError):
             return ConsensusStatus("cometbft", True, 0, self._validator.hex(), answering=False, version=self.version)
         info = status["result"]
         return ConsensusStatus(

@@ -1,0 +1,222 @@
+"""What the doctor says of a machine and of a home that are not well, and how a status reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openledger.genesis.genesis import GenesisValidator
+from openledger.genesis.presets import devnet_genesis
+from openledger.node.cli.health import status_lines
+from openledger.node.cli.root import run
+from openledger.node.config import Config, ConsensusConfig, RpcConfig
+from openledger.node.doctor import MISS, OK, WARN, Check, examine, home_of_a_node, machine, ports
+from openledger.node.doctor_peers import Answer, ahead_of, clock, network
+from openledger.node.processes import HomeLock
+from openledger.primitives.errors import DatabaseLocked
+from openledger.primitives.types import to_hex
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The home of a node, as far as the doctor looks."""
+    home = tmp_path / "home"
+    (home / "cometbft" / "config").mkdir(parents=True)
+    (home / "cometbft" / "data").mkdir()
+    validator = GenesisValidator(bytes(32), 10, bytes(19) + b"\x01", "one")
+    (home / "genesis.json").write_text(devnet_genesis((validator,), 10**18).to_json())
+    key = home / "cometbft" / "config" / "priv_validator_key.json"
+    key.write_text("{}")
+    key.chmod(0o600)
+    history = home / "cometbft" / "data" / "priv_validator_state.json"
+    history.write_text('{"height": "12", "round": 0, "step": 3}')
+    return home
+
+
+def named(checks: list[Check], name: str) -> list[Check]:
+    return [check for check in checks if check.name == name]
+
+
+def test_a_home_that_is_well(home: Path) -> None:
+    checks = home_of_a_node(home, Config())
+    assert [check.level for check in checks] == [OK, OK]
+    assert "signed up to height 12" in checks[1].found
+
+
+@pytest.mark.parametrize(
+    ("damage", "name", "level", "words"),
+    [
+        (lambda h: (h / "genesis.json").write_text("{"), "genesis", MISS, "genesis"),
+        (lambda h: (h / "cometbft/data/priv_validator_state.json").unlink(), "keys", MISS, "sign a block twice"),
+        (lambda h: (h / "cometbft/data/priv_validator_state.json").write_text("x"), "keys", MISS, "damaged"),
+        (lambda h: (h / "cometbft/config/priv_validator_key.json").unlink(), "keys", MISS, "is missing"),
+        (lambda h: (h / "cometbft/config/priv_validator_key.json").chmod(0o644), "keys", WARN, "others may read"),
+    ],
+)
+def test_what_is_wrong_with_a_home_is_said(home: Path, damage: Any, name: str, level: str, words: str) -> None:
+    damage(home)
+    found = [c for c in home_of_a_node(home, Config()) if c.name == name and c.level == level]
+    assert len(found) == 1
+    assert words in found[0].found
+    assert found[0].hint
+
+
+def test_a_wrong_configuration_is_a_line_and_the_other_lines_still_come(home: Path) -> None:
+    (home / "config.toml").write_text("[rpc]\nport = 'many'\n")
+    checks = examine(home, None, "http://127.0.0.1:1")
+    assert [c.level for c in named(checks, "configuration")] == [MISS]
+    assert "line 2" in named(checks, "configuration")[0].found
+    assert named(checks, "disk")
+    assert named(checks, "clock")
+
+
+def test_the_exit_code_tells_a_script(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    arguments = ["--home", str(home), "--node", "http://127.0.0.1:1", "--json", "doctor", "--port", port]
+    assert run(arguments) == 0
+    lines = json.loads(capsys.readouterr().out)
+    assert {line["name"] for line in lines} >= {
+        "Python",
+        "engine",
+        "CometBFT",
+        "disk speed",
+        "open files",
+        "clock",
+        "keys",
+    }
+    (home / "genesis.json").unlink()
+    assert run(arguments) == 1
+
+
+def test_a_port_of_this_homes_own_node_is_no_trouble(home: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        config = Config(rpc=RpcConfig(port=port))
+        assert named(ports(config, home, port), f"port {port}")[0].level == WARN
+        lock = HomeLock(home)
+        lock.take()
+        try:
+            found = named(ports(config, home, port), f"port {port}")[0]
+        finally:
+            lock.release()
+    assert found.level == OK
+    assert str(os.getpid()) in found.found
+
+
+def test_a_home_takes_one_node_only(tmp_path: Path) -> None:
+    first, second = HomeLock(tmp_path), HomeLock(tmp_path)
+    first.take()
+    with pytest.raises(DatabaseLocked, match=f"process {os.getpid()}"):
+        second.take()
+    assert second.holder() == os.getpid()
+    first.release()
+    assert second.holder() == 0
+    second.take()
+    second.release()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_home_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    assert named(machine(tmp_path / "home"), "home")[0].level == MISS
+
+
+# --- the network ----------------------------------------------------------------------------------------------
+
+
+def test_a_clock_off_by_a_minute_is_said_with_its_direction() -> None:
+    behind = clock([Answer("a", "", 60.0), Answer("b", "", 61.0), Answer("c", "", 0.0)])
+    assert behind.level == WARN
+    assert "60 seconds behind" in behind.found
+    ahead = clock([Answer("a", "", -60.0)])
+    assert ahead.level == WARN
+    assert "60 seconds ahead of" in ahead.found
+
+
+def test_one_wrong_clock_among_three_is_not_ours() -> None:
+    assert clock([Answer("a", "", 3600.0), Answer("b", "", 0.0), Answer("c", "", 0.2)]).level == OK
+    assert clock([]).level == OK
+
+
+def test_a_date_cut_to_the_second_is_no_offset() -> None:
+    assert ahead_of(100.0, 100.9) == 0
+    assert ahead_of(100.0, 101.9) == 0
+    assert ahead_of(160.0, 100.0) == 60
+    assert ahead_of(40.0, 102.0) == -60
+
+
+def test_peers_that_nobody_reaches_and_another_genesis_are_said(home: Path, strange: str) -> None:
+    config = Config(consensus=ConsensusConfig(peers=("ab@127.0.0.1:1", "nonsense")))
+    checks = network(home, config, strange)
+    assert "0 of 2" in named(checks, "peers")[0].found
+    assert named(checks, "chain")[0].level == MISS
+    assert strange in named(checks, "chain")[0].found
+
+
+@pytest.fixture
+def body(home: Path) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"genesis": to_hex(bytes(32))}}).encode()
+
+
+@pytest.fixture
+def strange(body: bytes) -> Any:
+    """A server that answers everything with ``body``."""
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+    from threading import Thread
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Quiet."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+# --- status ---------------------------------------------------------------------------------------------------
+
+FACTS: dict[str, Any] = {
+    "url": "http://x", "version": "1", "uptime": 7300, "cometChainId": "c-1", "chainId": "0x275d5", "block": 9,
+    "headAge": 3, "catchingUp": False, "mode": "cometbft", "cometbft": "0.40.0", "answering": True, "peers": 3,
+    "validator": "ab", "engine": "revm", "oracle": "on", "gpu": ["H100"], "memory": 1 << 27,
+    "signing": {"power": 10, "window": 100, "missed": 2, "signedPercent": 98.0, "jailed": False, "tombstoned": False},
+    "claims": [{"claim": 4, "status": "voting", "held": True, "verdict": "none"}],
+    "mempool": {"transactions": 2, "bytes": 300}, "disk": {"used": 1 << 21, "database": 1 << 20, "free": 1 << 33},
+}  # fmt: skip
+
+
+def test_a_status_reads_at_a_glance() -> None:
+    text = "\n".join(status_lines(FACTS))
+    for words in (
+        "up 2.0 h", "9, 3 s old", "0.40.0, 3 peers", "power 10, signed 98.0 % of the last 100 blocks, missed 2",
+        "1 open: 4 voting, own verdict blobs held", "2 transactions, 300 B", "GPU H100", "8.0 GiB free", "128.0 MiB",
+    ):  # fmt: skip
+        assert words in text
+
+
+def test_trouble_stands_in_the_status() -> None:
+    sick = FACTS | {"answering": False, "catchingUp": True, "signing": FACTS["signing"] | {"jailed": True}}
+    text = "\n".join(status_lines(sick))
+    assert "does not answer" in text
+    assert "catching up" in text
+    assert "jailed" in text
+    assert "follows the chain" in "\n".join(status_lines(FACTS | {"signing": None}))
