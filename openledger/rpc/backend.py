@@ -11,7 +11,7 @@ from openledger.abci_app.modules.fees.market import next_base_fee
 from openledger.evm.engine import BlockEnv, EvmEngine
 from openledger.primitives.blocks import Header, SealedBlock
 from openledger.primitives.errors import UnknownBlock
-from openledger.rpc.errors import SERVER_ERROR, RpcError
+from openledger.rpc.errors import PRUNED_HISTORY, SERVER_ERROR, RpcError
 from openledger.rpc.params import BlockRef
 from openledger.rpc.ports import AdminActions, ConsensusClient, Devnet, NodeStatus, Pool, Vitals
 from openledger.state.ports import StateReader
@@ -125,11 +125,15 @@ class Backend:
         return found
 
     def block(self, ref: BlockRef) -> SealedBlock | None:
-        """Block of ``ref`` or None."""
-        if ref.hash:
-            return self.app.store.block_by_hash(ref.hash)
+        """Block of ``ref`` or None. Raises RpcError for one that is older than what this node has."""
         number = self.number(ref)
-        return None if number is None else self.app.store.block(number)
+        if number is None:
+            return None
+        found = self.app.store.block(number)
+        if found is None:
+            hint = f"the oldest block here is {self.app.store.oldest_block()}"
+            raise RpcError(PRUNED_HISTORY, "pruned history unavailable", {"hint": hint})
+        return found
 
     def state(self, ref: BlockRef) -> StateReader:
         """State after block ``ref``. Raises RpcError for an unknown block, StatePruned for one that is too old."""

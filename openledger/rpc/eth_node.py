@@ -61,7 +61,7 @@ class EthNode:
         """Which heights the node answers for: the oldest of each kind, and how far back they are kept."""
         store, head = self._backend.app.store, self._backend.head()
         kept = store.states_kept()
-        blocks = {"disabled": False, "oldestBlock": "0x0"}
+        blocks = {"disabled": False, "oldestBlock": quantity(store.oldest_block())}
         return {
             "head": {"number": quantity(head.number), "hash": to_hex(head.hash)},
             "state": _resource(store.oldest_state(), kept),

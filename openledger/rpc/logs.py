@@ -99,8 +99,8 @@ def find_logs(backend: Backend, query: LogQuery) -> list[Json]:
         return block_logs(block, query)
     if any(ref is not None and ref.is_pending for ref in (query.start, query.stop)):
         raise invalid_params("pending logs are not supported")
-    head = backend.head().number
-    start, stop = _height(query.start or LATEST, head), _height(query.stop or LATEST, head)
+    head, oldest = backend.head().number, backend.app.store.oldest_block()
+    start, stop = _height(query.start or LATEST, head, oldest), _height(query.stop or LATEST, head, oldest)
     if start > stop:
         raise invalid_params("invalid block range params")
     if stop > head:
@@ -145,7 +145,7 @@ def _deadline(seconds: float) -> Callable[[], None]:
     return look
 
 
-def _height(ref: BlockRef, head: int) -> int:
+def _height(ref: BlockRef, head: int, oldest: int) -> int:
     if ref.tag:
-        return 0 if ref.tag == "earliest" else head
+        return oldest if ref.tag == "earliest" else head
     return ref.number

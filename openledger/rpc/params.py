@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from openledger.primitives.transactions import Authorization
 from openledger.primitives.types import AccessTuple, Address, Hash32, from_hex, parse_address
-from openledger.rpc.errors import SERVER_ERROR, RpcError
+from openledger.rpc.errors import SERVER_ERROR, RpcError, invalid_params
 
 _TAGS = ("latest", "safe", "finalized", "pending", "earliest")
 _HEX = frozenset("0123456789abcdefABCDEF")
@@ -77,14 +77,15 @@ def parse_hash(value: Any) -> Hash32:
 
 
 def parse_slot(value: Any) -> int:
-    """A storage key: up to 32 bytes of hex; leading zeros and odd digits are fine, as in geth."""
-    if not isinstance(value, str) or not value.startswith(("0x", "0X")):
-        raise ValueError("unable to decode storage key: hex string without 0x prefix")
-    digits = value[2:]
+    """A storage key: up to 32 bytes of hex; leading zeros, odd digits and no prefix are fine, as in geth, and errors
+    are in its words."""
+    if not isinstance(value, str):
+        raise ValueError(f"a storage key is hex text, not {type(value).__name__}")
+    digits = value[2:] if value.startswith(("0x", "0X")) else value
     if len(digits) > 64:
-        raise ValueError("unable to decode storage key: hex string too long, want at most 32 bytes")
+        raise invalid_params(f'storage key too long (want at most 32 bytes): "{value[:200]}"')
     if not _HEX.issuperset(digits):
-        raise ValueError("unable to decode storage key: invalid hex string")
+        raise invalid_params(f'invalid hex in storage key: "{value}"')
     return int(digits or "0", 16)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from openledger.primitives.errors import CorruptDatabase
+from openledger.primitives.hashing import keccak256
 from openledger.state import layout
 from openledger.state.blocks import lookup_entries, read_block
 from openledger.state.ports import KeyValue
@@ -27,7 +28,7 @@ def check_whole(kv: KeyValue) -> None:
 def rebuild(kv: KeyValue, progress: Callable[[int, int], None] = lambda _done, _all: None) -> tuple[int, int]:
     """Drop every index and make it again. (blocks read, entries written). ``progress(done, all)`` is told of blocks.
 
-    Raises CorruptDatabase for a database without blocks, or with a header whose block cannot be read.
+    Raises CorruptDatabase for a database without blocks, or with a block that cannot be read.
     """
     raw = kv.get(layout.META + b"head")
     if raw is None:
@@ -37,12 +38,9 @@ def rebuild(kv: KeyValue, progress: Callable[[int, int], None] = lambda _done, _
     for table in _TABLES:
         _drop(kv, table)
     count, entries, batch = 0, 0, list[tuple[bytes, bytes]]()
-    for key, _ in kv.iterate(layout.BODY, layout.after(layout.BODY)):
+    for key, header in kv.iterate(layout.HEADER, layout.after(layout.HEADER)):
         number = int.from_bytes(key[1:], "big")
-        block = read_block(kv, number)
-        if block is None:
-            raise CorruptDatabase(f"block {number} cannot be read", "restore a snapshot, or sync again")
-        batch += lookup_entries(block)
+        batch += _entries(kv, number, header)
         count += 1
         if len(batch) >= _BATCH:
             kv.write(batch, sync=False)
@@ -51,6 +49,16 @@ def rebuild(kv: KeyValue, progress: Callable[[int, int], None] = lambda _done, _
     kv.write(batch, [_MARK])
     progress(head + 1, head + 1)
     return count, entries + len(batch)
+
+
+def _entries(kv: KeyValue, number: int, header: bytes) -> list[tuple[bytes, bytes]]:
+    """Of a whole block, or of a header alone: a restored snapshot brings some without their blocks."""
+    if kv.get(layout.BODY + layout.height_key(number)) is None:
+        return [(layout.BLOCK_HASH + keccak256(header), layout.height_key(number))]
+    block = read_block(kv, number)
+    if block is None:
+        raise CorruptDatabase(f"block {number} cannot be read", "restore a snapshot, or sync again")
+    return lookup_entries(block)
 
 
 def _drop(kv: KeyValue, table: bytes) -> None:

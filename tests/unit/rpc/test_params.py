@@ -79,9 +79,13 @@ def test_storage_keys_may_have_leading_zeros_and_odd_digits() -> None:
     assert parse_slot("0x0") == 0
     assert parse_slot("0x" + "0" * 63 + "5") == 5
     assert parse_slot("0xabc") == 0xABC
-    for wrong in ("0x" + "1" * 65, "5", "0xg", 5):
-        with pytest.raises(ValueError, match="storage key"):
-            parse_slot(wrong)
+    assert parse_slot("5") == 5, "geth wants no prefix either"
+    with pytest.raises(RpcError, match=r'^storage key too long \(want at most 32 bytes\): "0x1+"$'):
+        parse_slot("0x" + "1" * 65)
+    with pytest.raises(RpcError, match=r'^invalid hex in storage key: "0xg"$'):
+        parse_slot("0xg")
+    with pytest.raises(ValueError, match="a storage key is hex text"):
+        parse_slot(5)
 
 
 def test_percentiles_ascend_within_0_and_100() -> None:

@@ -111,6 +111,20 @@ def test_rebuilt_indexes_are_the_same_and_a_half_rebuilt_one_does_not_open(make_
     assert dump(StateStore(kv)) == before
 
 
+def test_a_header_without_its_block_keeps_its_place_in_the_index(make_chain):
+    kv = MemoryStore()
+    chain = make_chain(StateStore(kv))
+    fill(chain, random.Random(5), 5)
+    digest = chain.store.block_hash(2)
+    number = layout.height_key(2)
+    kv.write([], [layout.BODY + number, layout.RECEIPTS + number])
+    rebuild(kv)
+    assert StateStore(kv).block_number(digest) == 2
+    kv.write([], [layout.RECEIPTS + layout.height_key(3)])
+    with pytest.raises(CorruptDatabase, match="block 3 cannot be read"):
+        rebuild(kv)
+
+
 def test_a_database_without_blocks_is_not_rebuilt():
     with pytest.raises(CorruptDatabase, match="no blocks"):
         rebuild(MemoryStore())
