@@ -92,6 +92,7 @@ class Perturber:
 
     async def _return(self, event: Perturbation, nodes: list[Process]) -> None:
         for node in nodes:
+            node.environment |= event.environment
             if event.do == "upgrade":
                 node.environment["OPENLEDGER_CONSENSUS_PROGRAM"] = homes.program(event.to)
             if not node.pid:

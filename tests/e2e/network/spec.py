@@ -67,9 +67,12 @@ class NodeSpec:
 
 @dataclass(frozen=True)
 class Perturbation:
-    """Something that happens to nodes at a height. ``seconds`` is how long they stay away, ``ms`` a delay one way;
-    ``expect`` is what the others' chain does meanwhile, ``to`` the version that an upgrade brings. ``points``, ``who``
-    and ``times`` are those of kills.py. What is at height 0 happens before the first start of its nodes."""
+    """Something that happens to nodes at a height; at 0, before their first start.
+
+    ``seconds`` is how long they stay away, ``ms`` a delay one way; ``expect`` is what the others' chain does meanwhile,
+    ``to`` the version that an upgrade brings, ``environment`` what changes at a new start. ``points``, ``who`` and
+    ``times`` are those of kills.py.
+    """
 
     at: int
     do: str
@@ -78,6 +81,7 @@ class Perturbation:
     ms: int = 0
     expect: str = ""
     to: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
     points: tuple[str, ...] = ()
     who: tuple[str, ...] = ()
     times: int = 0
