@@ -6,7 +6,7 @@ is not executed again; what is remembered is keyed by every input, so it can onl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -15,27 +15,23 @@ import openledger
 from openledger.abci_app import proposals, votes
 from openledger.abci_app.action import BlockContext
 from openledger.abci_app.admission import Admission
-from openledger.abci_app.block import HEADERS_KEPT, BlockInput, BlockOutput, Chain, execute_block, seal
-from openledger.abci_app.decoder import Decoder
-from openledger.abci_app.due import is_due
+from openledger.abci_app.block import BlockInput, BlockOutput, execute_block, seal
+from openledger.abci_app.chain_reads import ChainReads
 from openledger.abci_app.edits import Edits, Pending
 from openledger.abci_app.gossip import Gossip, is_bundle
 from openledger.abci_app.mempool import Mempool
-from openledger.abci_app.modules.fees.market import next_base_fee
 from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.modules.staking.records import operator_of
-from openledger.abci_app.modules.staking.sets import last_signers
 from openledger.abci_app.opening import genesis_block, genesis_diff
 from openledger.abci_app.ports import VerdictSource
 from openledger.abci_app.preview import MOST_TRANSACTIONS, Preview, preview
 from openledger.abci_app.protocol import messages as abci
 from openledger.abci_app.queries import answer
-from openledger.abci_app.replay import Moment, Note, replay
+from openledger.abci_app.replay import Note
 from openledger.abci_app.statesync import StateSync
 from openledger.evm.engine import EvmEngine
 from openledger.genesis.genesis import Genesis
-from openledger.genesis.params import Params
-from openledger.primitives.blocks import Header, SealedBlock
+from openledger.primitives.blocks import SealedBlock
 from openledger.primitives.errors import (
     ConsensusFault,
     EditRefused,
@@ -46,7 +42,7 @@ from openledger.primitives.errors import (
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import Address, Hash32
 from openledger.state.commitment import Prepared
-from openledger.state.ports import Diff, StateReader
+from openledger.state.ports import Diff
 from openledger.state.snapshots import SnapshotShelf
 from openledger.state.store import StateStore
 
@@ -63,7 +59,7 @@ class _Finalized:
     refused: tuple[Hash32, ...]
 
 
-class Application:
+class Application(ChainReads):
     """state' = f(state, block), behind the calls of ABCI 2.0."""
 
     def __init__(
@@ -76,17 +72,10 @@ class Application:
         shelf: SnapshotShelf | None = None,
         keep_blocks: int = 0,
     ) -> None:
-        self.genesis = genesis
-        self.store = store
-        self.engine = engine
+        super().__init__(genesis, store, engine)
         self.own_address = own_address
         self._verdicts = verdicts
         store.bind(genesis.chain_id, genesis.digest)
-        self.decode = Decoder(solo=genesis.solo)
-        self._chain = Chain(
-            genesis.chain_id, genesis.evm_chain_id, engine, self._block_hash, self.decode,
-            genesis.vote_extensions_enable_height, genesis.solo,
-        )  # fmt: skip
         self._executed: dict[BlockInput, BlockOutput] = {}
         self._pending: _Finalized | None = None
         self._next: BlockContext | None = None
@@ -99,41 +88,19 @@ class Application:
         self.gossip = Gossip(self.mempool)
         self._admission = Admission(self.decode, self.mempool, self.gossip, self._context)
 
-    # --- readers ------------------------------------------------------------------------------------------
-
-    def head(self) -> Header:
-        """Header of the newest committed block."""
-        head = self.store.head()
-        if head is None:
-            raise ConsensusFault("the state has no genesis block")
-        return head
+    # --- what comes next ------------------------------------------------------------------------------------
 
     def state(self, height: int | None = None) -> StateReader:
         """State after the block of ``height``; by default the newest, with a solo devnet's edits on top. Raises
         StatePruned, UnknownBlock."""
         if height is None and self._edits is not None:
             return self._edits.state()
-        return self.store.reader(height)
-
-    def params(self) -> Params:
-        return read_params(self.state())
-
-    def signers(self) -> tuple[abci.Validator, ...]:
-        """The validators of the newest block, by consensus address: those whose precommits the next block carries."""
-        return tuple(abci.Validator(seat.address, seat.power) for seat in last_signers(self.state()).seats)
+        return super().state(height)
 
     def next_base_fee(self) -> int:
         """Base fee (wei per gas) of the block after the newest."""
         wanted = self.edits.base_fee
-        return wanted[-1] if wanted else next_base_fee(self.head(), self.params())
-
-    def due(self, unix_seconds: int) -> bool:
-        """True when a block is owed although no transaction waits: a deadline or an epoch's end has passed."""
-        return is_due(self.state(), unix_seconds)
-
-    def replay(self, number: int) -> Iterator[Moment]:
-        """A stored block once more, transaction by transaction. May be called from any thread; see ``replay``."""
-        return replay(self._chain, self.store, number)
+        return wanted[-1] if wanted else super().next_base_fee()
 
     def preview(self, unix_seconds: int) -> Callable[[], Preview]:
         """The next block out of what waits now, at that time. What is given back does the work, in any thread."""
@@ -143,12 +110,6 @@ class Application:
         return partial(
             preview, self._chain, self.store, self.head(), unix_seconds, proposer, waiting, self.edits.encode()
         )
-
-    def _block_hash(self, number: int) -> Hash32 | None:
-        head = self.head().number
-        if not max(0, head + 1 - HEADERS_KEPT) <= number <= head:
-            return None
-        return self.store.block_hash(number)
 
     def _context(self) -> BlockContext:
         """The block that would come next, as admission sees it."""

@@ -69,6 +69,8 @@ class RpcConfig:
     filter_seconds: int = _value(300, "a filter that nobody asks for so long is gone", low=1)
     call_gas: int = _value(30_000_000, "most gas of eth_call, eth_estimateGas and traces of calls", low=21_000)
     call_seconds: int = _value(5, "longest eth_call, estimate, trace or log query", low=1)
+    call_workers: int = _value(0, "processes for calls and traces; 0 is one for each core, from 2 to 4", low=0, high=64)
+    call_memory_mb: int = _value(512, "megabytes that such a process may use", low=128)
     idle_seconds: int = _value(75, "a connection without requests is closed after so long", low=1)
     request_seconds: int = _value(30, "a request must be here whole after so long", low=1)
     rate_limit: int = _value(0, "calls a second of one client address; 0 is no limit", low=0)

@@ -102,6 +102,11 @@ def oracle_state(config: Config, lite: bool) -> tuple[bool, str]:
     return False, "off: torch is not installed, so this node votes silence (make install-oracle)"
 
 
+def call_workers(config: Config) -> int:
+    """Processes for calls and traces."""
+    return config.rpc.call_workers or max(2, min(4, os.cpu_count() or 1))
+
+
 def choose_engine(config: Config, genesis: Genesis, precompiles: Mapping[Address, NativePrecompile]) -> EvmEngine:
     """The EVM engine of the configuration. Raises MissingExtra when it is not built, or when several validators would
     wait for the Python engine: one block full of pairings takes it minutes."""
@@ -220,7 +225,7 @@ class Node:
         given: dict[str, Any] = {
             item.name: getattr(config.rpc, item.name, item.default) for item in fields(RpcSettings)
         }
-        bounds = RpcSettings(**given | {"max_blob": config.blobs.max_bytes})
+        bounds = RpcSettings(**given | {"max_blob": config.blobs.max_bytes, "call_workers": call_workers(config)})
         controls = settings.make_controls(self.engine, self.app) if settings.make_controls else None
         backend = Backend(self.app, self.engine, blobs, client_version(), self.status, bounds)
         backend.devnet, backend.vitals = controls, self.vitals

@@ -27,6 +27,7 @@ MIB = 1024 * 1024
 class RpcSettings:
     """Bounds and allow-lists of the server. Sizes in bytes; ``hosts`` and ``origins`` add to the local ones,
     ``"*"`` in either allows all. ``call_gas`` bounds eth_call and eth_estimateGas; ``call_seconds`` calls and traces,
+    ``call_workers`` processes do them, each with ``call_memory_mb`` (0: threads do),
     ``trace_steps`` and ``trace_bytes`` the opcodes and the output of one trace. ``max_answer`` bounds the bytes of a
     batch's answer. A connection may idle for ``idle_seconds`` and take ``request_seconds`` to send a request.
     ``rate_limit`` is calls a second of one client, 0 for no limit, ``rate_burst`` calls at once (0: twice that);
@@ -49,6 +50,8 @@ class RpcSettings:
     call_gas: int = 30_000_000
     call_seconds: float = 5.0
     call_threads: int = 2
+    call_workers: int = 0
+    call_memory_mb: int = 512
     trace_steps: int = 5_000_000
     trace_bytes: int = 64 * MIB
     sync_send_seconds: float = 20.0

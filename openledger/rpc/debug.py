@@ -17,7 +17,7 @@ from openledger.primitives.blocks import SealedBlock
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import to_hex
 from openledger.rpc.backend import Backend
-from openledger.rpc.call_args import call_message, read_fields
+from openledger.rpc.call_args import CallFields, call_message, read_fields
 from openledger.rpc.errors import SERVER_ERROR, RpcError, invalid_params
 from openledger.rpc.formats import Json
 from openledger.rpc.overrides import with_block, with_state
@@ -47,7 +47,7 @@ class Debug:
         if place is None:
             raise RpcError(SERVER_ERROR, "transaction not found")
         run = self._run(config)
-        return await self._workers.run(self._one, place[0], place[1], run)
+        return await self._workers.compute_json(self._one, place[0], place[1], run)
 
     async def trace_block_by_number(self, block: BlockNumberArg, config: ObjectArg | None = None) -> list[Json]:
         """All transactions of a block, each with its hash."""
@@ -68,15 +68,7 @@ class Debug:
         given, run = config or {}, self._run(config)
         number = self._backend.header(block).number
         env, state = self._backend.env(block), self._backend.state(block)
-        index = _index(given)
-
-        def work() -> Any:
-            before = state if index is None else moment_of(self._backend, number, index).state
-            where, changed = _overridden(env, before, given)
-            gas = min(fields.gas or self._backend.settings.call_gas, self._backend.settings.call_gas)
-            return run.message(where, call_message(fields, where, gas), changed)
-
-        return await self._workers.run(work)
+        return await self._workers.compute_json(self._call, run, fields, given, number, _index(given), env, state)
 
     # --- raw bytes ----------------------------------------------------------------------------------------
 
@@ -120,7 +112,7 @@ class Debug:
         if block.number == 0:
             raise RpcError(SERVER_ERROR, "genesis is not traceable")
         run = self._run(config)
-        return await self._workers.run(self._all, block.number, run)
+        return await self._workers.compute_json(self._all, block.number, run)
 
     def _run(self, config: Mapping[str, Any] | None) -> TraceRun:
         given = config or {}
@@ -129,6 +121,21 @@ class Debug:
     def _one(self, number: int, index: int, run: TraceRun) -> Any:
         moment = moment_of(self._backend, number, index)
         return run.moment(moment, place_of(self._backend, moment, number))
+
+    def _call(
+        self,
+        run: TraceRun,
+        fields: CallFields,
+        given: Mapping[str, Any],
+        number: int,
+        index: int | None,
+        env: BlockEnv,
+        state: StateReader,
+    ) -> Any:
+        before = state if index is None else moment_of(self._backend, number, index).state
+        where, changed = _overridden(env, before, given)
+        gas = min(fields.gas or self._backend.settings.call_gas, self._backend.settings.call_gas)
+        return run.message(where, call_message(fields, where, gas), changed)
 
     def _all(self, number: int, run: TraceRun) -> list[Json]:
         found: list[Json] = []

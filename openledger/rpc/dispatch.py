@@ -30,7 +30,7 @@ from openledger.rpc.errors import (
     invalid_params,
     method_not_found,
 )
-from openledger.rpc.jsontext import dump, load
+from openledger.rpc.jsontext import dump, load, reply
 from openledger.rpc.meter import MethodMeter
 
 log = logging.getLogger("openledger.rpc")
@@ -241,7 +241,7 @@ class Dispatcher:
         if isinstance(result, Coroutine):
             return self._later(name, result, ident, told, started, caller)
         self._count(name, started, None, caller)
-        return dump({"jsonrpc": "2.0", "id": ident, "result": result}) if told else None
+        return reply(ident, result) if told else None
 
     async def _later(
         self, name: str, result: Coroutine[Any, Any, Any], ident: Any, told: bool, started: float, caller: Caller
@@ -251,7 +251,7 @@ class Dispatcher:
         except Exception as err:  # noqa: BLE001 (as above)
             return self._refused(name, err, ident, told, started, caller)
         self._count(name, started, None, caller)
-        return dump({"jsonrpc": "2.0", "id": ident, "result": value}) if told else None
+        return reply(ident, value) if told else None
 
     def _refused(
         self, name: str, err: Exception, ident: Any, told: bool, started: float, caller: Caller

@@ -5,6 +5,7 @@ Calls run on a few threads of this process (work.py), bounded in gas and in time
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Any
 
 from openledger.evm.calls import estimate_gas, raise_if_failed
@@ -22,6 +23,7 @@ from openledger.rpc.formats import Json, access_list_json, quantity, unsigned_js
 from openledger.rpc.overrides import with_block, with_state
 from openledger.rpc.params import LATEST, BlockArg, BlockRef, ObjectArg
 from openledger.rpc.pending import PendingBlocks
+from openledger.rpc.quick_calls import QuickCalls
 from openledger.rpc.simulate import SimulationArg, Simulator
 from openledger.rpc.watchers import Watchers
 from openledger.rpc.work import Workers
@@ -39,26 +41,47 @@ class EthCalls:
         self._pending = pending
         self._workers = workers
         self._watchers = Watchers(backend)
+        self._quick = QuickCalls(backend.engine)
 
-    async def call(
+    def call(
         self,
         transaction: ObjectArg,
         block: BlockArg = LATEST,
         state_overrides: ObjectArg | None = None,
         block_overrides: ObjectArg | None = None,
-    ) -> str:
+    ) -> str | Coroutine[Any, Any, str]:
         """Run a message on the state after a block; what it returns. A revert is error 3 with the revert data."""
         fields = read_fields(transaction, self._backend.chain_id)
-        env, state = await self._at(block, state_overrides, block_overrides)
         gas = min(fields.gas or self._backend.settings.call_gas, self._backend.settings.call_gas)
+        if block.is_pending:
+            return self._call_pending(fields, gas, state_overrides, block_overrides)
+        at = _overridden(self._backend.env(block), self._backend.state(block), state_overrides, block_overrides)
+        return self._call(fields, gas, *at)
+
+    async def _call_pending(
+        self,
+        fields: CallFields,
+        gas: int,
+        state_overrides: dict[str, Any] | None,
+        block_overrides: dict[str, Any] | None,
+    ) -> str:
+        found = self._call(fields, gas, *await self._at(PENDING, state_overrides, block_overrides))
+        return found if isinstance(found, str) else await found
+
+    def _call(self, fields: CallFields, gas: int, env: BlockEnv, state: StateReader) -> str | Coroutine[Any, Any, str]:
+        """At once where the call is short, else by the workers."""
+        message = call_message(fields, env, gas)
         try:
-            result: CallResult = await self._workers.run(
-                self._backend.engine.call, env, call_message(fields, env, gas), state
-            )
+            found = self._quick.call(env, message, state)
         except InvalidTransaction as err:
             raise _supplied(err, gas) from None
-        raise_if_failed(result)
-        return to_hex(result.output)
+        return self._call_long(env, message, state) if found is None else _output(found)
+
+    async def _call_long(self, env: BlockEnv, message: CallMessage, state: StateReader) -> str:
+        try:
+            return _output(await self._workers.compute(self._backend.engine.call, env, message, state))
+        except InvalidTransaction as err:
+            raise _supplied(err, message.gas) from None
 
     async def estimate_gas(
         self,
@@ -81,7 +104,7 @@ class EthCalls:
         message = call_message(fields, env, gas)
         watching, bounds = self._watchers.engine(), self._watchers.bounds()
         try:
-            return await self._workers.run(_access_list, watching, env, message, state, bounds)
+            return await self._workers.compute(_access_list, watching, env, message, state, bounds)
         except InvalidTransaction as err:
             raise _supplied(err, gas) from None
 
@@ -92,7 +115,7 @@ class EthCalls:
         if block.is_pending:
             header = (await self._pending.get()).block.header
         simulator = Simulator(self._backend, self._watchers.engine(), self._watchers.bounds(), header, env, state)
-        return await self._workers.run(simulator.run, payload)
+        return await self._workers.compute_json(simulator.run, payload)
 
     async def fill_transaction(self, transaction: ObjectArg) -> Json:
         """The transaction with nonce, gas and fees filled in, and its unsigned bytes."""
@@ -115,19 +138,29 @@ class EthCalls:
     async def _at(
         self, block: BlockRef, state_overrides: dict[str, Any] | None, block_overrides: dict[str, Any] | None
     ) -> tuple[BlockEnv, StateReader]:
-        env, state = await self._pending.at(block)
-        try:
-            return with_block(env, block_overrides), with_state(state, state_overrides)
-        except ValueError as err:
-            raise invalid_params(f"invalid override: {err}") from None
+        return _overridden(*await self._pending.at(block), state_overrides, block_overrides)
 
     async def _estimate(self, fields: CallFields, env: BlockEnv, state: StateReader) -> int:
         cap = min(fields.gas or env.gas_limit, env.gas_limit, self._backend.settings.call_gas)
         message = call_message(fields, env, cap)
         try:
-            return await self._workers.run(estimate_gas, self._backend.engine, env, message, state, cap)
+            return await self._workers.compute(estimate_gas, self._backend.engine, env, message, state, cap)
         except InvalidTransaction as err:
             raise RpcError(err.rpc_code, f"failed with {cap} gas: {err.message}", from_tree(err).data) from None
+
+
+def _overridden(
+    env: BlockEnv, state: StateReader, changes: dict[str, Any] | None, block_changes: dict[str, Any] | None
+) -> tuple[BlockEnv, StateReader]:
+    try:
+        return with_block(env, block_changes), with_state(state, changes)
+    except ValueError as err:
+        raise invalid_params(f"invalid override: {err}") from None
+
+
+def _output(result: CallResult) -> str:
+    raise_if_failed(result)
+    return to_hex(result.output)
 
 
 def _supplied(err: InvalidTransaction, gas: int) -> RpcError:

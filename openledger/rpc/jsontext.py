@@ -34,3 +34,14 @@ def dump(value: Any) -> bytes:
         return orjson.dumps(value)
     except TypeError:  # an integer beyond 64 bits, text with a lone surrogate
         return json.dumps(value, separators=(",", ":")).encode()
+
+
+class Encoded(bytes):
+    """A value that was written as JSON where it was made."""
+
+
+def reply(ident: Any, result: Any) -> bytes:
+    """An answer of JSON-RPC."""
+    if type(result) is Encoded:
+        return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (dump(ident), result)
+    return dump({"jsonrpc": "2.0", "id": ident, "result": result})

@@ -162,7 +162,7 @@ class Otterscan:
 
     async def get_contract_creator(self, address: AddressArg) -> Json | None:
         """Who created a contract, in which transaction; null for what is none, and for one of genesis."""
-        return await self._workers.run(self._creator, address)
+        return await self._workers.compute(self._creator, address)
 
     def _creator(self, address: Address) -> Json | None:
         if not self._is_contract(address, self._backend.head().number):
@@ -199,7 +199,7 @@ class Otterscan:
 
     async def _tree(self, tx_hash: bytes) -> Json | None:
         place = self._backend.app.store.transaction(tx_hash)
-        return None if place is None else await self._workers.run(self._traced, *place)
+        return None if place is None else await self._workers.compute(self._traced, *place)
 
     def _traced(self, number: int, index: int) -> Json:
         bounds = self._watchers.bounds()

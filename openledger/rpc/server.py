@@ -78,7 +78,7 @@ class RpcServer:
         self._backend = backend
         self._settings = backend.settings
         self._subscriptions = Subscriptions(backend)
-        self._workers = Workers(self._settings.call_threads, self._settings.call_seconds)
+        self._workers = Workers(backend)
         self._door = Door(self._settings)
         self._document: dict[str, Any] | None = None
         self.dispatcher = self._dispatcher()
@@ -170,6 +170,7 @@ class RpcServer:
         self.port = int(self._listener.sockets[0].getsockname()[1])
         self._clock = asyncio.create_task(self._tick(self._quick))
         self._subscriptions.start()
+        self._workers.start()
 
     def _shared(self, runner: web.AppRunner) -> Quick:
         """What the connections of a runner that is set up share."""
@@ -204,7 +205,7 @@ class RpcServer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
-        self._workers.stop()
+        await self._workers.stop()
 
     async def _finish(self) -> None:
         if self._quick is None:

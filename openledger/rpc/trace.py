@@ -97,14 +97,14 @@ class Trace:
         number = self._backend.number(block)
         if number is None:
             return None
-        return await self._workers.run(lambda: list(self._block_traces(number, self._watchers.bounds())))
+        return await self._workers.compute(self._all, number)
 
     async def transaction(self, tx_hash: HashArg) -> list[Json] | None:
         """All calls of a transaction; null for an unknown one."""
         place = self._backend.app.store.transaction(tx_hash)
         if place is None:
             return None
-        return await self._workers.run(self._transaction_traces, *place)
+        return await self._workers.compute(self._transaction_traces, *place)
 
     async def get(self, tx_hash: HashArg, places: PlacesArg) -> Json | None:
         """One call of a transaction by its place in the tree."""
@@ -118,7 +118,7 @@ class Trace:
             raise invalid_params("invalid block range params")
         if stop - start >= MAX_BLOCKS:
             raise RpcError(LIMIT_EXCEEDED, f"block range too large: {stop - start + 1} blocks, limit {MAX_BLOCKS}")
-        return await self._workers.run(self._filtered, query, start, stop)
+        return await self._workers.compute(self._filtered, query, start, stop)
 
     # --- how ----------------------------------------------------------------------------------------------
 
@@ -136,6 +136,9 @@ class Trace:
                 if len(found) >= query.count:
                     return found
         return found
+
+    def _all(self, number: int) -> list[Json]:
+        return list(self._block_traces(number, self._watchers.bounds()))
 
     def _block_traces(self, number: int, bounds: TraceBounds) -> Iterator[Json]:
         if number == 0 or not self._backend.app.store.receipts(number):

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from openledger.abci_app.registry import PRECOMPILES
 from openledger.evm.tracing.tracer import TraceBounds, Tracing, Watching
 from openledger.rpc.backend import Backend
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """True when called after ``until``, a time of the monotonic clock, which all processes of a machine share."""
+
+    until: float
+
+    def __call__(self) -> bool:
+        return time.monotonic() > self.until
 
 
 class Watcher(Tracing, Watching, Protocol):
@@ -38,4 +49,4 @@ class Watchers:
         settings = self._backend.settings
         most = settings.call_seconds
         until = time.monotonic() + (most if seconds is None else min(seconds, most))
-        return TraceBounds(settings.trace_steps, settings.trace_bytes, lambda: time.monotonic() > until)
+        return TraceBounds(settings.trace_steps, settings.trace_bytes, Deadline(until))

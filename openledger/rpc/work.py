@@ -1,7 +1,9 @@
-"""A few threads for calls that may take long, so that the event loop, and with it consensus, goes on meanwhile.
+"""Where long work is done, so that the event loop, and with it consensus, goes on meanwhile.
 
-State readers are bound to a height and may be used from any thread. A call past its deadline is answered with an error;
-its thread ends when the gas of the call is used up.
+``compute`` runs calls and traces in processes (workers/), which are ended at the deadline and at a bound of memory.
+``run`` searches the database on a few threads: that work is bounded by its own limits, and a thread past its deadline
+ends when it meets them. Where the settings ask for no processes, ``compute`` takes the threads too; then gas and the
+bounds of a trace end it.
 """
 
 from __future__ import annotations
@@ -11,29 +13,62 @@ import functools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
+from openledger.rpc.backend import Backend
 from openledger.rpc.errors import SERVER_ERROR, RpcError
+from openledger.rpc.jsontext import Encoded, dump
+from openledger.rpc.workers.pool import Pool
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 STACK_BYTES = 64 * 1024 * 1024
 """Room for 1,024 nested calls of the EVM."""
+MIB = 1024 * 1024
+SOON_SECONDS = 5.0
 
 
 class Workers:
-    """``count`` threads; ``seconds`` is the deadline of one call, waiting for a free thread included."""
+    """Threads and processes of one server, as its settings say. The deadline of a call includes waiting for its
+    turn."""
 
-    def __init__(self, count: int, seconds: float) -> None:
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="rpc-call")
-        self._seconds = seconds
+    def __init__(self, backend: Backend) -> None:
+        settings = backend.settings
+        self._threads = ThreadPoolExecutor(settings.call_threads, thread_name_prefix="rpc-call")
+        self._seconds = settings.call_seconds
+        self._pool: Pool | None = None
+        self._soon: asyncio.TimerHandle | None = None
+        if settings.call_workers:
+            self._pool = Pool(backend, settings.call_workers, self._seconds, settings.call_memory_mb * MIB)
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return _nobody, ()  # in a worker process there are none: a job does not give jobs
+
+    def start(self) -> None:
+        """Start the processes in the background: when they are needed first, or when the node has come up."""
+        if self._pool is not None:
+            self._soon = asyncio.get_running_loop().call_later(SOON_SECONDS, self._pool.start)
+
+    async def compute(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Result of ``work(*args)``, or what it raises, from a process. ``work`` is a function of a module or a method;
+        it and its arguments can be pickled, live objects of the node aside (workers/wire.py). Raises RpcError when it
+        takes too long or too much memory."""
+        if self._pool is None:
+            return await self.run(work, *args, **kwargs)
+        found: T = await self._pool.run(functools.partial(work, **kwargs) if kwargs else work, *args)
+        return found
+
+    async def compute_json(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same, already written as JSON, for the dispatcher to pass on: a large answer costs the event loop
+        nothing. It looks like the value to the type checker, and may be given back to the dispatcher only."""
+        return cast("T", await self.compute(_encoded, work, *args, **kwargs))
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Result of ``work(*args)``, or what it raises. Raises RpcError when it takes too long."""
+        """Result of ``work(*args)`` on a thread, or what it raises. Raises RpcError when it takes too long."""
         before = threading.stack_size(STACK_BYTES)  # a pool starts its threads inside submit
         try:
-            future = asyncio.get_running_loop().run_in_executor(self._pool, functools.partial(work, *args, **kwargs))
+            future = asyncio.get_running_loop().run_in_executor(self._threads, functools.partial(work, *args, **kwargs))
         finally:
             threading.stack_size(before)
         try:
@@ -41,6 +76,22 @@ class Workers:
         except TimeoutError:
             raise RpcError(SERVER_ERROR, f"execution aborted (timeout = {self._seconds:g}s)") from None
 
-    def stop(self) -> None:
-        """Take no more work."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    async def run_json(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """``run``, written as JSON as well."""
+        return cast("T", await self.run(_encoded, work, *args, **kwargs))
+
+    async def stop(self) -> None:
+        """End all work."""
+        if self._soon is not None:
+            self._soon.cancel()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._pool is not None:
+            await self._pool.stop()
+
+
+def _nobody() -> None:
+    return None
+
+
+def _encoded(work: Callable[..., object], *args: object, **kwargs: object) -> Encoded:
+    return Encoded(dump(work(*args, **kwargs)))

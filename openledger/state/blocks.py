@@ -7,18 +7,33 @@ keccak256 of the stored bytes is the block hash.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgpack
 
 from openledger.primitives.blocks import EMPTY_BLOOM, Header, Receipt, SealedBlock
 from openledger.primitives.hashing import keccak256
-from openledger.primitives.types import Address, Log
+from openledger.primitives.types import Address, Hash32, Log
 from openledger.state import layout
 from openledger.state.logindex import Topics, candidates, fits, index_entries
 from openledger.state.ports import KeyValue, ReadView
 
 FoundLog = tuple[int, int, int, Log]
+
+
+HASH_WINDOW = 256
+
+
+@dataclass(frozen=True, slots=True)
+class RecentHashes:
+    """What BLOCKHASH answers inside block ``number``: hashes of the 256 blocks before it, else None."""
+
+    block_hash: Callable[[int], Hash32 | None]
+    number: int
+
+    def __call__(self, wanted: int) -> Hash32 | None:
+        return self.block_hash(wanted) if self.number - HASH_WINDOW <= wanted < self.number else None
 
 
 def block_entries(block: SealedBlock) -> list[tuple[bytes, bytes]]:

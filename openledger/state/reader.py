@@ -28,6 +28,10 @@ class Versions(Protocol):
         """The lowest height whose state can still be read."""
         ...
 
+    def block_hash(self, number: int) -> Hash32 | None:
+        """Hash of the block at a height, or None."""
+        ...
+
     def committed(self, generation: int) -> Diff | None:
         """The diff whose commit made ``generation`` of the one before, when it is still known."""
         ...
@@ -55,6 +59,11 @@ class HeightReader:
     def head(self) -> tuple[Versions, int] | None:
         """The store and its generation, when this was the head's reader; its answers belong to them for ever."""
         return None if self._generation < 0 else (self._versions, self._generation)
+
+    def anchor(self) -> Hash32:
+        """Hash of the block after which this is the state; empty before genesis. Two readers with the same one
+        agree."""
+        return self._versions.block_hash(self.height) or b""
 
     def raw(self, key: bytes) -> bytes | None:
         """Value of a flat key at this height. Raises StatePruned when the height was pruned since this was made."""

@@ -23,7 +23,7 @@ from openledger.primitives.errors import (
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import Address, Hash32
 from openledger.state import commitment, layout
-from openledger.state.blocks import FoundLog, block_entries, find_logs, read_block, read_receipts
+from openledger.state.blocks import FoundLog, RecentHashes, block_entries, find_logs, read_block, read_receipts
 from openledger.state.check import Integrity, check_state
 from openledger.state.commitment import Prepared
 from openledger.state.logindex import Topics
@@ -36,7 +36,7 @@ from openledger.state.wiping import RESTORING, finish_wiping, wipe
 
 FORMAT = b"2"
 PROOF_WINDOW = 128
-HASH_WINDOW = 256
+_REMEMBERED_HASHES = 512
 _PRUNE_PER_COMMIT = 16
 _OLDEST = ("oldest_state", "oldest_proof", "oldest_block")
 
@@ -350,13 +350,13 @@ class StateStore:
 
     def _remember(self, number: int, block_hash: Hash32) -> None:
         with self.lock:
-            if len(self._hashes) > 2 * HASH_WINDOW:
+            if len(self._hashes) > _REMEMBERED_HASHES:
                 self._hashes.clear()
             self._hashes[number] = block_hash
 
     def recent_hashes(self, number: int) -> Callable[[int], Hash32 | None]:
         """What BLOCKHASH answers inside block ``number``: hashes of the 256 blocks before it, else None."""
-        return lambda n: self.block_hash(n) if number - HASH_WINDOW <= n < number else None
+        return RecentHashes(self.block_hash, number)
 
     def transaction(self, tx_hash: Hash32) -> tuple[int, int] | None:
         """(block number, index in the block) of a transaction, or None."""

@@ -1,0 +1,106 @@
+"""Short calls in the node's own process, under a small gas budget; longer ones are for the workers.
+
+A call is first run with little gas. Its outcome is the true one when more gas could not have changed it: nothing ran
+out of gas, not even somewhere inside where that is forgiven, and no contract on the way looks at the gas that is left,
+other than to hand it on. The first shows in the gas used: a frame that runs out uses up 63 of 64 parts of what there
+was, and not half was used. The second is read off the contracts' code. Else the outcome is thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from openledger.evm.engine import BlockEnv, CallMessage, CallResult, EvmEngine
+from openledger.evm.validate import floor_gas, intrinsic_gas
+from openledger.primitives.hashing import KECCAK_EMPTY
+from openledger.primitives.types import Account, Address, Hash32
+from openledger.state.ports import StateReader
+
+BUDGETS = {"revm": 80_000, "py-evm": 20_000}
+"""Gas, beside what a message costs in itself, that an engine spends in about 3 ms at the worst: on precompiles."""
+_GAS, _PUSH1, _PUSH32 = 0x5A, 0x60, 0x7F
+_HANDED_ON = frozenset((b"\xf1", b"\xf2", b"\xf4", b"\xfa"))
+_MAX_KNOWN = 20_000
+
+
+def looks_at_gas(code: bytes) -> bool:
+    """True when an instruction GAS stands there that is not followed by a call, which it is then for. The compiler's
+    metadata at the end is not looked at."""
+    at, end = 0, _without_metadata(code)
+    while at < end:
+        opcode = code[at]
+        if opcode == _GAS and code[at + 1 : at + 2] not in _HANDED_ON:
+            return True
+        at += opcode - _PUSH1 + 2 if _PUSH1 <= opcode <= _PUSH32 else 1
+    return False
+
+
+def _without_metadata(code: bytes) -> int:
+    """Where solc's CBOR map begins, or the end of the code."""
+    length = int.from_bytes(code[-2:], "big") + 2
+    start = len(code) - length
+    return start if 2 < length <= len(code) and code[start] in (0xA1, 0xA2, 0xA3) else len(code)
+
+
+class _Noting:
+    """A reader that notes whose code may have run."""
+
+    __slots__ = ("_parent", "codes")
+
+    def __init__(self, parent: StateReader) -> None:
+        self._parent = parent
+        self.codes: set[Hash32] = set()
+
+    def account(self, address: Address) -> Account | None:
+        found = self._parent.account(address)
+        if found is not None and found.code_hash != KECCAK_EMPTY:
+            self.codes.add(found.code_hash)
+        return found
+
+    def storage(self, address: Address, slot: int) -> int:
+        return self._parent.storage(address, slot)
+
+    def has_storage(self, address: Address) -> bool:
+        return self._parent.has_storage(address)
+
+    def code(self, code_hash: Hash32) -> bytes:
+        return self._parent.code(code_hash)
+
+    def record(self, module: Address, key: bytes) -> bytes | None:
+        return self._parent.record(module, key)
+
+    def records(self, module: Address, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        return self._parent.records(module, prefix, start)
+
+
+class QuickCalls:
+    """Of one server."""
+
+    def __init__(self, engine: EvmEngine) -> None:
+        self._engine = engine
+        self._budget = BUDGETS.get(engine.name, 0)
+        self._known: dict[Hash32, bool] = {}
+
+    def call(self, env: BlockEnv, message: CallMessage, state: StateReader) -> CallResult | None:
+        """What ``EvmEngine.call`` gives, or None for a call that has to be run elsewhere. Raises what it raises."""
+        if message.to is None or message.gas_price or message.authorizations:
+            return None  # a price makes the gas limit a question of funds
+        needed = intrinsic_gas(message.data, create=False, access_list=message.access_list)
+        little = max(needed + self._budget, floor_gas(message.data))
+        if message.gas <= little:
+            return self._engine.call(env, message, state)
+        noting = _Noting(state)
+        result = self._engine.call(env, replace(message, gas=little), noting)
+        used = result.gas_used * 5 // 4 - needed  # refunds give back a fifth at most
+        if used > self._budget // 2 or any(self._looks(code_hash, state) for code_hash in noting.codes):
+            return None
+        return result
+
+    def _looks(self, code_hash: Hash32, state: StateReader) -> bool:
+        found = self._known.get(code_hash)
+        if found is None:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            found = self._known[code_hash] = looks_at_gas(state.code(code_hash))
+        return found

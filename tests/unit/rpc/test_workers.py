@@ -1,0 +1,206 @@
+"""Calls in processes of their own: what a worker sees is what the node sees, and what takes too much is ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pickle
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from openledger.primitives.errors import CallReverted, StatePruned
+from openledger.rpc.backend import RpcSettings
+from openledger.rpc.errors import RpcError
+from openledger.rpc.workers import wire
+from tests.unit.rpc.conftest import start_chain, stop_chain
+
+AT = "0x" + "77" * 20
+ENDLESS = "0x5b600056"
+ANSWER = "0x602a60005260206000f3"
+LONG_GAS = "0x1c9c380"
+
+one_loop = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def isolated(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Any]:
+    """A chain whose calls run in two processes, with a deadline of 1.5 seconds."""
+    settings = RpcSettings(call_workers=2, call_seconds=1.5)
+    running = await start_chain(tmp_path_factory.mktemp("isolated"), settings)
+    await running.call("eth_estimateGas", {"to": "0x" + "78" * 20, "data": "0x00"})  # the first process is there
+    yield running
+    await stop_chain(running)
+
+
+def with_code(code: str) -> dict[str, Any]:
+    return {AT: {"code": code}}
+
+
+def pool(chain: Any) -> Any:
+    return chain.server._workers._pool
+
+
+def processes(chain: Any) -> list[int]:
+    return [link.pid for link in pool(chain)._links if link.ready]
+
+
+async def all_ready(chain: Any) -> None:
+    for _ in range(1000):
+        if len(processes(chain)) == 2:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("a worker does not come back")
+
+
+@one_loop
+async def test_traces_calls_and_estimates_from_a_worker_are_those_of_the_node(isolated: Any, counter: Any) -> None:
+    made = await isolated.send(data=counter.init, to=None, gas=300_000)
+    done = await isolated.send(nonce=1, data=b"\1", to=bytes.fromhex(made["contractAddress"][2:]), gas=100_000)
+    call = {"to": made["contractAddress"], "data": "0x01", "gas": LONG_GAS, "gasPrice": "0x0"}
+    asked = [
+        ("eth_estimateGas", call),
+        ("eth_createAccessList", call),
+        ("debug_traceTransaction", done["transactionHash"], {"tracer": "callTracer"}),
+        ("debug_traceTransaction", done["transactionHash"]),
+        ("debug_traceBlockByNumber", done["blockNumber"],
+         {"tracer": "prestateTracer", "tracerConfig": {"diffMode": True}}),
+        ("debug_traceCall", call, "latest", {"tracer": "callTracer"}),
+        ("debug_traceCall", call, done["blockNumber"], {"txIndex": "0x0", "tracer": "prestateTracer"}),
+        ("trace_block", done["blockNumber"]),
+        ("trace_transaction", done["transactionHash"]),
+        ("trace_filter", {"fromBlock": "0x0", "toBlock": "latest", "toAddress": [made["contractAddress"]]}),
+        ("ots_getContractCreator", made["contractAddress"]),
+        ("ots_traceTransaction", done["transactionHash"]),
+        ("ots_getInternalOperations", done["transactionHash"]),
+        ("eth_simulateV1", {"blockStateCalls": [{"calls": [call | {"gas": "0xffff"}] * 2}]}, "latest"),
+        ("eth_call", {"to": AT, "gas": LONG_GAS, "data": "0x"}, "latest", with_code("0x5a60005260206000f3")),
+        ("eth_call", call, made["blockNumber"]),
+    ]  # fmt: skip
+    apart = [await isolated.ask(*question) for question in asked]
+    held, isolated.server._workers._pool = pool(isolated), None
+    try:
+        here = [await isolated.ask(*question) for question in asked]
+    finally:
+        isolated.server._workers._pool = held
+    for one, other, question in zip(apart, here, asked, strict=True):
+        assert {**one, "id": 0} == {**other, "id": 0}, question
+        assert "result" in one, (question, one)
+
+
+@one_loop
+async def test_an_endless_call_is_really_stopped_and_others_go_on_meanwhile(isolated: Any) -> None:
+    await all_ready(isolated)
+    before = set(processes(isolated))
+    endless = asyncio.create_task(
+        isolated.ask("eth_call", {"to": AT, "gas": "0x1c9c380"}, "latest", with_code(ENDLESS))
+    )
+    await asyncio.sleep(0.05)
+    for _ in range(3):
+        answer = await isolated.call(
+            "eth_call", {"to": AT, "gas": LONG_GAS}, "latest", with_code("0x5a50" + ANSWER[2:])
+        )
+        assert int(answer, 16) == 42
+        assert int(await isolated.call("eth_call", {"to": AT}, "latest", with_code(ANSWER)), 16) == 42
+    assert not endless.done()
+    error = (await endless)["error"]
+    assert (error["code"], error["message"]) == (-32000, "execution aborted (timeout = 1.5s)")
+    await all_ready(isolated)
+    gone = before - set(processes(isolated))
+    assert len(gone) == 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(gone.pop(), 0)
+
+
+@one_loop
+async def test_the_event_loop_is_not_held_up_by_eight_endless_calls(isolated: Any) -> None:
+    await all_ready(isolated)
+    calls = [
+        asyncio.create_task(isolated.ask("eth_call", {"to": AT, "gas": LONG_GAS}, "latest", with_code(ENDLESS)))
+        for _ in range(8)
+    ]
+    worst, until = 0.0, time.monotonic() + 1.0
+    while time.monotonic() < until:
+        before = time.monotonic()
+        await asyncio.sleep(0.005)
+        worst = max(worst, time.monotonic() - before - 0.005)
+    assert all("timeout" in answer["error"]["message"] for answer in await asyncio.gather(*calls))
+    assert worst < 0.3
+
+
+@one_loop
+async def test_a_worker_that_is_killed_fails_its_call_only(isolated: Any) -> None:
+    await all_ready(isolated)
+    call = asyncio.create_task(isolated.ask("eth_call", {"to": AT, "gas": LONG_GAS}, "latest", with_code(ENDLESS)))
+    while not (busy := [link for link in pool(isolated)._links if link.job]):  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    os.kill(busy[0].pid, signal.SIGKILL)
+    assert (await call)["error"]["code"] == -32603
+    await all_ready(isolated)
+    assert int(await isolated.call("eth_estimateGas", {"to": AT, "data": "0x00"}), 16) > 21_000
+
+
+@one_loop
+async def test_a_process_above_its_memory_is_ended_with_a_clear_error(isolated: Any) -> None:
+    await all_ready(isolated)
+    held, pool(isolated)._memory = pool(isolated)._memory, 1024 * 1024
+    try:
+        error = await isolated.error("eth_call", {"to": AT, "gas": LONG_GAS}, "latest", with_code(ENDLESS))
+    finally:
+        pool(isolated)._memory = held
+    assert error["message"] == "execution aborted (memory above 1 MB)"
+    await all_ready(isolated)
+
+
+@one_loop
+async def test_a_call_whose_client_has_left_ends_too(isolated: Any) -> None:
+    await all_ready(isolated)
+    job = asyncio.create_task(pool(isolated).run(time.sleep, 30))
+    while not any(link.job for link in pool(isolated)._links):  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    job.cancel()
+    await asyncio.wait([job])
+    await all_ready(isolated)
+    assert not any(link.job for link in pool(isolated)._links)
+
+
+@one_loop
+async def test_a_worker_remembers_the_newest_states_and_never_confuses_them(isolated: Any) -> None:
+    await all_ready(isolated)
+    to = "0x" + "79" * 20
+    read = "0x5a50" + "73" + to[2:] + "3160005260206000f3"  # GAS POP, BALANCE of ``to``
+    nonce = int(await isolated.call("eth_getTransactionCount", "0x" + isolated.addresses[2].hex(), "latest"), 16)
+    found = []
+    for step in range(3):
+        await isolated.send(2, nonce + step, to=bytes.fromhex(to[2:]), value=1)
+        for block in ("latest", "0x0"):
+            call = {"to": AT, "gas": LONG_GAS}
+            found.append(int(await isolated.call("eth_call", call, block, with_code(read)), 16))
+    assert found == [1, 0, 2, 0, 3, 0]
+
+
+def test_what_a_worker_sends_can_make_objects_of_this_program_only() -> None:
+    assert wire.value_from_worker(pickle.dumps({"a": [1, b"x", None]})) == {"a": [1, b"x", None]}
+    for bad in (Path("x"), os.system, print, json.loads):
+        with pytest.raises(pickle.UnpicklingError):
+            wire.value_from_worker(pickle.dumps(bad))
+
+
+def test_errors_arrive_from_a_worker_with_all_that_they_say() -> None:
+    reverted = wire.error_of(wire.value_from_worker(wire.pack_error(CallReverted("execution reverted: no", b"\1\2"))))
+    assert isinstance(reverted, CallReverted)
+    assert (reverted.message, reverted.data) == ("execution reverted: no", b"\1\2")
+    pruned = wire.error_of(wire.value_from_worker(wire.pack_error(StatePruned("gone", "ask an archive"))))
+    assert isinstance(pruned, StatePruned)
+    assert (pruned.message, pruned.hint) == ("gone", "ask an archive")
+    refused = wire.error_of(wire.value_from_worker(wire.pack_error(RpcError(-32000, "no", {"a": 1}))))
+    assert isinstance(refused, RpcError)
+    assert refused.as_json() == {"code": -32000, "message": "no", "data": {"a": 1}}
+    fault = wire.error_of(wire.value_from_worker(wire.pack_error(KeyError("x"))))
+    assert isinstance(fault, wire.WorkerFault)
