@@ -1,9 +1,11 @@
 """Short calls in the node's own process, under a small gas budget; longer ones are for the workers.
 
-A call is first run with little gas. Its outcome is the true one when more gas could not have changed it: nothing ran
+A call is first run with little gas B. Its outcome is the true one when more gas could not have changed it: nothing ran
 out of gas, not even somewhere inside where that is forgiven, and no contract on the way looks at the gas that is left,
-other than to hand it on. The first shows in the gas used: a frame that runs out uses up 63 of 64 parts of what there
-was, and not half was used. The second is read off the contracts' code. Else the outcome is thrown away.
+other than to hand it on. The second is read off the contracts' code, the first off the gas used, U. A frame d calls
+deep has at least (B - U)(63/64)^d, and to get there took 100 d at least; if it had run out, U would be the sum of both,
+and that is never below 6,349 (1 + ln((B - U) / 6,349)): above 20,000 for B = 100,000, above 14,000 for B = 40,000.
+Otherwise the outcome is thrown away.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from openledger.primitives.hashing import KECCAK_EMPTY
 from openledger.primitives.types import Account, Address, Hash32
 from openledger.state.ports import StateReader
 
-BUDGETS = {"revm": 80_000, "py-evm": 20_000}
-"""Gas, beside what a message costs in itself, that an engine spends in about 3 ms at the worst: on precompiles."""
+BUDGETS = {"revm": (100_000, 20_000), "py-evm": (40_000, 14_000)}
+"""Gas, beside what a message costs in itself, that a short call gets, and what it may use of it. At the worst, on
+precompiles, an engine spends that in a few milliseconds."""
 _GAS, _PUSH1, _PUSH32 = 0x5A, 0x60, 0x7F
 _HANDED_ON = frozenset((b"\xf1", b"\xf2", b"\xf4", b"\xfa"))
 _MAX_KNOWN = 20_000
@@ -79,7 +82,7 @@ class QuickCalls:
 
     def __init__(self, engine: EvmEngine) -> None:
         self._engine = engine
-        self._budget = BUDGETS.get(engine.name, 0)
+        self._budget, self._most = BUDGETS.get(engine.name, (0, 0))
         self._known: dict[Hash32, bool] = {}
 
     def call(self, env: BlockEnv, message: CallMessage, state: StateReader) -> CallResult | None:
@@ -93,7 +96,7 @@ class QuickCalls:
         noting = _Noting(state)
         result = self._engine.call(env, replace(message, gas=little), noting)
         used = result.gas_used * 5 // 4 - needed  # refunds give back a fifth at most
-        if used > self._budget // 2 or any(self._looks(code_hash, state) for code_hash in noting.codes):
+        if used > self._most or any(self._looks(code_hash, state) for code_hash in noting.codes):
             return None
         return result
 

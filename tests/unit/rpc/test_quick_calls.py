@@ -84,7 +84,7 @@ CHUNKS = [
 
 
 @pytest.mark.skipif(not native_available(), reason="needs the native engine")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     outer=st.lists(st.sampled_from(CHUNKS), max_size=8),
     inner=st.lists(st.sampled_from(CHUNKS), max_size=8),
