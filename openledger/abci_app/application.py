@@ -42,7 +42,7 @@ from openledger.primitives.errors import (
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import Address, Hash32
 from openledger.state.commitment import Prepared
-from openledger.state.ports import Diff
+from openledger.state.ports import Diff, StateReader
 from openledger.state.snapshots import SnapshotShelf
 from openledger.state.store import StateStore
 
