@@ -41,7 +41,7 @@ class EthCalls:
         self._pending = pending
         self._workers = workers
         self._watchers = Watchers(backend)
-        self._quick = QuickCalls(backend.engine)
+        self._quick = QuickCalls(lambda: backend.engine)
 
     def call(
         self,

@@ -10,7 +10,7 @@ Otherwise the outcome is thrown away.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from openledger.evm.engine import BlockEnv, CallMessage, CallResult, EvmEngine
@@ -80,23 +80,24 @@ class _Noting:
 class QuickCalls:
     """Of one server."""
 
-    def __init__(self, engine: EvmEngine) -> None:
-        self._engine = engine
-        self._budget, self._most = BUDGETS.get(engine.name, (0, 0))
+    def __init__(self, find_engine: Callable[[], EvmEngine]) -> None:
+        self._find_engine = find_engine
         self._known: dict[Hash32, bool] = {}
 
     def call(self, env: BlockEnv, message: CallMessage, state: StateReader) -> CallResult | None:
         """What ``EvmEngine.call`` gives, or None for a call that has to be run elsewhere. Raises what it raises."""
         if message.to is None or message.gas_price or message.authorizations:
             return None  # a price makes the gas limit a question of funds
+        engine = self._find_engine()
+        budget, most = BUDGETS.get(engine.name, (0, 0))
         needed = intrinsic_gas(message.data, create=False, access_list=message.access_list)
-        little = max(needed + self._budget, floor_gas(message.data))
+        little = max(needed + budget, floor_gas(message.data))
         if message.gas <= little:
-            return self._engine.call(env, message, state)
+            return engine.call(env, message, state)
         noting = _Noting(state)
-        result = self._engine.call(env, replace(message, gas=little), noting)
+        result = engine.call(env, replace(message, gas=little), noting)
         used = result.gas_used * 5 // 4 - needed  # refunds give back a fifth at most
-        if used > self._most or any(self._looks(code_hash, state) for code_hash in noting.codes):
+        if used > most or any(self._looks(code_hash, state) for code_hash in noting.codes):
             return None
         return result
 

@@ -49,7 +49,7 @@ async def test_a_network_knows_none_of_the_controls(chain: Any) -> None:
     }  # fmt: skip
     assert "evm_snapshot" in only_here
     assert "eth_sendTransaction" in only_here
-    server._workers.stop()
+    await server._workers.stop()
 
 
 # --- edits ------------------------------------------------------------------------------------------------
