@@ -159,6 +159,12 @@ def get_verdicts(state: StateReader, claim: int) -> list[View]:
     ]
 
 
+def model_blobs(state: StateReader, model: models.Model) -> list[str]:
+    """Names of the blobs of a model: its files, and the rows that it was trained on. Raises NotFound."""
+    versions = [datanets.must_version(state, ref.datanet, ref.version) for ref in model.data]
+    return [model.bundle.hex(), model.index.hex(), *(part.blob.hex() for v in versions for part in v.parts)]
+
+
 def attribution_job(state: StateReader, claim: int) -> AttributionJob:
     """Everything that a verifier needs to know about a claim. Raises NotFound."""
     record = claims.must_claim(state, claim)

@@ -23,7 +23,7 @@ STOP_SECONDS = 25
 READY_SECONDS = 120
 COLOURS = (36, 33, 32, 35, 34, 31, 96, 93, 92, 95, 94, 91)
 _READY = re.compile(r"Ready: (http\S+)")
-_OWN = re.compile(r"OPENLEDGER_(RPC_(HOST|PORT)|CONSENSUS_(P2P|RPC|NAME|PEERS)|BLOBS_URL|HOME|NODE)$")
+_OWN = re.compile(r"OPENLEDGER_(RPC_(HOST|PORT)|CONSENSUS_(P2P|RPC|NAME|PEERS)|BLOBS_(URL|PEERS)|HOME|NODE)$")
 
 
 def prefixed(name: str, number: int, width: int, *, colour: bool, json_lines: bool) -> Callable[[str], str]:

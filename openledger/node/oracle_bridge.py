@@ -1,6 +1,7 @@
 """Between the chain and the oracle process: which claims are open, what was found, and what to say in the next vote.
 
     extension(state) -> notes the open claims, says what is finished        (called at each precommit, never waits)
+    holding task     -> all blobs of a claim are here, fetched from peers where they were not -> "I hold them" is said
     background task  -> job to the worker process -> verdict and salt on disk, fsynced -> said from then on
 
 A verdict and its salt are on the disk before a commitment is sent, so a restart says the same again. What is said is
@@ -18,7 +19,7 @@ import secrets
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,7 @@ from openledger.abci_app.modules.attribution.records import (
 )
 from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.queries import attribution_job
+from openledger.node.blob_following import job_blobs
 from openledger.node.oracle_worker import OracleWorker
 from openledger.primitives.attribution import AttributionJob, Verdict, drawn_rows, score_leaf
 from openledger.primitives.errors import BlobError, BlobNotFound, OracleError
@@ -60,6 +62,9 @@ RETRY_SECONDS = 1.0
 AIMED_BYTES = 1024
 SALT_BYTES = 16
 FINDING_BLOCKS = 128
+
+Fetch = Callable[[str], Awaitable[bool]]
+"""True when the blob is here, after asking the configured peers where it was not."""
 
 
 @dataclass(frozen=True)
@@ -81,20 +86,28 @@ class Finding:
 class OracleBridge:
     """The verdict source of a node with an oracle. All methods run on the event loop."""
 
-    def __init__(self, blobs_url: str, home: Path, chain_id: str, python: str = sys.executable) -> None:
+    def __init__(
+        self, blobs_url: str, home: Path, chain_id: str, python: str = sys.executable, fetch: Fetch | None = None
+    ) -> None:
         self._blobs = BlobStore(blobs_url)
         self.worker = OracleWorker(blobs_url, python)
         self._home = home / chain_id
         self._findings: dict[tuple[int, int], Finding] = {}
         self._jobs: dict[tuple[int, int], AttributionJob] = {}
+        self._fetch = fetch
+        self._awaited: dict[tuple[int, int], AttributionJob] = {}
+        self._held: set[tuple[int, int]] = set()
         self._reveals: dict[tuple[int, int], Reveal] = {}
         self._shown: dict[tuple[int, int], Callable[[], Reveal]] = {}
         self.outcomes: Counter[str] = Counter()
         """Verifications that ended, by outcome: yes, no, failed."""
         self.seconds = 0.0
         """Spent in them."""
+        self._scores: dict[int, str] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._hold_wake = asyncio.Event()
+        self._holder: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
@@ -108,13 +121,16 @@ class OracleBridge:
             claim, attempt = path.stem.split("-")
             self._findings[int(claim), int(attempt)] = Finding.from_json(path.read_text())
         self._task = asyncio.create_task(self._work(), name="oracle bridge")
-        self._task.add_done_callback(_tell_of_failure)
+        self._holder = asyncio.create_task(self._hold(), name="oracle blobs")
+        for task in (self._task, self._holder):
+            task.add_done_callback(_tell_of_failure)
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        for task in (self._task, self._holder):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         await self.worker.stop()
 
     # --- what to say --------------------------------------------------------------------------------------
@@ -140,9 +156,12 @@ class OracleBridge:
     def _forget_closed(self, state: StateReader, height: int, open_keys: set[tuple[int, int]]) -> None:
         """What is not worked on any longer; findings, which hold a score of every row, some blocks later, so that a
         node that was rolled back says the same again."""
-        for waiting in (self._jobs, self._shown, self._reveals):
+        for waiting in (self._jobs, self._awaited, self._shown, self._reveals):
             for key in waiting.keys() - open_keys:
                 del waiting[key]
+        self._held &= open_keys
+        numbers = {number for number, _ in open_keys}
+        self._scores = {number: name for number, name in self._scores.items() if number in numbers}
         for key in self._findings.keys() - open_keys:
             claim = CLAIMS.get(state, key[0])
             if claim is not None and claim.status > REVEAL and claim.closed + FINDING_BLOCKS < height:
@@ -155,19 +174,24 @@ class OracleBridge:
         if key not in self._findings and key not in self._jobs:
             self._jobs[key] = attribution_job(state, number)
             self._wake.set()
+            if key not in self._held:
+                self._awaited[key] = self._jobs[key]
+                self._hold_wake.set()
         finding = self._findings.get(key)
         if claim.status == REVEAL and finding and key not in self._reveals and key not in self._shown:
             count = read_params(state).drawn_rows
+            self._scores[number] = claim.scores.hex()
             self._shown[key] = lambda: self._reveal(number, claim, finding, validator, count)
             self._wake.set()
 
     def _message(self, state: StateReader, number: int, claim: Claim, validator: Address) -> Message | None:
         said = vote(state, number, validator)
-        finding = self._findings.get((number, claim.attempt))
+        key = (number, claim.attempt)
+        finding = self._findings.get(key)
+        if claim.status == PENDING and not said.held and (key in self._held or finding is not None):
+            return Hold(number, claim.attempt)
         if finding is None:
             return None
-        if claim.status == PENDING and not said.held:
-            return Hold(number, claim.attempt)
         if claim.status == VOTING and not said.digest:
             own = self._own_rows(number, claim, finding, validator, read_params(state).drawn_rows)
             verdict = finding.verdict
@@ -222,9 +246,29 @@ class OracleBridge:
             if waiting:
                 asyncio.get_running_loop().call_later(RETRY_SECONDS, self._wake.set)
 
+    async def _hold(self) -> None:
+        """Beside the verifying, which may take minutes: a claim is held as soon as its blobs are here."""
+        while True:
+            await self._hold_wake.wait()
+            self._hold_wake.clear()
+            for key, job in list(self._awaited.items()):
+                here = [await self._is_here(name) for name in job_blobs(job)]
+                if all(here) and self._awaited.pop(key, None) is not None:
+                    self._held.add(key)
+                    log.info("claim %s: all %s blobs are here", key[0], len(here))
+            if self._awaited:
+                asyncio.get_running_loop().call_later(RETRY_SECONDS, self._hold_wake.set)
+
+    async def _is_here(self, name: str) -> bool:
+        if self._fetch is not None:
+            return await self._fetch(name)
+        return self._blobs.has(name)
+
     async def _try_reveal(self, key: tuple[int, int], make: Callable[[], Reveal]) -> bool:
         """True when there is nothing left to do. In a thread: the Merkle tree over many rows must not hold up votes."""
         try:
+            if self._fetch is not None and key[0] in self._scores:
+                await self._fetch(self._scores[key[0]])
             self._reveals[key] = await asyncio.to_thread(make)
         except BlobNotFound:
             return False

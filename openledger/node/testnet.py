@@ -2,7 +2,6 @@
 
     folder/node0 ... nodeN-1/   homes as `openledger start` wants them, each with operator.json: the key that earns
     folder/genesis.json         the chain, the same in every home
-    folder/blobs/               contents, shared by all nodes: [blobs] url of each configuration names it
     folder/start.sh             starts all nodes; Ctrl-C stops them
 
 Node i listens on three ports from ``starting_port`` + 10 i: JSON-RPC, CometBFT's peers, CometBFT's own RPC.
@@ -108,7 +107,7 @@ def make_network(
 ) -> Network:
     """Write the homes of ``count`` validators of equal power into ``folder``.
 
-    ``base`` is the configuration that each node's own ports, peers, name and blob store are put into. Raises
+    ``base`` is the configuration that each node's own ports, peers and name are put into. Raises
     WrongDataFolder when the folder is not empty, InvalidConfig for ports that do not fit, InvalidGenesis,
     MissingProgram without CometBFT. Nothing stays behind then.
     """
@@ -134,8 +133,7 @@ def make_network(
             for m in members
         )
         for member in members:
-            _write_home(folder, member, members, ids, genesis, base)
-        (folder / "blobs").mkdir()
+            _write_home(member, members, ids, genesis, base)
         (folder / "genesis.json").write_text(genesis.to_json(), encoding="utf-8")
         _write_script(folder / START_SCRIPT, [m.name for m in members])
     except BaseException:
@@ -167,8 +165,8 @@ def _secret() -> bytes:
     return (1 + secrets.randbelow(2**255)).to_bytes(32, "big")
 
 
-def node_config(folder: Path, member: Member, peers: Sequence[str], base: Config) -> Config:
-    """The configuration of one node."""
+def node_config(member: Member, others: Sequence[Member], peers: Sequence[str], base: Config) -> Config:
+    """The configuration of one node; it exchanges blobs with all ``others``."""
     consensus: ConsensusConfig = replace(
         base.consensus,
         p2p=f"tcp://{HOST}:{member.p2p}",
@@ -177,17 +175,15 @@ def node_config(folder: Path, member: Member, peers: Sequence[str], base: Config
         peers=tuple(peers),
     )
     rpc: RpcConfig = replace(base.rpc, host=HOST, port=member.rpc)
-    blobs: BlobsConfig = replace(base.blobs, url=str(folder / "blobs"))
+    blobs: BlobsConfig = replace(base.blobs, url="", peers=tuple(other.url for other in others))
     return replace(base, consensus=consensus, rpc=rpc, blobs=blobs)
 
 
-def _write_home(
-    folder: Path, member: Member, members: Sequence[Member], ids: Sequence[str], genesis: Genesis, base: Config
-) -> None:
+def _write_home(member: Member, members: Sequence[Member], ids: Sequence[str], genesis: Genesis, base: Config) -> None:
     from openledger.node.engines.home import write_config
 
     peers = [f"{i}@{HOST}:{m.p2p}" for i, m in zip(ids, members, strict=True) if m != member]
-    config = node_config(folder, member, peers, base)
+    config = node_config(member, [m for m in members if m != member], peers, base)
     write_config(comet_home(member.home), comet_settings(config))
     (member.home / FILE).write_text(render(config), encoding="utf-8")
     (member.home / "genesis.json").write_text(genesis.to_json(), encoding="utf-8")

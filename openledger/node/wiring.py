@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from openledger.evm.engine import EvmEngine
     from openledger.evm.precompiles import NativePrecompile
     from openledger.node.administration import Administration
+    from openledger.node.blob_exchange import BlobExchange
     from openledger.node.oracle_bridge import OracleBridge
     from openledger.node.snapshotting import Snapshotter
     from openledger.node.vitals import Vitals
@@ -136,6 +137,7 @@ class Node:
         self._bridge: OracleBridge | None = None
         self._server: RpcServer | None = None
         self._snapshots: Snapshotter | None = None
+        self._exchange: BlobExchange | None = None
         self._administration: Administration | None = None
         self.engine: ConsensusEngine | None = None
         self.app: Application | None = None
@@ -180,6 +182,8 @@ class Node:
         from openledger.abci_app.registry import PRECOMPILES
         from openledger.node.administration import Administration
         from openledger.node.meters import Meters
+        from openledger.node.blob_exchange import BlobExchange
+        from openledger.node.blob_following import BlobFollower
         from openledger.node.snapshotting import Snapshotter
         from openledger.node.vitals import Vitals
         from openledger.rpc.backend import Backend, RpcSettings
@@ -198,12 +202,18 @@ class Node:
         )
         store = StateStore(self._database, archive=config.chain.archive, keep=config.chain.keep)
         blobs = BlobStore(self.blobs_url, config.blobs.max_bytes)
+        if config.blobs.peers:
+            self._exchange = BlobExchange(blobs, config.blobs.peers)
         verdicts: VerdictSource = Silence()
         if self.oracle_on:
             from openledger.node.oracle_bridge import OracleBridge
 
             verdicts = self._bridge = OracleBridge(
-                self.blobs_url, settings.folder / "oracle", settings.genesis.chain_id, sys.executable
+                self.blobs_url,
+                settings.folder / "oracle",
+                settings.genesis.chain_id,
+                sys.executable,
+                fetch=None if self._exchange is None else self._exchange.fetch,
             )
         evm = choose_engine(config, settings.genesis, dict(PRECOMPILES))
         self.evm_name = evm.name
@@ -220,6 +230,9 @@ class Node:
         self.engine = settings.make_engine(self.app)
         self.engine.on_commit(self._snapshots.committed)
         self.vitals = Vitals(self.app, self.engine, settings.folder, settings.stale, self._bridge, meters)
+        if self._exchange is not None:
+            self.engine.on_commit(BlobFollower(self.app.state, self._exchange.want).committed)
+            await self._exchange.start()
         if self._bridge is not None:
             await self._bridge.start()
         given: dict[str, Any] = {
@@ -231,7 +244,7 @@ class Node:
         backend.devnet, backend.vitals = controls, self.vitals
         if controls is not None:
             backend.clock = controls.next_time
-        backend.admin = self._administration
+        backend.admin, backend.blob_peers = self._administration, self._exchange
         backend.comet_url = config.consensus.rpc.replace("tcp://", "http://") if settings.mode == "cometbft" else ""
         self._server = self.vitals.server = RpcServer(backend, config.rpc.host, config.rpc.port)
         self.vitals.loop.start()
@@ -242,10 +255,10 @@ class Node:
 
     async def stop(self) -> None:
         """Stop in the reverse order; the database last, so that no acknowledged block is lost."""
-        for part in (self._server, self.engine, self._bridge):
+        for part in (self._server, self.engine, self._bridge, self._exchange):
             if part is not None:
                 await part.stop()
-        self._server = self.engine = self._bridge = None
+        self._server = self.engine = self._bridge = self._exchange = None
         if self._administration is not None:
             self._administration.close()
         if self._snapshots is not None:

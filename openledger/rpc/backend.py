@@ -13,7 +13,7 @@ from openledger.primitives.blocks import Header, SealedBlock
 from openledger.primitives.errors import UnknownBlock
 from openledger.rpc.errors import PRUNED_HISTORY, SERVER_ERROR, RpcError
 from openledger.rpc.params import BlockRef
-from openledger.rpc.ports import AdminActions, ConsensusClient, Devnet, NodeStatus, Pool, Vitals
+from openledger.rpc.ports import AdminActions, BlobPeers, ConsensusClient, Devnet, NodeStatus, Pool, Vitals
 from openledger.state.ports import StateReader
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class Backend:
     comet_url: str = ""
     vitals: Vitals | None = None
     devnet: Devnet | None = None
+    blob_peers: BlobPeers | None = None
 
     @property
     def chain_id(self) -> int:

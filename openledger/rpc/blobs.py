@@ -1,4 +1,8 @@
-"""Blobs over HTTP: GET, HEAD and PUT of /blobs/{sha256}. A blob is only ever stored under the hash of its bytes."""
+"""Blobs over HTTP: GET, HEAD and PUT of /blobs/{sha256}. A blob is only ever stored under the hash of its bytes.
+
+What is not here is fetched from the peers of this node's configuration, and what is new is given to them; requests of
+peers, which carry ``PEER_HEADER``, are answered from what is here and passed on to nobody.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,10 @@ from openledger.rpc.backend import Backend
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 256 * 1024
+_FETCH_SECONDS = 60.0
+
+PEER_HEADER = "X-OpenLedger-Peer"
+"""On requests between nodes."""
 
 
 class BlobRoutes:
@@ -19,6 +27,7 @@ class BlobRoutes:
 
     def __init__(self, backend: Backend) -> None:
         self._blobs = backend.blobs
+        self._peers = backend.blob_peers
         self._limit = backend.settings.max_blob
         self._accept = backend.settings.accept_blobs
 
@@ -28,7 +37,11 @@ class BlobRoutes:
         if not _NAME.fullmatch(name):
             return _refuse(400, "a blob is named by 64 lower-case hex digits, its sha256")
         try:
+            if self._peers is not None and PEER_HEADER not in request.headers:
+                await asyncio.wait_for(self._peers.fetch(name), _FETCH_SECONDS)
             body = await asyncio.to_thread(self._blobs.get, name)
+        except TimeoutError:
+            return _refuse(504, "the blob is on its way from another node; ask again")
         except OpenLedgerError as err:
             return _refuse(404 if isinstance(err, BlobNotFound) else 500, err.message)
         headers = {"ETag": f'"{name}"', "Cache-Control": "public, max-age=31536000, immutable"}
@@ -56,7 +69,10 @@ class BlobRoutes:
             with self._blobs.writer() as writer:
                 async for chunk in request.content.iter_chunked(_CHUNK):
                     writer.write(chunk)
+                new = not self._blobs.has(name)
                 await asyncio.to_thread(writer.commit, name)
+            if new and self._peers is not None and PEER_HEADER not in request.headers:
+                self._peers.announce(name)
         except OpenLedgerError as err:
             return _refuse(_status(err), err.message)
         return web.json_response({"sha256": name}, status=201)

@@ -41,6 +41,18 @@ class ConsensusClient(Protocol):
         ...
 
 
+class BlobPeers(Protocol):
+    """The nodes with which this one exchanges blobs."""
+
+    async def fetch(self, name: str) -> bool:
+        """True when the blob is here, after asking the peers where it was not."""
+        ...
+
+    def announce(self, name: str) -> None:
+        """A new blob is here: give it to the peers, in the background."""
+        ...
+
+
 class AdminActions(Protocol):
     """What the node does when its operator asks; see ``administration.py``."""
 

@@ -73,7 +73,6 @@ def testnet(app: App, count: int, folder: Path, starting_port: int, chain_id: in
         "folder": str(made.folder),
         "chainId": chain_id,
         "cometChainId": made.genesis.chain_id,
-        "blobs": str(made.folder / "blobs"),
         "nodes": nodes,
         "note": note,
     }
@@ -81,7 +80,7 @@ def testnet(app: App, count: int, folder: Path, starting_port: int, chain_id: in
     lines += [f"  {n['name']:<8} RPC {n['rpc']}  peers {n['p2p']}  CometBFT {n['cometRpc']}" for n in nodes]
     lines += [
         "",
-        f"Blobs          {made.folder / 'blobs'}, shared by all nodes ([blobs] url in each config.toml)",
+        "Blobs          in each node's home; the nodes give them to each other ([blobs] peers in each config.toml)",
         "Money          dev0 to dev9 (public keys: for play only), and each node's operator.json",
         *([f"Engine         {note}"] if note else []),
         "",

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from openledger.abci_app.modules.attribution.messages import Hold, encode_extension
 from openledger.abci_app.modules.attribution.records import ACCEPTED, CLAIMS, REVEAL, Claim
 from openledger.abci_app.modules.governance.records import set_params
+from openledger.abci_app.queries import attribution_job
 from openledger.genesis.params import Params
+from openledger.node.blob_following import job_blobs
 from openledger.node.oracle_bridge import FINDING_BLOCKS, Finding, OracleBridge
 from openledger.primitives.attribution import Verdict, score_leaf
 from openledger.primitives.hashing import merkle_root, sha256
@@ -18,6 +21,7 @@ from openledger.state.blobs import BlobStore
 from openledger.state.memory import MemoryStore
 from openledger.state.overlay import Overlay
 from openledger.state.store import StateStore
+from tests.harness import Harness
 
 ROWS = 10
 SCORES = tuple(range(ROWS))
@@ -76,5 +80,46 @@ async def test_findings_of_closed_claims_are_forgotten_after_some_blocks(bridge:
         bridge.extension(state, 11 + FINDING_BLOCKS, VALIDATOR)
         assert not bridge._findings
         assert not list((tmp_path / "oracle" / "chain").iterdir())
+    finally:
+        await bridge.stop()
+
+
+async def test_a_validator_says_that_it_holds_the_blobs_before_it_has_verified_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openledger.node.oracle_bridge.RETRY_SECONDS", 0.02)
+    chain = Harness()
+    chain.publish()
+    epoch = chain.settle()
+    chain.close_epoch()
+    number = chain.claim(epoch, {1: 400_000, 2: 300_000, 3: 300_000})
+    asked: list[str] = []
+    arrived = False
+
+    async def fetch(name: str) -> bool:
+        asked.append(name)
+        return arrived
+
+    class Slow:
+        """A verifying process that never comes to an end."""
+
+        async def verify(self, job: object) -> Verdict:
+            await asyncio.sleep(1000)
+            raise AssertionError
+
+        async def stop(self) -> None:
+            """There is no process."""
+
+    bridge = OracleBridge(str(tmp_path / "blobs"), tmp_path / "oracle", "chain", fetch=fetch)
+    bridge.worker = Slow()  # type: ignore[assignment]
+    await bridge.start()
+    try:
+        assert bridge.extension(chain.state, 9, chain.addresses[0]) == encode_extension([])
+        await asyncio.sleep(0.1)
+        assert set(asked) == set(job_blobs(attribution_job(chain.state, number)))
+        assert bridge.extension(chain.state, 9, chain.addresses[0]) == encode_extension([])
+        arrived = True
+        await asyncio.sleep(0.1)
+        assert bridge.extension(chain.state, 9, chain.addresses[0]) == encode_extension([Hold(number, 0)])
     finally:
         await bridge.stop()

@@ -63,7 +63,8 @@ def test_every_node_knows_all_others_and_no_port_is_given_twice(network: Network
         }
         assert set(config.consensus.peers) == others
         assert set(comet_settings(config).persistent_peers.split(",")) == others
-        assert config.blobs.url == str(network.folder / "blobs")
+        assert config.blobs.url == ""
+        assert config.blobs.peers == tuple(m.url for m in network.members if m != own)
 
 
 def test_secrets_are_for_their_owner_only_and_operators_have_money(network: Network) -> None:

@@ -1,0 +1,72 @@
+"""Which blobs a node needs, as state says: those of published models and of open claims.
+
+A node that joined by a snapshot, or was away, finds here what it lacks. Models are looked at once each; claims while
+they are open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from openledger.abci_app.modules.attribution.records import open_claims
+from openledger.abci_app.modules.governance.records import params as read_params
+from openledger.abci_app.modules.models.records import MODEL_COUNT, MODELS
+from openledger.abci_app.queries import attribution_job, model_blobs
+from openledger.primitives.attribution import AttributionJob
+from openledger.primitives.errors import OpenLedgerError
+from openledger.state.ports import StateReader
+
+MODELS_AT_ONCE = 100
+EVERY_BLOCKS = 4
+NOTHING = "0" * 64
+
+
+def job_blobs(job: AttributionJob) -> list[str]:
+    """Names of all blobs that a verifier of this claim needs; a hash of zeros names none."""
+    names = [job.bundle_blob, job.index_blob, job.evidence_blob, *(part.blob for part in job.parts)]
+    return named(names)
+
+
+def named(names: Iterable[str]) -> list[str]:
+    """Without repetitions and without the name of nothing, in order."""
+    return [name for name in dict.fromkeys(names) if name != NOTHING]
+
+
+class BlobFollower:
+    """Tells the exchange, after some commits, what state needs. ``state`` gives the newest one."""
+
+    def __init__(self, state: Callable[[], StateReader], want: Callable[[Iterable[str]], None]) -> None:
+        self._state = state
+        self._want = want
+        self._models = 0
+        self._claims: set[int] = set()
+        self._blocks = 0
+
+    def committed(self, height: int) -> None:
+        """After a commit, on the event loop; a bounded amount of work."""
+        self._blocks += 1
+        if self._blocks % EVERY_BLOCKS == 1:
+            self.look()
+
+    def look(self) -> None:
+        """Look for models and claims that were not seen yet."""
+        try:
+            state = self._state()
+            self._want(named([*self._new_models(state), *self._new_claims(state)]))
+        except OpenLedgerError:
+            return  # while a snapshot is being restored there is no state; the next block comes here again
+
+    def _new_models(self, state: StateReader) -> Iterator[str]:
+        last = min(MODEL_COUNT.get(state), self._models + MODELS_AT_ONCE)
+        for number in range(self._models + 1, last + 1):
+            record = MODELS.get(state, number)
+            if record is not None and not record.retired:
+                yield from model_blobs(state, record)
+        self._models = last
+
+    def _new_claims(self, state: StateReader) -> Iterator[str]:
+        numbers = open_claims(state, read_params(state).max_open_claims_per_block)
+        for number in numbers:
+            if number not in self._claims:
+                yield from job_blobs(attribution_job(state, number))
+        self._claims = set(numbers)

@@ -1,0 +1,209 @@
+"""Blobs between nodes: fetched by hash from the peers of the configuration, given to them, and never in circles."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from openledger.node.blob_exchange import BlobExchange
+from openledger.node.blob_following import BlobFollower, job_blobs
+from openledger.rpc.blobs import PEER_HEADER, BlobRoutes
+from openledger.state.blobs import BlobStore
+from tests.harness import Harness
+
+
+@dataclasses.dataclass
+class Peer:
+    """A node as far as blobs go."""
+
+    blobs: BlobStore
+    exchange: BlobExchange
+    url: str
+    requests: list[tuple[str, str, bool]]
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def serving(handler: Callable[[web.Request], Any]) -> AsyncIterator[str]:
+    """An HTTP server; its URL."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app, auto_decompress=False)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def nodes(folder: Path, count: int, max_bytes: int = 10**6) -> AsyncIterator[list[Peer]]:
+    """Nodes that are all peers of each other."""
+    made: list[Peer] = []
+    routes: list[BlobRoutes] = []
+
+    def handler(number: int) -> Callable[[web.Request], Any]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            request.match_info["name"] = request.path.rsplit("/", 1)[-1]
+            name = request.match_info["name"]
+            made[number].requests.append((request.method, name, PEER_HEADER in request.headers))
+            route = routes[number]
+            return await (route.put(request) if request.method == "PUT" else route.get(request))
+
+        return handle
+
+    async with contextlib.AsyncExitStack() as stack:
+        urls = [await stack.enter_async_context(serving(handler(number))) for number in range(count)]
+        for number in range(count):
+            blobs = BlobStore(str(folder / str(number)), max_bytes)
+            exchange = BlobExchange(blobs, [url for url in urls if url != urls[number]])
+            await exchange.start()
+            stack.push_async_callback(exchange.stop)
+            backend: Any = SimpleNamespace(
+                blobs=blobs, blob_peers=exchange, settings=SimpleNamespace(max_blob=max_bytes, accept_blobs=True)
+            )
+            routes.append(BlobRoutes(backend))
+            made.append(Peer(blobs, exchange, urls[number], []))
+        yield made
+
+
+def name_of(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()
+
+
+async def test_a_blob_put_on_one_node_is_soon_on_all_and_each_is_given_it_once(tmp_path: Path) -> None:
+    raw = b"x" * 300_000
+    async with nodes(tmp_path, 4) as four, aiohttp.ClientSession() as session:
+        async with session.put(f"{four[0].url}/blobs/{name_of(raw)}", data=raw) as response:
+            assert response.status == 201
+        await until(lambda: all(peer.blobs.has(name_of(raw)) for peer in four))
+        async with session.put(f"{four[0].url}/blobs/{name_of(raw)}", data=raw) as response:
+            assert response.status == 201
+        await asyncio.sleep(0.1)
+        for peer in four[1:]:
+            assert peer.requests == [("HEAD", name_of(raw), True), ("PUT", name_of(raw), True)]
+
+
+async def test_a_blob_asked_of_a_node_that_lacks_it_comes_from_a_peer_and_nobody_asks_in_circles(
+    tmp_path: Path,
+) -> None:
+    raw = b"the rows"
+    async with nodes(tmp_path, 3) as three, aiohttp.ClientSession() as session:
+        three[2].blobs.put(raw)
+        async with session.get(f"{three[0].url}/blobs/{name_of(raw)}") as response:
+            assert await response.read() == raw
+        assert three[0].blobs.has(name_of(raw))
+        nowhere = name_of(b"nowhere")
+        for _ in range(3):
+            async with session.get(f"{three[0].url}/blobs/{nowhere}") as response:
+                assert response.status == 404
+        asked = [request for peer in three[1:] for request in peer.requests if request[1] == nowhere]
+        assert asked == [("GET", nowhere, True)] * 2
+
+
+async def test_many_questions_for_one_blob_are_one_request(tmp_path: Path) -> None:
+    raw = b"popular" * 1000
+    async with nodes(tmp_path, 2) as (one, two):
+        two.blobs.put(raw)
+        assert all(await asyncio.gather(*(one.exchange.fetch(name_of(raw)) for _ in range(50))))
+        assert two.requests == [("GET", name_of(raw), True)]
+
+
+async def test_a_peer_that_lies_is_slow_endless_or_sends_elsewhere_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openledger.node.blob_exchange.SILENT_SECONDS", 0.3)
+    good = b"good"
+    stranger: list[str] = []
+
+    async def lies(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"bad")
+
+    async def sleeps(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(2)
+        return web.Response(body=good)
+
+    async def floods(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(bytes(100_000))
+        return response
+
+    async def elsewhere(request: web.Request) -> web.StreamResponse:
+        stranger.append(str(request.url))
+        return web.Response(body=good)
+
+    async def honest(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=good)
+
+    async with contextlib.AsyncExitStack() as stack:
+        urls = [await stack.enter_async_context(serving(handler)) for handler in (lies, sleeps, floods, elsewhere)]
+
+        async def redirects(request: web.Request) -> web.StreamResponse:
+            raise web.HTTPFound(f"{urls[3]}/blobs/x")
+
+        bad = [*urls[:3], await stack.enter_async_context(serving(redirects)), "http://127.0.0.1:1", "nonsense"]
+        blobs = BlobStore(str(tmp_path / "blobs"), 10_000_000)
+        alone = BlobExchange(blobs, bad)
+        await alone.start()
+        stack.push_async_callback(alone.stop)
+        assert not await alone.fetch(name_of(good))
+        assert not stranger
+        assert list(blobs.list()) == []
+        assert not list((tmp_path / "blobs" / "unfinished").iterdir())
+        with_honest = BlobExchange(blobs, [*bad, await stack.enter_async_context(serving(honest))])
+        await with_honest.start()
+        stack.push_async_callback(with_honest.stop)
+        assert await with_honest.fetch(name_of(good))
+        assert blobs.get(name_of(good)) == good
+
+
+async def test_what_is_wanted_is_fetched_when_the_peer_has_it_at_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openledger.node.blob_exchange.ASK_AGAIN_SECONDS", 0.05)
+    raws = [b"one", b"two", b"three"]
+    async with nodes(tmp_path, 2) as (one, two):
+        two.blobs.put(raws[0])
+        one.exchange.want(name_of(raw) for raw in raws)
+        await until(lambda: one.blobs.has(name_of(raws[0])))
+        for raw in raws[1:]:
+            two.blobs.put(raw)
+        await until(lambda: all(one.blobs.has(name_of(raw)) for raw in raws))
+
+
+def test_a_node_wants_the_blobs_of_published_models_and_open_claims_once_each() -> None:
+    chain = Harness()
+    wanted: list[list[str]] = []
+    follower = BlobFollower(lambda: chain.state, lambda names: wanted.append(list(names)))
+    chain.publish()
+    follower.look()
+    assert wanted == [[(bytes([i]) * 32).hex() for i in (1, 2, 3)]]
+    follower.look()
+    assert wanted[1:] == [[]]
+    epoch = chain.settle()
+    chain.close_epoch()
+    number = chain.claim(epoch, {1: 400_000, 2: 300_000, 3: 300_000})
+    follower.look()
+    assert wanted[2] == job_blobs(chain.query("attribution_job", number))
+    follower.look()
+    assert wanted[3] == []
