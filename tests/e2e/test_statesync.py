@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from openledger.abci_app.modules.datanets.commit import DatanetCommit
+from openledger.abci_app.modules.datanets.create import DatanetCreate
+from openledger.abci_app.modules.datanets.records import Part
+from openledger.abci_app.modules.models.publish import ModelPublish
+from openledger.abci_app.modules.models.records import DataRef
 from openledger.genesis.genesis import GenesisAccount
 from openledger.genesis.presets import dev_accounts
 from openledger.node import testnet as networks
@@ -20,6 +25,7 @@ from openledger.primitives.amounts import GWEI
 from openledger.primitives.errors import MissingProgram, OpenLedgerError
 from openledger.primitives.transactions import sign_transaction
 from openledger.rpc.client import Client
+from openledger.state.blobs import BlobStore
 from openledger.state.snapshots import SnapshotShelf
 from tests.e2e.node_process import NodeProcess, openledger, running, wait
 
@@ -70,6 +76,26 @@ def send(client: Client, sender: int, to: bytes, value: int) -> str:
     return str(client.call("eth_sendRawTransaction", "0x" + raw.hex()))
 
 
+def publish(client: Client) -> list[str]:
+    """A model, as far as the chain knows; the names of its blobs, which the node has."""
+    files = [f"file {number}".encode() * 50_000 for number in range(3)]
+    names = [client.put_blob(raw) for raw in files]
+    digests = [bytes.fromhex(name) for name in names]
+    part = Part(ACCOUNTS[4][0], digests[2], 4)
+    actions = (
+        DatanetCreate("speeches"),
+        DatanetCommit(1, 0, bytes(32), 4, (part,)),
+        ModelPublish(
+            "m", "openledger/tiny-v1", (DataRef(1, 1),), bytes(32), digests[0], bytes(32), digests[1], bytes(32), 4,
+            "gradient-dot", 5, 4, 0, GWEI,
+        ),
+    )  # fmt: skip
+    for action in actions:
+        found = client.wait_receipt(client.send_native(ACCOUNTS[4][1], action))
+        assert found["status"] == "0x1", found
+    return names
+
+
 def receipt(node: NodeProcess, tx_hash: str) -> dict[str, str]:
     found: dict[str, str] = wait(tx_hash, lambda: node.client.call("eth_getTransactionReceipt", tx_hash), log=node.log)
     return found
@@ -89,6 +115,7 @@ def test_a_new_node_joins_by_a_snapshot_follows_sends_and_serves_the_next_one(
 ) -> None:
     to = bytes([3] * 20)
     first.reach(3)
+    blobs = publish(first.client)
     early = receipt(first, send(first.client, 0, to, 5))
     made = json.loads(openledger(first.home, "--json", "snapshot", "create").stdout)
     first.reach(made["height"] + 3)
@@ -101,6 +128,8 @@ def test_a_new_node_joins_by_a_snapshot_follows_sends_and_serves_the_next_one(
         second.reach(start + 3)
         assert second.block(start + 2) == first.block(start + 2)
         assert second.client.call("eth_getBalance", "0x" + to.hex(), "latest") == "0x5"
+        store = BlobStore(str(second.home / "blobs"))
+        wait("the blobs of the model", lambda: all(store.has(name) for name in blobs), log=second.log)
         second.follow()
         late = receipt(second, send(second.client, 1, to, 7))
         assert late["status"] == "0x1"
