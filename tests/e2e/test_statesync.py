@@ -55,15 +55,15 @@ def with_accounts(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
 
 
 @pytest.fixture
-def first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NodeProcess]:
-    """A chain of one validator that takes a snapshot every five blocks and keeps the CometBFT blocks that they need."""
-    with_accounts(monkeypatch, EXTRA)
+def first(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NodeProcess]:
+    """A chain of one validator that takes a snapshot every five blocks; a test may ask for more accounts."""
+    with_accounts(monkeypatch, getattr(request, "param", EXTRA))
     config, _ = with_usable_engine(Config())
     config = dataclasses.replace(config, snapshots=dataclasses.replace(config.snapshots, interval=5, keep=20))
     made = make_network(tmp_path / "net", 1, time.time_ns(), starting_port=free_starting_port(1), base=config)
     node = NodeProcess(made.members[0].home, OPENLEDGER_CHAIN_ARCHIVE="false", OPENLEDGER_CHAIN_KEEP="128")
-    node.start()
     with running(node):
+        node.start()
         yield node
 
 
@@ -151,3 +151,21 @@ def test_a_new_node_joins_by_a_snapshot_follows_sends_and_serves_the_next_one(
         second.kill()
         second.start()
         second.reach(first.height)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("first", [100_000], indirect=True)
+def test_a_chain_of_100_000_accounts_is_joined_within_a_minute(first: NodeProcess, tmp_path: Path) -> None:
+    wait("a snapshot", lambda: first.client.call("openledger_listSnapshots"), 120, first.log)
+    second = join(first, tmp_path / "second")
+    with running(second):
+        begun = time.monotonic()
+        second.begin()
+        wait("a restored state", lambda: "is restored" in second.log.read_text(), 120, second.log)
+        second.follow()
+        took = time.monotonic() - begun
+        print(f"joined in {took:.1f} s")
+        assert second.client.call("eth_getBalance", "0x" + (10**6 + 99_999).to_bytes(20, "big").hex(), "latest") == hex(
+            (10**6 + 99_999) * GWEI
+        )
+        assert took <= 60
