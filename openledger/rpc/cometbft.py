@@ -15,7 +15,7 @@ from aiohttp import web
 from openledger.primitives.errors import InvalidJson
 from openledger.primitives.jsonio import read_json
 
-METHODS = frozenset(("status", "commit", "validators", "consensus_params", "header", "blockchain", "health"))
+METHODS = ("status", "commit", "validators", "consensus_params", "header", "blockchain", "health")
 MAX_REQUEST = 4_096
 MAX_ANSWER = 16 * 1024 * 1024
 SECONDS = 10

@@ -1,0 +1,157 @@
+"""What a new node asks of the nodes that its operator names, and what it does not believe."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from openledger.genesis.genesis import Genesis, GenesisValidator
+from openledger.genesis.presets import devnet_genesis
+from openledger.node.config import Config
+from openledger.node.joining import Found, addresses, discover, fetch_genesis, joining_config, prepare, words
+from openledger.node.network import comet_settings, initial_config
+from openledger.primitives.errors import InvalidConfig, InvalidGenesis, NodeUnreachable
+from openledger.primitives.keys import ed25519_public
+from openledger.primitives.types import to_hex
+from openledger.rpc.cometbft import MAX_ANSWER, CometRoutes
+
+GENESIS = devnet_genesis((GenesisValidator(ed25519_public(bytes(32)), 10, bytes(19) + b"\x01", "one"),), 10**18)
+OTHER = devnet_genesis((GenesisValidator(ed25519_public(bytes(32)), 11, bytes(19) + b"\x01", "one"),), 10**18)
+
+
+class FakeNode:
+    """As much of a node's RPC as joining needs."""
+
+    def __init__(
+        self, genesis: Genesis = GENESIS, digest: str = "AB" * 32, heights: tuple[int, ...] = (20, 10)
+    ) -> None:
+        self.genesis, self.digest, self.heights = genesis, digest, heights
+        self.listen = "tcp://0.0.0.0:26656"
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if request.path == "/genesis.json":
+            return web.Response(text=self.genesis.to_json())
+        call = await request.json()
+        found: dict[str, Any] = {
+            "openledger_getNodeStatus": {"genesis": to_hex(self.genesis.digest), "cometChainId": "c"},
+            "openledger_listSnapshots": [{"height": height} for height in self.heights],
+            "status": {"node_info": {"id": "ff00", "listen_addr": self.listen}},
+            "commit": {"signed_header": {"commit": {"block_id": {"hash": self.digest}}}},
+        }
+        if request.path == "/cometbft":
+            assert call["method"] in ("status", "commit")
+        return web.json_response({"jsonrpc": "2.0", "id": 1, "result": found[call["method"]]})
+
+
+@contextlib.asynccontextmanager
+async def serving(handler: Any) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def test_two_nodes_that_agree_give_genesis_peers_and_a_block_to_trust() -> None:
+    async with serving(FakeNode().answer) as one, serving(FakeNode().answer) as two:
+        assert (await fetch_genesis(one)).digest == GENESIS.digest
+        genesis, found = await prepare(None, f"{one}/, {two},{one}", None, None)
+        assert genesis == GENESIS
+        assert found is not None
+        assert (found.trust_height, found.trust_hash, found.snapshot) == (10, "ab" * 32, 20)
+        assert found.peers == ("ff00@127.0.0.1:26656",) * 2
+        config = joining_config(initial_config("new", 20_000), found)
+        assert config.blobs.peers == (one, two)
+        assert (config.rpc.port, config.consensus.rpc) == (20_000, "tcp://127.0.0.1:20002")
+        settings = comet_settings(config)
+        assert settings.statesync
+        assert settings.rpc_servers == f"{one}/cometbft,{two}/cometbft"
+        assert one in "\n".join(words(found))
+
+
+async def test_one_server_is_given_to_cometbft_twice_and_the_operator_is_told() -> None:
+    found = Found(GENESIS, ("http://a:1",), ("http://a:1/cometbft",), ("x@a:2",), 5, "ab" * 32, 9)
+    assert comet_settings(joining_config(Config(), found)).rpc_servers == "http://a:1/cometbft,http://a:1/cometbft"
+    assert "one node alone" in "\n".join(words(found))
+
+
+async def test_nodes_that_disagree_lie_or_have_no_snapshot_are_refused_by_name() -> None:
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def node(**changed: Any) -> str:
+            return await stack.enter_async_context(serving(FakeNode(**changed).answer))
+
+        good, liar = await node(), await node(digest="CD" * 32)
+        with pytest.raises(InvalidConfig, match=f"{liar} says that block 10 has hash cdcd"):
+            await discover([good, liar], None, None, None)
+        with pytest.raises(InvalidConfig, match=f"{good} says"):
+            await discover([good], None, 7, "ef" * 32)
+        assert (await discover([good], None, 7, "0xAB" + "ab" * 31)).trust_height == 7
+        with pytest.raises(InvalidGenesis, match="another chain or genesis"):
+            await discover([good, await node(genesis=OTHER)], None, None, None)
+        with pytest.raises(InvalidGenesis, match="another chain or genesis"):
+            await discover([good], OTHER, None, None)
+        with pytest.raises(InvalidConfig, match="no snapshot yet"):
+            await discover([await node(heights=())], None, None, None)
+
+        async def nonsense(request: web.Request) -> web.StreamResponse:
+            return web.Response(text="<html>")
+
+        with pytest.raises(NodeUnreachable, match="as a node does"):
+            await discover([await stack.enter_async_context(serving(nonsense))], GENESIS, None, None)
+        with pytest.raises(NodeUnreachable, match="no node answers"):
+            await discover(["http://127.0.0.1:1"], GENESIS, None, None)
+
+
+@pytest.mark.parametrize("text", ["", " , ", "127.0.0.1:8545", "ftp://a", "http://", "ws://a:1"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(InvalidConfig):
+        addresses(text)
+
+
+# --- the door for light clients -----------------------------------------------------------------------------------
+
+
+async def test_only_reading_methods_pass_to_cometbft_and_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    import aiohttp
+
+    asked: list[Any] = []
+
+    async def comet(request: web.Request) -> web.StreamResponse:
+        asked.append(await request.json())
+        size = MAX_ANSWER + 1 if asked[-1]["method"] == "blockchain" else 10
+        return web.Response(body=b"1" * size, content_type="application/json")
+
+    async with serving(comet) as url, aiohttp.ClientSession() as session:
+        routes = CometRoutes(url)
+        async with serving(routes.post) as door:
+
+            async def post(body: Any) -> int:
+                async with session.post(door, data=body if isinstance(body, bytes) else None,
+                                        json=None if isinstance(body, bytes) else body) as answer:  # fmt: skip
+                    return answer.status
+
+            assert await post({"jsonrpc": "2.0", "id": 0, "method": "commit", "params": {"height": "3"}, "x": 1}) == 200
+            assert asked == [{"jsonrpc": "2.0", "id": 0, "method": "commit", "params": {"height": "3"}}]
+            for method in ("broadcast_tx_sync", "unsafe_flush_mempool", "dial_peers", "genesis", "tx_search", None, 5):
+                assert await post({"id": 1, "method": method}) == 404
+            assert await post(b"nonsense") == 400
+            assert await post(b"[" * 3_000) in (400, 404)
+            assert await post(b"x" * 5_000) == 413
+            assert await post([{"method": "commit"}]) == 404
+            assert await post({"id": 1, "method": ["commit"]}) == 404
+            assert await post({"id": 1, "method": "blockchain"}) == 502
+            assert len(asked) == 2
+        dead = CometRoutes("http://127.0.0.1:1")
+        async with serving(dead.post) as door, session.post(door, json={"id": 1, "method": "status"}) as answer:
+            assert answer.status == 502
+        await routes.close(web.Application())
+        await dead.close(web.Application())
