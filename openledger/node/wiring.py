@@ -181,9 +181,9 @@ class Node:
         from openledger.abci_app.ports import Silence, VerdictSource
         from openledger.abci_app.registry import PRECOMPILES
         from openledger.node.administration import Administration
-        from openledger.node.meters import Meters
         from openledger.node.blob_exchange import BlobExchange
         from openledger.node.blob_following import BlobFollower
+        from openledger.node.meters import Meters
         from openledger.node.snapshotting import Snapshotter
         from openledger.node.vitals import Vitals
         from openledger.rpc.backend import Backend, RpcSettings
