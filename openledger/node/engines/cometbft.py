@@ -32,6 +32,7 @@ from openledger.node.engines.handing import Handing, Telling
 from openledger.node.engines.home import read_config
 from openledger.node.engines.recorder import Recorder
 from openledger.node.engines.submission import AdmittingApplication, Submission
+from openledger.node.engines.wal import EndMark
 from openledger.node.pool_journal import PoolJournal
 from openledger.primitives.errors import InvalidConfig, NodeUnreachable, SignerFault
 from openledger.primitives.types import Hash32
@@ -110,6 +111,8 @@ class CometEngine:
         self._committed: Listeners[int] = Listeners()
         self._pending: Listeners[bytes] = Listeners()
         self._submission = Submission(app, journal, admitted=self._admitted, on_fault=self._fail)
+        self._greeted = 0
+        self._end_mark: EndMark | None = None
         self._handing = Handing(app.gossip, self._call)
         self.binary: CometBinary | None = None
         self.version = ""
@@ -299,13 +302,21 @@ class CometEngine:
             if self._recorder is not None:
                 self._recorder.record(request)
         elif isinstance(request, m.RequestCommit):
+            if self._end_mark is not None:
+                self._end_mark.committed(self._height)
             self._submission.committed()
             self._handing.wake()
             self._committed.call(self._height)
         elif isinstance(request, m.RequestInfo):
             self.version = check_handshake(request, self.binary)
+            self._expect_replay()
             self._app.gossip.again()  # a CometBFT that has just come knows nothing of the pool
             self._handing.wake()
+
+    def _expect_replay(self) -> None:
+        """CometBFT has asked for our height. When it was just started, blocks may follow that it did not finish."""
+        if self.pid != self._greeted:
+            self._greeted, self._end_mark = self.pid, EndMark(self._home)
 
     async def _call(self, method: str, **params: Any) -> dict[str, Any]:
         if self._session is None:

@@ -1,8 +1,9 @@
 """kill -9 at named points and at random times, and how long a node needs to come back.
 
 A point may have a phase in front: ``first:`` before the chain has a block, ``start:`` while the node starts again,
-``replay:`` while CometBFT hands the application a block that it had not committed. Without one the node is killed
-where it stands in the middle of its work.
+``replay:`` while CometBFT hands the application a block that it had not committed, ``stored:`` in the height after a
+block that CometBFT stored and then died (its own fail point). Without one the node is killed where it stands in the
+middle of its work.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 REACH_SECONDS = 40
 TICK = 0.01
+AFTER_STORING = "3"
+"""Of CometBFT's fail points in a height: own prevote, own precommit, before and after storing the block."""
 
 
 class Killer:
@@ -47,6 +50,8 @@ class Killer:
             await node.stop()
         elif phase == "replay":
             await self._die(node, "commit.before", "application")
+        elif phase == "stored":
+            await self._die_after_storing(node)
         await self._die(node, name, who, start=bool(phase))
         await self._back(node, f"{point} {who}")
 
@@ -67,6 +72,18 @@ class Killer:
             await gone(comet)
         if who != "cometbft":
             await asyncio.wait_for(node.ended(), 10)
+
+    async def _die_after_storing(self, node: Process) -> None:
+        """CometBFT stores a block and ends before its log says so; the application is killed then."""
+        await node.stop()
+        node.environment["FAIL_TEST_INDEX"] = AFTER_STORING
+        await node.start()
+        end = time.monotonic() + REACH_SECONDS
+        while not (comet := cometbft_of(node.pid)) and time.monotonic() < end:  # noqa: ASYNC110
+            await asyncio.sleep(TICK)
+        await gone(comet)
+        await node.kill()
+        del node.environment["FAIL_TEST_INDEX"]
 
     async def _back(self, node: Process, what: str) -> None:
         """Until the node has a new block; it is started again when it does not live."""
