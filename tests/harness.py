@@ -46,6 +46,7 @@ from openledger.abci_app.modules.models.publish import ModelPublish
 from openledger.abci_app.modules.models.records import SESSION_COUNT, DataRef, ledger
 from openledger.abci_app.modules.models.settle import InferenceSettle
 from openledger.abci_app.modules.staking.create import ValidatorCreate, key_proof_message
+from openledger.abci_app.modules.staking.sets import last_signers, newest_set, next_signers
 from openledger.abci_app.protocol import messages as abci
 from openledger.abci_app.protocol.canonical import extension_sign_bytes
 from openledger.abci_app.registry import PRECOMPILES
@@ -213,6 +214,10 @@ class Harness:
                 following[address] = update.power
         assert following, "CometBFT cannot go on without a validator"
         assert sum(following.values()) < 2**60
+        for known, wanted in (
+            (last_signers, self.set_now), (next_signers, self.set_next), (newest_set, following),
+        ):  # fmt: skip
+            assert {seat.address: seat.power for seat in known(self.state).seats} == wanted
         self.set_now, self.set_next = self.set_next, following
 
     # --- blocks -------------------------------------------------------------------------------------------

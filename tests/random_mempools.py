@@ -20,6 +20,8 @@ from openledger.abci_app.modules.attribution.messages import Hold, encode_extens
 from openledger.abci_app.modules.staking.create import ValidatorCreate, key_proof_message
 from openledger.abci_app.modules.staking.delegate import StakeDelegate
 from openledger.abci_app.modules.staking.edit import ValidatorEdit
+from openledger.abci_app.modules.staking.records import validators
+from openledger.abci_app.modules.staking.unbonding import unbondings
 from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
 from openledger.abci_app.modules.staking.unjail import ValidatorUnjail
 from openledger.abci_app.ports import Silence
@@ -34,7 +36,7 @@ from openledger.primitives.amounts import GWEI, OPEN
 from openledger.primitives.fields import FieldType, schema
 from openledger.primitives.keys import consensus_address, ed25519_public, ed25519_sign
 from openledger.primitives.transactions import sign_transaction
-from openledger.primitives.types import MODULE_ADDRESSES, OUTBOX_ADDRESS, Address
+from openledger.primitives.types import MODULE_ADDRESSES, OUTBOX_ADDRESS, STAKING_ADDRESS, Address
 from openledger.state import layout
 from openledger.state.memory import MemoryStore
 from openledger.state.store import StateStore
@@ -197,6 +199,8 @@ class Rooms(Harness):
         entries = self.app.store.reader().entries(layout.ACCOUNT)
         total = sum(layout.decode_account(raw).balance for _, raw in entries)
         assert total == int(self.query("get_supply")["total"], 16)
+        held = sum(v.stake + sum(u.amount for u in unbondings(self.state, v.address)) for v in validators(self.state))
+        assert self.balance(STAKING_ADDRESS) == held, "the staking account holds what is staked or unbonding"
 
     def names(self, number: int) -> set[str]:
         """Events in a block."""

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openledger.abci_app.modules.attribution.messages import (
+    MAX_MESSAGES,
     MAX_REASON,
     Commitment,
     Hold,
@@ -47,6 +48,7 @@ from openledger.abci_app.modules.attribution.records import (
 )
 from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.queries import attribution_job
+from openledger.abci_app.votes import AIM_BYTES
 from openledger.node.blob_following import job_blobs
 from openledger.node.oracle_worker import OracleWorker
 from openledger.primitives.attribution import AttributionJob, Verdict, drawn_rows, score_leaf
@@ -59,7 +61,6 @@ from openledger.state.ports import StateReader
 log = logging.getLogger("openledger.oracle")
 
 RETRY_SECONDS = 1.0
-AIMED_BYTES = 1024
 SALT_BYTES = 16
 FINDING_BLOCKS = 128
 
@@ -148,9 +149,11 @@ class OracleBridge:
             self._note(state, number, claim, validator)
             message = self._message(state, number, claim, validator)
             if message is not None:
-                if messages and len(encode_extension([*messages, message])) > AIMED_BYTES:
+                if messages and len(encode_extension([*messages, message])) > AIM_BYTES:
                     break
                 messages.append(message)
+                if len(messages) == MAX_MESSAGES:
+                    break
         return encode_extension(messages)
 
     def _forget_closed(self, state: StateReader, height: int, open_keys: set[tuple[int, int]]) -> None:

@@ -8,10 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from openledger.abci_app.modules.attribution.messages import Hold, encode_extension
-from openledger.abci_app.modules.attribution.records import ACCEPTED, CLAIMS, REVEAL, Claim
+from openledger.abci_app.modules.attribution.messages import MAX_MESSAGES, Hold, decode_extension, encode_extension
+from openledger.abci_app.modules.attribution.records import (
+    ACCEPTED,
+    CLAIMS,
+    ELECTORATES,
+    OPEN,
+    PENDING,
+    REVEAL,
+    Claim,
+    Electorate,
+    Member,
+)
 from openledger.abci_app.modules.governance.records import set_params
 from openledger.abci_app.queries import attribution_job
+from openledger.abci_app.tables import Number
+from openledger.abci_app.votes import check_extension
 from openledger.genesis.params import Params
 from openledger.node.blob_following import job_blobs
 from openledger.node.oracle_bridge import FINDING_BLOCKS, Finding, OracleBridge
@@ -123,3 +135,16 @@ async def test_a_validator_says_that_it_holds_the_blobs_before_it_has_verified_a
         assert bridge.extension(chain.state, 9, chain.addresses[0]) == encode_extension([Hold(number, 0)])
     finally:
         await bridge.stop()
+
+
+async def test_with_many_claims_open_as_many_messages_are_said_as_an_extension_may_have(bridge: OracleBridge) -> None:
+    state = Overlay(StateStore(MemoryStore()).reader())
+    set_params(state, Params())
+    for number in range(1, 31):
+        CLAIMS.put(state, dataclasses.replace(CLAIM, status=PENDING), number)
+        OPEN.put(state, Number(1), number)
+        ELECTORATES.put(state, Electorate((Member(VALIDATOR, VALIDATOR, 1),)), number)
+        bridge._findings[number, 0] = Finding(Verdict(number, True, "", SCORES), b"s" * 16)
+    extension = bridge.extension(state, 5, VALIDATOR)
+    assert [message.claim for message in decode_extension(extension)] == list(range(1, MAX_MESSAGES + 1))
+    check_extension(extension, VALIDATOR, state, Params().max_extension_bytes)

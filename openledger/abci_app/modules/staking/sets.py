@@ -86,21 +86,25 @@ def close_set(state: Overlay, params: Params, height: int) -> tuple[PowerChange,
 
     When nobody is fit to be in it, the set stays as it is: a chain never loses its last validator.
     """
-    now = newest_set(state)
-    wanted = _wanted(state, params) if take_changed(state) else now
-    if not wanted.seats:
-        wanted = now
+    _move_up(state)
+    if not take_changed(state):
+        return ()
+    now, wanted = newest_set(state), _wanted(state, params)
+    if not wanted.seats or wanted == now:
+        return ()
+    _SETS.put(state, now, _NEXT)
+    _SETS.put(state, wanted, _NEWEST)
+    return _changes(state, now, wanted, height)
+
+
+def _move_up(state: Overlay) -> None:
+    """What was the set of the next block is now that of the last."""
     middle = _SETS.get(state, _NEXT)
     if middle is not None:
         _SETS.put(state, middle, _LAST)
         _SETS.delete(state, _NEXT)
     elif _SETS.get(state, _LAST) is not None:
         _SETS.delete(state, _LAST)
-    if wanted == now:
-        return ()
-    _SETS.put(state, now, _NEXT)
-    _SETS.put(state, wanted, _NEWEST)
-    return _changes(state, now, wanted, height)
 
 
 def _wanted(state: StateReader, params: Params) -> ValidatorSet:
