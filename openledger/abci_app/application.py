@@ -104,8 +104,7 @@ class Application(ChainReads):
 
     def preview(self, unix_seconds: int) -> Callable[[], Preview]:
         """The next block out of what waits now, at that time. What is given back does the work, in any thread."""
-        first = list(islice(self.mempool.reap(), MOST_TRANSACTIONS))
-        waiting = {raw: self.decode(raw) for raw in first}
+        waiting = {decoded.raw: decoded for decoded in islice(self.mempool.offer(), MOST_TRANSACTIONS)}
         proposer = self.own_address or bytes(20)
         return partial(
             preview, self._chain, self.store, self.head(), unix_seconds, proposer, waiting, self.edits.encode()

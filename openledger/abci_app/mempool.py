@@ -74,7 +74,7 @@ class Mempool:
         self.evicted = 0
         """Transactions that gave way to a better one, or have waited too long."""
         self.version = 0
-        """Another number whenever what waits has changed."""
+        """Another number whenever what waits has changed, or the state that it waits on."""
 
     # --- admission ----------------------------------------------------------------------------------------
 
@@ -242,6 +242,7 @@ class Mempool:
         self._base_fee = base_fee
         self._weakest = None
         self._blocks += 1
+        self.version += 1
         self._drop_old()
         for sender in self._queues.keys() & (self._queues if touched is None else set(touched)):
             self._accounts.pop(sender, None)

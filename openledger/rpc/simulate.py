@@ -2,7 +2,7 @@
 
 Numbers, times, limits, error codes and texts are geth's (``internal/ethapi/simulate.go``) and those of execution-apis.
 Where this chain differs: two blocks may have the same time; there are no withdrawals; the state root of a simulated
-block is known only on top of the newest block, else it is zero.
+block is known only on top of the newest or the pending block, else it is zero.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from openledger.rpc.params import parse_flag, parse_object, parse_uint64
 from openledger.state.fasttrie import ordered_trie_root
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
+from openledger.state.reader import HeightReader
 
 MAX_BLOCKS, MAX_BLOCK_CALLS, MAX_CALLS = 256, 5_000, 10_000
 SECONDS_BETWEEN = 12
@@ -135,7 +136,7 @@ class Simulator:
         self._bounds = bounds
         self._base = base
         self._env = env
-        self._state = Overlay(state)
+        self._state, self._root = _flat(state)
         self._hashes: dict[int, Hash32] = {}
         self._gas_left = backend.settings.call_gas
 
@@ -302,9 +303,20 @@ class Simulator:
     def _state_root(self) -> Hash32:
         store = self._backend.app.store
         with store.lock:
-            if store.height != self._base.number:
-                return ZERO_HASH
-            return store.prepare(self._state.diff()).state_root
+            return store.prepare(self._state.diff()).state_root if store.height == self._root else ZERO_HASH
+
+
+def _flat(state: StateReader) -> tuple[Overlay, int]:
+    """One overlay above a block's state, with what changes there were above it; and that block's height, -1 for a
+    state of another kind."""
+    layers: list[Overlay] = []
+    while isinstance(state, Overlay):
+        layers.append(state)
+        state = state.beneath()
+    found = Overlay(state)
+    for layer in reversed(layers):
+        found.apply(layer.diff())
+    return found, state.height if isinstance(state, HeightReader) else -1
 
 
 def _chain(base: Header, blocks: tuple[SimulatedBlock, ...]) -> list[tuple[SimulatedBlock, int, int]]:

@@ -141,3 +141,25 @@ async def test_a_filter_of_waiting_transactions_gives_hashes_or_whole_ones(idle_
     assert (wrong["code"], wrong["message"]) == (-32602, "invalid block range params")
     pending = await idle_chain.error("eth_newFilter", {"fromBlock": "pending"})
     assert pending["message"] == "pending logs are not supported"
+
+
+async def test_a_simulation_can_stand_on_the_next_block(idle_chain: Any) -> None:
+    await send(idle_chain, idle_chain.signed(to=bytes.fromhex(NOBODY[2:]), value=7))
+    calls = [{"from": NOBODY, "to": hexed(idle_chain.addresses[3]), "value": "0x7"}]
+    found = await idle_chain.call("eth_simulateV1", {"blockStateCalls": [{"calls": calls}, {}]}, "pending")
+    assert found[0]["calls"][0]["status"] == "0x1"
+    assert [block["number"] for block in found] == ["0x2", "0x3"]
+    assert found[0]["stateRoot"] == found[1]["stateRoot"] != "0x" + "00" * 32
+    poor = await idle_chain.error("eth_simulateV1", {"blockStateCalls": [{"calls": calls}]}, "latest")
+    assert poor["code"] == -38014
+
+
+async def test_an_edit_of_a_devnet_shows_in_pending_at_once(idle_chain: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(idle_chain.server._backend, "clock", lambda: 2_000_000_000)
+    assert await idle_chain.call("eth_getBalance", NOBODY, "pending") == "0x0"
+    await idle_chain.call("anvil_setBalance", NOBODY, "0x64")
+    assert await idle_chain.call("eth_getBalance", NOBODY, "pending") == "0x64"
+    found = await idle_chain.call("eth_simulateV1", {"blockStateCalls": [{}]}, "latest")
+    await idle_chain.engine.mine()
+    sealed = await idle_chain.call("eth_getBlockByNumber", "latest", False)
+    assert found[0]["stateRoot"] == sealed["stateRoot"]
