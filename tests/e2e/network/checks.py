@@ -14,6 +14,8 @@ from network.spec import Spec
 
 from openledger.abci_app.queries import get_supply
 from openledger.abci_app.votes import is_slot0
+from openledger.genesis.presets import DEVNET_PARAMS
+from openledger.primitives.amounts import PPM
 from openledger.primitives.codec import decode
 from openledger.state import layout
 from openledger.state.leveldb import LevelDbStore
@@ -101,14 +103,21 @@ async def voices(node: Process, top: int) -> list[int]:
     return found
 
 
-async def honest_stakes(node: Process, spec: Spec, guilty: set[str]) -> None:
-    """Nobody's power has changed but that of the guilty."""
-    found = {v["name"]: int(v["power"]) for v in await node.client.call("openledger_listValidators")}
+async def stakes_hold(node: Process, spec: Spec) -> None:
+    """Nobody's stake and power have changed but those of the guilty; who signed twice has lost his share, for ever."""
+    found = {v["name"]: v for v in await node.client.call("openledger_listValidators")}
+    before = {v["name"]: v for v in await node.client.call("openledger_listValidators", "0x0")}
+    doubled = {member.twin_of for member in spec.nodes if member.twin_of}
     for member in spec.nodes:
-        if member.follower or member.twin_of or member.name in guilty:
+        if member.follower or member.twin_of:
             continue
-        if found.get(member.name) != member.power:
-            raise Broken(f"{member.name} had power {member.power}, and now {found.get(member.name)}")
+        old, new = before[member.name], found.get(member.name, {})
+        if member.name in doubled:
+            left = int(old["stake"], 16) * (PPM - DEVNET_PARAMS.slash_double_sign) // PPM
+            if not new.get("tombstoned") or new["power"] or int(new["stake"], 16) != left:
+                raise Broken(f"{member.name} signed twice, and stands there as {new}")
+        elif not member.byzantine and (new.get("stake"), new.get("power")) != (old["stake"], member.power):
+            raise Broken(f"{member.name} began as {old}, and is now {new}")
 
 
 def claims_hold(spec: Spec, operators: dict[str, str], ended: Sequence[Ended]) -> None:

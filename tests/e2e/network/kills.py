@@ -88,8 +88,9 @@ class Killer:
     async def _back(self, node: Process, what: str) -> None:
         """Until the node has a new block; it is started again when it does not live."""
         run, begin = self._run, time.monotonic()
-        goal = run.top + 1
-        while await node.height() < goal:
+        first, known = -1, run.top
+        while (height := await node.height()) <= max(first, known) or first < 0:
+            first = height if first < 0 else first
             if not node.pid:
                 await self._start(node)
             if time.monotonic() - begin > REACH_SECONDS:

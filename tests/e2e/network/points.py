@@ -4,7 +4,7 @@ home, and the node that reaches the point kills itself, its CometBFT, or both, w
     <call>.before     the application has been asked            database.before   the batch has not been written
     <call>.after      it has computed, the answer is not sent   database.torn     half of the batch is in the file
     <call>.answered   the answer is on its way                  database.after    it is written, nobody knows
-    journal.*         the same for an admitted transaction; ``journal-sync.*`` around its fsync; ``snapshot.*``
+    journal.*         the same for an admitted transaction; ``journal-sync.*`` around its fsync; ``snapshot*.*``
 
 Calls are ABCI's, in the names of ``Application``.
 """
@@ -22,6 +22,7 @@ from typing import Any
 
 from openledger.abci_app.application import Application
 from openledger.node.pool_journal import PoolJournal
+from openledger.state import snapshots
 from openledger.state.leveldb import LevelDbStore
 from openledger.state.snapshots import SnapshotShelf
 
@@ -78,8 +79,9 @@ class Points:
         self._around(PoolJournal, "write", "journal", torn=_half_a_transaction)
         self._around(PoolJournal, "sync", "journal-sync")
         self._around(SnapshotShelf, "create", "snapshot")
+        self._around(snapshots, "_write", "snapshot-file")
 
-    def _around(self, cls: type, name: str, point: str, *, answered: bool = False, torn: Torn | None = None) -> None:
+    def _around(self, cls: Any, name: str, point: str, *, answered: bool = False, torn: Torn | None = None) -> None:
         call = getattr(cls, name)
 
         @functools.wraps(call)

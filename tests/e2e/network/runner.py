@@ -235,9 +235,7 @@ class Run:
         if lost := await checks.all_there(nodes[0], hashes):
             raise Broken(f"{len(lost)} acknowledged transactions are in no block: {lost[:3]}")
         summary.speaking = max(await checks.voices(nodes[0], top))
-        guilty = {node.name for node in self.spec.nodes if node.byzantine}
-        guilty |= {node.twin_of for node in self.spec.nodes if node.twin_of}
-        await checks.honest_stakes(nodes[0], self.spec, guilty)
+        await checks.stakes_hold(nodes[0], self.spec)
         self._judge_acts()
 
     def _judge_acts(self) -> None:
