@@ -57,10 +57,12 @@ def decode_bundle(raw: bytes) -> list[bytes]:
 
 
 class Gossip:
-    """The order of what is told, and the memory of what was."""
+    """The order of what is told, and the memory of what was. Nothing is kept for telling before ``again`` was called:
+    a devnet of one has nobody to tell."""
 
     def __init__(self, pool: Mempool) -> None:
         self._pool = pool
+        self._heard = False
         self._waiting: dict[Hash32, None] = {}
         self._relays: deque[bytes] = deque()
         self._pauses: dict[Hash32, int] = {}
@@ -79,14 +81,16 @@ class Gossip:
 
     def tell(self, hashes: Iterable[Hash32]) -> None:
         """These transactions of the pool have to be told."""
-        self._waiting.update(dict.fromkeys(hashes))
+        if self._heard:
+            self._waiting.update(dict.fromkeys(hashes))
 
     def relay(self, bundle: bytes) -> None:
         """Hand on a peer's bundle as it is, so that those who have it recognise it."""
         self._relays.append(bundle)
 
     def again(self) -> None:
-        """Whoever listened has forgotten everything: tell the whole pool once more."""
+        """Somebody listens who knows nothing, or has forgotten everything: tell the whole pool."""
+        self._heard = True
         self._carried.clear()
         self.tell(self._pool.hashes())
 

@@ -30,10 +30,30 @@ from openledger.primitives.errors import (
 TO = ACCOUNTS[8][0]
 
 
+def node() -> Harness:
+    """A node with somebody to tell."""
+    made = Harness()
+    made.app.gossip.again()
+    return made
+
+
+@pytest.fixture
+def chain() -> Harness:
+    return node()
+
+
 @pytest.fixture
 def there() -> Harness:
     """Another node of the same chain."""
-    return Harness()
+    return node()
+
+
+def test_a_node_alone_keeps_nothing_for_telling() -> None:
+    alone = Harness()
+    alone.app.admit([alone.transfer(1, TO, 1)])
+    assert alone.app.gossip.idle
+    alone.app.gossip.again()
+    assert not alone.app.gossip.idle
 
 
 def check(chain: Harness, raw: bytes, kind: int = abci.NEW) -> int:
@@ -194,7 +214,7 @@ def test_a_full_pool_asks_a_peer_to_come_again(chain: Harness, monkeypatch: pyte
 @pytest.mark.parametrize("seed", range(4))
 def test_random_gossip_between_two_nodes_brings_every_transaction_into_a_block(seed: int) -> None:
     rng = random.Random(seed)
-    nodes = [Harness(), Harness()]
+    nodes = [node(), node()]
     nonces, sent = dict.fromkeys(range(6), 0), []
     for _ in range(30):
         here = rng.randrange(2)
@@ -206,21 +226,21 @@ def test_random_gossip_between_two_nodes_brings_every_transaction_into_a_block(s
         rng.shuffle(batch)
         assert nodes[here].app.admit(batch) == [None] * len(batch)
         sent += batch
-        for node, other in (nodes, nodes[::-1]):
-            while rng.random() < 0.8 and (bundle := node.app.gossip.next_bundle()) is not None:
+        for one, other in (nodes, nodes[::-1]):
+            while rng.random() < 0.8 and (bundle := one.app.gossip.next_bundle()) is not None:
                 check(other, bundle)
         txs = nodes[rng.randrange(2)].propose()
-        for node in nodes:
-            node.finalize(txs)
-    for node in nodes:
-        node.touched = {TO}
+        for one in nodes:
+            one.finalize(txs)
+    for one in nodes:
+        one.touched = {TO}
     for _ in range(3):
-        for node, other in (nodes, nodes[::-1]):
-            while (bundle := node.app.gossip.next_bundle()) is not None:
+        for one, other in (nodes, nodes[::-1]):
+            while (bundle := one.app.gossip.next_bundle()) is not None:
                 check(other, bundle)
         txs = nodes[0].propose()
-        for node in nodes:
-            node.finalize(txs)
-    assert [len(node.app.mempool) for node in nodes] == [0, 0]
+        for one in nodes:
+            one.finalize(txs)
+    assert [len(one.app.mempool) for one in nodes] == [0, 0]
     assert nodes[0].app.head() == nodes[1].app.head()
     assert sum(nonces.values()) == len(sent)
