@@ -1,13 +1,14 @@
 """From ``eth_sendRawTransaction`` to the block: latency and throughput, by mempool and commit wait.
 
     python bench/latency.py [--validators 1 4] [--mempools flood app solo] [--commit-wait 200 0] [--sparse 30]
-                            [--loop 60] [--burst 6000] [--version 0.40.0] [--json FILE]
+                            [--loop 60] [--burst 6000] [--batch 1] [--version 0.40.0] [--json FILE]
     python bench/latency.py --pool [--burst 20000]
 
     ack       the answer to eth_sendRawTransaction: the transaction is in the pool and in the journal, synced
     sparse    one transaction at a time on an idle chain, half a second apart (jittered); until its receipt is there
     loop      the next transaction as soon as the receipt of the last is there
-    burst     all at once over 32 connections to all nodes: admitted a second, committed a second
+    burst     all at once over 32 connections to all nodes: admitted a second, committed a second, and the processor
+              time of all nodes and of all CometBFT together for one transaction, which a busy machine changes least
 
 Each row is a network of its own, in processes of their own; the client shares the machine with them. ``--pool``
 measures admission alone, in this process, for 256 senders at a time: decode, recover, judge, journal with group
@@ -66,12 +67,18 @@ class Rpc:
         self._url = url
 
     async def call(self, method: str, *params: Any) -> Any:
-        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-        async with self._session.post(self._url, json=body) as response:
-            answer = await response.json()
-        if "error" in answer:
-            raise RuntimeError(f"{method}: {answer['error']}")
-        return answer["result"]
+        (result,) = await self.batch([(method, params)])
+        return result
+
+    async def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """The results of a batch; of one call as a plain request."""
+        bodies = [{"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)} for method, params in calls]
+        async with self._session.post(self._url, json=bodies if len(bodies) > 1 else bodies[0]) as response:
+            answers = await response.json(content_type=None)
+        answers = answers if isinstance(answers, list) else [answers]
+        if wrong := [answer["error"] for answer in answers if "error" in answer]:
+            raise RuntimeError(f"{calls[0][0]}: {wrong[0]}")
+        return [answer["result"] for answer in answers]
 
     async def ready(self) -> None:
         for _ in range(600):
@@ -83,8 +90,10 @@ class Rpc:
 
 
 @contextlib.contextmanager
-def network(folder: Path, count: int, mempool: str, version: str, commit_wait: int) -> Iterator[list[str]]:
-    """Running nodes; their URLs."""
+def network(
+    folder: Path, count: int, mempool: str, version: str, commit_wait: int
+) -> Iterator[tuple[list[str], list[int]]]:
+    """Running nodes: their URLs, and their process ids."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENLEDGER_LOG_LEVEL": "warning"}
     first = free_starting_port(count)
     program = [sys.executable, "-m", "openledger.node"]
@@ -104,12 +113,23 @@ def network(folder: Path, count: int, mempool: str, version: str, commit_wait: i
         urls = [m.url for m in made.members]
     nodes = [subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) for command in commands]
     try:
-        yield urls
+        yield urls, [node.pid for node in nodes]
     finally:
         for node in nodes:
             node.terminate()
         for node in nodes:
             node.wait(60)
+
+
+def processor(pids: Sequence[int]) -> tuple[float, float]:
+    """Seconds of processor time so far: of the nodes, and of their children."""
+
+    def seconds(pid: int) -> float:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    children = [int(c) for pid in pids for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return sum(map(seconds, pids)), sum(map(seconds, children))
 
 
 def summary(seconds: Sequence[float]) -> dict[str, float]:
@@ -157,7 +177,7 @@ async def fund(node: Rpc) -> None:
         await asyncio.sleep(0.05)
 
 
-async def burst(nodes: Sequence[Rpc], count: int) -> dict[str, float]:
+async def burst(nodes: Sequence[Rpc], pids: Sequence[int], count: int, batch: int) -> dict[str, float]:
     """Admitted and committed transactions a second."""
     await fund(nodes[0])
     to = dev_accounts()[1][0]
@@ -169,11 +189,11 @@ async def burst(nodes: Sequence[Rpc], count: int) -> dict[str, float]:
     await asyncio.sleep(0.5)
 
     async def send(number: int, queue: list[list[str]]) -> None:
-        node = nodes[number % len(nodes)]
-        for at in range(each):
-            for raws in queue:
-                await node.call("eth_sendRawTransaction", raws[at])
+        node, raws = nodes[number % len(nodes)], [raw for row in zip(*queue, strict=True) for raw in row]
+        for at in range(0, len(raws), batch):
+            await node.batch([("eth_sendRawTransaction", [raw]) for raw in raws[at : at + batch]])
 
+    node_began, comet_began = processor(pids)
     began = time.perf_counter()
     await asyncio.gather(*(send(number, queue) for number, queue in enumerate(queues)))
     admitted = time.perf_counter() - began
@@ -182,14 +202,17 @@ async def burst(nodes: Sequence[Rpc], count: int) -> dict[str, float]:
             await asyncio.sleep(0.02)
     committed = time.perf_counter() - began
     done = each * SENDERS
+    node_ended, comet_ended = processor(pids)
     return {
         "transactions": done,
         "admitted_a_second": round(done / admitted),
         "committed_a_second": round(done / committed),
+        "node_cpu_us": round(1e6 * (node_ended - node_began) / done),
+        "comet_cpu_us": round(1e6 * (comet_ended - comet_began) / done),
     }
 
 
-async def measure(urls: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
+async def measure(urls: Sequence[str], pids: Sequence[int], options: argparse.Namespace) -> dict[str, Any]:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         nodes = [Rpc(session, url) for url in urls]
         for node in nodes:
@@ -203,7 +226,7 @@ async def measure(urls: Sequence[str], options: argparse.Namespace) -> dict[str,
         if options.acks:
             found["ack"] = await acknowledged(nodes[0], options.acks)
         if options.burst:
-            found["burst"] = await burst(nodes, options.burst)
+            found["burst"] = await burst(nodes, pids, options.burst, options.batch)
         return found
 
 
@@ -263,6 +286,7 @@ def main() -> None:
     parser.add_argument("--loop", type=int, default=60)
     parser.add_argument("--acks", type=int, default=50)
     parser.add_argument("--burst", type=int, default=6000)
+    parser.add_argument("--batch", type=int, default=1, help="transactions in one request of the burst")
     parser.add_argument("--pool", action="store_true", help="admission alone")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -276,10 +300,10 @@ def main() -> None:
                 for wait in options.commit_wait[:1] if mempool == "solo" else options.commit_wait:
                     with (
                         tempfile.TemporaryDirectory() as folder,
-                        network(Path(folder), validators, mempool, options.version, wait) as urls,
+                        network(Path(folder), validators, mempool, options.version, wait) as (urls, pids),
                     ):
                         row = {"validators": validators, "mempool": mempool, "commit_wait_ms": wait}
-                        rows.append(row | asyncio.run(measure(urls, options)))
+                        rows.append(row | asyncio.run(measure(urls, pids, options)))
                     print(json.dumps(rows[-1]), flush=True)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
