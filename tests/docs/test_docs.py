@@ -19,7 +19,10 @@ from openledger.abci_app.modules.attribution.records import STATUS_NAMES, VERDIC
 from openledger.abci_app.native import ACTION_FAILED
 from openledger.abci_app.registry import ACTIONS, READS
 from openledger.evm.tracing.table import TRACERS
+from openledger.genesis.params import Params
+from openledger.genesis.presets import DEVNET_PARAMS
 from openledger.node.cli.root import cli
+from openledger.primitives.amounts import OPEN
 from openledger.primitives.attribution import Voucher
 from openledger.primitives.fields import eip712_types, schema
 from openledger.rpc.backend import Backend, RpcSettings
@@ -137,6 +140,23 @@ def test_every_event_has_its_line() -> None:
         for e in EVENTS.values()
     }
     assert wanted - set(FORMATS_PAGE.splitlines()) == set()
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(f"`{item}`" for item in value)
+    assert isinstance(value, int)
+    return f"{value // OPEN:,} OPEN" if value and value % OPEN == 0 else f"{value:,}"
+
+
+def test_every_parameter_has_its_line_with_its_values() -> None:
+    page = (DOCS / "reference" / "parameters.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.*?) ?\| .+ \|$", page, flags=re.MULTILINE)
+    wanted = []
+    for name, _ in schema(Params):
+        network, devnet = (_shown(getattr(params, name)) for params in (Params(), DEVNET_PARAMS))
+        wanted.append((name, network, "" if network == devnet else devnet))
+    assert sorted(rows) == sorted(wanted)
 
 
 def test_the_page_of_formats_has_the_numbers_of_the_code() -> None:
