@@ -21,7 +21,7 @@ T = TypeVar("T")
 KeyPart = int | bytes
 
 
-_LARGE = 1_024
+_LARGE = 128
 
 
 def _unpack(cls: type[T], raw: bytes) -> T:
@@ -29,7 +29,7 @@ def _unpack(cls: type[T], raw: bytes) -> T:
     return cast(T, _remembered(cast(Any, cls), raw)) if len(raw) >= _LARGE else unpack_struct(cls, raw)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _remembered(cls: Any, raw: bytes) -> Any:
     return unpack_struct(cls, raw)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import rlp
 
@@ -55,19 +56,11 @@ class Header:
 
     def encode(self) -> bytes:
         """RLP of the 21 fields in Ethereum's order."""
-        encoded: bytes = rlp.encode(
-            [
-                self.parent_hash, self.ommers_hash, self.coinbase, self.state_root, self.transactions_root,
-                self.receipts_root, self.bloom, self.difficulty, self.number, self.gas_limit, self.gas_used,
-                self.timestamp, self.extra_data, self.prevrandao, self.nonce, self.base_fee, self.withdrawals_root,
-                self.blob_gas_used, self.excess_blob_gas, self.parent_beacon_block_root, self.requests_hash,
-            ]
-        )  # fmt: skip
-        return encoded
+        return _encoded(self)[0]
 
     @property
     def hash(self) -> Hash32:
-        return keccak256(self.encode())
+        return _encoded(self)[1]
 
     @classmethod
     def decode(cls, raw: bytes) -> Header:
@@ -80,6 +73,20 @@ class Header:
             timestamp=n[4], extra_data=f[12], prevrandao=f[13], nonce=f[14], base_fee=n[5], withdrawals_root=f[16],
             blob_gas_used=n[6], excess_blob_gas=n[7], parent_beacon_block_root=f[19], requests_hash=f[20],
         )  # fmt: skip
+
+
+@lru_cache(maxsize=512)
+def _encoded(h: Header) -> tuple[bytes, Hash32]:
+    """Bytes and hash of a header; both are asked for often, and a header never changes."""
+    encoded: bytes = rlp.encode(
+        [
+            h.parent_hash, h.ommers_hash, h.coinbase, h.state_root, h.transactions_root, h.receipts_root, h.bloom,
+            h.difficulty, h.number, h.gas_limit, h.gas_used, h.timestamp, h.extra_data, h.prevrandao, h.nonce,
+            h.base_fee, h.withdrawals_root, h.blob_gas_used, h.excess_blob_gas, h.parent_beacon_block_root,
+            h.requests_hash,
+        ]
+    )  # fmt: skip
+    return encoded, keccak256(encoded)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ class StateStore:
     def __init__(self, kv: KeyValue, *, archive: bool = True, keep: int | None = None, partial: bool = False) -> None:
         self.kv = kv
         self.partial = partial
+        self.sync = True
         self.lock = threading.RLock()
         self.generation = 0
         self._latest: tuple[int, Diff] | None = None
@@ -214,7 +215,7 @@ class StateStore:
         """One batch. Readers of the old head leave it before the first byte changes."""
         self.generation += 1
         puts = [(key, value) for key, value in writes.items() if value is not None]
-        self.kv.write(puts, [key for key, value in writes.items() if value is None])
+        self.kv.write(puts, [key for key, value in writes.items() if value is None], sync=self.sync)
 
     def _write_history(
         self, writes: dict[bytes, bytes | None], number: int, table: bytes, before: Mapping[bytes, bytes | None]

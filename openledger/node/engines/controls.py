@@ -7,8 +7,9 @@ reverse diffs. Snapshots live in memory and end with the process.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -28,6 +29,12 @@ class _Pool(Protocol):
     def remove(self, hashes: Sequence[Hash32]) -> None: ...
 
 
+class _Store(Protocol):
+    sync: bool
+
+    def note(self, name: str, value: bytes) -> None: ...
+
+
 class EditableApplication(Protocol):
     """The application as the controls need it."""
 
@@ -35,6 +42,8 @@ class EditableApplication(Protocol):
     def edits(self) -> Edits: ...
     @property
     def mempool(self) -> _Pool: ...
+    @property
+    def store(self) -> _Store: ...
     def head(self) -> Header: ...
     def edit(self, edits: Edits) -> None: ...
     def rewind(self, height: int, edits: Edits, waiting: Sequence[bytes]) -> None: ...
@@ -104,11 +113,23 @@ class DevnetControls:
 
     async def mine(self, blocks: int, *, jump: int | None = None, jump_first: bool = False) -> None:
         engine = self._engine
-        async with engine.lock:
+        async with engine.lock, self._in_one_go(blocks):
             for index in range(blocks):
                 if jump is not None and (index or jump_first):
                     engine.clock.set_next(engine.standing.time // SECOND + jump, engine.standing.time)
                 await engine.make_block()
+
+    @contextlib.asynccontextmanager
+    async def _in_one_go(self, blocks: int) -> AsyncIterator[None]:
+        """Many blocks reach the disk together, at the end: a power cut loses all of them or the last ones."""
+        store = self._app.store
+        store.sync = blocks <= 1
+        try:
+            yield
+        finally:
+            store.sync = True
+            if blocks > 1:
+                store.note("mined", b"")
 
     # --- time -----------------------------------------------------------------------------------------------
 

@@ -85,9 +85,12 @@ class SoloEngine:
         """Admit a raw transaction. With automine the block that takes it has been made when this returns. Raises an
         InvalidTransaction leaf, NotStored, or ConsensusFault after the engine has stopped."""
         self._life.check()
+        self._submission.relaxed = self.automine
         digest = await self._submission.submit(raw)
         if self.automine:
             await self._next_block()
+            if self._app.mempool.knows(digest):  # it waits for another nonce: the journal has to keep it
+                await self._submission.flush()
         return digest
 
     def _admitted(self, raws: Sequence[bytes]) -> None:

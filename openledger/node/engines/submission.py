@@ -57,6 +57,8 @@ class Submission:
         self._journal = journal
         self._admitted = admitted
         self._on_fault = on_fault
+        self.relaxed = False
+        """Answer before the disk has it: whoever asks waits for a block anyhow, or calls ``flush``."""
         self._arrived: list[tuple[bytes, Answer]] = []
         self._unsynced: list[tuple[Hash32, Answer]] = []
         self._thread = ThreadPoolExecutor(1, "pool-journal") if journal is not None else None
@@ -86,6 +88,11 @@ class Submission:
         self._journal.settle(self._app.mempool.knows)
         if kept:
             log.info("%d of %d acknowledged transactions wait for a block again", taken, len(kept))
+
+    async def flush(self) -> None:
+        """Wait until all that was admitted is on the disk. Raises NotStored."""
+        if self._journal is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._journal.sync)
 
     def committed(self) -> None:
         """After a block: the journal forgets what does not wait any longer."""
@@ -140,7 +147,7 @@ class Submission:
                 return
         self._admitted([raw for _, raw, _ in taken])
         self._unsynced += [(tx_hash, answer) for tx_hash, _, answer in taken]
-        if self._journal is None:
+        if self._journal is None or self.relaxed:
             self._acknowledge(None)
         elif self._syncing is None or self._syncing.done():
             self._syncing = asyncio.get_running_loop().create_task(self._sync(self._journal), name="pool-journal")
