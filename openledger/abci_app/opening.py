@@ -122,7 +122,7 @@ def _check_records(state: Overlay, genesis: Genesis) -> None:
 
 
 def genesis_block(genesis: Genesis, state_root: Hash32) -> SealedBlock:
-    """The Ethereum block 0."""
+    """The first Ethereum block: 0, or the one that a devnet was forked from."""
     header = Header(
         parent_hash=ZERO_HASH,
         coinbase=ZERO_ADDRESS,
@@ -130,7 +130,7 @@ def genesis_block(genesis: Genesis, state_root: Hash32) -> SealedBlock:
         transactions_root=EMPTY_TRIE_ROOT,
         receipts_root=EMPTY_TRIE_ROOT,
         bloom=EMPTY_BLOOM,
-        number=0,
+        number=genesis.initial_height - 1,
         gas_limit=genesis.params.block_gas_limit,
         gas_used=0,
         timestamp=genesis.time_ns // 10**9,

@@ -107,8 +107,10 @@ class Genesis:
         for validator in self.validators:
             if len(validator.pub_key) != 32 or validator.power < 1 or len(validator.operator) != 20:
                 raise InvalidGenesis(f"validator {validator.name or validator.pub_key.hex()[:12]} is malformed")
-        if self.initial_height != 1 or not 1 <= self.vote_extensions_enable_height < 2**63:
-            raise InvalidGenesis("initial_height must be 1, and vote_extensions_enable_height at least 1")
+        if self.initial_height < 1 or (self.initial_height != 1 and not self.solo):
+            raise InvalidGenesis("initial_height must be 1 (a forked devnet's lies behind the block it begins with)")
+        if not 1 <= self.vote_extensions_enable_height < 2**63:
+            raise InvalidGenesis("vote_extensions_enable_height must be at least 1")
         for address, account in self.accounts.items():
             if len(address) != 20 or not 0 <= account.balance < 2**256 or not 0 <= account.nonce < 2**64:
                 raise InvalidGenesis(f"account {to_hex(address)} is malformed")

@@ -51,16 +51,19 @@ def devnet_genesis(
     *,
     evm_chain_id: int = DEV_CHAIN_ID,
     params: Params = DEVNET_PARAMS,
+    accounts: dict[Address, GenesisAccount] | None = None,
+    initial_height: int = 1,
     solo: bool = False,
 ) -> Genesis:
-    """A devnet: ten funded accounts, short epochs; ``solo`` for the one whose users may edit state. Raises
-    InvalidGenesis."""
+    """A devnet: funded accounts (ten where none are given), short epochs; ``solo`` for the one whose users may edit
+    state. Raises InvalidGenesis."""
     genesis = Genesis(
         chain_id=f"openledger_{evm_chain_id}-1",
         evm_chain_id=evm_chain_id,
         time_ns=time_ns,
         validators=validators,
-        accounts={address: GenesisAccount(DEV_BALANCE) for address, _ in dev_accounts()},
+        accounts=accounts or {address: GenesisAccount(DEV_BALANCE) for address, _ in dev_accounts()},
+        initial_height=initial_height,
         params=params,
         solo=solo,
     )

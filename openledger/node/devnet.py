@@ -1,29 +1,22 @@
-"""The development chain: one validator in the process, ten funded accounts that everybody knows, kept between runs.
-
-``folder/current`` names the chain in use; each chain has its own folder, named by its EVM chain id. ``--fresh`` makes
-the next one, with another chain id, so that wallets notice that nonces began anew; the old folder stays.
-"""
+"""The development chain: one validator in the process, funded accounts that everybody knows (devnet_chain.py)."""
 
 from __future__ import annotations
 
 import json
-import re
-import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from openledger.genesis.genesis import Genesis, GenesisValidator
-from openledger.genesis.presets import DEV_BALANCE, DEV_CHAIN_ID, DEV_MNEMONIC, dev_accounts, devnet_genesis
+from openledger.genesis.genesis import Genesis
+from openledger.genesis.presets import DEV_BALANCE, DEV_MNEMONIC, dev_accounts
 from openledger.node.config import Config
-from openledger.node.wiring import ConsensusEngine, Node, NodeSettings, read_genesis, write_private
+from openledger.node.devnet_chain import DevnetChain, DevnetOptions, open_chain
+from openledger.node.wiring import ConsensusEngine, Node, NodeSettings
 from openledger.primitives.amounts import format_amount
-from openledger.primitives.errors import DecodingError, WrongDataFolder
-from openledger.primitives.jsonio import read_json
 from openledger.primitives.keys import consensus_address, ed25519_public
-from openledger.primitives.types import from_hex, to_checksum, to_hex
+from openledger.primitives.types import to_checksum, to_hex
 
 if TYPE_CHECKING:
     from openledger.abci_app.application import Application
@@ -33,75 +26,37 @@ OPERATOR = 9
 """The dev account that earns for the validator."""
 
 
-def chain_folder(folder: Path, fresh: bool) -> tuple[Path, int]:
-    """Folder and EVM chain id of the chain to run. Raises WrongDataFolder when ``folder`` holds something else."""
-    marker = folder / "current"
-    if marker.exists():
-        text = marker.read_bytes().decode("utf-8", "replace").strip()
-        if not re.fullmatch("[0-9]{1,16}", text):
-            raise WrongDataFolder(f"{marker} does not name a chain", "remove the file, or use another --home")
-        number = int(text)
-    else:
-        if folder.is_dir() and any(p.name in ("state", "genesis.json", "cometbft") for p in folder.iterdir()):
-            raise WrongDataFolder(f"{folder} is the home of another node, not of a devnet", "use another --home")
-        number, fresh = DEV_CHAIN_ID, False
-    if fresh:
-        used = [int(p.name) for p in folder.iterdir() if p.name.isdigit()]
-        number = max([number, *used]) + 1
-    return folder / str(number), number
-
-
-def open_chain(folder: Path, *, fresh: bool, now_ns: int) -> tuple[Path, Genesis, bytes]:
-    """Folder, genesis and validator seed of the devnet in ``folder``; made on the first run and by ``fresh``.
-
-    Raises WrongDataFolder or InvalidGenesis.
-    """
-    chain, number = chain_folder(folder, fresh)
-    genesis_file, validator_file = chain / "genesis.json", chain / "validator.json"
-    if not genesis_file.exists():
-        seed = secrets.token_bytes(32)
-        operator = dev_accounts()[OPERATOR][0]
-        validator = GenesisValidator(ed25519_public(seed), 10, operator, "devnet")
-        genesis = devnet_genesis((validator,), now_ns, evm_chain_id=number, solo=True)
-        validator_file.unlink(missing_ok=True)
-        write_private(validator_file, json.dumps({"seed": to_hex(seed)}) + "\n")
-        genesis_file.write_text(genesis.to_json(), encoding="utf-8")
-    (folder / "current").write_text(f"{number}\n", encoding="utf-8")
-    genesis = read_genesis(genesis_file)
-    try:
-        seed = from_hex(read_json(validator_file.read_bytes())["seed"], 32)
-    except (OSError, DecodingError, KeyError, TypeError):
-        raise WrongDataFolder(f"{validator_file} is damaged", "start anew with --fresh") from None
-    if ed25519_public(seed) != genesis.validators[0].pub_key:
-        raise WrongDataFolder(f"{validator_file} does not belong to this chain", "start anew with --fresh")
-    return chain, genesis, seed
-
-
 def devnet_node(
-    folder: Path, config: Config, *, fresh: bool = False, block_time_ms: int | None = None, automine: bool = True,
-    lite: bool = False,
+    folder: Path, config: Config, options: DevnetOptions | None = None, *, block_time_ms: int | None = None,
+    automine: bool = True, lite: bool = False,
 ) -> Node:  # fmt: skip
     """The devnet kept in ``folder``, ready to ``run``."""
+    return node_of(open_chain(folder, options or DevnetOptions(), time.time_ns()), config, block_time_ms=block_time_ms,
+                   automine=automine, lite=lite)  # fmt: skip
+
+
+def node_of(
+    chain: DevnetChain, config: Config, *, block_time_ms: int | None = None, automine: bool = True, lite: bool = False
+) -> Node:
+    """The node of a devnet that is on the disk."""
     from openledger.node.engines.controls import DevnetControls
     from openledger.node.engines.solo import SoloEngine
     from openledger.node.pool_journal import PoolJournal
 
-    chain, genesis, seed = open_chain(folder, fresh=fresh, now_ns=time.time_ns())
-
     def make_engine(app: Application) -> SoloEngine:
         return SoloEngine(
-            app, seed=seed, clock=time.time_ns, block_time_ms=block_time_ms, automine=automine,
-            journal=PoolJournal(chain / "pool"),
+            app, seed=chain.seed, clock=time.time_ns, block_time_ms=block_time_ms, automine=automine,
+            journal=PoolJournal(chain.folder / "pool"),
         )  # fmt: skip
 
     def make_controls(engine: ConsensusEngine, app: Application) -> DevnetControls:
-        return DevnetControls(cast(SoloEngine, engine), app, dict(dev_accounts()))
+        fork = None if chain.fork is None else chain.fork.facts
+        return DevnetControls(cast("SoloEngine", engine), app, dict(chain.accounts), fork)
 
-    own = consensus_address(ed25519_public(seed))
     return Node(
         NodeSettings(
-            chain, genesis, config, make_engine, "solo", validator=own, lite=lite,
-            make_controls=make_controls if genesis.solo else None,
+            chain.folder, chain.genesis, config, make_engine, "solo", lite=lite, fork=chain.fork,
+            validator=consensus_address(ed25519_public(chain.seed)), make_controls=make_controls,
         )
     )  # fmt: skip
 
@@ -135,10 +90,20 @@ class Devnet(Protocol):
     def oracle_on(self) -> bool: ...
 
 
-def facts(node: Devnet) -> dict[str, Any]:
-    """What a newcomer needs, for machines."""
-    genesis = node.genesis
+def add_chain(node: Devnet) -> dict[str, Any]:
+    """Parameters of ``wallet_addEthereumChain`` (EIP-3085)."""
     return {
+        "chainId": hex(node.genesis.evm_chain_id),
+        "chainName": "OpenLedger devnet",
+        "rpcUrls": [node.url],
+        "nativeCurrency": {"name": "OPEN", "symbol": "OPEN", "decimals": 18},
+    }
+
+
+def facts(node: Devnet, chain: DevnetChain | None = None) -> dict[str, Any]:
+    """What a newcomer needs, for machines; ``chain`` where the accounts may be others than the usual ones."""
+    genesis, accounts = node.genesis, chain.accounts if chain else dev_accounts()
+    found: dict[str, Any] = {
         "rpc": node.url,
         "webSocket": node.url.replace("http", "ws", 1),
         "web": node.url + "/",
@@ -147,15 +112,19 @@ def facts(node: Devnet) -> dict[str, Any]:
         "currency": "OPEN",
         "oracle": node.oracle_text,
         "folder": str(node.folder),
-        "mnemonic": DEV_MNEMONIC,
-        "accounts": [{"address": to_checksum(a), "privateKey": to_hex(s)} for a, s in dev_accounts()],
+        "mnemonic": chain.mnemonic if chain else DEV_MNEMONIC,
+        "accounts": [{"address": to_checksum(a), "privateKey": to_hex(s)} for a, s in accounts],
+        "addEthereumChain": add_chain(node),
     }
+    if chain and chain.fork:
+        found["fork"] = {"url": chain.fork.facts.url, "chainId": chain.fork.chain_id, "block": chain.fork.block}
+    return found
 
 
-def banner(node: Devnet, *, demo: bool, more: Sequence[str] = ()) -> list[str]:
+def banner(node: Devnet, *, demo: bool, more: Sequence[str] = (), chain: DevnetChain | None = None) -> list[str]:
     """What a newcomer needs, as lines; ``more`` stands below the facts."""
-    genesis, accounts = node.genesis, dev_accounts()
-    width = max(len(format_amount(DEV_BALANCE)), 10)
+    genesis, accounts = node.genesis, chain.accounts if chain else dev_accounts()
+    balance = format_amount(chain.balance if chain else DEV_BALANCE)
     lines = [
         "",
         "OpenLedger devnet",
@@ -163,28 +132,39 @@ def banner(node: Devnet, *, demo: bool, more: Sequence[str] = ()) -> list[str]:
         "",
         "Accounts (public keys of a public phrase: never send real money to them)",
     ]
-    lines += [f"  ({i}) {to_checksum(a)}  {format_amount(DEV_BALANCE):>{width}}" for i, (a, _) in enumerate(accounts)]
+    lines += [f"  ({i}) {to_checksum(a)}  {balance:>10}" for i, (a, _) in enumerate(accounts)]
     lines += ["", "Private keys"]
     lines += [f"  ({i}) {to_hex(s)}" for i, (_, s) in enumerate(accounts)]
     lines += [
         "",
-        f"Mnemonic       {DEV_MNEMONIC}",
+        f"Mnemonic       {chain.mnemonic if chain else DEV_MNEMONIC}",
         "Path           m/44'/60'/0'/0/<n>",
         "",
-        "MetaMask: Add network manually",
+        "MetaMask: Add network manually, or press the button on the web page",
         "  Network name  OpenLedger devnet",
         f"  RPC URL       {node.url}",
         f"  Chain ID      {genesis.evm_chain_id} ({genesis.evm_chain_id:#x})",
         "  Currency      OPEN",
         f"  Explorer      {node.url}/",
+        f"  wallet_addEthereumChain  {json.dumps(add_chain(node))}",
         "",
         f"Web page       {node.url}/",
         f"WebSocket      {node.url.replace('http', 'ws', 1)}",
         f"Data           {node.folder} (--fresh starts anew)",
         f"Oracle         {node.oracle_text}",
+        *_fork_lines(chain),
         *more,
     ]
     if demo and node.oracle_on:
         where = "" if node.url.endswith(":8545") else f" --node {node.url}"
         lines += ["", f"Next, in a second terminal: .venv/bin/openledger demo{where}"]
     return [*lines, "", "Ready. Ctrl-C stops it; the chain is kept.", ""]
+
+
+def _fork_lines(chain: DevnetChain | None) -> list[str]:
+    if chain is None or chain.fork is None:
+        return []
+    return [
+        f"Fork           block {chain.fork.block} of chain {chain.fork.chain_id} at {chain.fork.facts.url}",
+        "               what you sign here is valid there as well, unless --chain-id makes the chain another one",
+    ]

@@ -16,7 +16,7 @@ import click
 from openledger.genesis.genesis import Genesis
 from openledger.node.cluster import Cluster
 from openledger.node.config import Config, variable
-from openledger.node.devnet import chain_folder
+from openledger.node.devnet_chain import chain_folder
 from openledger.node.testnet import START_SCRIPT, free_starting_port, make_network, with_usable_engine
 from openledger.node.wiring import oracle_state, read_genesis
 from openledger.primitives.errors import WrongDataFolder

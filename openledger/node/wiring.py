@@ -36,11 +36,13 @@ if TYPE_CHECKING:
     from openledger.evm.precompiles import NativePrecompile
     from openledger.node.administration import Administration
     from openledger.node.blob_exchange import BlobExchange
+    from openledger.node.fork import Point
     from openledger.node.oracle_bridge import OracleBridge
     from openledger.node.snapshotting import Snapshotter
     from openledger.node.vitals import Vitals
     from openledger.rpc.server import RpcServer
     from openledger.state.leveldb import LevelDbStore
+    from openledger.state.ports import KeyValue
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +79,15 @@ class NodeSettings:
     lite: bool = False
     stale: float = 0.0
     make_controls: ControlsFactory | None = None
+    fork: Point | None = None
+
+    def over(self, database: KeyValue) -> KeyValue:
+        """The database as the state sees it: a fork's has another chain beneath."""
+        if self.fork is None:
+            return database
+        from openledger.node.fork import ForkedStore, Upstream
+
+        return ForkedStore(database, Upstream(self.fork.url), self.fork.block)
 
 
 def read_genesis(path: Path) -> Genesis:
@@ -200,7 +211,13 @@ class Node:
             write_buffer_bytes=config.database.write_buffer_mb * MEGABYTE,
             open_files=config.database.open_files,
         )
-        store = StateStore(self._database, archive=config.chain.archive, keep=config.chain.keep)
+        store = StateStore(
+            settings.over(self._database),
+            archive=config.chain.archive,
+            keep=config.chain.keep,
+            partial=settings.fork is not None,
+            first=settings.genesis.initial_height - 1,
+        )
         blobs = BlobStore(self.blobs_url, config.blobs.max_bytes)
         if config.blobs.peers:
             self._exchange = BlobExchange(blobs, config.blobs.peers)

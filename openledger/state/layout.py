@@ -20,6 +20,7 @@ k      address, 00 sent 01 received 02 created, height,       nothing: a transac
 n      block hash                                             height
 x      transaction hash                                       height, index (4)
 m      name                                                   facts about this database
+f      a or s key                                             of a fork: what the other chain has there, or nothing
 =====  =====================================================  ======================================================
 """
 

@@ -46,12 +46,15 @@ class StateStore:
 
     ``archive`` keeps the reverse diffs of all blocks; otherwise ``keep`` (default 128, at least 1) heights before the
     head stay readable. Blocks, receipts and indexes are always kept. ``partial``: some accounts come from elsewhere (a
-    fork), so the trie knows only what changed here. Raises CorruptDatabase when head cannot be read.
+    fork), so the trie knows only what changed here. ``first`` is the height of the first block. Raises CorruptDatabase
+    when head cannot be read.
     """
 
-    def __init__(self, kv: KeyValue, *, archive: bool = True, keep: int | None = None, partial: bool = False) -> None:
+    def __init__(
+        self, kv: KeyValue, *, archive: bool = True, keep: int | None = None, partial: bool = False, first: int = 0
+    ) -> None:
         self.kv = kv
-        self.partial = partial
+        self.partial, self._first = partial, first
         self.sync = True
         self.lock = threading.RLock()
         self.generation = 0
@@ -109,8 +112,8 @@ class StateStore:
 
     @property
     def height(self) -> int:
-        """Number of the newest block; -1 before genesis."""
-        return -1 if self._head is None else self._head.number
+        """Number of the newest block; one less than the first before genesis."""
+        return self._first - 1 if self._head is None else self._head.number
 
     def oldest_state(self) -> int:
         """The lowest height that ``reader`` answers for. Raises StateRestoring while there is none."""
@@ -188,9 +191,12 @@ class StateStore:
             writes.update(block_entries(block))
             writes[layout.META + b"head"] = layout.height_key(number)
             writes.update((layout.META + name.encode(), value) for name, value in (meta or {}).items())
-            if number > 0:
+            if self._head is not None:
                 self._write_history(writes, number, layout.CHANGED, prepared.flat_before)
                 self._write_history(writes, number, layout.CHANGED_NODES, prepared.nodes_before)
+            elif number > 0:
+                self._oldest = dict.fromkeys(_OLDEST, number)
+                writes.update((layout.META + name.encode(), layout.height_key(number)) for name in _OLDEST)
             self._prune(writes, number, layout.CHANGED_NODES, "oldest_proof", PROOF_WINDOW)
             if self._keep is not None:
                 self._prune(writes, number, layout.CHANGED, "oldest_state", self._keep)

@@ -2,56 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from openledger.node.cli.common import App, Command, pass_app
-from openledger.node.cli.networks import MOST, run_devnet, testnet
+from openledger.node.cli.devnet import devnet
+from openledger.node.cli.networks import testnet
 
 if TYPE_CHECKING:
     from openledger.node.wiring import Node
-
-DEVNET_FOLDER = Path("data/devnet")
-
-
-@click.command(cls=Command)
-@click.option("--port", type=click.IntRange(0, 65535), help="Port of RPC, WebSocket and web page (default 8545).")
-@click.option("--fresh", is_flag=True, help="Start a new chain with another chain id.")
-@click.option("--block-time", type=click.IntRange(1), metavar="MS", help="A block every MS; default: on demand.")
-@click.option("--engine", type=click.Choice(["auto", "revm", "py-evm"]), help="EVM engine (default: revm if built).")
-@click.option("--no-demo", is_flag=True, help="Do not point to the demo.")
-@click.option("--lite", is_flag=True, help="Without the oracle process; needs no torch.")
-@click.option("--validators", type=click.IntRange(1, MOST), default=1, show_default=True,
-              help="More than one: a network of CometBFT nodes on this machine, one joined log.")  # fmt: skip
-@pass_app
-def devnet(
-    app: App, port: int | None, fresh: bool, block_time: int | None, engine: str | None, no_demo: bool, lite: bool,
-    validators: int,
-) -> None:  # fmt: skip
-    """Run a development chain: ten funded accounts, blocks on demand, one validator or a whole network of them."""
-    from openledger.node import config as configuration
-    from openledger.node.devnet import banner, devnet_node, facts, with_engine, with_port
-    from openledger.node.logging import setup
-    from openledger.node.wiring import run_loop
-
-    folder = app.home_given or (DEVNET_FOLDER if validators == 1 else Path(f"{DEVNET_FOLDER}-{validators}"))
-    config = with_engine(with_port(configuration.load(folder), port), engine)
-    setup(config.log)
-    if validators > 1:
-        if block_time is not None:
-            raise click.UsageError("--block-time is for a devnet of one validator")
-        run_devnet(app, folder, validators, config, port=port, fresh=fresh, lite=lite, demo=not no_demo)
-        return
-
-    def ready(node: Node) -> None:
-        app.emit(facts(node), banner(node, demo=not no_demo))
-
-    async def main() -> None:
-        await devnet_node(folder, config, fresh=fresh, block_time_ms=block_time, lite=lite).run(ready)
-
-    run_loop(main())
 
 
 @click.command(cls=Command)

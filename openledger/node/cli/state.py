@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from openledger.node.cli.chain import DEVNET_FOLDER
 from openledger.node.cli.common import App, Command, pass_app
+from openledger.node.cli.devnet import DEVNET_FOLDER
 from openledger.primitives.errors import DatabaseLocked, NodeUnreachable, WrongDataFolder
 from openledger.primitives.types import to_hex
 

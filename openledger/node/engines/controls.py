@@ -82,6 +82,8 @@ class DevnetControls:
         self._coinbase: tuple[Address, ...] = app.edits.coinbase
         self._reverting: Listeners[int] = Listeners()
         engine.on_commit(self._keep_coinbase)
+        if fork is not None:  # the other chain's contracts expect its time, not ours
+            engine.clock.set_time(app.head().timestamp)
 
     @property
     def snapshots(self) -> Mapping[int, tuple[int, Hash32]]:
@@ -198,6 +200,8 @@ class DevnetControls:
             self._go_back(self._engine.first_standing(), Edits(), ())
             self._engine.clock.reset()
             self._engine.clock.catch_up(self._engine.standing.time)
+            if self.fork is not None:
+                self._engine.clock.set_time(self._engine.standing.time // SECOND)
             self._snapshots = {}
             self.instance_id = secrets.token_bytes(32)
 

@@ -31,7 +31,7 @@ from openledger.node.engines.maker import BlockMaker, SoloApplication
 from openledger.node.engines.standing import Patience, Standing
 from openledger.node.engines.submission import Submission
 from openledger.node.pool_journal import PoolJournal
-from openledger.primitives.errors import ConsensusFault, UnexpectedMessage
+from openledger.primitives.errors import ConsensusFault, ForkError, UnexpectedMessage
 from openledger.primitives.types import Hash32
 from openledger.rpc.ports import ConsensusStatus
 
@@ -210,6 +210,8 @@ class SoloEngine:
                     waiters, self._waiters = self._waiters, waiters
                     if not self._life.over and (elapsed or self._wants_block()):
                         await self.make_block()
+            except ForkError as err:
+                log.warning("no block: %s", err.message)
             except Exception as err:  # noqa: BLE001  (the border of the task: whoever awaits the engine gets it)
                 self._fail(err)
             release(waiters)
@@ -251,10 +253,14 @@ class SoloEngine:
         return self._app.due(self.clock.now() // 10**9) or self._maker.has_news(self.standing)
 
     async def make_block(self) -> None:
-        """A block, or the end of the engine. Whoever calls holds ``lock``."""
+        """A block, or the end of the engine. Whoever calls holds ``lock``. Raises ForkError, and nothing has happened,
+        when the chain that this devnet was forked from had to be asked and was away."""
         self._life.check()
         try:
             await self._make_block()
+        except ForkError:
+            self._patience.note(tuple(self._app.mempool.reap()), frozenset())
+            raise
         except Exception as err:
             self._fail(err)
             raise

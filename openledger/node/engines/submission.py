@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from openledger.node.pool_journal import PoolJournal
-from openledger.primitives.errors import InvalidTransaction, NotStored
+from openledger.primitives.errors import ForkError, InvalidTransaction, NotStored
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import Hash32
 
@@ -124,6 +124,9 @@ class Submission:
             asyncio.get_running_loop().call_soon(self._judge)
         try:
             outcomes = self._app.admit([raw for raw, _ in batch])
+        except ForkError as err:  # a fork's other chain is away, which is no fault of this one
+            _refuse(((err, answer) for _, answer in batch))
+            return
         except Exception as err:  # noqa: BLE001  (a fault of the program: no half-working node)
             self._on_fault(err)
             _refuse(((err, answer) for _, answer in batch))

@@ -23,7 +23,7 @@ from openledger.node.cli.root import run
 from openledger.node.cli.transactions import parameters
 from openledger.node.config import LogConfig, load
 from openledger.node.consumer import Session, open_session
-from openledger.node.devnet import chain_folder, open_chain
+from openledger.node.devnet_chain import DevnetOptions, chain_folder, open_chain
 from openledger.node.doctor import port_is_free
 from openledger.node.keystore import Signer
 from openledger.node.logging import setup
@@ -137,10 +137,10 @@ def test_a_marker_that_names_no_chain_is_said(tmp_path: Path, content: bytes) ->
     "content", [b"", b"{", b"[]", b"null", b'{"seed":5}', b'{"seed":"0x12"}', b"\xff", DEEP.encode()]
 )
 def test_a_damaged_validator_file_is_said(tmp_path: Path, content: bytes) -> None:
-    chain, _, _ = open_chain(tmp_path, fresh=False, now_ns=1)
+    chain = open_chain(tmp_path, DevnetOptions(), 1).folder
     (chain / "validator.json").write_bytes(content)
     with pytest.raises(WrongDataFolder, match="is damaged"):
-        open_chain(tmp_path, fresh=False, now_ns=1)
+        open_chain(tmp_path, DevnetOptions(), 1)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"priv_key":{"value":"AAAA"}}', b"\xff", DEEP.encode()])
@@ -168,7 +168,7 @@ def test_a_damaged_key_file_is_said(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_genesis_validate_looks_where_init_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    chain, _, _ = open_chain(tmp_path, fresh=False, now_ns=1)
+    chain = open_chain(tmp_path, DevnetOptions(), 1).folder
     (tmp_path / "genesis.json").write_bytes((chain / "genesis.json").read_bytes())
     assert run(["genesis", "validate", "--home", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["valid"] is True

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from openledger.node.config import Config
-from openledger.node.devnet import banner, chain_folder, devnet_node, facts, open_chain, with_port
+from openledger.node.devnet import banner, devnet_node, facts, with_port
+from openledger.node.devnet_chain import DevnetOptions, chain_folder, open_chain
 from openledger.primitives.errors import InvalidGenesis, PortTaken, WrongDataFolder
 from openledger.rpc.client import AsyncClient
 
@@ -15,16 +16,16 @@ NOW = 1_800_000_000 * 10**9
 
 
 def test_the_chain_is_kept_between_runs(tmp_path: Path) -> None:
-    first = open_chain(tmp_path, fresh=False, now_ns=NOW)
-    assert open_chain(tmp_path, fresh=False, now_ns=NOW + 10**9) == first
+    first = open_chain(tmp_path, DevnetOptions(), NOW)
+    assert open_chain(tmp_path, DevnetOptions(), NOW + 10**9) == first
 
 
 def test_fresh_is_another_chain_with_another_id(tmp_path: Path) -> None:
-    _, first, _ = open_chain(tmp_path, fresh=False, now_ns=NOW)
-    _, second, _ = open_chain(tmp_path, fresh=True, now_ns=NOW)
+    first = open_chain(tmp_path, DevnetOptions(fresh=False), NOW).genesis
+    second = open_chain(tmp_path, DevnetOptions(fresh=True), NOW).genesis
     assert second.evm_chain_id == first.evm_chain_id + 1
     assert second.chain_id != first.chain_id
-    assert open_chain(tmp_path, fresh=False, now_ns=NOW)[1] == second
+    assert open_chain(tmp_path, DevnetOptions(), NOW).genesis == second
 
 
 def test_the_home_of_another_node_is_refused(tmp_path: Path) -> None:
@@ -34,13 +35,13 @@ def test_the_home_of_another_node_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_damaged_folder_is_one_sentence(tmp_path: Path) -> None:
-    chain, _, _ = open_chain(tmp_path, fresh=False, now_ns=NOW)
+    chain = open_chain(tmp_path, DevnetOptions(), NOW).folder
     (chain / "genesis.json").write_text("{")
     with pytest.raises(InvalidGenesis):
-        open_chain(tmp_path, fresh=False, now_ns=NOW)
+        open_chain(tmp_path, DevnetOptions(), NOW)
     (tmp_path / "current").write_text("../up")
     with pytest.raises(WrongDataFolder):
-        open_chain(tmp_path, fresh=False, now_ns=NOW)
+        open_chain(tmp_path, DevnetOptions(), NOW)
 
 
 async def test_a_devnet_answers_and_a_second_one_on_its_port_says_so(tmp_path: Path) -> None:

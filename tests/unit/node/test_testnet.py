@@ -14,7 +14,7 @@ from openledger.genesis.params import Params
 from openledger.node import testnet
 from openledger.node.cluster import child_environment, prefixed
 from openledger.node.config import ChainConfig, Config, load
-from openledger.node.devnet import open_chain
+from openledger.node.devnet_chain import DevnetOptions, open_chain
 from openledger.node.devnets import open_devnet, start_arguments
 from openledger.node.engines.binary import find_cometbft
 from openledger.node.network import comet_home, comet_settings, validator_key
@@ -126,11 +126,11 @@ def test_a_devnet_of_several_is_kept_and_fresh_starts_another(tmp_path: Path) ->
         opened(3)
     assert opened(3, fresh=True).evm_chain_id == first.evm_chain_id + 1
     with pytest.raises(WrongDataFolder):
-        open_chain(tmp_path, fresh=False, now_ns=NOW)
+        open_chain(tmp_path, DevnetOptions(), NOW)
 
 
 def test_a_devnet_of_one_is_not_taken_for_a_network(tmp_path: Path) -> None:
-    open_chain(tmp_path, fresh=False, now_ns=NOW)
+    open_chain(tmp_path, DevnetOptions(), NOW)
     with pytest.raises(WrongDataFolder, match="another kind"):
         open_devnet(tmp_path, 2, Config(), fresh=False, port=None, lite=True)
 
