@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ CALLS = (
 )  # fmt: skip
 _LAG_EVERY = 0.5
 _LAG_KEPT = 120
+OFFSETS_KEPT = 5
 
 
 class Meters:
@@ -45,6 +46,8 @@ class Meters:
         self.transactions = 0
         self.round = 0
         self.missed = 0
+        self.offsets: deque[float] = deque(maxlen=OFFSETS_KEPT)
+        """How far the times of the last blocks were ahead of this machine's clock when they were decided, seconds."""
         self._last_commit = 0.0
 
     def watch_application(self, app: Application) -> None:
@@ -88,6 +91,7 @@ class Meters:
     def _after_finalize_block(self, arguments: Any, answer: m.ResponseFinalizeBlock) -> None:
         commit = arguments[0].decided_last_commit
         self.round = commit.round
+        self.offsets.append(arguments[0].time / 10**9 - time.time())
         self.transactions += len(answer.tx_results)
         self.block_gas += sum(result.gas_used for result in answer.tx_results)
         if self._own and any(

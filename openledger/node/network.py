@@ -8,6 +8,7 @@ home/pool/           acknowledged transactions that no block holds yet (pool_jou
 from __future__ import annotations
 
 import base64
+import logging
 import secrets
 import shutil
 import time
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from openledger.abci_app.application import Application
     from openledger.node.engines.cometbft import CometEngine
     from openledger.node.engines.home import CometSettings
+
+log = logging.getLogger(__name__)
 
 
 def comet_home(home: Path) -> Path:
@@ -178,6 +181,7 @@ def sign_with_validator_key(home: Path, message: bytes) -> tuple[bytes, bytes]:
 
 def network_node(home: Path, config: Config, *, lite: bool = False) -> Node:
     """The node of ``home``, ready to ``run``. Raises InvalidGenesis, KeystoreError, InvalidConfig."""
+    from openledger.abci_app.modules.staking.records import validator
     from openledger.node.engines.cometbft import CometEngine
     from openledger.node.engines.guard import HISTORY, SignGuard, check_history
     from openledger.node.engines.home import write_config
@@ -198,6 +202,8 @@ def network_node(home: Path, config: Config, *, lite: bool = False) -> Node:
 
     def make_engine(app: Application) -> CometEngine:
         guard = None
+        if own is not None and validator(app.state(), own) is None:
+            log.info("0x%s is no validator of this chain: this node follows it", own.hex())
         if own is not None and not consensus.remote_signer and (not external or history.exists()):
             check_history(history, app.store, own, consensus.double_sign_check_height)
             guard = SignGuard(history, own, consensus.double_sign_check_height, time.time_ns)

@@ -6,6 +6,7 @@ Nothing here changes anything. What asks the disk is asked at most every few sec
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import resource
 import shutil
@@ -19,7 +20,7 @@ from openledger.abci_app.modules.attribution.records import CLAIMS, STATUS_NAMES
 from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.modules.staking.records import validator
 from openledger.abci_app.modules.staking.signing import missed
-from openledger.node.meters import LoopWatch, Meters
+from openledger.node.meters import OFFSETS_KEPT, LoopWatch, Meters
 from openledger.primitives.errors import ConsensusFault
 from openledger.primitives.types import to_checksum
 from openledger.rpc.ports import ConsensusStatus
@@ -30,8 +31,11 @@ if TYPE_CHECKING:
     from openledger.node.oracle_bridge import OracleBridge
     from openledger.node.wiring import ConsensusEngine
     from openledger.rpc.server import RpcServer
+log = logging.getLogger(__name__)
 
 _DISK_EVERY = 10.0
+_CLOCK_EVERY = 60.0
+_BEHIND_SECONDS = 5.0
 _STUCK_SECONDS = 10.0
 _MOST_CLAIMS = 20
 _GPUS = Path("/proc/driver/nvidia/gpus")
@@ -62,8 +66,41 @@ class Vitals:
     server: RpcServer | None = None
     """Whose calls are counted; set once it is there."""
     _metrics: NodeMetrics | None = None
+    _task: asyncio.Task[None] | None = None
     _disk: Disk = field(default_factory=Disk)
     _disk_at: float = 0.0
+
+    def start(self) -> None:
+        """Watch the event loop and the clock."""
+        self.loop.start()
+        self._task = asyncio.create_task(self._look_at_clock(), name="clock watch")
+
+    async def stop(self) -> None:
+        """May be called twice."""
+        await self.loop.stop()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
+    async def _look_at_clock(self) -> None:
+        while True:
+            await asyncio.sleep(_CLOCK_EVERY)
+            status = await self.consensus()
+            if status.answering and not status.catching_up and (words := self.clock_trouble()):
+                log.warning("%s", words)
+
+    def clock_trouble(self) -> str:
+        """What is wrong with this machine's clock, as blocks show it; empty when nothing is. The time of a block is the
+        median of what the validators' clocks showed one block before, so ours should be a little later."""
+        offsets = sorted(self.meters.offsets)
+        if len(offsets) < OFFSETS_KEPT or not self.stale:
+            return ""
+        middle = offsets[len(offsets) // 2]
+        if -self.stale / 2 < middle < _BEHIND_SECONDS:
+            return ""
+        way = "behind" if middle > 0 else "ahead of"
+        return f"this machine's clock is {abs(middle):.0f} seconds {way} the times of new blocks: synchronise it"
 
     async def alive(self) -> tuple[bool, dict[str, Any]]:
         """The process answers, and its event loop was not stuck within the last minute."""
@@ -128,6 +165,7 @@ class Vitals:
             "disk": {"database": disk.database, "used": disk.used, "free": disk.free},
             "memory": memory_bytes(),
             "gpu": gpu_names(),
+            "clock": self.clock_trouble() or "ok",
             "loopLagMs": round(self.loop.worst * 1000),
         }
 

@@ -264,7 +264,7 @@ class Node:
         backend.admin, backend.blob_peers = self._administration, self._exchange
         backend.comet_url = config.consensus.rpc.replace("tcp://", "http://") if settings.mode == "cometbft" else ""
         self._server = self.vitals.server = RpcServer(backend, config.rpc.host, config.rpc.port)
-        self.vitals.loop.start()
+        self.vitals.start()
         await self._server.start()  # before the engine: what is known can be read while blocks are replayed
         self.rpc_port = self._server.port
         self._administration.open(self.url)
@@ -282,7 +282,7 @@ class Node:
             await asyncio.to_thread(self._snapshots.stop)
         self._administration = self._snapshots = None
         if self.vitals is not None:
-            await self.vitals.loop.stop()
+            await self.vitals.stop()
         if self._database is not None:
             self._database.close()
             self._database = None

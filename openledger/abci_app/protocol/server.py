@@ -234,7 +234,9 @@ class AbciServer:
             return self._call(request)
         except Exception as err:  # the border of the process: whatever it is, the node stops and says so
             self._faulted = True
-            log.critical("%s failed in the application: %r; the node stops", type(request).__name__, err, exc_info=err)
+            known = isinstance(err, OpenLedgerError)  # its sentence says all
+            what = type(request).__name__
+            log.critical("%s failed in the application: %r; the node stops", what, err, exc_info=None if known else err)
             self._on_fault(err)
             return m.ResponseException(f"{type(request).__name__}: {err!r}")
 

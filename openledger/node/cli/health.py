@@ -63,6 +63,8 @@ def status_lines(found: dict[str, Any]) -> list[str]:
         text = f"{_size(disk['used'])} used ({_size(disk['database'])} database), {_size(disk['free'])} free"
         rows.append(("disk", text))
         rows.append(("memory", _size(found["memory"])))
+    if found.get("clock", "ok") != "ok":
+        rows.append(("clock", found["clock"]))
     return [f"{name:<10} {text}" for name, text in rows]
 
 

@@ -27,12 +27,15 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "error": logging.WARNING
 """CometBFT's levels as ours: its errors (a peer that hung up) are our warnings; what ends the node we say ourselves."""
 _LONGEST = 400
 _DROPPED = ("stack",)
+_OWN_CONFLICT = "found conflicting vote from ourselves"
 
 _DISAGREES = "this node computes otherwise than the network: compare versions, then rebuild its state"
 _ENDS: tuple[tuple[str, type[OpenLedgerError], str, str], ...] = (
     ("address already in use", PortTaken, "a port of CometBFT is in use",
      "another node may be running; see p2p and rpc under [consensus] in config.toml"),
     ("no space left on device", DiskFull, "the disk is full", "make room, then start again; no block is lost"),
+    (_OWN_CONFLICT, DoubleSignRisk, "this validator's key signs elsewhere as well, and has signed twice",
+     "stop the other node with this key"),
     ("found signature from the same key", DoubleSignRisk, "this validator's key has signed recent blocks elsewhere",
      "stop the other node with this key"),
     ("vote extension absence/presence", SignerFault, "the remote signer does not sign vote extensions",
@@ -89,7 +92,10 @@ def _short(value: Any) -> str:
 
 
 def gave_up(line: CometLine) -> str | None:
-    """Why CometBFT decides no more blocks, where the line says so: it lives on then, and would never tell again."""
+    """Why CometBFT must not go on, where the line says so: it decides no more blocks, or has met its own signature
+    under another vote. It lives on then, and would never tell again."""
+    if _OWN_CONFLICT in line.message:
+        return line.text()
     if "CONSENSUS FAILURE" not in line.message:
         return None
     return line.fields.get("err", "it gives no reason")

@@ -48,6 +48,9 @@ def test_the_reason_for_giving_up_is_read_without_the_call_stack() -> None:
     line = read_line(FAILURE)
     assert gave_up(line) == '+2/3 committed an invalid block: wrong "AppHash".  Expected 9E2B, got 99ED'
     assert "goroutine" not in line.text()
+    own = "found conflicting vote from ourselves; did you unsafe_reset a validator?"
+    reason = gave_up(read_line(json.dumps({"_msg": own, "level": "error", "height": 5})))
+    assert type(fault_of(reason or "")) is DoubleSignRisk
     assert gave_up(read_line('{"_msg":"Stopping peer for error","module":"p2p","level":"error"}')) is None
 
 

@@ -151,6 +151,15 @@ async def test_where_blocks_come_on_demand_an_old_block_is_nothing_bad() -> None
     assert (await vitals(ConsensusStatus("solo", False, 0, ""), age=10**6, stale=0).ready())[0]
 
 
+@pytest.mark.parametrize(("offset", "words"), [(60, "60 seconds behind"), (-60, "60 seconds ahead of"), (-3, "")])
+def test_a_clock_off_by_a_minute_is_told_by_the_blocks(offset: float, words: str) -> None:
+    node = vitals(ConsensusStatus("cometbft", False, 3, ""))
+    assert node.clock_trouble() == ""  # nothing is known yet
+    node.meters.offsets.extend([offset] * 4 + [0.0])
+    assert words in node.clock_trouble()
+    assert bool(node.clock_trouble()) is bool(words)
+
+
 async def test_a_stuck_event_loop_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("openledger.node.meters._LAG_EVERY", 0.01)
     watch = LoopWatch()
