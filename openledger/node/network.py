@@ -206,7 +206,7 @@ def network_node(home: Path, config: Config, *, lite: bool = False) -> Node:
             log.info("0x%s is no validator of this chain: this node follows it", own.hex())
         if own is not None and not consensus.remote_signer and (not external or history.exists()):
             check_history(history, app.store, own, consensus.double_sign_check_height)
-            guard = SignGuard(history, own, consensus.double_sign_check_height, time.time_ns)
+            guard = SignGuard(history, own, consensus.double_sign_check_height, time.time_ns, config.blobs.peers)
         settings = comet_settings(config)
         if not external:
             write_config(comet_home(home), settings)

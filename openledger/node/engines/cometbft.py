@@ -201,6 +201,8 @@ class CometEngine:
             if self._child is None or self.binary is None:
                 self._watcher = asyncio.create_task(self._watch_external(), name="cometbft-watch")
             else:
+                if self._guard is not None:
+                    await self._guard.ask(self._session)
                 await self._child.start(self.binary, self._server.address)
                 await self._ready(self._child)
             self._start_gossip()

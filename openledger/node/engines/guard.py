@@ -2,9 +2,11 @@
 
 A validator that signs two blocks of one height is slashed and never comes back. CometBFT keeps the vote history
 (``priv_validator_state.json``) and never signs below it; the danger is a history that is older than what was signed: a
-home restored from a backup, a history removed by hand, a key copied to a second node. Three nets:
+home restored from a backup, a history removed by hand, a key copied to a second node. The nets:
 
     before the start   the own chain shows a block that this validator proposed above its history
+    before the start   commits that known nodes have just made carry this validator's signature above its history (a
+                       validator with a third of the power begins to sign at once, so this cannot wait for blocks)
     while following    a block shows this validator's vote at a height that its history does not know: another node with
                        this key has signed. Young blocks mean that it lives: the node stops before it signs
     at the first vote  such a height lies within the last ``window`` blocks
@@ -14,9 +16,13 @@ With a remote signer the history is the signer's, and so is the guard. ``window`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import aiohttp
 
 from openledger.abci_app.protocol import messages as m
 from openledger.abci_app.replay import Note
@@ -25,8 +31,12 @@ from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import Address
 from openledger.state.store import StateStore
 
+log = logging.getLogger(__name__)
+
 HISTORY = "priv_validator_state.json"
 _LOOKED_AT = 1_000
+_COMMITS_ASKED = 5
+_ASK_SECONDS = 1.5
 _YOUNG_NS = 60 * 10**9
 _ELSEWHERE = (
     "stop the other node that has this key and copy its cometbft/data/priv_validator_state.json here; or, when it is "
@@ -80,14 +90,49 @@ def check_history(history: Path, store: StateStore, validator: Address, window: 
 
 
 class SignGuard:
-    """Looks at what CometBFT asks. ``clock`` gives Unix nanoseconds."""
+    """Looks at what CometBFT asks, and asks other nodes first. ``clock`` gives Unix nanoseconds, ``nodes`` are URLs."""
 
-    def __init__(self, history: Path, validator: Address, window: int, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, history: Path, validator: Address, window: int, clock: Callable[[], int], nodes: Sequence[str] = ()
+    ) -> None:
+        self._nodes = nodes
         self._history = history
         self._validator = validator
         self._window = window
         self._clock = clock
         self._foreign = 0
+
+    async def ask(self, session: aiohttp.ClientSession) -> None:
+        """Before CometBFT starts. Nodes that do not answer at once are left out. Raises DoubleSignRisk."""
+        if not self._window or not self._nodes:
+            return
+        known = signed_height(self._history)
+        found = await asyncio.gather(*(self._signed_at(session, node.rstrip("/")) for node in self._nodes))
+        self._foreign = max(found)
+        if self._foreign > known:
+            raise self._risk()
+        self._foreign = 0
+
+    async def _signed_at(self, session: aiohttp.ClientSession, node: str) -> int:
+        """The newest of a node's last heights that this validator has signed; 0 for none."""
+        try:
+            async with asyncio.timeout(_ASK_SECONDS):
+                top = 0
+                for back in range(_COMMITS_ASKED):
+                    params = {"height": str(top - back)} if back else {}
+                    body = {"jsonrpc": "2.0", "id": 1, "method": "commit", "params": params}
+                    async with session.post(f"{node}/cometbft", json=body) as answer:
+                        commit = (await answer.json(content_type=None))["result"]["signed_header"]["commit"]
+                    top = top or int(commit["height"])
+                    if any(
+                        str(vote["validator_address"]).lower() == self._validator.hex()
+                        and vote["block_id_flag"] == m.FLAG_COMMIT
+                        for vote in commit["signatures"]
+                    ):
+                        return top - back
+        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as err:
+            log.debug("%s cannot be asked what this key has signed: %r", node, err)
+        return 0
 
     def see(self, request: Any) -> None:
         """Called with each request. Raises DoubleSignRisk when this node must not sign."""
