@@ -10,12 +10,15 @@ import pytest
 from harness import ACCOUNTS, Harness, ScriptedOracle
 
 from openledger.abci_app.application import Application
+from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
 from openledger.abci_app.opening import genesis_from_state
 from openledger.abci_app.protocol import messages as abci
 from openledger.evm.pyevm import PyEvmEngine
 from openledger.genesis.genesis import Genesis
 from openledger.node.engines.common import init_chain_request
+from openledger.primitives.amounts import OPEN
 from openledger.primitives.errors import InvalidGenesis
+from openledger.primitives.keys import consensus_address, ed25519_public
 from openledger.primitives.types import MODULE_ADDRESSES
 from openledger.state.export import Export, export_header, read_export, state_entries, write_export
 from openledger.state.memory import MemoryStore
@@ -61,6 +64,9 @@ def restart(genesis: Genesis, old: Harness) -> Harness:
     new.oracles = [ScriptedOracle(address) for address in old.addresses]
     new.app = Application(genesis, StateStore(new.kv), PyEvmEngine(), new.oracles[0], old.addresses[0])
     new.time, new.touched = old.time, set(old.touched)
+    new.seed_of = dict(old.seed_of)
+    new.set_now = {validator.address: validator.power for validator in genesis.validators}
+    new.set_next = dict(new.set_now)
     return new
 
 
@@ -143,3 +149,34 @@ def test_records_without_their_module_are_refused(old: Harness, tmp_path: Path) 
 
 def test_an_ordinary_genesis_has_no_records_in_it(chain: Harness) -> None:
     assert "records" not in chain.genesis.app_state()
+
+
+SEED = b"\x77" * 32
+
+
+@pytest.mark.parametrize("blocks", [0, 1, 2, 3])
+def test_validators_go_on_as_they_stand_whether_their_set_rests_or_changes_just_now(
+    tmp_path: Path, blocks: int
+) -> None:
+    old = Harness(powers=(10, 10, 10))
+    old.prove_double_sign(old.addresses[1], 1)
+    old.block()
+    old.join(1, 100 * OPEN, SEED)
+    old.act(1, StakeUndelegate(ACCOUNTS[1][0], 40 * OPEN))
+    for _ in range(blocks):
+        old.block()
+    genesis = genesis_from_state(save(old.app, tmp_path / "old"), "openledger_161237-2")
+    new = restart(Genesis.from_json(genesis.to_json()), old)
+    assert {v.address: v.power for v in genesis.validators} == old.set_next
+    assert sorted(old.set_next.values()) == [10, 10, 60]
+    assert new.query("list_validators") == old.query("list_validators")
+    new.oracles.append(ScriptedOracle(consensus_address(ed25519_public(SEED)), "silent"))
+    before = new.balance(ACCOUNTS[1][0])
+    for _ in range(3):
+        new.block()
+    assert len(new.commit.votes) == 3
+    new.block(60)
+    assert new.balance(ACCOUNTS[1][0]) == before + 40 * OPEN
+    assert new.act(1, StakeUndelegate(ACCOUNTS[1][0])).status == 1
+    new.block()
+    assert len(new.set_next) == 2

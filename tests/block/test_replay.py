@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from harness import ACCOUNTS, Harness
 
 from openledger.abci_app.action import outbox_bytes
 from openledger.abci_app.modules.datanets.create import DatanetCreate
+from openledger.abci_app.modules.staking.records import JAILED, SLASHED, TOMBSTONED, UNBONDED
+from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
+from openledger.abci_app.protocol.messages import Misbehavior, Validator
 from openledger.abci_app.registry import PRECOMPILES
 from openledger.abci_app.replay import Note
 from openledger.evm.engines import ENGINE_NAMES, load_engine, native_available
 from openledger.evm.outbox import SUBMIT_SELECTOR
+from openledger.primitives.amounts import OPEN
 from openledger.primitives.errors import UnknownBlock
-from openledger.primitives.types import OUTBOX_ADDRESS
+from openledger.primitives.types import OUTBOX_ADDRESS, Log
 from openledger.state.overlay import Overlay
 
 
@@ -101,3 +107,28 @@ def test_a_note_keeps_what_consensus_said() -> None:
     note = Note(1_700_000_000 * 10**9, b"\1" * 32, b"\2" * 20, b"\x52slot", 3, True)
     assert Note.decode(note.encode()) == note
     assert len(note.input(5).txs) == 2
+    proven = (Misbehavior(2, Validator(b"\3" * 20, 7), 4, 1_700_000_000 * 10**9, 99),)
+    whole = dataclasses.replace(note, absent=(b"\4" * 20, b"\5" * 20), misbehavior=proven)
+    assert Note.decode(whole.encode()) == whole
+    assert (whole.input(5).absent, whole.input(5).misbehavior) == ([b"\4" * 20, b"\5" * 20], proven)
+
+
+def test_blocks_with_evidence_misses_jails_and_paid_stake_repeat() -> None:
+    chain = Harness(powers=(30, 10, 10), signed_window=10)
+    chain.join(1, 100 * OPEN, b"\x77" * 32)
+    chain.absent = {chain.addresses[1]}
+    for _ in range(9):
+        chain.block()
+    chain.prove_double_sign(chain.addresses[2], 5)
+    chain.act(1, StakeUndelegate(ACCOUNTS[1][0], OPEN))
+    for _ in range(4):
+        chain.block()
+    chain.block(60)
+    found = {log.topics[0] for n in range(1, chain.app.head().number + 1) for log in logs(chain, n)}
+    assert {event.topic for event in (JAILED, TOMBSTONED, SLASHED, UNBONDED)} <= found
+    assert sum(repeat(chain, number) for number in range(1, chain.app.head().number + 1)) >= 5
+
+
+def logs(chain: Harness, number: int) -> list[Log]:
+    block = chain.app.store.block(number)
+    return [log for receipt in block.receipts for log in receipt.logs] if block else []

@@ -104,7 +104,11 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
         )
     except MissingProgram as err:
         pytest.skip(str(err))
-    genesis = replace(made.genesis, validators=(replace(made.genesis.validators[0], power=100),))
+    genesis = replace(
+        made.genesis,
+        validators=(replace(made.genesis.validators[0], power=100),),
+        vote_extensions_enable_height=4,  # CometBFT asks for none before
+    )
     for member in made.members:
         for path in (member.home / "genesis.json", comet_home(member.home) / "config" / "genesis.json"):
             path.write_text(genesis.to_json(), encoding="utf-8")

@@ -86,7 +86,7 @@ def close_set(state: Overlay, params: Params, height: int) -> tuple[PowerChange,
 
     When nobody is fit to be in it, the set stays as it is: a chain never loses its last validator.
     """
-    _move_up(state)
+    _move_up(state, height)
     if not take_changed(state):
         return ()
     now, wanted = newest_set(state), _wanted(state, params)
@@ -97,14 +97,16 @@ def close_set(state: Overlay, params: Params, height: int) -> tuple[PowerChange,
     return _changes(state, now, wanted, height)
 
 
-def _move_up(state: Overlay) -> None:
-    """What was the set of the next block is now that of the last."""
-    middle = _SETS.get(state, _NEXT)
+def _move_up(state: Overlay, height: int) -> None:
+    """What was the set of the next block is now that of the last. Block 1 begins with the newest set, also on a chain
+    that goes on from the state of another, which may have been about to change."""
+    middle = _SETS.get(state, _NEXT) if height > 1 else None
     if middle is not None:
         _SETS.put(state, middle, _LAST)
-        _SETS.delete(state, _NEXT)
     elif _SETS.get(state, _LAST) is not None:
         _SETS.delete(state, _LAST)
+    if _SETS.get(state, _NEXT) is not None:
+        _SETS.delete(state, _NEXT)
 
 
 def _wanted(state: StateReader, params: Params) -> ValidatorSet:
