@@ -211,14 +211,14 @@ def validate_tx(
 def check_call(env: BlockEnv, message: CallMessage, balance: int) -> None:
     """What a call needs to run at all; ``balance`` is its sender's, in wei. Raises InsufficientFunds,
     IntrinsicGasTooLow, FeeCapTooLow or InitCodeTooLarge."""
-    who = to_checksum(message.sender)
     if message.gas_price and message.gas_price < env.base_fee:
         raise FeeCapTooLow(
-            f"max fee per gas less than block base fee: address {who}, "
+            f"max fee per gas less than block base fee: address {to_checksum(message.sender)}, "
             f"maxFeePerGas: {message.gas_price}, baseFee: {env.base_fee}"
         )
     have, want = balance, message.value + message.gas * message.gas_price
     if have < want:
+        who = to_checksum(message.sender)
         raise InsufficientFunds(f"insufficient funds for gas * price + value: address {who} have {have} want {want}")
     if message.to is None and len(message.data) > MAX_INITCODE_BYTES:
         raise InitCodeTooLarge(f"max initcode size exceeded: code size {len(message.data)} limit {MAX_INITCODE_BYTES}")

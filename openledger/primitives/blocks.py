@@ -10,6 +10,7 @@ from functools import lru_cache
 import rlp
 
 from openledger.primitives.hashing import KECCAK_RLP_EMPTY_LIST, ZERO_HASH, keccak256
+from openledger.primitives.rlpio import read_flat, write_flat
 from openledger.primitives.types import Address, Hash32, Log
 
 EMPTY_TRIE_ROOT = keccak256(b"\x80")
@@ -65,7 +66,7 @@ class Header:
     @classmethod
     def decode(cls, raw: bytes) -> Header:
         """Header of its own RLP (read from our database)."""
-        f = rlp.decode(raw)
+        f = read_flat(raw)
         n = [int.from_bytes(f[i], "big") for i in (7, 8, 9, 10, 11, 15, 17, 18)]
         return cls(
             parent_hash=f[0], ommers_hash=f[1], coinbase=f[2], state_root=f[3], transactions_root=f[4],
@@ -78,7 +79,7 @@ class Header:
 @lru_cache(maxsize=512)
 def _encoded(h: Header) -> tuple[bytes, Hash32]:
     """Bytes and hash of a header; both are asked for often, and a header never changes."""
-    encoded: bytes = rlp.encode(
+    encoded = write_flat(
         [
             h.parent_hash, h.ommers_hash, h.coinbase, h.state_root, h.transactions_root, h.receipts_root, h.bloom,
             h.difficulty, h.number, h.gas_limit, h.gas_used, h.timestamp, h.extra_data, h.prevrandao, h.nonce,

@@ -60,3 +60,46 @@ def _payload(raw: bytes, at: int, stop: int, form: int) -> tuple[int, int]:
     if start + length > stop:
         raise InvalidRlp("rlp: an item is longer than the data")
     return start, start + length
+
+
+def read_flat(raw: bytes) -> list[bytes]:
+    """Items of the one list of byte strings that ``raw`` is. Raises InvalidRlp, also for a list inside."""
+    if not raw or raw[0] < 0xC0:
+        raise InvalidRlp("rlp: a list is expected")
+    at, end = _payload(raw, 0, len(raw), raw[0] - 0xC0)
+    if end != len(raw):
+        raise InvalidRlp(f"rlp: {len(raw) - end} bytes behind the end")
+    items: list[bytes] = []
+    while at < end:
+        first = raw[at]
+        if first < 0x80:
+            items.append(raw[at : at + 1])
+            at += 1
+        elif first < 0xB8 and at + first - 0x7F <= end and (first != 0x81 or raw[at + 1] >= 0x80):
+            items.append(raw[at + 1 : at + first - 0x7F])  # short strings, as nearly all are
+            at += first - 0x7F
+        else:
+            item, at = _item(raw, at, end, 0)
+            if not isinstance(item, bytes):
+                raise InvalidRlp("rlp: a list in a list of byte strings")
+            items.append(item)
+    return items
+
+
+def write_flat(items: Sequence[bytes | int]) -> bytes:
+    """The list of these byte strings; integers in their shortest form."""
+    parts = []
+    for item in items:
+        text = item if isinstance(item, bytes) else item.to_bytes((item.bit_length() + 7) // 8, "big")
+        size = len(text)
+        if size == 1 and text[0] < 0x80:
+            parts.append(text)
+        else:
+            parts.append(bytes([0x80 + size]) + text if size < 56 else _long(0xB7, size) + text)
+    body = b"".join(parts)
+    return (bytes([0xC0 + len(body)]) if len(body) < 56 else _long(0xF7, len(body))) + body
+
+
+def _long(base: int, size: int) -> bytes:
+    digits = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([base + len(digits)]) + digits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from openledger.primitives.errors import InvalidAddress, InvalidHex
 from openledger.primitives.hashing import KECCAK_EMPTY, keccak256
@@ -80,11 +81,12 @@ def to_hex(raw: bytes) -> str:
     return "0x" + raw.hex()
 
 
+@lru_cache(4096)
 def to_checksum(address: Address) -> str:
     """EIP-55 form of a 20-byte address."""
     digits = address.hex()
     digest = keccak256(digits.encode()).hex()
-    return "0x" + "".join(c.upper() if int(h, 16) >= 8 else c for c, h in zip(digits, digest, strict=False))
+    return "0x" + "".join(c.upper() if h > "7" else c for c, h in zip(digits, digest, strict=False))
 
 
 def parse_address(text: str) -> Address:

@@ -66,4 +66,4 @@ def with_block(env: BlockEnv, changes: dict[str, Any] | None) -> BlockEnv:
             new["coinbase"] = parse_address(value)
         elif name in ("prevRandao", "random"):
             new["prevrandao"] = parse_slot(value).to_bytes(32, "big")
-    return dataclasses.replace(env, **new)
+    return dataclasses.replace(env, **new) if new else env
