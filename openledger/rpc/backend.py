@@ -12,6 +12,7 @@ from openledger.evm.engine import BlockEnv, EvmEngine
 from openledger.primitives.blocks import Header, SealedBlock
 from openledger.primitives.errors import UnknownBlock
 from openledger.rpc.errors import PRUNED_HISTORY, SERVER_ERROR, RpcError
+from openledger.rpc.logbook import LogBook
 from openledger.rpc.params import BlockRef
 from openledger.rpc.ports import AdminActions, BlobPeers, ConsensusClient, Devnet, NodeStatus, Pool, Vitals
 from openledger.state.ports import StateReader
@@ -83,6 +84,10 @@ class Backend:
     vitals: Vitals | None = None
     devnet: Devnet | None = None
     blob_peers: BlobPeers | None = None
+    logbook: LogBook = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.logbook = LogBook(lambda: self.app.store)
 
     @property
     def chain_id(self) -> int:

@@ -13,7 +13,7 @@ from openledger.primitives.types import to_hex
 from openledger.rpc.backend import Backend
 from openledger.rpc.errors import LIMIT_EXCEEDED, METHOD_NOT_FOUND, SERVER_ERROR, RpcError, invalid_params
 from openledger.rpc.formats import Json, pending_json
-from openledger.rpc.logs import LogQuery, find_logs, logs_between, parse_log_query
+from openledger.rpc.logs import LogQuery, as_json, find_logs, logs_between, parse_log_query
 from openledger.rpc.params import FlagArg, TextArg
 from openledger.rpc.subscriptions import Session, Subscriptions
 from openledger.rpc.work import Workers
@@ -58,13 +58,13 @@ class EthFilters:
             if found.kind == "logs" and found.next > height + 1:
                 with contextlib.suppress(RpcError):  # more than a filter may answer with
                     told = logs_between(self._backend, found.query, height + 1, found.next - 1)
-                    found.removed += [log | {"removed": True} for log in told]
+                    found.removed += [entry.json | {"removed": True} for entry in told]
             if found.kind in ("logs", "blocks"):
                 found.next = min(found.next, height + 1)
 
     async def get_logs(self, query: LogQueryArg) -> list[Json]:
         """Logs that a query means, in chain order."""
-        return await self._workers.run(find_logs, self._backend, query)
+        return as_json(await self._workers.run(find_logs, self._backend, query))
 
     # --- polled -------------------------------------------------------------------------------------------
 
@@ -116,7 +116,8 @@ class EthFilters:
         if found.query.stop is not None and not found.query.stop.tag:
             stop = min(stop, found.query.stop.number)
         if found.kind == "logs":
-            changes: list[Any] = found.removed + logs_between(self._backend, found.query, start, stop)
+            told = logs_between(self._backend, found.query, start, stop)
+            changes: list[Any] = found.removed + [entry.json for entry in told]
             found.removed = []
         else:
             digests = (self._backend.app.store.block_hash(number) for number in range(start, stop + 1))
@@ -134,7 +135,7 @@ class EthFilters:
         found = self._found(ident)
         if found.kind != "logs":
             raise RpcError(SERVER_ERROR, "filter not found")
-        return await self._workers.run(find_logs, self._backend, found.query)
+        return as_json(await self._workers.run(find_logs, self._backend, found.query))
 
     def uninstall_filter(self, ident: TextArg) -> bool:
         """Forget a filter; true when there was one."""

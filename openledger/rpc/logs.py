@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from openledger.primitives.blocks import SealedBlock
-from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import Address, Hash32, Log, parse_address
 from openledger.rpc.backend import Backend
 from openledger.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError, invalid_params
-from openledger.rpc.formats import Json, log_json
+from openledger.rpc.formats import Json
+from openledger.rpc.jsontext import Encoded
+from openledger.rpc.logbook import Entry
 from openledger.rpc.params import LATEST, BlockRef, parse_block_number, parse_hash
+from openledger.state.logindex import candidates
 
 MAX_TOPICS = 4
 MAX_ALTERNATIVES = 1000
@@ -75,28 +76,14 @@ def _topic_set(value: Any) -> frozenset[Hash32]:
     return frozenset() if None in found else frozenset(parse_hash(t) for t in found)
 
 
-def block_logs(block: SealedBlock, query: LogQuery) -> list[Json]:
-    """Logs of one block that the query means, in order."""
-    found: list[Json] = []
-    digest, count = block.hash, 0
-    for tx_index, receipt in enumerate(block.receipts):
-        tx_hash = b""
-        for log in receipt.logs:
-            if query.matches(log):
-                tx_hash = tx_hash or keccak256(block.transactions[tx_index])
-                found.append(log_json(log, block.header, digest, tx_hash, tx_index, count))
-            count += 1
-    return found
-
-
-def find_logs(backend: Backend, query: LogQuery) -> list[Json]:
+def find_logs(backend: Backend, query: LogQuery) -> list[Entry]:
     """All logs that a query means. Raises RpcError when range or count cross the bounds of the settings, and for a
     range that is backwards or ends after the newest block, as geth does."""
     if query.block_hash:
         block = backend.block(BlockRef(hash=query.block_hash))
         if block is None:
             raise RpcError(SERVER_ERROR, "unknown block")
-        return block_logs(block, query)
+        return [entry for entry in backend.logbook.of(block) if query.matches(entry.log)]
     if any(ref is not None and ref.is_pending for ref in (query.start, query.stop)):
         raise invalid_params("pending logs are not supported")
     head, oldest = backend.head().number, backend.app.store.oldest_block()
@@ -108,9 +95,9 @@ def find_logs(backend: Backend, query: LogQuery) -> list[Json]:
     return logs_between(backend, query, start, stop)
 
 
-def logs_between(backend: Backend, query: LogQuery, start: int, stop: int) -> list[Json]:
+def logs_between(backend: Backend, query: LogQuery, start: int, stop: int) -> list[Entry]:
     """Logs of the heights ``start`` to ``stop``, both included."""
-    settings = backend.settings
+    settings, store = backend.settings, backend.app.store
     if stop - start >= settings.max_log_range:
         text = f"block range too large: {stop - start + 1} blocks, limit {settings.max_log_range}"
         raise RpcError(LIMIT_EXCEEDED, text)
@@ -118,21 +105,22 @@ def logs_between(backend: Backend, query: LogQuery, start: int, stop: int) -> li
         return []
     topics = [sorted(wanted) for wanted in query.topics]
     look = _deadline(settings.call_seconds)
-    rows = backend.app.store.logs(start, stop, sorted(query.addresses), topics, settings.max_logs + 1, look)
-    found: list[Json] = []
-    block: SealedBlock | None = None
-    digest = b""
-    for number, tx_index, log_index, log in rows:
-        if block is None or block.number != number:
-            block = backend.app.store.block(number)
-            if block is None:
-                continue
-            digest = block.hash
-        tx_hash = keccak256(block.transactions[tx_index])
-        found.append(log_json(log, block.header, digest, tx_hash, tx_index, log_index))
-    if len(found) > settings.max_logs:
-        raise RpcError(LIMIT_EXCEEDED, f"query returned more than {settings.max_logs} results")
+    found: list[Entry] = []
+    for number, places in candidates(
+        store.kv, max(start, 0), min(stop, store.height), sorted(query.addresses), topics, look
+    ):
+        look()
+        for place, entry in enumerate(backend.logbook.at(number)):
+            if (places is None or place in places) and query.matches(entry.log):
+                found.append(entry)
+        if len(found) > settings.max_logs:
+            raise RpcError(LIMIT_EXCEEDED, f"query returned more than {settings.max_logs} results")
     return found
+
+
+def as_json(entries: Sequence[Entry]) -> list[Json]:
+    """The list of these logs, already written as JSON; see ``Workers.compute_json``."""
+    return cast("list[Json]", Encoded(b"[" + b",".join(entry.text for entry in entries) + b"]"))
 
 
 def _deadline(seconds: float) -> Callable[[], None]:

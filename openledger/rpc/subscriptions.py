@@ -21,7 +21,7 @@ from openledger.rpc.backend import Backend
 from openledger.rpc.errors import LIMIT_EXCEEDED, METHOD_NOT_FOUND, RpcError
 from openledger.rpc.formats import header_json, pending_json
 from openledger.rpc.jsontext import dump
-from openledger.rpc.logs import LogQuery, block_logs, parse_log_query
+from openledger.rpc.logs import LogQuery, parse_log_query
 
 KINDS = ("newHeads", "logs", "newPendingTransactions", "syncing", "openledger_claims")
 FINAL = ("accepted", "refused", "lapsed")
@@ -140,13 +140,11 @@ class Subscriptions:
                 self._tell_claims()
 
     def _tell_logs(self, block: SealedBlock) -> None:
-        made: dict[LogQuery, list[bytes]] = {}
+        entries = self._backend.logbook.of(block)
         for ident, found in list(self._by_kind["logs"].items()):
-            texts = made.get(found.query)
-            if texts is None:
-                texts = made[found.query] = [dump(log) for log in block_logs(block, found.query)]
-            for text in texts:
-                found.session.notify(_message(ident, text))
+            for entry in entries:
+                if found.query.matches(entry.log):
+                    found.session.notify(_message(ident, entry.text))
 
     async def _watch_sync(self) -> None:
         """While anybody listens: tell when catching up begins and when it is over."""
@@ -176,8 +174,9 @@ class Subscriptions:
             if block is None:
                 continue
             for ident, found in listeners:
-                for log in block_logs(block, found.query):
-                    found.session.notify(_message(ident, dump(log | {"removed": True})))
+                for entry in self._backend.logbook.of(block):
+                    if found.query.matches(entry.log):
+                        found.session.notify(_message(ident, dump(entry.json | {"removed": True})))
 
     def _changed_claims(self) -> list[bytes]:
         """Claims that are new or other than when this was asked last, as JSON texts. Settled ones are not looked at
