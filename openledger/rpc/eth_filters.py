@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from openledger.rpc.errors import LIMIT_EXCEEDED, METHOD_NOT_FOUND, SERVER_ERROR
 from openledger.rpc.formats import Json, pending_json
 from openledger.rpc.logs import LogQuery, as_json, find_logs, logs_between, parse_log_query
 from openledger.rpc.params import FlagArg, TextArg
-from openledger.rpc.subscriptions import Session, Subscriptions
+from openledger.rpc.subscriptions import Session, Subscriptions, new_id
 from openledger.rpc.work import Workers
 
 LogQueryArg = Annotated[LogQuery, parse_log_query]
@@ -90,7 +89,7 @@ class EthFilters:
         self._filters = {k: f for k, f in self._filters.items() if now - f.used < limit.filter_seconds}
         if len(self._filters) >= limit.max_filters:
             raise RpcError(LIMIT_EXCEEDED, f"too many filters, limit {limit.max_filters}")
-        ident = "0x" + secrets.token_hex(16)
+        ident = new_id()
         start = self._subscriptions.admitted if kind in ("pending", "whole") else self._backend.head().number + 1
         if query.start is not None and not query.start.tag:
             start = max(start, query.start.number)

@@ -31,6 +31,11 @@ SYNC_SECONDS = 0.5
 _ANY_CLAIM = LogQuery(addresses=frozenset((ATTRIBUTION_ADDRESS,)))
 
 
+def new_id() -> str:
+    """An id that nobody can guess, in the form of a quantity: its first digit is not zero."""
+    return hex(1 << 127 | secrets.randbits(127))
+
+
 class Session(Protocol):
     """A WebSocket connection as subscriptions see it."""
 
@@ -89,7 +94,7 @@ class Subscriptions:
         if sum(s.session is session for found in self._by_kind.values() for s in found.values()) >= limit:
             raise RpcError(LIMIT_EXCEEDED, f"too many subscriptions on this connection, limit {limit}")
         query = parse_log_query(options) if kind == "logs" and options is not None else LogQuery()
-        ident = "0x" + secrets.token_hex(16)
+        ident = new_id()
         self._by_kind[kind][ident] = Subscription(session, kind, query, options is True)
         if kind == "syncing" and self._watch is None:
             self._watch = asyncio.create_task(self._watch_sync())
