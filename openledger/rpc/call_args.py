@@ -9,7 +9,7 @@ from typing import Any
 import rlp
 
 from openledger.evm.engine import BlockEnv, CallMessage
-from openledger.primitives.errors import OpenLedgerError, UnsupportedTransactionType
+from openledger.primitives.errors import OpenLedgerError, TipAboveFeeCap, UnsupportedTransactionType
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.transactions import (
     ACCESS_LIST,
@@ -20,7 +20,7 @@ from openledger.primitives.transactions import (
     Authorization,
     EthTransaction,
 )
-from openledger.primitives.types import ZERO_ADDRESS, AccessTuple, Address, parse_address
+from openledger.primitives.types import ZERO_ADDRESS, AccessTuple, Address, parse_address, to_checksum
 from openledger.rpc.errors import SERVER_ERROR, RpcError, from_tree, invalid_params
 from openledger.rpc.params import (
     parse_access_list,
@@ -111,15 +111,18 @@ def _refuse_conflicts(found: CallFields, wanted: int, chain_id: int) -> None:
         raise RpcError(SERVER_ERROR, "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
     if found.gas_price is not None and found.authorizations is not None:
         raise RpcError(SERVER_ERROR, "both gasPrice and authorizationList specified")
-    if found.max_fee is not None and found.max_priority_fee is not None and found.max_fee < found.max_priority_fee:
-        text = f"maxFeePerGas ({found.max_fee}) < maxPriorityFeePerGas ({found.max_priority_fee})"
-        raise RpcError(SERVER_ERROR, text)
     if wanted != chain_id:
         raise RpcError(SERVER_ERROR, f"chainId does not match node's (have={wanted}, want={chain_id})")
 
 
 def call_message(fields: CallFields, env: BlockEnv, gas: int) -> CallMessage:
-    """The message that a client's transaction object asks to run, with this gas limit."""
+    """The message that a client's transaction object asks to run, with this gas limit. Raises TipAboveFeeCap."""
+    cap, tip = fields.max_fee, fields.max_priority_fee
+    if cap is not None and tip is not None and cap < tip:
+        raise TipAboveFeeCap(
+            f"max priority fee per gas higher than max fee per gas: address {to_checksum(fields.sender)}, "
+            f"maxPriorityFeePerGas: {tip}, maxFeePerGas: {cap}"
+        )
     return CallMessage(
         sender=fields.sender,
         to=fields.to,

@@ -66,7 +66,9 @@ class Debug:
             raise RpcError(SERVER_ERROR, "tracing on top of pending is not supported")
         fields = read_fields(transaction, self._backend.chain_id)
         given, run = config or {}, self._run(config)
-        number = self._backend.header(block).number
+        number = self._backend.number(block)
+        if number is None:
+            raise _no_block(block)
         env, state = self._backend.env(block), self._backend.state(block)
         return await self._workers.compute_json(self._call, run, fields, given, number, _index(given), env, state)
 
@@ -104,7 +106,7 @@ class Debug:
     def _block(self, ref: BlockRef) -> SealedBlock:
         found = self._backend.block(ref)
         if found is None:
-            raise RpcError(SERVER_ERROR, "block not found")
+            raise _no_block(ref)
         return found
 
     async def _trace_block(self, ref: BlockRef, config: Mapping[str, Any] | None) -> list[Json]:
@@ -143,6 +145,12 @@ class Debug:
             place = place_of(self._backend, moment, number)
             found.append({"txHash": to_hex(keccak256(moment.raw)), "result": run.moment(moment, place)})
         return found
+
+
+def _no_block(ref: BlockRef) -> RpcError:
+    return RpcError(
+        SERVER_ERROR, f"block {to_hex(ref.hash)} not found" if ref.hash else f"block #{ref.number} not found"
+    )
 
 
 def _overridden(env: BlockEnv, state: StateReader, config: Mapping[str, Any]) -> tuple[BlockEnv, StateReader]:

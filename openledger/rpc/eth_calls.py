@@ -17,7 +17,7 @@ from openledger.primitives.errors import CallFailed, InvalidTransaction
 from openledger.primitives.types import to_hex
 from openledger.rpc.backend import Backend
 from openledger.rpc.call_args import CallFields, call_message, read_fields, unsigned
-from openledger.rpc.errors import RpcError, from_tree, invalid_params
+from openledger.rpc.errors import SERVER_ERROR, RpcError, from_tree, invalid_params
 from openledger.rpc.eth_fees import EthFees
 from openledger.rpc.formats import Json, access_list_json, quantity, unsigned_json
 from openledger.rpc.overrides import with_block, with_state
@@ -70,8 +70,8 @@ class EthCalls:
 
     def _call(self, fields: CallFields, gas: int, env: BlockEnv, state: StateReader) -> str | Coroutine[Any, Any, str]:
         """At once where the call is short, else by the workers."""
-        message = call_message(fields, env, gas)
         try:
+            message = call_message(fields, env, gas)
             found = self._quick.call(env, message, state)
         except InvalidTransaction as err:
             raise _supplied(err, gas) from None
@@ -101,9 +101,9 @@ class EthCalls:
         fields = read_fields(transaction, self._backend.chain_id)
         env, state = await self._at(block, state_overrides, None)
         gas = min(fields.gas or self._backend.settings.call_gas, self._backend.settings.call_gas)
-        message = call_message(fields, env, gas)
         watching, bounds = self._watchers.engine(), self._watchers.bounds()
         try:
+            message = call_message(fields, env, gas)
             return await self._workers.compute(_access_list, watching, env, message, state, bounds)
         except InvalidTransaction as err:
             raise _supplied(err, gas) from None
@@ -120,7 +120,11 @@ class EthCalls:
     async def fill_transaction(self, transaction: ObjectArg) -> Json:
         """The transaction with nonce, gas and fees filled in, and its unsigned bytes."""
         fields = read_fields(transaction, self._backend.chain_id)
+        if fields.to is None and not fields.data:
+            raise RpcError(SERVER_ERROR, "contract creation without any data provided")
         tip = fields.max_priority_fee
+        if tip is not None and fields.max_fee is not None and fields.max_fee < tip:
+            raise RpcError(SERVER_ERROR, f"maxFeePerGas ({fields.max_fee}) < maxPriorityFeePerGas ({tip})")
         if tip is None:
             tip = fields.gas_price if fields.gas_price is not None else int(self._fees.max_priority_fee_per_gas(), 16)
         cap = fields.max_fee if fields.max_fee is not None else fields.gas_price
@@ -142,11 +146,13 @@ class EthCalls:
 
     async def _estimate(self, fields: CallFields, env: BlockEnv, state: StateReader) -> int:
         cap = min(fields.gas or env.gas_limit, env.gas_limit, self._backend.settings.call_gas)
-        message = call_message(fields, env, cap)
         try:
+            message = call_message(fields, env, cap)
             return await self._workers.compute(estimate_gas, self._backend.engine, env, message, state, cap)
         except InvalidTransaction as err:
-            raise RpcError(err.rpc_code, f"failed with {cap} gas: {err.message}", from_tree(err).data) from None
+            ran = not err.message.startswith("insufficient funds for transfer")  # found before anything is tried
+            text = f"failed with {cap} gas: {err.message}" if ran else err.message
+            raise RpcError(err.rpc_code, text, from_tree(err).data) from None
 
 
 def _overridden(

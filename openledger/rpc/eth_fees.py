@@ -23,7 +23,9 @@ LONGEST_HISTORY = 1024
 
 
 def _parse_count(value: object) -> int:
-    """Block count of eth_feeHistory: a quantity, or a plain integer as older clients send."""
+    """Block count of eth_feeHistory: a quantity, or a plain or decimal integer as older clients send."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20:
+        return int(value)
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     return parse_quantity(value, 64)

@@ -123,11 +123,11 @@ def parse_block(value: Any) -> BlockRef:
             return BlockRef(hash=parse_hash(digest))
         if number is not None:
             return parse_block(number)
-        raise ValueError("a block object has blockNumber or blockHash")
+        raise RpcError(SERVER_ERROR, "invalid arguments; neither block nor hash specified")
     if not isinstance(value, str):
         raise ValueError(f"a block is a tag or hex text, not {type(value).__name__}")
     if value == "":
-        return LATEST
+        raise ValueError("empty hex string")
     if value in _TAGS:
         return BlockRef(tag=value)
     if len(value) == 66:

@@ -76,7 +76,9 @@ class TraceRun:
 
     def message(self, env: BlockEnv, message: CallMessage, state: StateReader) -> Any:
         """Trace of a call."""
-        return self._engine.trace(env, (), message, state, self._name, self._options, self.bounds)
+        found = self._engine.trace(env, (), message, state, self._name, self._options, self.bounds)
+        nowhere = {"blockHash": None, "blockNumber": env.number, "transactionHash": None, "transactionPosition": 0}
+        return [trace | nowhere for trace in found] if self._name == FLAT else found
 
     def moment(self, moment: Moment, place: Mapping[str, Any]) -> Any:
         """Trace of a transaction; ``place`` is where it stands."""

@@ -28,6 +28,7 @@ from openledger.primitives.errors import (
     InvalidTransaction,
     NonceTooHigh,
     NonceTooLow,
+    TipAboveFeeCap,
 )
 from openledger.primitives.hashing import ZERO_HASH
 from openledger.primitives.transactions import EthTransaction
@@ -50,6 +51,7 @@ _CODES: tuple[tuple[type[InvalidTransaction], int], ...] = (
     (NonceTooLow, -38010),
     (NonceTooHigh, -38011),
     (FeeCapTooLow, -38012),
+    (TipAboveFeeCap, -32602),
     (IntrinsicGasTooLow, -38013),
     (InsufficientFunds, -38014),
     (InitCodeTooLarge, -38025),
@@ -194,8 +196,8 @@ class Simulator:
         capped = min(gas, self._gas_left)
         sender = self._state.account(fields.sender) or Account()
         nonce = sender.nonce if fields.nonce is None else fields.nonce
-        message = call_message(fields, env, capped)
         try:
+            message = call_message(fields, env, capped)
             self._judge(wanted, fields, nonce, sender, capped, env)
             done = self._engine.watch(env, message, self._state, self._maker(wanted, building))
         except InvalidTransaction as err:

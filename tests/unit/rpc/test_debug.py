@@ -102,8 +102,9 @@ async def test_a_call_is_traced_with_overrides_and_in_the_middle_of_a_block(chai
     [
         ("debug_traceTransaction", ["0x" + "11" * 32], "transaction not found"),
         ("debug_traceBlockByNumber", ["0x0"], "genesis is not traceable"),
-        ("debug_traceBlockByNumber", ["0xffff"], "block not found"),
-        ("debug_traceBlockByHash", ["0x" + "11" * 32], "block not found"),
+        ("debug_traceBlockByNumber", ["0xffff"], "block #65535 not found"),
+        ("debug_traceBlockByHash", ["0x" + "11" * 32], "block 0x1111"),
+        ("debug_traceCall", [{}, "0xffff"], "block #65535 not found"),
         ("debug_traceCall", [{}, "pending"], "tracing on top of pending is not supported"),
         ("debug_traceCall", [{}, "latest", {"tracer": "myTracer"}], "tracer not found"),
         ("debug_traceCall", [{}, "latest", {"tracer": 1}], "tracer is text"),
@@ -111,7 +112,7 @@ async def test_a_call_is_traced_with_overrides_and_in_the_middle_of_a_block(chai
         ("debug_traceCall", [{}, "0x0", {"txIndex": "0x5"}], "cannot be repeated"),
         ("debug_traceCall", [{}, "latest", {"txIndex": 5}], "txIndex"),
         ("debug_traceCall", [{}, "latest", {"stateOverrides": {"0x12": {}}}], "not an address"),
-        ("debug_getRawBlock", ["0xffff"], "block not found"),
+        ("debug_getRawBlock", ["0xffff"], "block #65535 not found"),
     ],
 )
 async def test_what_cannot_be_answered_says_why(chain: Any, method: str, params: Any, words: str) -> None:

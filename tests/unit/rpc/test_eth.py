@@ -299,3 +299,50 @@ async def test_a_transaction_is_filled_for_signing(chain: Any) -> None:
     filled = (await chain.call("eth_fillTransaction", wish))["tx"]
     assert (filled["nonce"], filled["gas"], filled["chainId"], filled["type"]) == ("0x0", "0x5208", "0x275d5", "0x2")
     assert int(filled["maxFeePerGas"], 16) > int(filled["maxPriorityFeePerGas"], 16)
+
+
+REFUSALS: list[tuple[str, list[Any], int, str]] = [
+    ("eth_getBalance", [NOBODY, {}], -32000, "invalid arguments; neither block nor hash specified"),
+    ("eth_getBalance", [NOBODY, "0x999"], -32000, "header not found"),
+    ("eth_getBalance", [NOBODY, {"blockHash": UNKNOWN, "requireCanonical": True}], -32000,
+     "header for hash not found"),
+    ("eth_getBalance", [NOBODY, {"blockHash": UNKNOWN, "requireCanonical": 1}], -32602, "expected true or false"),
+    ("eth_getStorageAt", [NOBODY, "0xasdf"], -32602, 'invalid hex in storage key: "0xasdf"'),
+    ("eth_getStorageValues", [{}], -32602, "empty request"),
+    ("eth_getStorageValues", [{NOBODY: ["0x0"] * 1024, "0x" + "66" * 20: ["0x0"]}], -38026, "too many slots"),
+    ("eth_feeHistory", ["0x1", "0x999"], -32000, "request beyond head block: requested 2457, head 0"),
+    ("eth_fillTransaction", [{}], -32000, "contract creation without any data provided"),
+    ("eth_fillTransaction", [{"to": NOBODY, "maxFeePerGas": "0x1", "maxPriorityFeePerGas": "0x2"}], -32000,
+     "maxFeePerGas (1) < maxPriorityFeePerGas (2)"),
+    ("eth_call", [{"to": NOBODY, "maxFeePerGas": "0x1", "maxPriorityFeePerGas": "0x2"}], -32000,
+     "err: max priority fee per gas higher than max fee per gas: address 0x00"),
+    ("eth_call", [{"to": NOBODY, "value": "0x1"}], -32000, "err: insufficient funds for gas * price + value"),
+    ("eth_call", [{"to": NOBODY, "blobVersionedHashes": [UNKNOWN]}], -32000, "blob transactions"),
+    ("eth_estimateGas", [{"from": NOBODY, "to": NOBODY, "value": "0x1"}], -32000,
+     "failed with 30000000 gas: insufficient funds for gas * price + value"),
+    ("eth_estimateGas", [{"from": NOBODY, "to": NOBODY, "value": "0x1", "gasPrice": "0x1"}], -32000,
+     "insufficient funds for transfer"),
+    ("eth_getFilterChanges", ["0x1"], -32000, "filter not found"),
+]  # fmt: skip
+
+
+async def test_refusals_have_geths_codes_and_words(chain: Any) -> None:
+    for method, params, code, text in REFUSALS:
+        found = await chain.error(method, *params)
+        assert (method, found["code"]) == (method, code)
+        assert text in found["message"]
+
+
+async def test_an_authorization_costs_25000_gas_more(chain: Any) -> None:
+    wish = {"from": hexed(chain.addresses[0]), "to": NOBODY}
+    item = {"chainId": "0x0", "address": NOBODY, "nonce": "0x0", "yParity": "0x0", "r": "0x" + "11" * 32, "s": "0x1"}
+    assert int(await chain.call("eth_estimateGas", wish | {"authorizationList": [item]}), 16) == 21_000 + 25_000
+    filled = await chain.call("eth_fillTransaction", wish | {"authorizationList": [item]})
+    assert filled["tx"]["type"] == "0x4"
+    assert filled["tx"]["authorizationList"][0]["r"] == "0x" + "11" * 32
+
+
+async def test_history_may_be_asked_with_a_decimal_count(chain: Any) -> None:
+    await chain.send()
+    for count in ("0x2", 2, "2"):
+        assert (await chain.call("eth_feeHistory", count, "latest"))["oldestBlock"] == "0x0"

@@ -64,9 +64,11 @@ def test_blocks_by_number_hash_and_eip_1898_objects() -> None:
     assert parse_block({"blockHash": HASH, "requireCanonical": True}) == BlockRef(hash=bytes.fromhex(HASH[2:]))
 
 
-@pytest.mark.parametrize("value", ["newest", "0x", "16", 16, {}, {"blockNumber": "0x1", "blockHash": HASH}, "0x01", []])
+@pytest.mark.parametrize(
+    "value", ["newest", "0x", "16", 16, "", {}, {"blockNumber": "0x1", "blockHash": HASH}, "0x01", []]
+)
 def test_other_forms_of_a_block_are_refused(value: Any) -> None:
-    with pytest.raises((ValueError, OpenLedgerError)):
+    with pytest.raises((ValueError, OpenLedgerError, RpcError)):
         parse_block(value)
 
 
