@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import to_hex
 from openledger.rpc.backend import Backend
@@ -13,12 +15,14 @@ from openledger.rpc.devnet_accounts import (
     Impersonation,
     Personal,
 )
+from openledger.rpc.devnet_args import AmountArg, UintArg
 from openledger.rpc.devnet_mining import AnvilMining, Evm, HardhatMining
 from openledger.rpc.devnet_state import AnvilState, EvmState, HardhatState, TenderlyState
-from openledger.rpc.errors import SERVER_ERROR, RpcError
+from openledger.rpc.errors import SERVER_ERROR, RpcError, invalid_params
+from openledger.rpc.eth import EthState
 from openledger.rpc.eth_calls import EthCalls
 from openledger.rpc.formats import Json, quantity, read_transaction, sender_of
-from openledger.rpc.params import AddressArg, HashArg, ObjectArg
+from openledger.rpc.params import AddressArg, FlagArg, HashArg, ObjectArg
 from openledger.rpc.ports import Devnet
 
 
@@ -62,9 +66,29 @@ class Facts:
     async def _drop(self, transaction: bytes) -> bool:
         return bool(await self._devnet.drop(lambda raw: keccak256(raw) == transaction))
 
+    def set_min_gas_price(self, wei: AmountArg) -> None:
+        """Refused, as by anvil and Hardhat where EIP-1559 is in force: the base fee is the least price."""
+        raise invalid_params("setMinGasPrice is not supported when EIP-1559 is active")
+
+    def _log(self, on: bool) -> None:
+        logging.getLogger("openledger").setLevel(logging.NOTSET if on else logging.ERROR)
+
 
 class AnvilFacts(Facts):
     """anvil's names."""
+
+    def set_logging_enabled(self, on: FlagArg) -> None:
+        """Whether the node logs more than errors."""
+        self._log(on)
+
+    def get_genesis_time(self) -> int:
+        """Timestamp of the first block."""
+        first = self._backend.app.store.header(self._backend.app.genesis.initial_height - 1)
+        return self._backend.head().timestamp if first is None else first.timestamp
+
+    async def rollback(self, depth: UintArg = 1) -> None:
+        """Undo so many of the newest blocks; what waits in the mempool stays."""
+        await self._devnet.rollback(depth)
 
     def node_info(self) -> Json:
         """Newest block, rules, prices, and where a fork comes from."""
@@ -109,6 +133,11 @@ class AnvilFacts(Facts):
 class HardhatFacts(Facts):
     """Hardhat's names."""
 
+    def set_logging_enabled(self, on: FlagArg) -> bool:
+        """Whether the node logs more than errors."""
+        self._log(on)
+        return True
+
     async def reset(self, options: ObjectArg | None = None) -> bool:
         """Back to the first block; a forked devnet to its fork."""
         await self._reset(options)
@@ -122,10 +151,10 @@ class HardhatFacts(Facts):
         return await self._drop(transaction)
 
 
-def devnet_namespaces(backend: Backend, devnet: Devnet, calls: EthCalls) -> list[tuple[str, object]]:
+def devnet_namespaces(backend: Backend, devnet: Devnet, state: EthState, calls: EthCalls) -> list[tuple[str, object]]:
     """Everything that a solo devnet has more than a network's node."""
     impersonation = Impersonation()
-    accounts = EthAccounts(backend, devnet, calls, impersonation)
+    accounts = EthAccounts(backend, devnet, state, calls, impersonation)
     return [
         ("eth", accounts),
         ("personal", Personal(accounts)),

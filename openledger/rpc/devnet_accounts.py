@@ -19,6 +19,7 @@ from openledger.rpc.backend import Backend
 from openledger.rpc.call_args import read_fields
 from openledger.rpc.devnet_args import AmountArg
 from openledger.rpc.errors import RpcError, invalid_params
+from openledger.rpc.eth import EthState
 from openledger.rpc.eth_calls import EthCalls
 from openledger.rpc.formats import Json
 from openledger.rpc.params import AddressArg, DataArg, FlagArg, ObjectArg, TextArg, parse_access_list
@@ -65,8 +66,11 @@ class Impersonation:
 class EthAccounts:
     """``eth_``: what a wallet in the node can do."""
 
-    def __init__(self, backend: Backend, devnet: Devnet, calls: EthCalls, impersonation: Impersonation) -> None:
+    def __init__(
+        self, backend: Backend, devnet: Devnet, state: EthState, calls: EthCalls, impersonation: Impersonation
+    ) -> None:
         self._backend = backend
+        self._state = state
         self._devnet = devnet
         self._calls = calls
         self._impersonation = impersonation
@@ -77,12 +81,17 @@ class EthAccounts:
 
     async def send_transaction(self, transaction: ObjectArg) -> str:
         """Complete, sign and send a transaction of an account of the node, or of an impersonated one; its hash."""
+        return to_hex(await self._backend.consensus.submit(await self._raw(transaction)))
+
+    async def _raw(self, transaction: dict[str, Any]) -> bytes:
         unsigned, sender = await self._complete(transaction)
         if self._impersonation.covers(sender):
-            raw = unsigned.impersonate(sender)
-        else:
-            raw = unsigned.sign(self._secret(sender))
-        return to_hex(await self._backend.consensus.submit(raw))
+            return unsigned.impersonate(sender)
+        return unsigned.sign(self._secret(sender))
+
+    async def send_transaction_sync(self, transaction: ObjectArg) -> Json:
+        """The same, and the receipt; error 4 with the hash when none comes in time."""
+        return await self._state.send_raw_transaction_sync(await self._raw(transaction))
 
     async def send_unsigned_transaction(self, transaction: ObjectArg) -> str:
         """Send a transaction of any account, impersonated or not; its hash."""

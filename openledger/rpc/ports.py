@@ -172,6 +172,10 @@ class Devnet(Protocol):
         """Back to a snapshot, which is used up with all later ones. False for one that is not there."""
         ...
 
+    async def rollback(self, depth: int) -> None:
+        """Undo the newest blocks. Raises DevnetError when there are not so many."""
+        ...
+
     async def reset(self) -> None:
         """Back to the first block."""
         ...

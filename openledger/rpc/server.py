@@ -92,9 +92,9 @@ class RpcServer:
         backend = self._backend
         pending = PendingBlocks(backend, self._workers)
         fees = EthFees(backend, pending)
-        calls = EthCalls(backend, fees, pending, self._workers)
+        state, calls = EthState(backend, pending), EthCalls(backend, fees, pending, self._workers)
         namespaces: list[tuple[str, object]] = [
-            ("eth", EthState(backend, pending)),
+            ("eth", state),
             ("eth", EthBlocks(backend, pending)),
             ("eth", calls),
             ("eth", EthNode(backend)),
@@ -112,7 +112,7 @@ class RpcServer:
             ("admin", Admin(backend.admin)),
         ]
         if backend.devnet is not None:
-            namespaces += devnet_namespaces(backend, backend.devnet, calls)
+            namespaces += devnet_namespaces(backend, backend.devnet, state, calls)
         namespaces.append(("rpc", Rpc([prefix for prefix, _ in namespaces] + ["rpc"], self._describe)))
         limits = self._settings
         return Dispatcher(

@@ -19,6 +19,7 @@ from openledger.node.engines.common import Listeners
 from openledger.node.engines.solo import SoloEngine
 from openledger.node.engines.standing import Standing
 from openledger.primitives.blocks import Header
+from openledger.primitives.errors import DevnetError
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import Address, Hash32
 from openledger.rpc.ports import ForkFacts
@@ -194,6 +195,19 @@ class DevnetControls:
             self._engine.clock.load(kept.clock)
             self._snapshots = {n: s for n, s in self._snapshots.items() if n < number}
             return True
+
+    async def rollback(self, depth: int) -> None:
+        async with self._engine.lock:
+            height = self._engine.height - depth
+            if height < self._engine.first_standing().height:
+                raise DevnetError(
+                    f"Rollback depth must not exceed current chain height: current height {self._engine.height}, "
+                    f"depth {depth}"
+                )
+            if depth:
+                self._go_back(Standing(height, 0), self._app.edits, tuple(self._app.mempool.transactions()))
+                self._engine.standing = self._engine.standing_of_head()
+                self._snapshots = {n: s for n, s in self._snapshots.items() if s.standing.height <= height}
 
     async def reset(self) -> None:
         async with self._engine.lock:

@@ -190,10 +190,16 @@ class SoloEngine:
             self._app.init_chain(init_chain_request(genesis))
             self.standing = self.first_standing()
         else:
-            head = self._app.head()
-            last = max(genesis.time_ns, 0 if head is None else head.timestamp * 10**9)
-            self.standing = Standing(height, last, commit=self._maker.sign_commit(height, b""))
+            self.standing = self.standing_of_head()
         self.clock.catch_up(self.standing.time)
+
+    def standing_of_head(self) -> Standing:
+        """Behind the newest block, of which no more is known than what is stored."""
+        head, first = self._app.head(), self.first_standing()
+        if head is None or head.number == first.height:
+            return first
+        time = max(first.time, head.timestamp * 10**9)
+        return Standing(head.number, time, commit=self._maker.sign_commit(head.number, b""))
 
     def first_standing(self) -> Standing:
         """Before the first block."""

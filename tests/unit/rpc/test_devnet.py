@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from typing import Any
 
 import aiohttp
@@ -358,6 +359,23 @@ async def test_filters_and_subscriptions_hear_of_a_revert(chain: Any, counter: A
     assert await chain.call("eth_getFilterChanges", blocks) == [receipt["blockHash"]]
 
 
+async def test_a_rollback_undoes_the_newest_blocks(chain: Any) -> None:
+    await chain.send(value=5)
+    await chain.send(nonce=1)
+    old = await chain.call("evm_snapshot")
+    await chain.call("evm_mine")
+    await chain.call("evm_snapshot")
+    assert await chain.call("anvil_rollback", 1) is None
+    assert await height(chain) == 2
+    assert len((await chain.call("anvil_metadata"))["snapshots"]) == 1
+    await chain.call("anvil_rollback", "0x1")
+    assert number(await chain.call("eth_getBalance", to_hex(chain.addresses[1]), "latest")) == 10_000 * OPEN + 5
+    assert await chain.call("evm_revert", old) is False
+    await chain.send(nonce=1)
+    assert "must not exceed" in (await chain.error("anvil_rollback", 9))["message"]
+    again(chain)
+
+
 async def test_a_reset_is_the_first_block_again_with_another_instance(chain: Any) -> None:
     first = await chain.call("eth_getBlockByNumber", "0x0", False)
     before = await chain.call("hardhat_metadata")
@@ -380,6 +398,16 @@ async def test_a_thousand_blocks_are_undone_in_a_moment(chain: Any) -> None:
     async with asyncio.timeout(3):
         assert await chain.call("evm_revert", snapshot) is True
     assert await height(chain) == 0
+
+
+async def test_what_makes_no_sense_with_eip_1559_is_refused_in_the_tools_words(chain: Any) -> None:
+    for prefix in ("anvil", "hardhat"):
+        error = await chain.error(f"{prefix}_setMinGasPrice", "0x1")
+        assert error == {"code": -32602, "message": "setMinGasPrice is not supported when EIP-1559 is active"}
+        await chain.call(f"{prefix}_setLoggingEnabled", False)
+        assert not logging.getLogger("openledger.rpc").isEnabledFor(logging.WARNING)
+        await chain.call(f"{prefix}_setLoggingEnabled", True)
+        assert logging.getLogger("openledger.rpc").isEnabledFor(logging.WARNING)
 
 
 async def test_tools_find_what_they_look_for_in_the_node(chain: Any) -> None:
@@ -410,6 +438,8 @@ async def test_the_node_signs_and_sends_for_its_accounts(chain: Any) -> None:
     digest = await chain.call("eth_sendRawTransaction", raw)
     assert (await chain.call("eth_getTransactionReceipt", digest))["from"] == sender
     assert await chain.call("eth_getBalance", STRANGER, "latest") == "0x14"
+    receipt = await chain.call("eth_sendTransactionSync", {"from": sender, "to": sender})
+    assert receipt["status"] == "0x1"
     assert await chain.call("eth_requestAccounts") == await chain.call("eth_accounts")
 
 

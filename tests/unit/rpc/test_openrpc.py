@@ -25,8 +25,8 @@ from openledger.rpc.formats import transaction_json
 GWEI = 10**9
 UNKNOWN = "0x" + "ee" * 32
 OF_DEVNETS = {"eth_" + name for name in (
-    "requestAccounts", "sendTransaction", "sendUnsignedTransaction", "sign", "signTransaction", "signTypedData",
-    "signTypedData_v3", "signTypedData_v4",
+    "requestAccounts", "sendTransaction", "sendTransactionSync", "sendUnsignedTransaction", "sign", "signTransaction",
+    "signTypedData", "signTypedData_v3", "signTypedData_v4",
 )}  # fmt: skip
 """Asked in test_devnet.py."""
 NOT_WALKED = {"eth_subscribe", "eth_unsubscribe"}
@@ -269,6 +269,8 @@ async def walk_rest(walk: Walk, contract: str, counter: Any) -> None:
             await walk.ask("eth_feeHistory", "0x5", newest, percentiles)
     await walk.ask("trace_filter", {"fromBlock": "0x0"})
     for method, parsers in ((n, m.required) for n, m in sorted(walk.chain.server.dispatcher.methods.items())):
+        if method.startswith(("anvil_", "hardhat_", "evm_", "tenderly_")):
+            continue  # they change the chain under the walk
         if not parsers and method not in walk.asked and method not in NOT_WALKED:
             await walk.ask(method)
 
