@@ -16,11 +16,23 @@ from openledger.abci_app.decoder import Decoded, Decoder
 from openledger.abci_app.gossip import Gossip, decode_bundle, is_bundle
 from openledger.abci_app.mempool import Mempool
 from openledger.abci_app.protocol import messages as abci
-from openledger.primitives.errors import AlreadyKnown, InvalidTransaction, MempoolFull
+from openledger.primitives.errors import (
+    AlreadyKnown,
+    InvalidTransaction,
+    MempoolFull,
+    NonceTooLow,
+    ReplacementUnderpriced,
+)
 from openledger.primitives.types import Hash32
 
 RETRY = 32_000
 """InsertTx codes from here on make CometBFT forget the transaction, so that it may come again."""
+AT_ONCE, MOST_JUNK = 128, 32
+"""Transactions of a peer's bundle judged at once, and how many of a bundle may be refused before it is put away."""
+OUTRUN = (AlreadyKnown, NonceTooLow, ReplacementUnderpriced, MempoolFull)
+"""Refusals that an honest peer's transactions meet: somebody else was quicker, or paid more."""
+WORTH = 4
+"""One part in so many of a bundle's bytes must be new for it to be handed on as it is."""
 REAP_BYTES = 4 * 1024 * 1024
 """What ReapTxs answers at most where CometBFT sets no limit."""
 
@@ -72,33 +84,60 @@ class Admission:
         return abci.ResponseCheckTx(data=decoded.hash, gas_wanted=decoded.gas)
 
     def _check_bundle(self, bundle: bytes, *, again: bool) -> None:
-        """A bundle belongs in CometBFT's mempool while something in it could be in the next block; a new one also when
-        it brings something that waits for its turn. Raises the leaf that says why it does not."""
+        """A new bundle belongs in CometBFT's mempool when it brings enough that is new; later, while something in it
+        could be in the next block. Raises the leaf that says why it does not."""
         hashes = self._gossip.content(bundle)
-        if hashes is None:
-            fresh, hashes = self._open(bundle)
-            if not again and not fresh:
-                raise AlreadyKnown("nothing in this bundle is new")
-            self._gossip.carries(bundle, hashes)
-        if again and not any(map(self._pool.is_ready, hashes)):
-            self._gossip.strand(hashes)
-            raise AlreadyKnown("nothing in this bundle can be in the next block")
+        if again:
+            hashes = self._hashes(bundle) if hashes is None else hashes
+            if not any(map(self._pool.is_ready, hashes)):
+                self._gossip.strand(hashes)
+                raise AlreadyKnown("nothing in this bundle can be in the next block")
+        elif hashes is None and not self._take(bundle):
+            raise AlreadyKnown("little in this bundle is new")
 
-    def _open(self, bundle: bytes) -> tuple[int, tuple[Hash32, ...]]:
-        """Put what a peer tells into the pool: how many were new, and the hashes of all. Raises the leaf for a bundle
-        that no honest node makes, and when nothing could be taken because the pool is full."""
+    def _hashes(self, bundle: bytes) -> tuple[Hash32, ...]:
         found = self._decode.many(decode_bundle(bundle))
-        for item in found:
-            if isinstance(item, InvalidTransaction):
-                raise item
-        outcomes = self._add(found)
-        fresh = [outcome for outcome in outcomes if isinstance(outcome, Decoded)]
-        for decoded in fresh:
-            self.heard(decoded.raw)
-        full = [outcome for outcome in outcomes if isinstance(outcome, MempoolFull)]
-        if full and not fresh:
-            raise full[0]
-        return len(fresh), tuple(item.hash for item in found if isinstance(item, Decoded))
+        return tuple(item.hash for item in found if isinstance(item, Decoded))
+
+    def _take(self, bundle: bytes) -> bool:
+        """Put what a peer tells into the pool. True when the bundle is worth handing on as it is; else what was new in
+        it is told by ourselves: a bundle of old transactions with a new one among them must not flood the network.
+
+        Raises the leaf for a bundle that no honest node makes, or of which nothing could be taken.
+        """
+        fresh: list[Decoded] = []
+        try:
+            hashes = self._open(decode_bundle(bundle), fresh)
+        except InvalidTransaction:
+            self._gossip.tell([decoded.hash for decoded in fresh])
+            raise
+        if WORTH * sum(len(decoded.raw) for decoded in fresh) < len(bundle):
+            self._gossip.tell([decoded.hash for decoded in fresh])
+            return False
+        self._gossip.carries(bundle, hashes)
+        return True
+
+    def _open(self, raws: Sequence[bytes], fresh: list[Decoded]) -> tuple[Hash32, ...]:
+        """Admit what can be, into ``fresh``; the hashes of all. Some at a time, so that a bundle full of what nobody
+        could have admitted costs its sender more than us."""
+        hashes: list[Hash32] = []
+        junk = 0
+        for at in range(0, len(raws), AT_ONCE):
+            found = self._decode.many(raws[at : at + AT_ONCE])
+            hashes += [item.hash for item in found if isinstance(item, Decoded)]
+            if len(hashes) < min(at + AT_ONCE, len(raws)):
+                raise next(item for item in found if isinstance(item, InvalidTransaction))
+            for outcome in self._add(found):
+                if isinstance(outcome, Decoded):
+                    fresh.append(outcome)
+                    self.heard(outcome.raw)
+                elif isinstance(outcome, MempoolFull) and not fresh:
+                    raise outcome
+                elif not isinstance(outcome, OUTRUN):
+                    junk += 1
+                    if junk > MOST_JUNK:
+                        raise outcome
+        return tuple(hashes)
 
     # --- CometBFT's app mempool ---------------------------------------------------------------------------
 
@@ -106,9 +145,7 @@ class Admission:
         """A peer tells a bundle, or a single transaction; what is new goes on to our own peers."""
         try:
             if is_bundle(request.tx):
-                fresh, hashes = self._open(request.tx)
-                if fresh:
-                    self._gossip.carries(request.tx, hashes)
+                if self._gossip.content(request.tx) is None and self._take(request.tx):
                     self._gossip.relay(request.tx)
             else:
                 decoded = self._decode(request.tx)

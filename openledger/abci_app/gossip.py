@@ -29,6 +29,7 @@ OVERHEAD_BYTES = 5
 """The most that msgpack adds to one transaction."""
 FIRST_PAUSE, LONGEST_PAUSE = 16, 1024
 """Blocks until a transaction that waits is told again."""
+RELAY_BYTES = 16 * 1024 * 1024
 CARRIED = 4_096
 """Bundles remembered; a forgotten one is decoded again when it is asked for."""
 
@@ -65,6 +66,7 @@ class Gossip:
         self._heard = False
         self._waiting: dict[Hash32, None] = {}
         self._relays: deque[bytes] = deque()
+        self._relayed = 0
         self._pauses: dict[Hash32, int] = {}
         self._due: dict[int, list[Hash32]] = {}
         self._stranded: dict[Hash32, None] = {}
@@ -85,8 +87,14 @@ class Gossip:
             self._waiting.update(dict.fromkeys(hashes))
 
     def relay(self, bundle: bytes) -> None:
-        """Hand on a peer's bundle as it is, so that those who have it recognise it."""
+        """Hand on a peer's bundle as it is, so that those who have it recognise it. When nobody asks for long, what is
+        in the oldest is told later like everything else that waits."""
         self._relays.append(bundle)
+        self._relayed += len(bundle)
+        while self._relayed > RELAY_BYTES:
+            oldest = self._relays.popleft()
+            self._relayed -= len(oldest)
+            self.tell(self.content(oldest) or ())
 
     def again(self) -> None:
         """Somebody listens who knows nothing, or has forgotten everything: tell the whole pool."""
@@ -97,6 +105,7 @@ class Gossip:
     def next_bundle(self, max_bytes: int = MAX_BUNDLE_BYTES) -> bytes | None:
         """The next bundle of at most ``max_bytes``; None when there is nothing to tell, or no room for it."""
         if self._relays and len(self._relays[0]) <= max_bytes:
+            self._relayed -= len(self._relays[0])
             return self._relays.popleft()
         raws: list[bytes] = []
         hashes: list[Hash32] = []

@@ -7,6 +7,7 @@ import random
 import pytest
 from harness import ACCOUNTS, Harness
 
+from openledger.abci_app.admission import MOST_JUNK
 from openledger.abci_app.gossip import (
     FIRST_PAUSE,
     MAX_BUNDLE_BYTES,
@@ -16,10 +17,11 @@ from openledger.abci_app.gossip import (
 )
 from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.protocol import messages as abci
-from openledger.primitives.amounts import GWEI
+from openledger.primitives.amounts import GWEI, OPEN
 from openledger.primitives.codec import encode
 from openledger.primitives.errors import (
     AlreadyKnown,
+    InsufficientFunds,
     InvalidMsgpack,
     InvalidTransaction,
     MempoolFull,
@@ -165,6 +167,43 @@ def test_one_forged_signature_spoils_a_bundle(chain: Harness) -> None:
     good = chain.transfer(1, TO, 1)
     assert check(chain, encode_bundle(1, [good, good[:-1]])) != 0
     assert len(chain.app.mempool) == 0
+
+
+def test_a_bundle_of_old_transactions_with_a_new_one_among_them_is_not_passed_on(
+    chain: Harness, there: Harness
+) -> None:
+    old = [chain.transfer(1, TO, 1, nonce=n) for n in range(20)]
+    for each in (chain, there):
+        each.finalize(tuple(old))
+    new = chain.transfer(2, TO, 1)
+    padded = encode_bundle(1, [*old, new])
+    assert check(there, padded) == AlreadyKnown.code
+    assert there.app.mempool.reap() == [new]
+    assert decode_bundle(told(there)) == [new]  # told by this node itself
+    assert chain.app.insert_tx(abci.RequestInsertTx(padded)).code == 0
+    (bundle,) = chain.app.reap_txs(abci.RequestReapTxs()).txs
+    assert decode_bundle(bundle) == [new]
+
+
+def test_a_bundle_full_of_what_nobody_could_have_admitted_is_put_away_early(chain: Harness) -> None:
+    good = [chain.transfer(1, TO, 1, nonce=n) for n in range(20)]
+    poor = [chain.transfer(2, TO, 20_000 * OPEN, nonce=n) for n in range(MOST_JUNK)]
+    assert check(chain, encode_bundle(1, [*good, *poor])) == 0
+    assert chain.app.mempool.reap() == good
+    more = [chain.transfer(3, TO, 20_000 * OPEN, nonce=n) for n in range(MOST_JUNK + 1)]
+    last = chain.transfer(4, TO, 1)
+    assert check(chain, encode_bundle(2, [*more, last])) == InsufficientFunds.code
+    assert last not in chain.app.mempool.reap()
+
+
+def test_what_nobody_asks_for_does_not_fill_the_memory(chain: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openledger.abci_app.gossip.RELAY_BYTES", 400)
+    raws = [chain.transfer(1, TO, 1, nonce=n) for n in range(9)]
+    for number, raw in enumerate(raws):
+        assert chain.app.insert_tx(abci.RequestInsertTx(encode_bundle(number, [raw]))).code == 0
+    bundles = chain.app.reap_txs(abci.RequestReapTxs()).txs
+    assert len(bundles) == 4  # three as they came, and one with what the others held
+    assert sorted(raw for bundle in bundles for raw in decode_bundle(bundle)) == sorted(raws)
 
 
 def test_a_bundle_has_a_largest_size(chain: Harness) -> None:
