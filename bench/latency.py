@@ -185,7 +185,6 @@ async def burst(nodes: Sequence[Rpc], pids: Sequence[int], count: int, batch: in
     queues: list[list[list[str]]] = [[] for _ in range(CONNECTIONS)]
     for number in range(SENDERS):
         queues[number % CONNECTIONS].append([signed(key(number), nonce, to) for nonce in range(each)])
-    last = [keccak256(bytes.fromhex(raws[-1][2:])) for queue in queues for raws in queue]
     await asyncio.sleep(0.5)
 
     async def send(number: int, queue: list[list[str]]) -> None:
@@ -197,9 +196,11 @@ async def burst(nodes: Sequence[Rpc], pids: Sequence[int], count: int, batch: in
     began = time.perf_counter()
     await asyncio.gather(*(send(number, queue) for number, queue in enumerate(queues)))
     admitted = time.perf_counter() - began
-    for tx_hash in last:
-        while await nodes[-1].call("eth_getTransactionReceipt", "0x" + tx_hash.hex()) is None:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+    counts = [
+        ("eth_getTransactionCount", ["0x" + address_of_private_key(key(i)).hex(), "latest"]) for i in range(SENDERS)
+    ]
+    while any(int(n, 16) < each for n in await nodes[-1].batch(counts)):  # noqa: ASYNC110 - another process
+        await asyncio.sleep(0.02)
     committed = time.perf_counter() - began
     done = each * SENDERS
     node_ended, comet_ended = processor(pids)

@@ -15,8 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import rlp
-
 from openledger.abci_app.action import BASE_GAS, ActionContext, BlockContext, decode_outbox, intrinsic_gas
 from openledger.abci_app.decoder import Decoded
 from openledger.abci_app.edits import Edits, is_edits
@@ -51,6 +49,7 @@ from openledger.genesis.params import Params
 from openledger.primitives.blocks import Header, Receipt, SealedBlock, bloom_of
 from openledger.primitives.errors import ExecutionReverted, IntrinsicGasTooLow, InvalidTransaction, ReservedTransaction
 from openledger.primitives.hashing import keccak256
+from openledger.primitives.rlpio import write_rlp
 from openledger.primitives.transactions import EthTransaction, NativeTransaction, system_transaction
 from openledger.primitives.types import SYSTEM_ADDRESS, Address, Hash32, Log
 from openledger.state.fasttrie import ordered_trie_root
@@ -217,7 +216,7 @@ class Run:
         logs += moved + settle(self.state, self.ctx, ended) + close_epoch(self.state, self.ctx, has_transactions)
         if not logs:
             return
-        effects = keccak256(rlp.encode([[log.address, list(log.topics), log.data] for log in logs]))
+        effects = keccak256(write_rlp([[log.address, list(log.topics), log.data] for log in logs]))
         tx = system_transaction(block.height, effects)
         self._include(tx.raw, SYSTEM_ADDRESS, Receipt(tx.type, 1, 0, tuple(logs), 0, 0))
 

@@ -7,10 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-import rlp
-
 from openledger.primitives.hashing import KECCAK_RLP_EMPTY_LIST, ZERO_HASH, keccak256
-from openledger.primitives.rlpio import read_flat, write_flat
+from openledger.primitives.rlpio import Item, read_flat, write_flat, write_rlp
 from openledger.primitives.types import Address, Hash32, Log
 
 EMPTY_TRIE_ROOT = keccak256(b"\x80")
@@ -113,8 +111,8 @@ class Receipt:
 
     def encode(self) -> bytes:
         """Consensus encoding (EIP-2718); legacy receipts have no type byte."""
-        logs = [[log.address, list(log.topics), log.data] for log in self.logs]
-        body: bytes = rlp.encode([self.status, self.cumulative_gas, self.bloom, logs])
+        logs: list[Item] = [[log.address, log.topics, log.data] for log in self.logs]
+        body = write_rlp([self.status, self.cumulative_gas, self.bloom, logs])
         return bytes([self.type]) + body if self.type else body
 
 

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-import rlp
-
 from openledger.primitives.codec import decode, encode, pack_int, unpack_int
 from openledger.primitives.errors import (
     EmptyAuthorizationList,
@@ -25,7 +23,7 @@ from openledger.primitives.errors import (
 )
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.keys import recover_address, sign_digest
-from openledger.primitives.rlpio import Rlp, read_rlp
+from openledger.primitives.rlpio import Rlp, read_rlp, write_rlp
 from openledger.primitives.types import AccessTuple, Address, Hash32
 
 LEGACY, ACCESS_LIST, DYNAMIC_FEE, BLOB, SET_CODE = 0x00, 0x01, 0x02, 0x03, 0x04
@@ -186,7 +184,7 @@ def encode_native(
 
 def system_transaction(height: int, effects: Hash32) -> SystemTransaction:
     """The system transaction of a block."""
-    raw = bytes([SYSTEM]) + rlp.encode([height, effects])
+    raw = bytes([SYSTEM]) + write_rlp([height, effects])
     return SystemTransaction(height, effects, raw, keccak256(raw))
 
 
@@ -270,7 +268,7 @@ def _decode_legacy(raw: bytes) -> EthTransaction:
     if v < 35:
         raise InvalidSignature("invalid transaction v, r, s values: v is neither EIP-155 nor 27 or 28")
     chain_id, parity = divmod(v - 35, 2)
-    unsigned = rlp.encode([nonce, price, gas, to, value, data, _min_bytes(chain_id), b"", b""])
+    unsigned = write_rlp([nonce, price, gas, to, value, data, _min_bytes(chain_id), b"", b""])
     gas_price = _int(price, "gasPrice")
     return EthTransaction(
         LEGACY, chain_id, _int(nonce, "nonce", 64), gas_price, gas_price, gas_price, _int(gas, "gas", 64), _to(to),
@@ -290,7 +288,7 @@ def _decode_typed(raw: bytes, kind: int) -> EthTransaction:
     authorizations = _authorizations(body[-1]) if kind == SET_CODE else ()
     if kind == SET_CODE and to_address is None:
         raise InvalidRlp("EIP-7702 transaction cannot be used to create contract")
-    sender = recover_address(keccak256(bytes([kind]) + rlp.encode(body)), r, s, parity)
+    sender = recover_address(keccak256(bytes([kind]) + write_rlp(body)), r, s, parity)
     return EthTransaction(
         kind, _int(chain_id, "chainId"), _int(nonce, "nonce", 64), cap, tip, cap, _int(gas, "gas", 64), to_address,
         _int(value, "value"), _bytes(data, "data"), _access_list(access), authorizations, parity, r, s, raw,
@@ -354,8 +352,8 @@ def sign_transaction(
         _min_bytes(chain_id), _min_bytes(nonce), _min_bytes(max_priority_fee), _min_bytes(max_fee), _min_bytes(gas),
         to or b"", _min_bytes(value), data, [],
     ]  # fmt: skip
-    r, s, parity = sign_digest(secret, keccak256(bytes([DYNAMIC_FEE]) + rlp.encode(body)))
-    encoded: bytes = rlp.encode([*body, _min_bytes(parity), _min_bytes(r), _min_bytes(s)])
+    r, s, parity = sign_digest(secret, keccak256(bytes([DYNAMIC_FEE]) + write_rlp(body)))
+    encoded = write_rlp([*body, _min_bytes(parity), _min_bytes(r), _min_bytes(s)])
     return bytes([DYNAMIC_FEE]) + encoded
 
 

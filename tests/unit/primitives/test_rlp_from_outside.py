@@ -1,4 +1,5 @@
-"""RLP of strangers: one form, bounded nesting, the same verdicts as the reference decoder."""
+"""RLP of strangers: one form, bounded nesting, the same verdicts as the reference decoder; and what is written here is
+what the reference writes."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import rlp
 from rlp.exceptions import RLPException
 
 from openledger.primitives.errors import InvalidRlp
-from openledger.primitives.rlpio import MAX_DEPTH, read_rlp
+from openledger.primitives.rlpio import MAX_DEPTH, read_rlp, write_rlp
 
 NESTED_TRANSACTION = """
 from openledger.abci_app.decoder import decode_signed
@@ -84,3 +85,25 @@ def _random_item(dice: random.Random, depth: int) -> object:
 
 def _plain(item: object) -> object:
     return item if isinstance(item, bytes) else [_plain(part) for part in item]  # type: ignore[attr-defined]
+
+
+def random_item(rng: random.Random, depth: int) -> object:
+    kind = rng.randrange(3 if depth else 2)
+    if kind == 0:
+        return rng.choice((0, 1, 127, 128, 255, 256, rng.getrandbits(rng.randrange(1, 300))))
+    if kind == 1:
+        size = rng.choice((0, 1, 1, 2, 32, 54, 55, 56, 57, 255, 256, 70_000 if depth == 3 else 9))
+        return rng.choice((rng.randbytes(size), bytes(size)))
+    items = [random_item(rng, depth - 1) for _ in range(rng.choice((0, 1, 3, 20)))]
+    return tuple(items) if rng.random() < 0.5 else items
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_what_is_written_is_what_the_reference_writes(seed: int) -> None:
+    item = random_item(random.Random(seed), 3)
+    assert write_rlp(item) == rlp.encode(item)  # type: ignore[arg-type]
+
+
+def test_a_negative_number_has_no_form() -> None:
+    with pytest.raises(OverflowError):
+        write_rlp(-1)
