@@ -5,13 +5,14 @@ import pytest
 from openledger.abci_app.action import build_native
 from openledger.abci_app.application import Application
 from openledger.abci_app.modules.datanets.create import DatanetCreate
+from openledger.abci_app.modules.staking.create import ValidatorCreate, key_proof_message
 from openledger.abci_app.ports import Silence
 from openledger.abci_app.protocol import messages as m
 from openledger.evm.pyevm import PyEvmEngine
 from openledger.genesis.genesis import GenesisValidator
 from openledger.genesis.presets import dev_accounts, devnet_genesis
 from openledger.node.engines.solo import SoloEngine
-from openledger.primitives.keys import consensus_address, ed25519_public
+from openledger.primitives.keys import consensus_address, ed25519_public, ed25519_sign
 from openledger.primitives.transactions import sign_transaction
 from openledger.state.memory import MemoryStore
 from openledger.state.store import StateStore
@@ -54,6 +55,15 @@ class World:
         return build_native(
             dev_accounts()[sender][1], chain_id=self.genesis.evm_chain_id, nonce=nonce, max_priority_fee=GWEI,
             max_fee=4 * GWEI, action=DatanetCreate(name=name),
+        )  # fmt: skip
+
+    def join(self, sender, nonce, seed=b"\x77" * 32):
+        """validator.create with 40 OPEN."""
+        address, secret = dev_accounts()[sender]
+        proof = ed25519_sign(seed, key_proof_message(self.genesis.evm_chain_id, address))
+        return build_native(
+            secret, chain_id=self.genesis.evm_chain_id, nonce=nonce, max_priority_fee=GWEI, max_fee=4 * GWEI,
+            action=ValidatorCreate(ed25519_public(seed), proof, 40 * 10**18),
         )  # fmt: skip
 
     def prepare(self, app, txs, *, limit=1 << 20, commit=None, time=START + 5 * 10**9):

@@ -175,6 +175,20 @@ def test_a_block_judged_twice_and_finalized_twice_has_one_hash(world, app):
     assert app.info(m.RequestInfo()).last_block_app_hash == first.app_hash
 
 
+def test_updates_of_the_validator_set_belong_to_the_block_whenever_it_is_finalized(world):
+    kv = MemoryStore()
+    app = world.app(kv)
+    block = world.prepare(app, [world.join(1, 0)])
+    first = app.finalize_block(world.decided(block))
+    assert [update.power for update in first.validator_updates] == [40]
+    assert app.finalize_block(world.decided(block)) == first
+    back = world.app(kv)  # the process died before Commit; CometBFT sends the block again
+    assert back.finalize_block(world.decided(block)) == first
+    back.commit()
+    empty = world.decided(world.prepare(back, [], time=block.time + 1))
+    assert back.finalize_block(empty).validator_updates == ()
+
+
 def test_after_a_crash_before_commit_info_tells_the_block_before(world):
     kv = MemoryStore()
     app = world.app(kv)
