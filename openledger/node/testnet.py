@@ -149,8 +149,9 @@ def network_genesis(members: Sequence[Member], time_ns: int, evm_chain_id: int, 
     Raises InvalidGenesis.
     """
     operators = [address_of_private_key(m.operator) for m in members]
+    power = max(POWER, -(-params.min_self_bond // params.power_unit))  # as much as somebody who joins needs at least
     validators = tuple(
-        GenesisValidator(ed25519_public(m.seed), POWER, operator, m.name)
+        GenesisValidator(ed25519_public(m.seed), power, operator, m.name)
         for m, operator in zip(members, operators, strict=True)
     )
     genesis = devnet_genesis(validators, time_ns, evm_chain_id=evm_chain_id, params=params)

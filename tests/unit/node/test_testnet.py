@@ -44,7 +44,8 @@ def test_all_homes_have_one_genesis_with_every_validator_at_equal_power(network:
     (text,) = texts
     genesis = Genesis.from_json(text)
     assert genesis == network.genesis
-    assert [v.power for v in genesis.validators] == [10] * 4
+    assert [v.power for v in genesis.validators] == [1_000] * 4, "nobody who joins with the least bond outweighs them"
+    assert genesis.staked == 4 * genesis.params.min_self_bond
     assert len({v.operator for v in genesis.validators}) == 4
     keys = [validator_key(m.home)["public_key"] for m in network.members]
     assert keys == [to_hex(v.pub_key) for v in genesis.validators]
