@@ -251,6 +251,11 @@ COMPONENTS: dict[str, Schema] = {
         },
         {"result": nullable({"type": "object"}), "error": TEXT},
     ),
+    "Replay": record(
+        {"output": BYTES, "trace": array({"type": "object"})}
+        | _members("stateDiff vmTrace", nullable({"type": "object"})),
+        {"transactionHash": HASH},
+    ),
     "BlockTrace": array(record({"txHash": HASH, "result": {}})),
 }
 
@@ -321,6 +326,8 @@ RESULTS: dict[str, Schema] = {
     "trace_block": nullable(array(ref("FlatTrace"))),
     "trace_filter": array(ref("FlatTrace")),
     "trace_get": nullable(ref("FlatTrace")),
+    "trace_replayBlockTransactions": nullable(array(ref("Replay"))),
+    "trace_replayTransaction": nullable(ref("Replay")),
     "trace_transaction": nullable(array(ref("FlatTrace"))),
     "openledger_sendTransaction": HASH,
 }

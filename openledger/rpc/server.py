@@ -45,6 +45,7 @@ from openledger.rpc.post import PostProtocol, Quick
 from openledger.rpc.sockets import Sockets
 from openledger.rpc.subscriptions import Subscriptions
 from openledger.rpc.trace import Trace
+from openledger.rpc.trace_replay import TraceReplay
 from openledger.rpc.txpool import TxPool
 from openledger.rpc.web3 import Rpc, Web3
 from openledger.rpc.work import Workers
@@ -105,6 +106,7 @@ class RpcServer:
             ("txpool", TxPool(backend)),
             ("debug", Debug(backend, self._workers)),
             ("trace", Trace(backend, self._workers)),
+            ("trace", TraceReplay(backend, self._workers)),
             ("ots", Otterscan(backend, self._workers)),
             ("erigon", Erigon(backend)),
             ("openledger", OpenLedgerReads(backend)),

@@ -15,6 +15,7 @@ class MuxTracer(Tracer):
         self._tracers = tracers
         self._stepping = [tracer for tracer in tracers.values() if tracer.sees_steps]
         self.sees_steps = bool(self._stepping)
+        self.sees_all = any(tracer.sees_all for tracer in self._stepping)
 
     def start(self, view: View, start: Start) -> None:
         for tracer in self._tracers.values():

@@ -22,9 +22,9 @@ class OutcomeTracer(Tracer):
     def __init__(self, budget: Budget, *, transfers: bool = False, first: int = 0, inner: Tracer | None = None) -> None:
         self._budget = budget
         self._transfers = transfers
-        self._inner = inner or Tracer()
+        self.inner = inner or Tracer()
         self._open: list[list[tuple[int, Log]]] = []
-        self.sees_steps = self._inner.sees_steps
+        self.sees_steps, self.sees_all = self.inner.sees_steps, self.inner.sees_all
         self.next_log = first
         self.logs: list[tuple[int, Log]] = []
         self.output = b""
@@ -33,10 +33,10 @@ class OutcomeTracer(Tracer):
         self.gas_used = 0
 
     def start(self, view: View, start: Start) -> None:
-        self._inner.start(view, start)
+        self.inner.start(view, start)
 
     def enter(self, frame: Frame) -> None:
-        self._inner.enter(frame)
+        self.inner.enter(frame)
         self._open.append([])
         if self._transfers and frame.value and frame.kind not in ("DELEGATECALL", "CALLCODE"):
             words = [TRANSFER, frame.sender.rjust(32, b"\0"), frame.to.rjust(32, b"\0")]
@@ -48,11 +48,11 @@ class OutcomeTracer(Tracer):
         self._budget.grow(400 + 2 * len(log.data))
 
     def log(self, log: Log, index: int) -> None:
-        self._inner.log(log, index)
+        self.inner.log(log, index)
         self._keep(log)
 
     def leave(self, left: Left, depth: int) -> None:
-        self._inner.leave(left, depth)
+        self.inner.leave(left, depth)
         made = self._open.pop()
         if not left.error:
             (self._open[-1] if self._open else self.logs).extend(made)
@@ -61,14 +61,14 @@ class OutcomeTracer(Tracer):
             self._budget.grow(2 * len(left.output))
 
     def touch(self, view: View, address: Address, slots: Sequence[int]) -> None:
-        self._inner.touch(view, address, slots)
+        self.inner.touch(view, address, slots)
 
     def step(self, view: View, step: Step, scope: Scope) -> None:
-        self._inner.step(view, step, scope)
+        self.inner.step(view, step, scope)
 
     def stepped(self, step: Step, cost: int, error: str) -> None:
-        self._inner.stepped(step, cost, error)
+        self.inner.stepped(step, cost, error)
 
     def end(self, view: View, gas_used: int) -> None:
-        self._inner.end(view, gas_used)
+        self.inner.end(view, gas_used)
         self.gas_used = gas_used

@@ -167,6 +167,8 @@ class Tracer:
 
     sees_steps = False
     """Whether ``step`` and ``stepped`` are called at all."""
+    sees_all = False
+    """Whether for every opcode, with the whole stack, and not only for those that name accounts or slots."""
 
     def start(self, view: View, start: Start) -> None:
         """Before anything happens, gas is not bought yet."""

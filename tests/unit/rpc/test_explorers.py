@@ -146,6 +146,37 @@ async def test_geths_flat_tracer_and_several_at_once(any_chain: Any, counter: An
     assert "tracer not found" in error["message"]
 
 
+async def test_a_transaction_is_replayed_with_its_changes_and_opcodes(any_chain: Any, counter: Any) -> None:
+    maker, child, receipt = await build(any_chain, counter)
+    kinds = ["trace", "stateDiff", "vmTrace"]
+    found = await any_chain.call("trace_replayTransaction", receipt["transactionHash"], kinds)
+    assert [t["traceAddress"] for t in found["trace"]] == [[], [0], [1]]
+    changes = found["stateDiff"]
+    assert changes[SINK] == {"balance": {"+": "0x5"}, "code": {"+": "0x"}, "nonce": {"+": "0x0"}, "storage": {}}
+    assert changes[child]["code"] == {"+": hexed(counter.runtime)}
+    assert changes[maker]["balance"] == {"*": {"from": "0x0", "to": "0x4"}}
+    assert changes[maker]["nonce"] == {"*": {"from": "0x1", "to": "0x2"}}
+    assert changes[maker]["code"] == "="
+    top = found["vmTrace"]
+    assert top["code"] == await any_chain.call("eth_getCode", maker)
+    subs = [op for op in top["ops"] if op["sub"]]
+    assert [op["op"] for op in subs] == ["CREATE", "CALL", "STATICCALL"]
+    assert subs[0]["sub"]["code"] == hexed(counter.init)
+    assert [op["op"] for op in subs[0]["sub"]["ops"]][-1] == "RETURN"
+    assert subs[1]["sub"] == {"code": "0x", "ops": []}
+    assert top["ops"][-1]["op"] == "STOP"
+    bump = await any_chain.send(nonce=2, to=bytes.fromhex(child[2:]), data=b"\1", gas=100_000)
+    again = await any_chain.call("trace_replayBlockTransactions", bump["blockNumber"], ["stateDiff"])
+    assert [r["transactionHash"] for r in again] == [bump["transactionHash"]]
+    word = "0x" + "00" * 31
+    assert again[0]["stateDiff"][child]["storage"] == {word + "00": {"*": {"from": word + "00", "to": word + "01"}}}
+    assert (again[0]["vmTrace"], again[0]["trace"]) == (None, [])
+    assert int(again[0]["output"], 16) == 1
+    assert await any_chain.call("trace_replayTransaction", "0x" + "ee" * 32, []) is None
+    wrong = await any_chain.error("trace_replayTransaction", receipt["transactionHash"], ["all"])
+    assert "a list of: trace, stateDiff, vmTrace" in wrong["message"]
+
+
 async def test_a_revert_has_its_words_in_both_forms(any_chain: Any, counter: Any) -> None:
     receipt = await any_chain.send(to=None, data=counter.init, gas=300_000)
     failed = await any_chain.send(nonce=1, to=bytes.fromhex(receipt["contractAddress"][2:]), gas=60_000)

@@ -192,6 +192,7 @@ async def walk_blocks(walk: Walk) -> None:
             await walk.ask("debug_traceBlockByHash", digest, {"tracer": "callTracer"})
             for method in ("debug_getRawBlock", "debug_getRawHeader", "debug_getRawReceipts", "trace_block"):
                 await walk.ask(method, number)
+            await walk.ask("trace_replayBlockTransactions", number, ["stateDiff"])
             await walk.ask("ots_getBlockDetails", number)
             await walk.ask("ots_getBlockTransactions", number, 0, 10)
             await walk.ask("erigon_getHeaderByNumber", number)
@@ -209,6 +210,7 @@ async def walk_transactions(walk: Walk, hashes: list[str]) -> None:
         ):  # fmt: skip
             await walk.ask(method, digest)
         await walk.ask("trace_get", digest, [])
+        await walk.ask("trace_replayTransaction", digest, ["trace", "stateDiff", "vmTrace"])
         if receipt is not None:
             await walk.ask("debug_traceTransaction", digest, {"tracer": "prestateTracer"})
 
