@@ -284,6 +284,8 @@ class Node:
         if self.vitals is not None:
             await self.vitals.stop()
         if self._database is not None:
+            if self.app is not None:
+                self.app.store.flush()
             self._database.close()
             self._database = None
         self._lock.release()

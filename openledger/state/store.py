@@ -46,8 +46,8 @@ class StateStore:
 
     ``archive`` keeps the reverse diffs of all blocks; otherwise ``keep`` (default 128, at least 1) heights before the
     head stay readable. Blocks, receipts and indexes are always kept. ``partial``: some accounts come from elsewhere (a
-    fork), so the trie knows only what changed here. ``first`` is the height of the first block. Raises CorruptDatabase
-    when head cannot be read.
+    fork), so the trie knows only what changed here. ``first`` is the height of the first block. A commit is on the
+    disk when it returns, unless ``sync`` is set to False. Raises CorruptDatabase when head cannot be read.
     """
 
     def __init__(
@@ -102,7 +102,11 @@ class StateStore:
 
     def note(self, name: str, value: bytes) -> None:
         """Keep a fact beside the chain."""
-        self.kv.write([(layout.META + name.encode(), value)])
+        self.kv.write([(layout.META + name.encode(), value)], sync=self.sync)
+
+    def flush(self) -> None:
+        """Bring everything written so far to the disk; needed where ``sync`` is off. From any thread."""
+        self.kv.write([(layout.META + b"flushed", b"")])
 
     # --- state -----------------------------------------------------------------------------------------------------
 

@@ -7,9 +7,9 @@ reverse diffs. Snapshots live in memory and end with the process.
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -24,6 +24,9 @@ from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import Address, Hash32
 from openledger.rpc.ports import ForkFacts
 
+SYNC_SECONDS = 0.05
+"""From a block to its fsync."""
+
 
 class _Pool(Protocol):
     def transactions(self) -> Sequence[bytes]: ...
@@ -33,7 +36,7 @@ class _Pool(Protocol):
 class _Store(Protocol):
     sync: bool
 
-    def note(self, name: str, value: bytes) -> None: ...
+    def flush(self) -> None: ...
 
 
 class EditableApplication(Protocol):
@@ -82,7 +85,9 @@ class DevnetControls:
         self._automine_before = engine.automine
         self._coinbase: tuple[Address, ...] = app.edits.coinbase
         self._reverting: Listeners[int] = Listeners()
-        engine.on_commit(self._keep_coinbase)
+        self._unsynced = False
+        app.store.sync = False
+        engine.on_commit(self._committed)
         if fork is not None:  # the other chain's contracts expect its time, not ours
             engine.clock.set_time(app.head().timestamp)
 
@@ -116,23 +121,11 @@ class DevnetControls:
 
     async def mine(self, blocks: int, *, jump: int | None = None, jump_first: bool = False) -> None:
         engine = self._engine
-        async with engine.lock, self._in_one_go(blocks):
+        async with engine.lock:
             for index in range(blocks):
                 if jump is not None and (index or jump_first):
                     engine.clock.set_next(engine.standing.time // SECOND + jump, engine.standing.time)
                 await engine.make_block()
-
-    @contextlib.asynccontextmanager
-    async def _in_one_go(self, blocks: int) -> AsyncIterator[None]:
-        """Many blocks reach the disk together, at the end: a power cut loses all of them or the last ones."""
-        store = self._app.store
-        store.sync = blocks <= 1
-        try:
-            yield
-        finally:
-            store.sync = True
-            if blocks > 1:
-                store.note("mined", b"")
 
     # --- time -----------------------------------------------------------------------------------------------
 
@@ -161,10 +154,18 @@ class DevnetControls:
             self._app.edit(edits)
             self._coinbase = edits.coinbase
 
-    def _keep_coinbase(self, _height: int) -> None:
-        """The coinbase that was asked for earns in every block from then on."""
+    def _committed(self, _height: int) -> None:
+        """The coinbase that was asked for earns in every block from then on. A devnet's blocks reach the disk together,
+        a moment later: a process that is killed loses nothing, a power cut that moment."""
+        if not self._unsynced:
+            self._unsynced = True
+            asyncio.get_running_loop().call_later(SYNC_SECONDS, self._sync)
         if self._coinbase and not self._app.edits.coinbase:
             self._app.edit(replace(self._app.edits, coinbase=self._coinbase))
+
+    def _sync(self) -> None:
+        self._unsynced = False
+        asyncio.get_running_loop().run_in_executor(None, self._app.store.flush)
 
     async def drop(self, chosen: Callable[[bytes], bool]) -> list[Hash32]:
         async with self._engine.lock:
