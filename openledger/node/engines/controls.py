@@ -207,7 +207,7 @@ class DevnetControls:
                 )
             if depth:
                 self._go_back(Standing(height, 0), self._app.edits, tuple(self._app.mempool.transactions()))
-                self._engine.standing = self._engine.standing_of_head()
+                self._engine.standing = self._engine.standing_at(height)
                 self._snapshots = {n: s for n, s in self._snapshots.items() if s.standing.height <= height}
 
     async def reset(self) -> None:

@@ -190,16 +190,16 @@ class SoloEngine:
             self._app.init_chain(init_chain_request(genesis))
             self.standing = self.first_standing()
         else:
-            self.standing = self.standing_of_head()
+            self.standing = self.standing_at(height)
         self.clock.catch_up(self.standing.time)
 
-    def standing_of_head(self) -> Standing:
-        """Behind the newest block, of which no more is known than what is stored."""
+    def standing_at(self, height: int) -> Standing:
+        """Behind the newest block, ``height``, of which no more is known than what is stored."""
         head, first = self._app.head(), self.first_standing()
-        if head is None or head.number == first.height:
+        if height == first.height:
             return first
-        time = max(first.time, head.timestamp * 10**9)
-        return Standing(head.number, time, commit=self._maker.sign_commit(head.number, b""))
+        time = max(first.time, 0 if head is None else head.timestamp * 10**9)
+        return Standing(height, time, commit=self._maker.sign_commit(height, b""))
 
     def first_standing(self) -> Standing:
         """Before the first block."""
