@@ -268,7 +268,7 @@ class Dispatcher:
             meter.add(seconds, error is not None)
         if self._access_log:
             fields = {"client": caller.address, "method": name[:100], "ms": round(seconds * 1000, 3), "error": error}
-            access.info("call", extra={"fields": fields})
+            access.info("call", extra=fields)
 
     def _invoke(self, name: str, params: Any, session: object) -> Any:
         """Result of one method, or the coroutine that gives it. Raises RpcError and what the method raises."""
