@@ -80,7 +80,8 @@ class CounterApp:
         return hashlib.sha256(str(state["sum"]).encode()).digest()
 
     def head(self):
-        return SimpleNamespace(timestamp=self.state["time"] // 10**9) if self.state["height"] else None
+        height, time = self.state["height"], self.state["time"]
+        return SimpleNamespace(number=height, timestamp=time // 10**9) if height else None
 
     def signers(self):
         return tuple(m.Validator(v.address, v.power) for v in self.genesis.validators)
