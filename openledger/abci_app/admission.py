@@ -25,8 +25,6 @@ from openledger.primitives.errors import (
 )
 from openledger.primitives.types import Hash32
 
-RETRY = 32_000
-"""InsertTx codes from here on make CometBFT forget the transaction, so that it may come again."""
 AT_ONCE, MOST_JUNK = 128, 32
 """Transactions of a peer's bundle judged at once, and how many of a bundle may be refused before it is put away."""
 OUTRUN = (AlreadyKnown, NonceTooLow, ReplacementUnderpriced, MempoolFull)
@@ -45,6 +43,7 @@ class Admission:
         self._pool = pool
         self._gossip = gossip
         self._context = context
+        self._asked = False
         self.heard: Callable[[bytes], None] = lambda raw: None
         """Told of each transaction that came from others."""
 
@@ -79,6 +78,8 @@ class Admission:
             else:
                 self._pool.add(decoded, self._context())
                 self.heard(decoded.raw)
+                if self._asked:
+                    self._gossip.tell([decoded.hash])
         except InvalidTransaction as err:
             return abci.ResponseCheckTx(code=err.code, log=err.message, info=err.hint or "", codespace="openledger")
         return abci.ResponseCheckTx(data=decoded.hash, gas_wanted=decoded.gas)
@@ -153,13 +154,17 @@ class Admission:
                 self._gossip.tell([decoded.hash])
                 self.heard(decoded.raw)
         except MempoolFull as err:
-            return abci.ResponseInsertTx(RETRY + err.code)
+            return abci.ResponseInsertTx(abci.RETRY + err.code)
         except InvalidTransaction as err:
             return abci.ResponseInsertTx(err.code)
         return abci.ResponseInsertTx()
 
     def reap_txs(self, request: abci.RequestReapTxs) -> abci.ResponseReapTxs:
-        """What has to be told, in bundles; each only once. Gas does not bound what is told, only what is executed."""
+        """What has to be told, in bundles; each only once. Gas does not bound what is told, only what is executed.
+
+        From the first call on this node has the app mempool, in which CometBFT does not tell what came to its own RPC.
+        """
+        self._asked = True
         room, bundles = request.max_bytes or REAP_BYTES, []
         while (bundle := self._gossip.next_bundle(room)) is not None:
             bundles.append(bundle)

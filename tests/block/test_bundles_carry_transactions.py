@@ -240,6 +240,15 @@ def test_reap_is_bounded_and_tells_each_transaction_once(chain: Harness, there: 
     assert there.app.reap_txs(abci.RequestReapTxs()).txs == ()
 
 
+def test_with_the_app_mempool_we_tell_what_came_to_the_rpc_of_cometbft(chain: Harness) -> None:
+    one, two = chain.transfer(1, TO, 1), chain.transfer(2, TO, 1)
+    assert check(chain, one) == 0
+    assert chain.app.reap_txs(abci.RequestReapTxs()).txs == ()
+    assert check(chain, two) == 0
+    (bundle,) = chain.app.reap_txs(abci.RequestReapTxs()).txs
+    assert decode_bundle(bundle) == [two]
+
+
 def test_a_full_pool_asks_a_peer_to_come_again(chain: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise MempoolFull("txpool is full")

@@ -14,6 +14,8 @@ NEW, RECHECK = 0, 1
 ACCEPT, REJECT = 1, 2
 # BlockIDFlag
 FLAG_ABSENT, FLAG_COMMIT, FLAG_NIL = 1, 2, 3
+# InsertTx codes from here on make CometBFT forget the transaction, so that it may come again
+RETRY = 32_000
 # MisbehaviorType
 DUPLICATE_VOTE, LIGHT_CLIENT_ATTACK = 1, 2
 # OfferSnapshot and ApplySnapshotChunk answers

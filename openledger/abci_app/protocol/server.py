@@ -247,6 +247,8 @@ class AbciServer:
         except OpenLedgerError as err:
             if isinstance(request, m.RequestCheckTx):
                 response = m.ResponseCheckTx(code=err.code, log=err.message)
+            elif isinstance(request, m.RequestInsertTx):
+                response = m.ResponseInsertTx(m.RETRY + err.code)
             elif isinstance(request, m.RequestQuery):
                 response = m.ResponseQuery(code=err.code, log=err.message)
             else:

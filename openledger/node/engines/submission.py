@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from openledger.node.pool_journal import PoolJournal
-from openledger.primitives.errors import ForkError, InvalidTransaction, NotStored
+from openledger.primitives.errors import InvalidTransaction, NotStored, OpenLedgerError, StorageError
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import Hash32
 
@@ -83,8 +83,14 @@ class Submission:
             return
         kept = self._journal.take()
         taken = 0
-        for at in range(0, len(kept), _BURST):
-            taken += sum(outcome is None for outcome in self._app.admit(kept[at : at + _BURST]))
+        try:
+            for at in range(0, len(kept), _BURST):
+                taken += sum(outcome is None for outcome in self._app.admit(kept[at : at + _BURST]))
+        except StorageError as err:  # a snapshot is being restored
+            log.warning(
+                "%d acknowledged transactions cannot be judged now, and are left out: %s", len(kept), err.message
+            )
+            return
         self._journal.settle(self._app.mempool.knows)
         if kept:
             log.info("%d of %d acknowledged transactions wait for a block again", taken, len(kept))
@@ -124,8 +130,8 @@ class Submission:
             asyncio.get_running_loop().call_soon(self._judge)
         try:
             outcomes = self._app.admit([raw for raw, _ in batch])
-        except ForkError as err:  # a fork's other chain is away, which is no fault of this one
-            _refuse(((err, answer) for _, answer in batch))
+        except OpenLedgerError as err:  # there is no state yet, or a fork's other chain is away: no fault of this one
+            _refuse((err, answer) for _, answer in batch)
             return
         except Exception as err:  # noqa: BLE001  (a fault of the program: no half-working node)
             self._on_fault(err)

@@ -17,6 +17,7 @@ from openledger.primitives.errors import (
     ConsensusFault,
     NodeUnreachable,
     NotStored,
+    StateRestoring,
     UnsupportedTransactionType,
 )
 from openledger.primitives.hashing import keccak256
@@ -107,6 +108,24 @@ async def test_a_fault_of_the_program_reaches_the_sender_and_the_engine(door):
     with pytest.raises(ZeroDivisionError):
         await door.submission.submit(b"add:1:a")
     assert [type(fault) for fault in door.faults] == [ZeroDivisionError]
+
+
+async def test_where_there_is_no_state_yet_the_sender_is_refused_and_the_node_lives(door, app, counter, tmp_path):
+    await door.submission.submit(b"add:1:a")
+
+    def restoring(raws):
+        raise StateRestoring("a snapshot is being restored")
+
+    door.app.admit = restoring
+    with pytest.raises(StateRestoring):
+        await door.submission.submit(b"add:1:b")
+    assert door.faults == []
+    await door.submission.close()
+    other = counter.CounterApp()
+    other.admit = restoring
+    again = Door(other, tmp_path / "pool")
+    again.submission.restore()
+    await again.submission.close()
 
 
 async def test_a_restart_admits_again_what_waits_and_forgets_what_is_done(app, counter, tmp_path):
