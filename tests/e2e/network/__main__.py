@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -23,6 +24,8 @@ def main(files: list[str]) -> int:
         names = " ".join(sorted(path.name for path in NETWORKS.glob("*.toml")))
         print(f"{__doc__}\n\nIn tests/e2e/networks: {names}")
         return 2
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has told its background jobs to ignore one
+        signal.signal(number, signal.default_int_handler)
     failed = 0
     for file in files:
         try:
@@ -34,6 +37,9 @@ def main(files: list[str]) -> int:
         except (WrongNetwork, MissingProgram, Broken) as err:
             print(f"FAILED {file}: {err}", file=sys.stderr, flush=True)
             failed += 1
+        except KeyboardInterrupt:
+            print("stopped; every node has ended", file=sys.stderr)
+            return 130
     return 1 if failed else 0
 
 
