@@ -7,11 +7,12 @@ the connection stays, nothing arrives until it is mended) or be cut (the connect
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Iterable
 
 HOST = "127.0.0.1"
 _CHUNK = 64 * 1024
+Queue = asyncio.Queue[tuple[float, bytes]]
+"""When it is due, and what."""
 
 
 class Link:
@@ -69,42 +70,44 @@ class Link:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         self._writers.add(writer)
-        other: asyncio.StreamWriter | None = None
         try:
             there, other = await asyncio.open_connection(HOST, self.target)
-            self._writers.add(other)
-            await asyncio.gather(self._pump(reader, other), self._pump(there, writer))
-        except OSError:
-            pass  # the callee is not there: the caller sees its connection break, as it would without us
-        finally:
-            for end in (writer, other):
-                if end is not None:
-                    self._writers.discard(end)
-                    end.transport.abort()
-
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Copy until one side ends; order is kept under delay."""
-        queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=256)
-        loop = asyncio.get_running_loop()
-        sender = asyncio.create_task(self._send(queue, writer))
+        except OSError:  # the callee is not there: the caller sees its connection break, as it would without us
+            self._hang_up(writer)
+            return
+        self._writers.add(other)
         try:
-            while not sender.done() and (data := await reader.read(_CHUNK)):
-                await queue.put((loop.time() + self.delay, data))
+            await self._carry((reader, other), (there, writer))
         finally:
-            if not sender.done():
-                await queue.put((loop.time() + self.delay, b""))
-            with contextlib.suppress(OSError):
-                await sender
-            if writer.can_write_eof():
-                with contextlib.suppress(OSError):
-                    writer.write_eof()
+            self._hang_up(writer)
+            self._hang_up(other)
 
-    async def _send(self, queue: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
+    def _hang_up(self, writer: asyncio.StreamWriter) -> None:
+        self._writers.discard(writer)
+        writer.transport.abort()
+
+    async def _carry(self, *ways: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+        """Copy both ways until either side ends or breaks; order is kept under delay."""
+        tasks: list[asyncio.Task[None]] = []
+        for reader, writer in ways:
+            queue: Queue = asyncio.Queue(maxsize=256)
+            tasks += [asyncio.create_task(self._read(reader, queue)), asyncio.create_task(self._write(queue, writer))]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read(self, reader: asyncio.StreamReader, queue: Queue) -> None:
+        loop = asyncio.get_running_loop()
+        while data := await reader.read(_CHUNK):
+            await queue.put((loop.time() + self.delay, data))
+
+    async def _write(self, queue: Queue, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
         while True:
             due, data = await queue.get()
-            if not data:
-                return
             if (wait := due - loop.time()) > 0:
                 await asyncio.sleep(wait)
             await self._flows.wait()

@@ -93,7 +93,7 @@ class Perturber:
     async def _return(self, event: Perturbation, nodes: list[Process]) -> None:
         for node in nodes:
             node.environment |= event.environment
-            if event.do == "upgrade":
+            if event.to:
                 node.environment["OPENLEDGER_CONSENSUS_PROGRAM"] = homes.program(event.to)
             if not node.pid:
                 await node.start()

@@ -106,7 +106,7 @@ class Spec:
     nodes: tuple[NodeSpec, ...]
     quick: bool = False
     until: int = 20
-    seconds: float = 120
+    seconds: float = 280
     commit_wait_ms: int = 20
     empty_block_ms: int = 300
     mempool: str = ""
