@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol
 
-from openledger.evm.engine import BlockEnv, CallMessage, CallResult, EvmEngine
+from openledger.evm.engine import BlockEnv, CallMessage, CallResult
 from openledger.evm.reasons import REVERTED
 from openledger.evm.validate import GAS_TRANSACTION, floor_gas, intrinsic_gas
 from openledger.primitives.errors import CallFailed, CallReverted, InsufficientFunds
@@ -12,6 +13,12 @@ from openledger.primitives.types import Account, to_checksum
 from openledger.state.ports import StateReader
 
 _STIPEND = 2_300
+
+
+class Calling(Protocol):
+    """The part of ``EvmEngine`` that runs calls."""
+
+    def call(self, env: BlockEnv, message: CallMessage, state: StateReader) -> CallResult: ...
 
 
 def raise_if_failed(result: CallResult) -> None:
@@ -23,7 +30,7 @@ def raise_if_failed(result: CallResult) -> None:
     raise CallFailed(result.error)
 
 
-def estimate_gas(engine: EvmEngine, env: BlockEnv, message: CallMessage, state: StateReader, cap: int) -> int:
+def estimate_gas(engine: Calling, env: BlockEnv, message: CallMessage, state: StateReader, cap: int) -> int:
     """The smallest gas limit with which ``message`` succeeds on ``state``; a plain transfer takes exactly 21,000.
 
     ``message.gas`` bounds the search from above, as do ``cap``, the block's gas limit and, where a gas price is given,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from eth.abc import ComputationAPI, MessageAPI
@@ -197,8 +198,13 @@ def _native(precompile: NativePrecompile) -> Callable[[ComputationAPI], Any]:
     return run
 
 
-def build_machine(fork: Fork, precompiles: Mapping[Address, NativePrecompile]) -> type[_FlatState]:
-    """A state class of ``fork``, whose precompile table has ``precompiles`` besides Ethereum's own."""
+def build_machine(
+    fork: Fork,
+    precompiles: Mapping[Address, NativePrecompile],
+    moved: Mapping[Address, Address | None] = MappingProxyType({}),
+) -> type[_FlatState]:
+    """A state class of ``fork``, whose precompile table has ``precompiles`` besides Ethereum's own. Those in ``moved``
+    are at another address, or (None) nowhere; no chain has any, a caller's overrides may."""
     prague = fork is Fork.PRAGUE
     ethereum = {
         **(PRAGUE_PRECOMPILES if prague else CANCUN_PRECOMPILES),
@@ -206,6 +212,13 @@ def build_machine(fork: Fork, precompiles: Mapping[Address, NativePrecompile]) -
         POINT_EVALUATION_ADDRESS: point_evaluation,
     }
     table = ethereum | {address: _native(precompile) for address, precompile in precompiles.items()}
+    gone = {address: (table.pop(address), address in ethereum) for address in moved if address in table}
+    ethereum = {address: run for address, run in ethereum.items() if address not in gone}
+    for address, (run, is_ethereums) in gone.items():
+        target = moved[address]
+        if target is not None:
+            table[target] = run
+            ethereum |= {target: run} if is_ethereums else {}
     computation = type(
         "FlatComputation",
         (_FlatComputation, PragueComputation if prague else CancunComputation),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from openledger.evm.engine import BlockEnv, CallMessage, CallResult, ExecutionOutput, TxResult
@@ -22,17 +23,21 @@ from openledger.state.ports import StateReader
 class PyEvmEngine:
     """``EvmEngine`` on py-evm 0.12.1b1. Holds no state between calls, so an abandoned run leaves nothing.
 
-    ``precompiles`` come on top of Ethereum's; ``fork`` is Prague on the chain.
+    ``precompiles`` come on top of Ethereum's; ``fork`` is Prague on the chain; ``moved`` see ``build_machine``.
     """
 
     name = "py-evm"
 
     def __init__(
-        self, *, fork: Fork = Fork.PRAGUE, precompiles: Mapping[Address, NativePrecompile] = PRECOMPILES
+        self,
+        *,
+        fork: Fork = Fork.PRAGUE,
+        precompiles: Mapping[Address, NativePrecompile] = PRECOMPILES,
+        moved: Mapping[Address, Address | None] = MappingProxyType({}),
     ) -> None:
         self.fork = fork
-        self._machine: Any = build_machine(fork, precompiles)
-        self._traced_machine: Any = build_traced_machine(fork, precompiles)
+        self._machine: Any = build_machine(fork, precompiles, moved)
+        self._traced_machine: Any = build_traced_machine(fork, precompiles, moved)
 
     def execute(
         self, env: BlockEnv, txs: Sequence[EthTransaction], state: StateReader, gas_available: int

@@ -20,10 +20,11 @@ from openledger.rpc.backend import Backend
 from openledger.rpc.call_args import CallFields, call_message, read_fields
 from openledger.rpc.errors import SERVER_ERROR, RpcError, invalid_params
 from openledger.rpc.formats import Json
+from openledger.rpc.moved import watcher
 from openledger.rpc.overrides import with_block, with_state
 from openledger.rpc.params import LATEST, BlockArg, BlockNumberArg, BlockRef, HashArg, ObjectArg, parse_uint64
 from openledger.rpc.replays import TraceRun, moment_of, moments_of, place_of
-from openledger.rpc.watchers import Watchers
+from openledger.rpc.watchers import Watcher, Watchers
 from openledger.rpc.work import Workers
 from openledger.state.ports import StateReader
 
@@ -65,7 +66,7 @@ class Debug:
         if block.is_pending:
             raise RpcError(SERVER_ERROR, "tracing on top of pending is not supported")
         fields = read_fields(transaction, self._backend.chain_id)
-        given, run = config or {}, self._run(config)
+        given, run = config or {}, self._run(config, (config or {}).get("stateOverrides"))
         number = self._backend.number(block)
         if number is None:
             raise _no_block(block)
@@ -116,9 +117,9 @@ class Debug:
         run = self._run(config)
         return await self._workers.compute_json(self._all, block.number, run)
 
-    def _run(self, config: Mapping[str, Any] | None) -> TraceRun:
+    def _run(self, config: Mapping[str, Any] | None, overrides: Any = None) -> TraceRun:
         given = config or {}
-        return TraceRun(self._watchers.engine(), given, self._watchers.bounds(_timeout(given)))
+        return TraceRun(_watcher(self._watchers.engine(), overrides), given, self._watchers.bounds(_timeout(given)))
 
     def _one(self, number: int, index: int, run: TraceRun) -> Any:
         moment = moment_of(self._backend, number, index)
@@ -156,6 +157,13 @@ def _no_block(ref: BlockRef) -> RpcError:
 def _overridden(env: BlockEnv, state: StateReader, config: Mapping[str, Any]) -> tuple[BlockEnv, StateReader]:
     try:
         return with_block(env, config.get("blockOverrides")), with_state(state, config.get("stateOverrides"))
+    except (ValueError, AttributeError) as err:
+        raise invalid_params(f"invalid override: {err}") from None
+
+
+def _watcher(engine: Watcher, overrides: Any) -> Watcher:
+    try:
+        return watcher(engine, overrides)
     except (ValueError, AttributeError) as err:
         raise invalid_params(f"invalid override: {err}") from None
 

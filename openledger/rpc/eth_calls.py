@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from openledger.evm.calls import estimate_gas, raise_if_failed
-from openledger.evm.engine import BlockEnv, CallMessage, CallResult
+from openledger.evm.engine import BlockEnv, CallMessage, CallResult, EvmEngine
 from openledger.evm.tracing.access_list import AccessListTracer
 from openledger.evm.tracing.outcome import OutcomeTracer
 from openledger.evm.tracing.tracer import Budget, TraceBounds, Watched, Watching
@@ -20,6 +20,7 @@ from openledger.rpc.call_args import CallFields, call_message, read_fields, unsi
 from openledger.rpc.errors import SERVER_ERROR, RpcError, from_tree, invalid_params
 from openledger.rpc.eth_fees import EthFees
 from openledger.rpc.formats import Json, access_list_json, quantity, unsigned_json
+from openledger.rpc.moved import MovedEngine, caller, watcher
 from openledger.rpc.overrides import with_block, with_state
 from openledger.rpc.params import LATEST, BlockArg, BlockRef, ObjectArg
 from openledger.rpc.pending import PendingBlocks
@@ -56,7 +57,7 @@ class EthCalls:
         if block.is_pending:
             return self._call_pending(fields, gas, state_overrides, block_overrides)
         at = _overridden(self._backend.env(block), self._backend.state(block), state_overrides, block_overrides)
-        return self._call(fields, gas, *at)
+        return self._call(fields, gas, caller(self._backend.engine, state_overrides), *at)
 
     async def _call_pending(
         self,
@@ -65,21 +66,26 @@ class EthCalls:
         state_overrides: dict[str, Any] | None,
         block_overrides: dict[str, Any] | None,
     ) -> str:
-        found = self._call(fields, gas, *await self._at(PENDING, state_overrides, block_overrides))
+        engine = caller(self._backend.engine, state_overrides)
+        found = self._call(fields, gas, engine, *await self._at(PENDING, state_overrides, block_overrides))
         return found if isinstance(found, str) else await found
 
-    def _call(self, fields: CallFields, gas: int, env: BlockEnv, state: StateReader) -> str | Coroutine[Any, Any, str]:
+    def _call(
+        self, fields: CallFields, gas: int, engine: EvmEngine | MovedEngine, env: BlockEnv, state: StateReader
+    ) -> str | Coroutine[Any, Any, str]:
         """At once where the call is short, else by the workers."""
         try:
             message = call_message(fields, env, gas)
-            found = self._quick.call(env, message, state)
+            found = None if isinstance(engine, MovedEngine) else self._quick.call(env, message, state)
         except InvalidTransaction as err:
             raise _supplied(err, gas) from None
-        return self._call_long(env, message, state) if found is None else _output(found)
+        return self._call_long(engine, env, message, state) if found is None else _output(found)
 
-    async def _call_long(self, env: BlockEnv, message: CallMessage, state: StateReader) -> str:
+    async def _call_long(
+        self, engine: EvmEngine | MovedEngine, env: BlockEnv, message: CallMessage, state: StateReader
+    ) -> str:
         try:
-            return _output(await self._workers.compute(self._backend.engine.call, env, message, state))
+            return _output(await self._workers.compute(engine.call, env, message, state))
         except InvalidTransaction as err:
             raise _supplied(err, message.gas) from None
 
@@ -92,7 +98,8 @@ class EthCalls:
     ) -> str:
         """The smallest gas limit with which a message succeeds. A revert is error 3 with the revert data."""
         fields = read_fields(transaction, self._backend.chain_id)
-        return quantity(await self._estimate(fields, *await self._at(block, state_overrides, block_overrides)))
+        engine = caller(self._backend.engine, state_overrides)
+        return quantity(await self._estimate(fields, engine, *await self._at(block, state_overrides, block_overrides)))
 
     async def create_access_list(
         self, transaction: ObjectArg, block: BlockArg = LATEST, state_overrides: ObjectArg | None = None
@@ -101,7 +108,7 @@ class EthCalls:
         fields = read_fields(transaction, self._backend.chain_id)
         env, state = await self._at(block, state_overrides, None)
         gas = min(fields.gas or self._backend.settings.call_gas, self._backend.settings.call_gas)
-        watching, bounds = self._watchers.engine(), self._watchers.bounds()
+        watching, bounds = watcher(self._watchers.engine(), state_overrides), self._watchers.bounds()
         try:
             message = call_message(fields, env, gas)
             return await self._workers.compute(_access_list, watching, env, message, state, bounds)
@@ -132,7 +139,7 @@ class EthCalls:
         nonce = fields.nonce if fields.nonce is not None else self._backend.pool.pending_nonce(fields.sender)
         gas = fields.gas
         if gas is None:
-            gas = await self._estimate(fields, *await self._at(PENDING, None, None))
+            gas = await self._estimate(fields, self._backend.engine, *await self._at(PENDING, None, None))
         chain_id = self._backend.chain_id
         made = unsigned(fields, chain_id, kind=fields.type(), nonce=nonce, gas=gas, tip=min(tip, cap), cap=cap)
         return {"raw": to_hex(made.raw), "tx": unsigned_json(made)}
@@ -144,11 +151,13 @@ class EthCalls:
     ) -> tuple[BlockEnv, StateReader]:
         return _overridden(*await self._pending.at(block), state_overrides, block_overrides)
 
-    async def _estimate(self, fields: CallFields, env: BlockEnv, state: StateReader) -> int:
+    async def _estimate(
+        self, fields: CallFields, engine: EvmEngine | MovedEngine, env: BlockEnv, state: StateReader
+    ) -> int:
         cap = min(fields.gas or env.gas_limit, env.gas_limit, self._backend.settings.call_gas)
         try:
             message = call_message(fields, env, cap)
-            return await self._workers.compute(estimate_gas, self._backend.engine, env, message, state, cap)
+            return await self._workers.compute(estimate_gas, engine, env, message, state, cap)
         except InvalidTransaction as err:
             ran = not err.message.startswith("insufficient funds for transfer")  # found before anything is tried
             text = f"failed with {cap} gas: {err.message}" if ran else err.message

@@ -29,9 +29,8 @@ def override(state: Overlay, changes: dict[str, Any]) -> None:
 
 
 def _override(state: Overlay, address: Address, change: dict[str, Any]) -> None:
-    """One account: balance, nonce, code, state (all of its storage) or stateDiff (some slots)."""
-    if change.get("movePrecompileToAddress") is not None:
-        raise RpcError(SERVER_ERROR, f"account {to_checksum(address)} is not a precompile that can be moved")
+    """One account: balance, nonce, code, state (all of its storage) or stateDiff (some slots). What they do to
+    precompiles is in moved.py."""
     account = state.account(address) or Account()
     if change.get("balance") is not None:
         account = dataclasses.replace(account, balance=parse_quantity(change["balance"]))

@@ -16,7 +16,7 @@ from openledger.evm.engine import BlockEnv, CallMessage
 from openledger.evm.predeploys import HISTORY_ADDRESS, HISTORY_WINDOW
 from openledger.evm.reasons import REVERTED, revert_text
 from openledger.evm.tracing.outcome import COIN_ADDRESS, OutcomeTracer
-from openledger.evm.tracing.tracer import Budget, TraceBounds, Tracer, Watching
+from openledger.evm.tracing.tracer import Budget, TraceBounds, Tracer
 from openledger.evm.validate import floor_gas, intrinsic_gas
 from openledger.primitives.blocks import Header, Receipt, SealedBlock, bloom_of
 from openledger.primitives.errors import (
@@ -37,8 +37,10 @@ from openledger.rpc.backend import Backend
 from openledger.rpc.call_args import CallFields, call_message, read_fields, unsigned
 from openledger.rpc.errors import CLIENT_LIMIT, VM_ERROR, RpcError, invalid_params
 from openledger.rpc.formats import Json, block_json, log_json, quantity, transaction_json, unsigned_json
+from openledger.rpc.moved import watcher
 from openledger.rpc.overrides import override, with_block
 from openledger.rpc.params import parse_flag, parse_object, parse_uint64
+from openledger.rpc.watchers import Watcher
 from openledger.state.fasttrie import ordered_trie_root
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
@@ -113,6 +115,7 @@ class _Building:
 
     env: BlockEnv
     parent: Header
+    engine: Watcher
     gas_used: int = 0
     next_log: int = 0
     transactions: list[EthTransaction] = dataclasses.field(default_factory=list)
@@ -127,7 +130,7 @@ class Simulator:
     def __init__(
         self,
         backend: Backend,
-        engine: Watching,
+        engine: Watcher,
         bounds: TraceBounds,
         base: Header,
         env: BlockEnv,
@@ -173,10 +176,11 @@ class Simulator:
         )  # fmt: skip
         try:
             env = dataclasses.replace(with_block(plain, block.block), number=number, timestamp=time)
+            engine = watcher(self._engine, block.state)
             override(self._state, block.state)
         except ValueError as err:
             raise invalid_params(f"invalid override: {err}") from None
-        building = _Building(env, parent)
+        building = _Building(env, parent, engine)
         for call in block.calls:
             if self._bounds.expired():
                 raise CallFailed(f"execution aborted (timeout = {self._backend.settings.call_seconds:g}s)")
@@ -199,7 +203,7 @@ class Simulator:
         try:
             message = call_message(fields, env, capped)
             self._judge(wanted, fields, nonce, sender, capped, env)
-            done = self._engine.watch(env, message, self._state, self._maker(wanted, building))
+            done = building.engine.watch(env, message, self._state, self._maker(wanted, building))
         except InvalidTransaction as err:
             code = next((code for kind, code in _CODES if isinstance(err, kind)), -32603)
             raise RpcError(code, f"err: {err.message} (supplied gas {capped})") from None

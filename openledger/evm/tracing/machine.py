@@ -343,9 +343,11 @@ class _Reporting:
         self.state.watch.log(Log(account, tuple(t.to_bytes(32, "big") for t in topics), data))
 
 
-def build_traced_machine(fork: Fork, precompiles: Mapping[Address, NativePrecompile]) -> Any:
+def build_traced_machine(
+    fork: Fork, precompiles: Mapping[Address, NativePrecompile], moved: Mapping[Address, Address | None]
+) -> Any:
     """The machine of ``build_machine``; set ``watch`` on each state that is made of it."""
-    plain: Any = build_machine(fork, precompiles)
+    plain: Any = build_machine(fork, precompiles, moved)
     opcodes = dict(plain.computation_class.opcodes)
     opcodes[SELFDESTRUCT] = getattr(opcodes[SELFDESTRUCT], "__wrapped__", opcodes[SELFDESTRUCT])  # it warns of its age
     computation = type("TracedComputation", (_Reporting, plain.computation_class), {"opcodes": opcodes})

@@ -242,3 +242,59 @@ async def test_a_transfer_needs_no_list_and_a_revert_says_so(any_chain: Any, cou
     assert found["error"] == "execution reverted"
     poor = await any_chain.error("eth_createAccessList", {"from": A, "to": B, "value": "0x1"})
     assert poor["message"].startswith("err: insufficient funds for gas * price + value")
+
+
+# --- precompiles ----------------------------------------------------------------------------------------------
+
+IDENTITY, SHA = "0x" + "00" * 19 + "04", "0x" + "00" * 19 + "02"
+DATANETS = "0x" + "00" * 18 + "0800"
+EMPTY_SHA = "0xe3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+async def test_a_precompile_can_be_moved_and_replaced(any_chain: Any) -> None:
+    moved = {SHA: {"movePrecompileToAddress": B, "code": "0x600160005260206000f3"}}
+    assert await any_chain.call("eth_call", {"to": B}, "latest", moved) == EMPTY_SHA
+    assert await any_chain.call("eth_call", {"to": SHA}, "latest", moved) == word(1)
+    assert await any_chain.call("eth_call", {"to": SHA}, "latest") == EMPTY_SHA
+    assert await any_chain.call("eth_call", {"to": IDENTITY, "data": "0x05"}, "latest", moved) == "0x05"
+    assert await any_chain.call("eth_call", {"to": SHA}, "pending", moved) == word(1)
+    assert await any_chain.call("eth_call", {"to": SHA}, "latest", {SHA: {"balance": "0x1"}}) == "0x"
+    estimate = await any_chain.call("eth_estimateGas", {"from": A, "to": B}, "latest", moved)
+    assert int(estimate, 16) > 21_000
+    trace = await any_chain.call(
+        "debug_traceCall", {"to": B}, "latest", {"tracer": "callTracer", "stateOverrides": moved}
+    )
+    assert trace["output"] == EMPTY_SHA
+
+
+async def test_a_moved_precompile_is_so_in_its_block_only(any_chain: Any) -> None:
+    found = await simulate(
+        any_chain,
+        {"stateOverrides": {SHA: {"movePrecompileToAddress": B}}, "calls": [{"to": B}, {"to": SHA}]},
+        {"calls": [{"to": B}, {"to": SHA}]},
+    )
+    assert [call["returnData"] for block in found for call in block["calls"]] == [EMPTY_SHA, "0x", "0x", EMPTY_SHA]
+
+
+async def test_a_native_precompile_moves_too(any_chain: Any) -> None:
+    count = "0x" + keccak256(b"datanetCount()")[:4].hex()
+    there = await any_chain.call("eth_call", {"to": DATANETS, "data": count}, "latest")
+    moved = {DATANETS: {"movePrecompileToAddress": B}}
+    assert await any_chain.call("eth_call", {"to": B, "data": count}, "latest", moved) == there == word(0)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "code", "words"),
+    [
+        ({A: {"movePrecompileToAddress": B}}, -32000, "is not a precompile"),
+        ({SHA: {"movePrecompileToAddress": SHA}}, -38022, "moved to itself"),
+        ({SHA: {"movePrecompileToAddress": B}, IDENTITY: {"movePrecompileToAddress": B}}, -38023, "two precompiles"),
+        ({SHA: {"movePrecompileToAddress": B}, B: {"balance": "0x1"}}, -32000, "is already overridden"),
+    ],
+)
+async def test_what_cannot_be_moved_has_its_code(chain: Any, overrides: Any, code: int, words: str) -> None:
+    found = await refusal(chain, {"stateOverrides": overrides})
+    assert found[0] == code
+    assert words in found[1]
+    again = await chain.error("eth_call", {"to": B}, "latest", overrides)
+    assert again["code"] == code
