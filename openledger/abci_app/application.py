@@ -28,7 +28,7 @@ from openledger.abci_app.preview import MOST_TRANSACTIONS, Preview, preview
 from openledger.abci_app.protocol import messages as abci
 from openledger.abci_app.queries import answer
 from openledger.abci_app.replay import Note
-from openledger.abci_app.statesync import StateSync
+from openledger.abci_app.statesync import HeaderHashes, StateSync
 from openledger.evm.engine import EvmEngine
 from openledger.genesis.genesis import Genesis
 from openledger.primitives.blocks import SealedBlock
@@ -71,6 +71,7 @@ class Application(ChainReads):
         own_address: Address | None = None,
         shelf: SnapshotShelf | None = None,
         keep_blocks: int = 0,
+        ask: HeaderHashes | None = None,
     ) -> None:
         super().__init__(genesis, store, engine)
         self.own_address = own_address
@@ -84,7 +85,7 @@ class Application(ChainReads):
         self._edits = Pending(store) if genesis.solo else None
         self.mempool = Mempool(self.state(), self.next_base_fee())
         self._keep_blocks = keep_blocks
-        self.statesync = StateSync(genesis, store, shelf, self._commit_genesis, self._begin_from_snapshot)
+        self.statesync = StateSync(genesis, store, shelf, self._commit_genesis, self._begin_from_snapshot, ask)
         self.gossip = Gossip(self.mempool)
         self._admission = Admission(self.decode, self.mempool, self.gossip, self._context)
 

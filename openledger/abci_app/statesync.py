@@ -7,7 +7,7 @@ root, else the snapshot and its senders are rejected and another one is tried. N
 own disk. What a node that is killed in the middle leaves is empty at the next start.
 
 The app hash covers the state, which covers the hashes of earlier blocks (EIP-2935) up to the last one that wrote. The
-headers since then are only linked; ``trusted_header`` asks nodes that the operator named, where it is given.
+headers since then are only linked, so the newest is compared with what nodes say that the operator named, if any.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 LAG = 2
 """A light client needs the headers of the two heights after a snapshot: younger ones are not shown to others yet."""
 
-TrustedHeader = Callable[[int], Hash32 | None]
-"""Hash of the Ethereum header of a height as nodes of the operator's choice say, or None where none answers."""
+HeaderHashes = Callable[[int], Sequence[Hash32]]
+"""Hashes of the Ethereum header of a height as nodes of the operator's choice give them; none where nobody answers."""
 
 
 class StateSync:
@@ -53,14 +53,14 @@ class StateSync:
         shelf: SnapshotShelf | None,
         begin_anew: Callable[[], None],
         restored: Callable[[], None],
-        trusted_header: TrustedHeader = lambda number: None,
+        ask: HeaderHashes | None = None,
     ) -> None:
         self._genesis = genesis
         self._store = store
         self._shelf = shelf
         self._begin_anew = begin_anew
         self._restored = restored
-        self._trusted_header = trusted_header
+        self._ask = ask
         self._running: Restoration | None = None
 
     # --- to others ------------------------------------------------------------------------------------------------
@@ -147,10 +147,18 @@ class StateSync:
         log.info("snapshot of block %s: %s of %s chunks", running.manifest.height, running.next, total)
         if running.next < total:
             return
-        head = running.finish(rebuild_block, check_history)
+        head = running.finish(rebuild_block, self._check_headers)
         self._running = None
         self._restored()
         log.info("the state of block %s is restored, state root %s", head.number, to_hex(head.state_root))
+
+    def _check_headers(self, read: Callable[[Address, int], int], headers: Sequence[Header]) -> None:
+        """Against state, and the newest one against what named nodes say. Raises InvalidSnapshot."""
+        check_history(read, headers)
+        head = headers[-1]
+        said = self._ask(head.number) if self._ask is not None else ()
+        if said and head.hash not in said:
+            raise InvalidSnapshot(f"header {head.number} of the snapshot is not the one that the named nodes have")
 
     def _give_up(self) -> None:
         """Leave genesis and nothing else."""

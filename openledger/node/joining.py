@@ -7,8 +7,11 @@ that block; who would deceive it needs two thirds of the validators of that time
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import urllib.request
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,11 +20,13 @@ import aiohttp
 
 from openledger.genesis.genesis import Genesis
 from openledger.node.config import BlobsConfig, Config, ConsensusConfig, StatesyncConfig
-from openledger.primitives.errors import InvalidConfig, InvalidGenesis, NodeUnreachable
-from openledger.primitives.types import to_hex
+from openledger.primitives.errors import DecodingError, InvalidConfig, InvalidGenesis, NodeUnreachable
+from openledger.primitives.jsonio import read_json
+from openledger.primitives.types import Hash32, from_hex, to_hex
 
 SECONDS = 20
-MAX_GENESIS = 256 * 1024 * 1024
+MAX_HEADER = 16 * 1024 * 1024
+_HEADER_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -181,3 +186,23 @@ def words(found: Found) -> list[str]:
         "         from there on CometBFT's light client checks the validators' signatures itself",
         f"snapshot of block {found.snapshot} is the newest there",
     ]
+
+
+# --- while a snapshot is taken in ---------------------------------------------------------------------------------
+
+
+def header_hashes(servers: Sequence[str]) -> Callable[[int], list[Hash32]]:
+    """What the nodes behind these ``/cometbft`` addresses say is the hash of a block, those that answer. Blocks."""
+    urls = [server.removesuffix("/cometbft") for server in servers if server.endswith("/cometbft")]
+    return lambda number: [found for url in urls if (found := _header_hash(url, number)) is not None]
+
+
+def _header_hash(url: str, number: int) -> Hash32 | None:
+    call = {"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": [hex(number), False]}
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(call).encode(), headers)  # noqa: S310 (http or https, checked)
+    try:
+        with urllib.request.urlopen(request, timeout=_HEADER_SECONDS) as answer:  # noqa: S310
+            return from_hex(read_json(answer.read(MAX_HEADER))["result"]["hash"], 32)
+    except (OSError, HTTPException, ValueError, KeyError, TypeError, DecodingError):
+        return None

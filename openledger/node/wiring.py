@@ -194,6 +194,7 @@ class Node:
         from openledger.node.administration import Administration
         from openledger.node.blob_exchange import BlobExchange
         from openledger.node.blob_following import BlobFollower
+        from openledger.node.joining import header_hashes
         from openledger.node.meters import Meters
         from openledger.node.snapshotting import Snapshotter
         from openledger.node.vitals import Vitals
@@ -238,7 +239,14 @@ class Node:
         meters = Meters(settings.validator or b"")
         meters.watch_engine(evm)
         self.app = Application(
-            settings.genesis, store, evm, verdicts, settings.validator, shelf, config.chain.keep_blocks
+            settings.genesis,
+            store,
+            evm,
+            verdicts,
+            settings.validator,
+            shelf,
+            config.chain.keep_blocks,
+            header_hashes(config.statesync.rpc_servers),
         )
         meters.watch_application(self.app)
         interval = config.snapshots.interval if settings.mode == "cometbft" else 0

@@ -92,9 +92,6 @@ class SnapshotShelf:
         head = head_of(view)
         if head.number == 0:
             raise StorageError("there is no block after genesis to take a snapshot of", "wait for the first block")
-        known = self._known.get(head.number)
-        if known is not None:
-            return known
         part_folder = self.folder / f"{head.number}.partial"
         try:
             shutil.rmtree(part_folder, ignore_errors=True)
@@ -124,6 +121,7 @@ class SnapshotShelf:
                 tuple(hashes),
             )
             _write(part_folder / MANIFEST, manifest.encode())
+            self.delete(head.number)  # of before a rollback, perhaps
             part_folder.rename(self.folder / str(head.number))
             _sync_folder(self.folder)
         except OSError as err:

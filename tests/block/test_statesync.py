@@ -410,3 +410,37 @@ def test_while_a_snapshot_comes_in_there_is_no_state_and_a_node_killed_then_star
     assert app.head() == again.head()
     with pytest.raises(StatePruned):
         old.account(ACCOUNTS[0][0])
+
+
+def test_a_last_header_that_named_nodes_do_not_have_is_rejected(offered: tuple[Harness, form.Manifest]) -> None:
+    source, manifest = offered
+    true = source.app.head().hash
+    for said, result in (
+        ([], abci.CHUNK_ACCEPT),
+        ([bytes(32), true], abci.CHUNK_ACCEPT),
+        ([bytes(32)], abci.CHUNK_REJECT_SNAPSHOT),
+    ):
+        engine = PyEvmEngine(precompiles=dict(PRECOMPILES))
+        app = Application(source.genesis, StateStore(MemoryStore()), engine, Silence(), ask=lambda number, x=said: x)  # type: ignore[misc]
+        assert offer(app, manifest) == abci.OFFER_ACCEPT
+        assert feed(app, load(source, manifest), len(manifest.chunks)).result == result
+
+
+def test_the_consensus_engine_may_drop_old_blocks_but_not_those_that_snapshots_stand_on(tmp_path: Path) -> None:
+    chain = Harness()
+    chain.app._keep_blocks = 3
+    chain.app.statesync._shelf = shelf = SnapshotShelf(tmp_path)
+    retained = []
+    commit = chain.app.commit
+
+    def remember() -> abci.ResponseCommit:
+        answer = commit()
+        retained.append(answer.retain_height)
+        return answer
+
+    chain.app.commit = remember  # type: ignore[method-assign]
+    for number in range(1, 13):
+        chain.block()
+        if number == 6:
+            shelf.create(chain.kv.view())
+    assert retained == [0, 0, 0, 1, 2, 3, 4, 5, 6, 6, 6, 6]

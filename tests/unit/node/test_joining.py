@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,7 +13,16 @@ from aiohttp import web
 from openledger.genesis.genesis import Genesis, GenesisValidator
 from openledger.genesis.presets import devnet_genesis
 from openledger.node.config import Config
-from openledger.node.joining import Found, addresses, discover, fetch_genesis, joining_config, prepare, words
+from openledger.node.joining import (
+    Found,
+    addresses,
+    discover,
+    fetch_genesis,
+    header_hashes,
+    joining_config,
+    prepare,
+    words,
+)
 from openledger.node.network import comet_settings, initial_config
 from openledger.primitives.errors import InvalidConfig, InvalidGenesis, NodeUnreachable
 from openledger.primitives.keys import ed25519_public
@@ -109,6 +119,19 @@ async def test_nodes_that_disagree_lie_or_have_no_snapshot_are_refused_by_name()
             await discover([await stack.enter_async_context(serving(nonsense))], GENESIS, None, None)
         with pytest.raises(NodeUnreachable, match="no node answers"):
             await discover(["http://127.0.0.1:1"], GENESIS, None, None)
+
+
+async def test_the_hash_of_a_block_is_asked_of_the_named_nodes_and_nonsense_is_no_answer() -> None:
+    async def honest(request: web.Request) -> web.StreamResponse:
+        assert (await request.json())["params"] == ["0x7", False]
+        return web.json_response({"result": {"hash": "0x" + "ab" * 32}})
+
+    async def nonsense(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"result": None})
+
+    async with serving(honest) as one, serving(nonsense) as two:
+        ask = header_hashes([f"{one}/cometbft", f"{two}/cometbft", "http://127.0.0.1:1/cometbft", "http://other:26657"])
+        assert await asyncio.to_thread(ask, 7) == [bytes.fromhex("ab" * 32)]
 
 
 @pytest.mark.parametrize("text", ["", " , ", "127.0.0.1:8545", "ftp://a", "http://", "ws://a:1"])
