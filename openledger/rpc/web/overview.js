@@ -3,6 +3,7 @@
 import { blockTable, recentBlocks } from "./chain.js";
 import { claimTable } from "./claims.js";
 import { h, route } from "./dom.js";
+import { faucet } from "./faucet.js";
 import * as f from "./format.js";
 import { DEV_ACCOUNTS, DEV_MNEMONIC } from "./names.js";
 import * as ui from "./ui.js";
@@ -20,7 +21,7 @@ export async function overview(context) {
     rpc.all("openledger_listClaims"),
   ]);
   const newest = f.num(head.number);
-  const [blocks, hint] = await Promise.all([recentBlocks(context, newest, BLOCKS), devAccounts(rpc)]);
+  const [blocks, hint, tap] = await Promise.all([recentBlocks(context, newest, BLOCKS), devAccounts(rpc), faucet(rpc)]);
   const latest = [...recent].sort((a, b) => b.id - a.id).slice(0, CLAIMS);
   return ui.page(
     "OpenLedger",
@@ -41,6 +42,7 @@ export async function overview(context) {
       ui.section("Latest claims", claimTable(latest, "No claim yet. Run the demo: openledger demo"), h("p", {}, h("a", { href: "#/claims" }, "All claims"))),
     ),
     hint,
+    tap,
   );
 }
 
@@ -75,6 +77,9 @@ function supplyCard(supply) {
       ["In circulation", ui.money(supply.total, 9)],
       ["Minted against claims", ui.money(supply.minted, 18)],
       ["Burned for ever", ui.money(supply.burned, 18)],
+      f.big(supply.edited ?? 0) || f.big(supply.editedAway ?? 0)
+        ? ["Made by state edits", h("span", {}, ui.money(supply.edited, 18), ", taken away ", ui.money(supply.editedAway, 18))]
+        : ["Made by state edits", null],
       ["Community pool", ui.money(supply.communityPool, 18)],
       ["Cap", ui.money(cap, 0)],
     ),
@@ -91,7 +96,7 @@ async function devAccounts(rpc) {
       "details",
       { id: "dev-accounts" },
       h("summary", {}, "Ten funded accounts of this devnet"),
-      h("p", {}, "Import one into your wallet; no faucet is needed. Their keys are known to everybody: never use them on another chain."),
+      h("p", {}, "Import one into your wallet, or let the faucet give to yours. Their keys are known to everybody: never use them on another chain."),
       ui.facts(["Phrase", ui.copyable(DEV_MNEMONIC)], ["Path", h("code", {}, "m/44'/60'/0'/0/0 to 9")]),
       ui.table(
         "Dev accounts",

@@ -121,6 +121,15 @@ def test_text_of_strangers_stays_text(node: str, profile: Path, route: str) -> N
         assert "&lt;script&gt;document.title" in found
 
 
+def test_a_faucet_is_shown_on_devnets_only(node: str, profile: Path) -> None:
+    assert 'id="faucet"' not in document(node, profile)
+    ANSWERS["anvil_nodeInfo"] = {}
+    try:
+        assert 'id="faucet"' in document(node, profile)
+    finally:
+        del ANSWERS["anvil_nodeInfo"]
+
+
 def test_without_a_websocket_the_page_polls(node: str, profile: Path) -> None:
     assert 'data-state="polling"' in document(node, profile)
 
