@@ -157,7 +157,7 @@ def own_validator(home: Path, config: Config) -> bytes | None:
     consensus = config.consensus
     if consensus.validator_key:
         try:
-            return consensus_address(from_hex(consensus.validator_key, 32))
+            return consensus_address(from_hex("0x" + consensus.validator_key.removeprefix("0x"), 32))
         except DecodingError:
             raise InvalidConfig(
                 f"[consensus] validator_key is no ed25519 public key: {consensus.validator_key!r}",

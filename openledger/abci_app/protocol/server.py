@@ -199,7 +199,7 @@ class AbciServer:
         kind, _, rest = self.address.partition("://")
         try:
             if kind == "unix" and rest:
-                _remove_stale_socket(Path(rest))
+                remove_stale_socket(Path(rest))
                 self._server = await loop.create_unix_server(lambda: _Connection(self), rest)
                 os.chmod(rest, stat.S_IRUSR | stat.S_IWUSR)
             elif kind == "tcp" and rest.rpartition(":")[2].isdigit():
@@ -224,7 +224,7 @@ class AbciServer:
         self._server = None
         kind, _, rest = self.address.partition("://")
         if kind == "unix":
-            _remove_stale_socket(Path(rest))
+            remove_stale_socket(Path(rest))
 
     def handle(self, request: Any) -> Any:
         """The answer to one request. A fault becomes a ResponseException, after ``on_fault`` has been told."""
@@ -258,7 +258,7 @@ class AbciServer:
         return response
 
 
-def _remove_stale_socket(path: Path) -> None:
+def remove_stale_socket(path: Path) -> None:
     """A socket file left by a killed process; nothing else is removed."""
     if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
         path.unlink()

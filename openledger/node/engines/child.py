@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from openledger.abci_app.protocol.server import remove_stale_socket
 from openledger.node.engines.binary import CometBinary
 from openledger.node.engines.cometlog import CometLine, fault_of, gave_up, last_words, plainly, read_line
 from openledger.node.engines.common import Life
@@ -32,7 +33,7 @@ _LAST_LINES = 300
 _QUICK_SECONDS = 20.0
 _MOST_QUICK_DEATHS = 6
 _PAUSES = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0)
-_WAITS_FOR_SIGNER = ("can't get pubkey", "error with private validator socket client")
+_WAITS_FOR_SIGNER = "can't get pubkey"
 _DISAGREES = "when the hash is wrong, this node computes otherwise than the network: compare versions, then rebuild it"
 
 
@@ -52,6 +53,8 @@ class CometChild:
         self._lines: deque[CometLine] = deque(maxlen=_LAST_LINES)
         self._stopping = False
         self._quick = 0
+        self.signer = ""
+        """Where CometBFT listens for a remote signer, if it does."""
         self.has_run = False
         """Set by the engine once CometBFT has answered: from then on an error at its start may be one that passes."""
         self.restarts = 0
@@ -87,6 +90,8 @@ class CometChild:
             self._task = None
 
     async def _spawn(self, binary: CometBinary, abci: str) -> asyncio.subprocess.Process:
+        if self.signer.startswith("unix://"):
+            remove_stale_socket(Path(self.signer.removeprefix("unix://")))  # CometBFT leaves it behind
         command = [str(binary.path), "start", "--home", str(self._home), "--proxy_app", abci]
         process = await asyncio.create_subprocess_exec(
             *dying_with_parent(command),
@@ -125,7 +130,7 @@ class CometChild:
     def _pause_after(self, code: int, lived: float) -> float | None:
         """Seconds until it is started again; None when the engine was told why it will not be."""
         words = plainly(last_words(self._lines))
-        if any(text in words for text in _WAITS_FOR_SIGNER):
+        if _WAITS_FOR_SIGNER in words:
             log.warning("CometBFT waits for the remote signer: %s", words.splitlines()[-1])
             return 1.0
         fault = fault_of(words)
