@@ -204,9 +204,12 @@ def network_node(home: Path, config: Config, *, lite: bool = False) -> Node:
         guard = None
         if own is not None and validator(app.state(), own) is None:
             log.info("0x%s is no validator of this chain: this node follows it", own.hex())
-        if own is not None and not consensus.remote_signer and (not external or history.exists()):
-            check_history(history, app.store, own, consensus.double_sign_check_height)
-            guard = SignGuard(history, own, consensus.double_sign_check_height, time.time_ns, config.blobs.peers)
+        if own is not None:
+            window, here = consensus.double_sign_check_height, not external or history.exists()
+            kept = history if here and not consensus.remote_signer else None
+            if kept is not None:
+                check_history(kept, app.store, own, window)
+            guard = SignGuard(kept, own, window, time.time_ns, config.blobs.peers)
         settings = comet_settings(config)
         if not external:
             write_config(comet_home(home), settings)

@@ -22,7 +22,7 @@ from openledger.node.engines.binary import CometBinary
 from openledger.node.engines.cometlog import CometLine, fault_of, gave_up, last_words, plainly, read_line
 from openledger.node.engines.common import Life
 from openledger.node.processes import LINE_LIMIT, ProcessMark, dying_with_parent, how_it_ended, lines_of
-from openledger.primitives.errors import ConsensusFault
+from openledger.primitives.errors import ConsensusFault, PortTaken
 
 log = logging.getLogger(__name__)
 child_log = logging.getLogger("cometbft")
@@ -33,6 +33,7 @@ _LAST_LINES = 300
 _QUICK_SECONDS = 20.0
 _MOST_QUICK_DEATHS = 6
 _PAUSES = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0)
+_PORT_PAUSES = (0.5, 1.0, 2.0)
 _WAITS_FOR_SIGNER = "can't get pubkey"
 _DISAGREES = "when the hash is wrong, this node computes otherwise than the network: compare versions, then rebuild it"
 
@@ -53,6 +54,9 @@ class CometChild:
         self._lines: deque[CometLine] = deque(maxlen=_LAST_LINES)
         self._stopping = False
         self._quick = 0
+        self._ports_taken = 0
+        self.guarded = True
+        """False lets it go on although it met its own signature under another vote."""
         self.signer = ""
         """Where CometBFT listens for a remote signer, if it does."""
         self.has_run = False
@@ -134,6 +138,10 @@ class CometChild:
             log.warning("CometBFT waits for the remote signer: %s", words.splitlines()[-1])
             return 1.0
         fault = fault_of(words)
+        if isinstance(fault, PortTaken) and self._ports_taken < len(_PORT_PAUSES):
+            self._ports_taken += 1  # an outgoing connection may hold it for a moment
+            log.warning("CometBFT: %s; trying again", words.splitlines()[-1])
+            return _PORT_PAUSES[self._ports_taken - 1]
         how = how_it_ended(code)
         if fault is None and code > 0 and not self.has_run:
             fault = ConsensusFault(f"CometBFT {how}; its last words:\n{words}")
@@ -154,7 +162,7 @@ class CometChild:
         async for raw in lines_of(process):
             line = read_line(raw)
             self._lines.append(line)
-            reason = None if self._stopping else gave_up(line)
+            reason = None if self._stopping else gave_up(line, guarded=self.guarded)
             if reason is not None:
                 fault = fault_of(reason) or ConsensusFault(f"CometBFT has given up consensus: {reason}", _DISAGREES)
                 self._on_fault(fault)

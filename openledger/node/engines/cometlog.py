@@ -91,10 +91,10 @@ def _short(value: Any) -> str:
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
-def gave_up(line: CometLine) -> str | None:
-    """Why CometBFT must not go on, where the line says so: it decides no more blocks, or has met its own signature
-    under another vote. It lives on then, and would never tell again."""
-    if _OWN_CONFLICT in line.message:
+def gave_up(line: CometLine, *, guarded: bool = True) -> str | None:
+    """Why CometBFT must not go on, where the line says so: it decides no more blocks, or (``guarded``) has met its own
+    signature under another vote. It lives on then, and would never tell again."""
+    if guarded and _OWN_CONFLICT in line.message:
         return line.text()
     if "CONSENSUS FAILURE" not in line.message:
         return None

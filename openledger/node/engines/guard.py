@@ -90,21 +90,23 @@ def check_history(history: Path, store: StateStore, validator: Address, window: 
 
 
 class SignGuard:
-    """Looks at what CometBFT asks, and asks other nodes first. ``clock`` gives Unix nanoseconds, ``nodes`` are URLs."""
+    """Looks at what CometBFT asks, and asks other nodes first. ``clock`` gives Unix nanoseconds, ``nodes`` are URLs.
+
+    ``history`` is None where a remote signer keeps it."""
 
     def __init__(
-        self, history: Path, validator: Address, window: int, clock: Callable[[], int], nodes: Sequence[str] = ()
+        self, history: Path | None, validator: Address, window: int, clock: Callable[[], int], nodes: Sequence[str] = ()
     ) -> None:
         self._nodes = nodes
         self._history = history
         self._validator = validator
-        self._window = window
+        self.window = window
         self._clock = clock
         self._foreign = 0
 
     async def ask(self, session: aiohttp.ClientSession) -> None:
         """Before CometBFT starts. Nodes that do not answer at once are left out. Raises DoubleSignRisk."""
-        if not self._window or not self._nodes:
+        if not self.window or not self._nodes or self._history is None:
             return
         known = signed_height(self._history)
         found = await asyncio.gather(*(self._signed_at(session, node.rstrip("/")) for node in self._nodes))
@@ -136,25 +138,25 @@ class SignGuard:
 
     def see(self, request: Any) -> None:
         """Called with each request. Raises DoubleSignRisk when this node must not sign."""
-        if not self._window:
+        if not self.window or self._history is None:
             return
         if isinstance(request, m.RequestFinalizeBlock):
-            self._see_block(request)
+            self._see_block(request, self._history)
         elif (
             isinstance(request, m.RequestPrepareProposal | m.RequestProcessProposal)
             and self._foreign
-            and self._foreign >= request.height - 1 - self._window
+            and self._foreign >= request.height - 1 - self.window
         ):
             raise self._risk()
 
-    def _see_block(self, block: m.RequestFinalizeBlock) -> None:
+    def _see_block(self, block: m.RequestFinalizeBlock, history: Path) -> None:
         """Its last commit shows who signed the height before."""
         height = block.height - 1
         own = any(
             vote.validator.address == self._validator and vote.block_id_flag == m.FLAG_COMMIT
             for vote in block.decided_last_commit.votes
         )
-        if own and signed_height(self._history) < height:
+        if own and signed_height(history) < height:
             self._foreign = height
             if block.time > self._clock() - _YOUNG_NS:
                 raise self._risk()
