@@ -59,6 +59,7 @@ class Submission:
         self._on_fault = on_fault
         self.relaxed = False
         """Answer before the disk has it: whoever asks waits for a block anyhow, or calls ``flush``."""
+        self._kept: list[bytes] = []
         self._arrived: list[tuple[bytes, Answer]] = []
         self._unsynced: list[tuple[Hash32, Answer]] = []
         self._thread = ThreadPoolExecutor(1, "pool-journal") if journal is not None else None
@@ -79,21 +80,23 @@ class Submission:
     def restore(self) -> None:
         """Everything in the journal goes through admission again; what is in a block already, or cannot be any more,
         is left out. Raises NotStored."""
-        if self._journal is None:
+        if self._journal is not None:
+            self._kept = self._journal.take()
+            self._readmit(self._journal)
+
+    def _readmit(self, journal: PoolJournal) -> None:
+        if not self._kept:
             return
-        kept = self._journal.take()
         taken = 0
         try:
-            for at in range(0, len(kept), _BURST):
-                taken += sum(outcome is None for outcome in self._app.admit(kept[at : at + _BURST]))
-        except StorageError as err:  # a snapshot is being restored
-            log.warning(
-                "%d acknowledged transactions cannot be judged now, and are left out: %s", len(kept), err.message
-            )
+            for at in range(0, len(self._kept), _BURST):
+                taken += sum(outcome is None for outcome in self._app.admit(self._kept[at : at + _BURST]))
+        except StorageError as err:
+            log.warning("%d acknowledged transactions wait until there is a state: %s", len(self._kept), err)
             return
-        self._journal.settle(self._app.mempool.knows)
-        if kept:
-            log.info("%d of %d acknowledged transactions wait for a block again", taken, len(kept))
+        log.info("%d of %d acknowledged transactions wait for a block again", taken, len(self._kept))
+        self._kept = []
+        journal.settle(self._app.mempool.knows)
 
     async def flush(self) -> None:
         """Wait until all that was admitted is on the disk. Raises NotStored."""
@@ -105,6 +108,9 @@ class Submission:
         if self._journal is None:
             return
         try:
+            self._readmit(self._journal)
+            if self._kept:
+                return
             self._journal.settle(self._app.mempool.knows)
             if burden := self._journal.burden():
                 found = ((tx_hash, self._app.mempool.find(tx_hash)) for tx_hash in burden)

@@ -125,6 +125,11 @@ async def test_where_there_is_no_state_yet_the_sender_is_refused_and_the_node_li
     other.admit = restoring
     again = Door(other, tmp_path / "pool")
     again.submission.restore()
+    again.submission.committed()
+    assert len(again.journal) == 1
+    del other.admit  # the snapshot is whole
+    again.submission.committed()
+    assert other.mempool.reap() == [b"add:1:a"]
     await again.submission.close()
 
 
