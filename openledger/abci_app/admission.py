@@ -95,6 +95,8 @@ class Admission:
                 raise AlreadyKnown("nothing in this bundle can be in the next block")
         elif hashes is None and not self._take(bundle):
             raise AlreadyKnown("little in this bundle is new")
+        elif hashes is not None and not any(map(self._pool.knows, hashes)):
+            raise AlreadyKnown("nothing in this bundle waits any longer")  # a block was quicker: no bell for another
 
     def _hashes(self, bundle: bytes) -> tuple[Hash32, ...]:
         found = self._decode.many(decode_bundle(bundle))

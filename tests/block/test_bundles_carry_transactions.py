@@ -104,6 +104,14 @@ def test_a_bundle_stays_as_long_as_something_in_it_could_be_in_the_next_block(ch
     assert check(there, bundle, abci.RECHECK) == AlreadyKnown.code
 
 
+def test_a_bundle_that_comes_after_the_block_with_its_content_rings_no_bell(chain: Harness) -> None:
+    raw = chain.transfer(1, TO, 1)
+    chain.app.admit([raw])
+    bundle = told(chain)
+    chain.finalize((raw,))
+    assert check(chain, bundle) == AlreadyKnown.code
+
+
 def test_what_waits_for_a_nonce_rings_no_bell_and_is_told_again_when_it_is_ready(chain: Harness) -> None:
     first, second = (chain.transfer(1, TO, 1, nonce=n) for n in range(2))
     chain.app.admit([second])
@@ -259,7 +267,10 @@ def test_a_full_pool_asks_a_peer_to_come_again(chain: Harness, monkeypatch: pyte
     assert check(chain, bundle) == MempoolFull.code
 
 
-@pytest.mark.parametrize("seed", range(4))
+SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(4, 400))]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_random_gossip_between_two_nodes_brings_every_transaction_into_a_block(seed: int) -> None:
     rng = random.Random(seed)
     nodes = [node(), node()]

@@ -147,10 +147,11 @@ while True:
 """
 
 
-def test_kill_9_at_any_moment_keeps_what_was_acknowledged(tmp_path):
+@pytest.mark.parametrize("kills", [6, pytest.param(200, marks=pytest.mark.soak)])
+def test_kill_9_at_any_moment_keeps_what_was_acknowledged(tmp_path, kills):
     rng = random.Random(2)
     first = 0
-    for _ in range(6):
+    for _ in range(kills):
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(tmp_path), str(first)],
             stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
