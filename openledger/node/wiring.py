@@ -265,7 +265,8 @@ class Node:
         }
         bounds = RpcSettings(**given | {"max_blob": config.blobs.max_bytes, "call_workers": call_workers(config)})
         controls = settings.make_controls(self.engine, self.app) if settings.make_controls else None
-        backend = Backend(self.app, self.engine, blobs, client_version(), self.status, bounds)
+        version = client_version(solo=controls is not None)
+        backend = Backend(self.app, self.engine, blobs, version, self.status, bounds)
         backend.devnet, backend.vitals = controls, self.vitals
         if controls is not None:
             backend.clock = controls.next_time
@@ -354,9 +355,11 @@ class Node:
                 task.cancel()
 
 
-def client_version() -> str:
-    """What web3_clientVersion says."""
-    return f"OpenLedger/v{__version__}/{sys.platform}/python{sys.version_info[0]}.{sys.version_info[1]}"
+def client_version(*, solo: bool = False) -> str:
+    """What web3_clientVersion says. Hardhat's helpers use a devnet's controls only where it begins with a name that
+    they know; a solo devnet answers to anvil's."""
+    name = f"OpenLedger/v{__version__}/{sys.platform}/python{sys.version_info[0]}.{sys.version_info[1]}"
+    return f"anvil-compatible/{name}" if solo else name
 
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:

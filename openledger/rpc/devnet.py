@@ -153,7 +153,7 @@ class HardhatFacts(Facts):
 
 def devnet_namespaces(backend: Backend, devnet: Devnet, state: EthState, calls: EthCalls) -> list[tuple[str, object]]:
     """Everything that a solo devnet has more than a network's node."""
-    impersonation = Impersonation()
+    impersonation = Impersonation(devnet)
     accounts = EthAccounts(backend, devnet, state, calls, impersonation)
     return [
         ("eth", accounts),

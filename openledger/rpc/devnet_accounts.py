@@ -55,8 +55,8 @@ def typed_data_digest(data: dict[str, Any]) -> bytes:
 class Impersonation:
     """Who may be written as the sender of a transaction without a signature."""
 
-    def __init__(self) -> None:
-        self.addresses: dict[Address, None] = {}
+    def __init__(self, devnet: Devnet) -> None:
+        self.addresses = devnet.impersonated
         self.everybody = False
 
     def covers(self, address: Address) -> bool:
@@ -77,7 +77,7 @@ class EthAccounts:
 
     def request_accounts(self) -> list[str]:
         """As ``eth_accounts``."""
-        return [to_hex(address) for address in self._devnet.accounts]
+        return self._state.accounts()
 
     async def send_transaction(self, transaction: ObjectArg) -> str:
         """Complete, sign and send a transaction of an account of the node, or of an impersonated one; its hash."""

@@ -79,9 +79,10 @@ class EthState:
         return {"startingBlock": "0x0", "currentBlock": number, "highestBlock": number}
 
     def accounts(self) -> list[str]:
-        """Accounts that the node can sign for: none, for keys live in wallets; a solo devnet has its mnemonic's."""
+        """Accounts that the node can send for: none, for keys live in wallets; a solo devnet has its mnemonic's, and
+        those that are impersonated."""
         devnet = self._backend.devnet
-        return [] if devnet is None else [to_hex(address) for address in devnet.accounts]
+        return [] if devnet is None else [to_hex(a) for a in (*devnet.accounts, *devnet.impersonated)]
 
     def coinbase(self) -> str:
         """The account that earned the newest block's priority fees."""

@@ -112,8 +112,13 @@ class Devnet(Protocol):
     being made."""
 
     @property
-    def accounts(self) -> Mapping[Address, bytes]:
+    def accounts(self) -> dict[Address, bytes]:
         """Address to private key, in the order of the mnemonic."""
+        ...
+
+    @property
+    def impersonated(self) -> dict[Address, None]:
+        """Accounts that may send without a signature; to be changed by whoever is asked to."""
         ...
 
     @property

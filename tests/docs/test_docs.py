@@ -92,7 +92,7 @@ def test_every_rpc_method_has_its_line_and_no_other_has_one() -> None:
 
 
 def test_every_method_of_a_devnet_has_its_line_and_no_other_has_one() -> None:
-    controls = SimpleNamespace(before_revert=lambda _listener: None)
+    controls = SimpleNamespace(before_revert=lambda _listener: None, impersonated={})
     lines = re.findall(r"^\| `(\w+_\w+)` \|", DEVNET_PAGE, flags=re.MULTILINE)
     assert sorted(lines) == sorted(rpc_methods(controls) - rpc_methods())
 

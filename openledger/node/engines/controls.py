@@ -72,10 +72,11 @@ class DevnetControls:
         self,
         engine: SoloEngine,
         app: EditableApplication,
-        accounts: Mapping[Address, bytes],
+        accounts: dict[Address, bytes],
         fork: ForkFacts | None = None,
     ) -> None:
         self.accounts = accounts
+        self.impersonated: dict[Address, None] = {}
         self.fork = fork
         self.instance_id: Hash32 = secrets.token_bytes(32)
         self._engine = engine

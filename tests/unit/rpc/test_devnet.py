@@ -475,6 +475,7 @@ async def test_an_impersonated_contract_sends(chain: Any, counter: Any) -> None:
         "unknown account" in (await chain.error("eth_sendTransaction", {"from": contract, "to": STRANGER}))["message"]
     )
     assert await chain.call("hardhat_impersonateAccount", contract) is True
+    assert (await chain.call("eth_accounts"))[-1] == contract
     digest = await chain.call("eth_sendTransaction", {"from": contract, "to": STRANGER, "value": "0x9"})
     tx = await chain.call("eth_getTransactionByHash", digest)
     receipt = await chain.call("eth_getTransactionReceipt", digest)
