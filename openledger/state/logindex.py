@@ -66,12 +66,12 @@ def index_entries(block: SealedBlock) -> list[tuple[bytes, bytes]]:
 class _List:
     """One posting list from ``first`` to ``last``: ``height`` is where it stands, -1 at its end."""
 
+    __slots__ = ("_kv", "_pairs", "_prefix", "_raw", "_stop", "height")
+
     def __init__(self, kv: KeyValue, prefix: bytes, first: int, last: int) -> None:
         self._kv = kv
         self._prefix = prefix
         self._stop = prefix + layout.height_key(last + 1)
-        self.height = 0
-        self.places = b""
         self._jump(first)
 
     def _jump(self, height: int) -> None:
@@ -79,18 +79,30 @@ class _List:
         self._step()
 
     def _step(self) -> None:
-        key, self.places = next(self._pairs, (b"", b""))
-        self.height = int.from_bytes(key[-8:], "big") if key else -1
+        pair = next(self._pairs, None)
+        if pair is None:
+            self.height = -1
+        else:
+            key, self._raw = pair
+            self.height = int.from_bytes(key[-8:], "big")
 
     def seek(self, height: int) -> int:
-        """Go to the first entry at or after ``height``; where that is."""
-        for _ in range(NEAR):
-            if not 0 <= self.height < height:
-                return self.height
-            self._step()
-        if 0 <= self.height < height:
-            self._jump(height)
+        """Go to the first entry at or after ``height``; where that is, -1 at the end."""
+        steps = NEAR
+        while 0 <= self.height < height:
+            if steps:
+                self._step()
+                steps -= 1
+            else:
+                self._jump(height)
         return self.height
+
+    def places(self) -> set[bytes]:
+        """Places of the logs at the height where this stands."""
+        raw = self._raw
+        if len(raw) == PLACE_BYTES:
+            return {raw}
+        return {raw[i : i + PLACE_BYTES] for i in range(0, len(raw), PLACE_BYTES)}
 
 
 class _Union:
@@ -102,7 +114,7 @@ class _Union:
         heapq.heapify(self._heap)
 
     def seek(self, height: int) -> int:
-        """Go to the first entry at or after ``height``; where that is, -1 at the end."""
+        """As of one list."""
         while self._heap and self._heap[0][0] < height:
             number = self._heap[0][1]
             at = self._lists[number].seek(height)
@@ -112,15 +124,15 @@ class _Union:
                 heapq.heapreplace(self._heap, (at, number))
         return self._heap[0][0] if self._heap else -1
 
-    @property
     def places(self) -> set[bytes]:
-        """Places of the logs at the height where this stands."""
+        """As of one list."""
         height = self._heap[0][0]
-        return {place for at, number in self._heap if at == height for place in _split(self._lists[number].places)}
+        return set().union(*(self._lists[number].places() for at, number in self._heap if at == height))
 
 
-def _split(places: bytes) -> Iterator[bytes]:
-    return (places[i : i + PLACE_BYTES] for i in range(0, len(places), PLACE_BYTES))
+def _stream(kv: KeyValue, prefixes: list[bytes], first: int, last: int) -> _List | _Union:
+    lists = [_List(kv, prefix, first, last) for prefix in prefixes]
+    return lists[0] if len(lists) == 1 else _Union(lists)
 
 
 def _conditions(addresses: Sequence[Address], topics: Topics) -> list[list[bytes]]:
@@ -150,7 +162,7 @@ def candidates(
         start, stop = (layout.HAS_LOGS + layout.height_key(n) for n in (first, last + 1))
         yield from ((int.from_bytes(key[1:], "big"), None) for key, _ in kv.iterate(start, stop))
         return
-    streams = [_Union([_List(kv, prefix, first, last) for prefix in group]) for group in groups]
+    streams = [_stream(kv, group, first, last) for group in groups]
     height, steps = first, 0
     while True:
         steps += 1
@@ -163,7 +175,7 @@ def candidates(
             height = max(reached)
             continue
         height = reached[0]
-        places = set.intersection(*(stream.places for stream in streams))
+        places = set.intersection(*(stream.places() for stream in streams))
         if places:
             yield height, {int.from_bytes(place, "big") for place in places}
         height += 1
