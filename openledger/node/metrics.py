@@ -71,6 +71,9 @@ CATALOGUE = (
           "JSON-RPC calls answered with an error; unknown methods count as unknown.", ("method",)),
     Entry("openledger_rpc_seconds", "histogram", "Time to answer, by method.", ("method",)),
     Entry("openledger_rpc_websockets", "gauge", "Open WebSockets."),
+    Entry("openledger_rpc_connections", "gauge", "Open connections, WebSockets included."),
+    Entry("openledger_rpc_calls_waiting", "gauge", "Calls and traces that wait for a process."),
+    Entry("openledger_rpc_calls_killed_total", "counter", "Processes ended with a call that took too much."),
     Entry("openledger_event_loop_lag_seconds", "gauge", "Worst delay of the event loop within the last minute."),
     Entry("openledger_database_bytes", "gauge", "The database on disk."),
     Entry("openledger_home_bytes", "gauge", "The node's whole folder on disk."),
@@ -215,7 +218,14 @@ class NodeMetrics:
             "openledger_rpc_requests_total": _labelled(dispatcher.calls),
             "openledger_rpc_errors_total": _labelled(dispatcher.failures),
             "openledger_rpc_seconds": _labelled(used),
-            **_plain({"openledger_rpc_websockets": server.websockets}),
+            **_plain(
+                {
+                    "openledger_rpc_websockets": server.websockets,
+                    "openledger_rpc_connections": server.connections,
+                    "openledger_rpc_calls_waiting": server.calls_waiting,
+                    "openledger_rpc_calls_killed_total": server.calls_killed,
+                }
+            ),
         }
 
 

@@ -24,7 +24,7 @@ from openledger.rpc.moved import MovedEngine, caller, watcher
 from openledger.rpc.overrides import with_block, with_state
 from openledger.rpc.params import LATEST, BlockArg, BlockRef, ObjectArg
 from openledger.rpc.pending import PendingBlocks
-from openledger.rpc.quick_calls import QuickCalls
+from openledger.rpc.quick_calls import QuickCalls, runs_nothing
 from openledger.rpc.simulate import SimulationArg, Simulator
 from openledger.rpc.watchers import Watchers
 from openledger.rpc.work import Workers
@@ -157,6 +157,8 @@ class EthCalls:
         cap = min(fields.gas or env.gas_limit, env.gas_limit, self._backend.settings.call_gas)
         try:
             message = call_message(fields, env, cap)
+            if runs_nothing(message, state):
+                return estimate_gas(self._backend.engine, env, message, state, cap)
             return await self._workers.compute(estimate_gas, engine, env, message, state, cap)
         except InvalidTransaction as err:
             ran = not err.message.startswith("insufficient funds for transfer")  # found before anything is tried

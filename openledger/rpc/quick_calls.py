@@ -46,6 +46,14 @@ def _without_metadata(code: bytes) -> int:
     return start if 2 < length <= len(code) and code[start] in (0xA1, 0xA2, 0xA3) else len(code)
 
 
+def runs_nothing(message: CallMessage, state: StateReader) -> bool:
+    """True for a plain transfer: no code and no precompile has anything to do."""
+    if message.to is None or message.data or message.access_list or message.authorizations:
+        return False
+    account = state.account(message.to)
+    return (account is None or account.code_hash == KECCAK_EMPTY) and message.to[:18] != bytes(18)
+
+
 class _Noting:
     """A reader that notes whose code may have run."""
 

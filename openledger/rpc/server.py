@@ -292,6 +292,21 @@ class RpcServer:
         return web.Response(text=self._backend.app.genesis.to_json(), content_type="application/json")
 
     @property
+    def connections(self) -> int:
+        """Open connections."""
+        return 0 if self._quick is None else self._quick.count()
+
+    @property
+    def calls_waiting(self) -> int:
+        """Calls that wait for a process."""
+        return self._workers.waiting
+
+    @property
+    def calls_killed(self) -> int:
+        """Processes that were ended with their call."""
+        return self._workers.killed
+
+    @property
     def websockets(self) -> int:
         """Open WebSockets."""
         return self._sockets.count

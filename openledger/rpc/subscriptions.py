@@ -60,6 +60,7 @@ class Subscriptions:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._by_kind: dict[str, dict[str, Subscription]] = {kind: {} for kind in KINDS}
+        self._kinds: dict[Session, dict[str, str]] = {}
         self._last = 0
         self._claims: dict[int, bytes] = {}
         self._first_open = 1
@@ -91,11 +92,12 @@ class Subscriptions:
         if kind not in KINDS:
             raise RpcError(METHOD_NOT_FOUND, f'no "{kind[:60]}" subscription in eth namespace')
         limit = self._backend.settings.max_subscriptions
-        if sum(s.session is session for found in self._by_kind.values() for s in found.values()) >= limit:
+        if len(self._kinds.get(session, ())) >= limit:
             raise RpcError(LIMIT_EXCEEDED, f"too many subscriptions on this connection, limit {limit}")
         query = parse_log_query(options) if kind == "logs" and options is not None else LogQuery()
         ident = new_id()
         self._by_kind[kind][ident] = Subscription(session, kind, query, options is True)
+        self._kinds.setdefault(session, {})[ident] = kind
         if kind == "syncing" and self._watch is None:
             self._watch = asyncio.create_task(self._watch_sync())
         return ident
@@ -107,17 +109,13 @@ class Subscriptions:
 
     def remove(self, session: Session, ident: str) -> bool:
         """End one subscription of this connection."""
-        for found in self._by_kind.values():
-            if ident in found and found[ident].session is session:
-                del found[ident]
-                return True
-        return False
+        kind = self._kinds.get(session, {}).pop(ident, None)
+        return kind is not None and self._by_kind[kind].pop(ident, None) is not None
 
     def drop(self, session: Session) -> None:
         """End all subscriptions of a connection that is gone."""
-        for kind, found in self._by_kind.items():
-            if any(s.session is session for s in found.values()):
-                self._by_kind[kind] = {k: s for k, s in found.items() if s.session is not session}
+        for ident, kind in self._kinds.pop(session, {}).items():
+            self._by_kind[kind].pop(ident, None)
 
     def admitted_since(self, count: int) -> list[str]:
         """Hashes of the transactions admitted after the first ``count`` ones; only the newest 10,000 are remembered."""

@@ -50,6 +50,16 @@ class Workers:
         if self._pool is not None:
             self._soon = asyncio.get_running_loop().call_later(SOON_SECONDS, self._pool.start)
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a process."""
+        return 0 if self._pool is None else self._pool.waiting
+
+    @property
+    def killed(self) -> int:
+        """Processes that were ended with their call."""
+        return 0 if self._pool is None else self._pool.killed
+
     async def compute(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Result of ``work(*args)``, or what it raises, from a process. ``work`` is a function of a module or a method;
         it and its arguments can be pickled, live objects of the node aside (workers/wire.py). Raises RpcError when it

@@ -168,6 +168,11 @@ class Pool:
         self._stopping = False
         self.killed = 0
 
+    @property
+    def waiting(self) -> int:
+        """Jobs that no process has begun."""
+        return len(self._waiting)
+
     def start(self) -> None:
         """Start what is missing, in the background."""
         if self._nursery is None and not self._stopping:
