@@ -32,6 +32,8 @@ POWER = 10
 STEP = 10
 HOST = "127.0.0.1"
 START_SCRIPT = "start.sh"
+LISTENING = range(10_000, 30_000)
+"""First ports of networks whose ports nobody has chosen."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +77,11 @@ def check_ports(starting_port: int, count: int) -> None:
 
 
 def free_starting_port(count: int) -> int:
-    """A port from which all ports of ``count`` nodes are free now."""
+    """A port from which all ports of ``count`` nodes are free now: by chance, and below those that systems give to
+    outgoing connections, one of which could hold a port while its node is down."""
     while True:
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            first = int(probe.getsockname()[1])
-        if first + STEP * count <= 65535 and all(
-            _is_free(first + STEP * i + offset) for i in range(count) for offset in range(3)
-        ):
+        first = LISTENING.start + secrets.randbelow(len(LISTENING))
+        if all(_is_free(first + STEP * i + offset) for i in range(count) for offset in range(3)):
             return first
 
 
