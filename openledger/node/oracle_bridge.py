@@ -134,6 +134,15 @@ class OracleBridge:
                     await task
         await self.worker.stop()
 
+    def forget_after(self, claim: int) -> None:
+        """A devnet goes back to where ``claim`` was the last one: numbers above it will be given to other claims."""
+        for known in (self._findings, self._jobs, self._awaited, self._reveals, self._shown):
+            for key in [key for key in known if key[0] > claim]:
+                del known[key]
+                self._path(key).unlink(missing_ok=True)
+        self._held = {key for key in self._held if key[0] <= claim}
+        self._scores = {number: name for number, name in self._scores.items() if number <= claim}
+
     # --- what to say --------------------------------------------------------------------------------------
 
     def extension(self, state: StateReader, height: int, validator: Address) -> bytes:
@@ -256,7 +265,8 @@ class OracleBridge:
             self._hold_wake.clear()
             for key, job in list(self._awaited.items()):
                 here = [await self._is_here(name) for name in job_blobs(job)]
-                if all(here) and self._awaited.pop(key, None) is not None:
+                if all(here) and self._awaited.get(key) is job:
+                    del self._awaited[key]
                     self._held.add(key)
                     log.info("claim %s: all %s blobs are here", key[0], len(here))
             if self._awaited:
@@ -272,12 +282,15 @@ class OracleBridge:
         try:
             if self._fetch is not None and key[0] in self._scores:
                 await self._fetch(self._scores[key[0]])
-            self._reveals[key] = await asyncio.to_thread(make)
+            made = await asyncio.to_thread(make)
+            if self._shown.get(key) is make:
+                self._reveals[key] = made
         except BlobNotFound:
             return False
         except BlobError as err:
             log.warning("claim %s: %s; this validator stays silent", key[0], err)
-        self._shown.pop(key, None)
+        if self._shown.get(key) is make:
+            del self._shown[key]
         return True
 
     async def _try_job(self, key: tuple[int, int], job: AttributionJob) -> bool:
@@ -293,6 +306,8 @@ class OracleBridge:
             self.outcomes["failed"] += 1
             log.warning("claim %s: no verdict: %s", key[0], err)
             return False
+        if self._jobs.get(key) is not job:  # the claim is gone
+            return True
         finding = Finding(verdict, secrets.token_bytes(SALT_BYTES))
         self._save(key, finding)
         self._findings[key] = finding

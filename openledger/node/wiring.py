@@ -270,6 +270,7 @@ class Node:
         backend.devnet, backend.vitals = controls, self.vitals
         if controls is not None:
             backend.clock = controls.next_time
+            self._watch_reverts(controls)
         backend.admin, backend.blob_peers = self._administration, self._exchange
         backend.comet_url = config.consensus.rpc.replace("tcp://", "http://") if settings.mode == "cometbft" else ""
         self._server = self.vitals.server = RpcServer(backend, config.rpc.host, config.rpc.port)
@@ -278,6 +279,14 @@ class Node:
         self.rpc_port = self._server.port
         self._administration.open(self.url)
         await self.engine.start()
+
+    def _watch_reverts(self, controls: Devnet) -> None:
+        """When a devnet goes back, the oracle forgets the claims whose numbers will be given anew."""
+        from openledger.abci_app.modules.attribution.records import CLAIM_COUNT
+
+        app, bridge = self.app, self._bridge
+        if app is not None and bridge is not None:
+            controls.before_revert(lambda height: bridge.forget_after(CLAIM_COUNT.get(app.store.reader(height))))
 
     async def stop(self) -> None:
         """Stop in the reverse order; the database last, so that no acknowledged block is lost."""

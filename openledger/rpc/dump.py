@@ -35,7 +35,7 @@ def dump_accounts(backend: Backend) -> Json:
             "code": "0x" if known.code_hash == KECCAK_EMPTY else to_hex(state.code(known.code_hash)),
             "storage": {_word(slot): _word(value) for slot, value in values.items() if value},
         }
-    return {"best_block_number": backend.head().number, "accounts": accounts}
+    return {"block": None, "accounts": accounts, "best_block_number": None}
 
 
 def _word(value: int) -> str:

@@ -148,3 +148,32 @@ async def test_with_many_claims_open_as_many_messages_are_said_as_an_extension_m
     extension = bridge.extension(state, 5, VALIDATOR)
     assert [message.claim for message in decode_extension(extension)] == list(range(1, MAX_MESSAGES + 1))
     check_extension(extension, VALIDATOR, state, Params().max_extension_bytes)
+
+
+async def test_when_a_devnet_goes_back_claims_above_are_forgotten_and_a_running_job_finds_nothing(
+    bridge: OracleBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finding = Finding(Verdict(1, True, "", SCORES), b"s" * 16)
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    async def verify(_job: object) -> Verdict:
+        started.set()
+        await go_on.wait()
+        return finding.verdict
+
+    monkeypatch.setattr(bridge.worker, "verify", verify)
+    await bridge.start()
+    try:
+        for key in ((1, 0), (2, 0)):
+            bridge._save(key, finding)
+            bridge._findings[key] = finding
+        bridge._jobs[3, 0] = object()  # type: ignore[assignment]
+        bridge._wake.set()
+        await started.wait()
+        bridge.forget_after(1)
+        go_on.set()
+        await asyncio.sleep(0.05)
+        assert list(bridge._findings) == [(1, 0)]
+        assert [path.stem for path in bridge._home.glob("*.json")] == ["1-0"]
+    finally:
+        await bridge.stop()
