@@ -331,9 +331,14 @@ def run(name: str, options: argparse.Namespace, cost: dict[tuple[str, int, str],
                     server, method, params, connections, options.seconds
                 )
                 print(f"  {label:14} {connections:3} connections  {rate:8.0f} requests/s  {cpu:7.1f} us CPU/request")
-        asked, mined = asyncio.run(beside_endless_calls(server))
-        print(f"  beside 8 endless calls: eth_blockNumber {_spread(asked)}")
-        print(f"  beside 8 endless calls: transaction to receipt {_spread(mined)}")
+        try:
+            asked, mined = asyncio.run(asyncio.wait_for(beside_endless_calls(server), 40))
+            print(f"  beside 8 endless calls: eth_blockNumber {_spread(asked)}")
+            print(
+                f"  beside 8 endless calls: transaction to receipt {_spread(mined)}" if mined else "  nothing is mined"
+            )
+        except (TimeoutError, OSError, RuntimeError):
+            print("  beside 8 endless calls: no answer")
         if options.subscribers:
             heard = run_loop(head_to_all(server, options.subscribers))
             first, last = min(heard), max(heard)

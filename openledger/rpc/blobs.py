@@ -29,6 +29,7 @@ class BlobRoutes:
         self._blobs = backend.blobs
         self._peers = backend.blob_peers
         self._limit = backend.settings.max_blob
+        self._patience = backend.settings.request_seconds
         self._accept = backend.settings.accept_blobs
 
     async def get(self, request: web.Request) -> web.StreamResponse:
@@ -67,12 +68,14 @@ class BlobRoutes:
             return _refuse(413, f"a blob has at most {self._limit} bytes")
         try:
             with self._blobs.writer() as writer:
-                async for chunk in request.content.iter_chunked(_CHUNK):
+                while chunk := await asyncio.wait_for(request.content.read(_CHUNK), self._patience):
                     writer.write(chunk)
                 new = not self._blobs.has(name)
                 await asyncio.to_thread(writer.commit, name)
             if new and self._peers is not None and PEER_HEADER not in request.headers:
                 self._peers.announce(name)
+        except TimeoutError:
+            return _refuse(408, "the blob comes too slowly")
         except OpenLedgerError as err:
             return _refuse(_status(err), err.message)
         return web.json_response({"sha256": name}, status=201)

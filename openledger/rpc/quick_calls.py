@@ -96,6 +96,8 @@ class QuickCalls:
         """What ``EvmEngine.call`` gives, or None for a call that has to be run elsewhere. Raises what it raises."""
         if message.to is None or message.gas_price or message.authorizations:
             return None  # a price makes the gas limit a question of funds
+        if max(env.gas_limit, env.base_fee) >> 64:
+            return None  # the native engine would call for the reference, whose first import takes a second
         engine = self._find_engine()
         budget, most = BUDGETS.get(engine.name, (0, 0))
         needed = intrinsic_gas(message.data, create=False, access_list=message.access_list)

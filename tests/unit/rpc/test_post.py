@@ -158,11 +158,9 @@ async def test_a_head_that_could_be_read_in_two_ways_never_lets_a_second_request
     assert await chain.call("eth_chainId") == "0x275d5"
 
 
-async def test_no_random_damage_to_a_request_is_answered_with_anything_but_a_refusal_or_its_own_answer(
-    chain: Any,
-) -> None:
-    source, whole = random.Random(7), post(BODY, b"Origin: http://localhost:1", b"User-Agent: x")
-    for _ in range(150):
+async def _damaged(chain: Any, seed: int, count: int) -> None:
+    source, whole = random.Random(seed), post(BODY, b"Origin: http://localhost:1", b"User-Agent: x")
+    for _ in range(count):
         sent = bytearray(whole)
         for _ in range(source.randint(1, 4)):
             at = source.randrange(len(sent))
@@ -173,16 +171,34 @@ async def test_no_random_damage_to_a_request_is_answered_with_anything_but_a_ref
         writer.write(bytes(sent))
         writer.write_eof()
         text = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        OPENED.clear()
         assert text == b"" or text.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")), (sent, text)
         assert text.count(b"HTTP/1.1 200") <= 1, (sent, text)
         assert b" 500 " not in text.split(b"\r\n")[0], (sent, text)
     assert await chain.call("eth_chainId") == "0x275d5"
 
 
+async def test_random_damage_to_a_request_is_refused_or_answered_as_that_request(chain: Any) -> None:
+    await _damaged(chain, 7, 150)
+
+
+@pytest.mark.soak
+async def test_much_random_damage_to_a_request_is_refused_or_answered_as_that_request(chain: Any) -> None:
+    for seed in range(100, 140):
+        await _damaged(chain, seed, 500)
+
+
 class TestPatience:
     @pytest.fixture
     def settings(self) -> RpcSettings:
         return RpcSettings(idle_seconds=0.5, request_seconds=0.5, max_connections=4)
+
+    async def test_a_blob_that_comes_too_slowly_is_given_up(self, chain: Any) -> None:
+        reader, writer = await connect(chain)
+        head = b"PUT /blobs/%b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n" % (b"11" * 32)
+        writer.write(head + b"some")
+        assert (await read_answer(reader))[0] == 408
 
     async def test_a_slow_request_and_an_idle_connection_are_ended(self, chain: Any) -> None:
         slow, slow_writer = await connect(chain)
