@@ -18,9 +18,12 @@ from openledger.abci_app.modules.models.publish import ModelPublish
 from openledger.abci_app.modules.models.records import DataRef
 from openledger.genesis.genesis import GenesisAccount
 from openledger.genesis.presets import dev_accounts
+from openledger.node import config as configuration
 from openledger.node import testnet as networks
 from openledger.node.config import Config
 from openledger.node.engines.binary import find_cometbft
+from openledger.node.engines.home import node_id
+from openledger.node.network import comet_home
 from openledger.node.testnet import free_starting_port, make_network, with_usable_engine
 from openledger.primitives.amounts import GWEI
 from openledger.primitives.errors import MissingProgram, OpenLedgerError
@@ -102,6 +105,12 @@ def receipt(node: NodeProcess, tx_hash: str) -> dict[str, str]:
     return found
 
 
+def restored(node: NodeProcess) -> int:
+    """The height of the snapshot that a node has taken, when it is whole."""
+    wait("a restored state", lambda: "is restored" in node.log.read_text(), 120, node.log)
+    return int(re.findall(r"state of block (\d+) is restored", node.log.read_text())[-1])
+
+
 def join(first: NodeProcess, home: Path, *more: str) -> NodeProcess:
     """A home made by ``init --sync-from``."""
     told = openledger(
@@ -123,8 +132,7 @@ def test_a_new_node_joins_by_a_snapshot_follows_sends_and_serves_the_next_one(
     second = join(first, tmp_path / "second")
     with running(second):
         second.begin()
-        wait("a restored state", lambda: "is restored" in second.log.read_text(), log=second.log)
-        start = int(re.findall(r"state of block (\d+) is restored", second.log.read_text())[-1])
+        start = restored(second)
         assert start >= made["height"]
         second.reach(start + 3)
         assert second.block(start + 2) == first.block(start + 2)
@@ -157,17 +165,45 @@ def test_a_new_node_joins_by_a_snapshot_follows_sends_and_serves_the_next_one(
 
 @pytest.mark.soak
 @pytest.mark.parametrize("first", [100_000], indirect=True)
-def test_a_chain_of_100_000_accounts_is_joined_within_a_minute(first: NodeProcess, tmp_path: Path) -> None:
+def test_a_chain_of_100_000_accounts_is_joined_within_a_minute_also_after_a_kill_and_from_a_peer_with_bad_chunks(
+    first: NodeProcess, tmp_path: Path
+) -> None:
     wait("a snapshot", lambda: first.client.call("openledger_listSnapshots"), 120, first.log)
     second = join(first, tmp_path / "second")
     with running(second):
+        second.begin()
+        wait("an offer", lambda: "taking the snapshot" in second.log.read_text(), 120, second.log)
+        second.kill()
         begun = time.monotonic()
         second.begin()
-        wait("a restored state", lambda: "is restored" in second.log.read_text(), 120, second.log)
+        restored(second)
         second.follow()
         took = time.monotonic() - begun
         print(f"joined in {took:.1f} s")
-        assert second.client.call("eth_getBalance", "0x" + (10**6 + 99_999).to_bytes(20, "big").hex(), "latest") == hex(
-            (10**6 + 99_999) * GWEI
-        )
+        richest = 10**6 + 99_999
+        balance = second.client.call("eth_getBalance", "0x" + richest.to_bytes(20, "big").hex(), "latest")
+        assert balance == hex(richest * GWEI)
         assert took <= 60
+        wait("its own snapshots", lambda: second.client.call("openledger_listSnapshots"), 120, second.log)
+        second.stop()
+        for chunk in (second.home / "snapshots").glob("*/0"):
+            chunk.write_bytes(chunk.read_bytes()[:-1])
+        first.stop()
+        no_more = {"OPENLEDGER_SNAPSHOTS_INTERVAL": "0"}  # so that both have the same newest one
+        honest, liar = NodeProcess(first.home, **no_more), NodeProcess(second.home, **no_more)
+        with running(honest, liar):
+            honest.start()
+            liar.start()
+            third = join(liar, tmp_path / "third")
+            peer = configuration.load(first.home, {}).consensus
+            names = configuration.load(third.home, {}).consensus.peers
+            node = node_id(comet_home(first.home))
+            third = NodeProcess(
+                third.home, OPENLEDGER_CONSENSUS_PEERS=",".join([*names, f"{node}@{peer.p2p.removeprefix('tcp://')}"])
+            )
+            with running(third):
+                third.begin()
+                height = restored(third)
+                third.reach(height + 2)
+                assert third.block(height + 1) == honest.block(height + 1)
+                print("asked again:", "asking another node" in third.log.read_text())

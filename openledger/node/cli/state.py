@@ -57,7 +57,7 @@ def _pages(app: App, height: int | None) -> Iterator[Page]:
         return _from_running(app, folder, height)
 
 
-def chain_home(app: App) -> Path | None:
+def chain_home(app: App, *, with_state: bool = True) -> Path | None:
     """The folder with ``genesis.json`` and ``state`` that the home means; None where there is none.
 
     Raises WrongDataFolder when --home names a folder without a chain.
@@ -65,7 +65,7 @@ def chain_home(app: App) -> Path | None:
     for home in (app.home,) if app.home_given else (app.home, DEVNET_FOLDER):
         marker = home / "current"
         folder = home / marker.read_text(encoding="utf-8").strip() if marker.exists() else home
-        if (folder / "genesis.json").exists() and (folder / "state").is_dir():
+        if (folder / "genesis.json").exists() and ((folder / "state").is_dir() or not with_state):
             return folder
     if app.home_given:
         raise WrongDataFolder(f"there is no chain in {app.home}", "openledger init, or another --home")

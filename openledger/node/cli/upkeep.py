@@ -37,8 +37,8 @@ def _bar(app: App, label: str) -> Iterator[Callable[[int, int], None]]:
         yield progress
 
 
-def _home(app: App) -> Path:
-    folder = chain_home(app)
+def _home(app: App, *, with_state: bool = True) -> Path:
+    folder = chain_home(app, with_state=with_state)
     if folder is None:
         raise WrongDataFolder("there is no chain here", "name its folder with --home")
     return folder
@@ -140,7 +140,7 @@ def list_command(app: App, source: Path | None) -> None:
     if app.node_given:
         found = app.call("openledger_listSnapshots")
     else:
-        shelf = SnapshotShelf(source or _home(app) / "snapshots")
+        shelf = SnapshotShelf(source or _home(app, with_state=False) / "snapshots")
         found = [manifest_json(m) | {"bytes": shelf.size(m.height)} for m in shelf.list()]
     columns = ["height", "chunks", "size", "hash"]
     app.emit(found, table(columns, [[s[c] for c in columns] for s in found]) if found else "no snapshots")
@@ -158,9 +158,7 @@ def restore(app: App, source: Path | None, height: int | None) -> None:
     from openledger.node import upkeep
     from openledger.primitives.types import to_hex
 
-    folder = app.home
-    if not (folder / "genesis.json").exists():
-        folder = _home(app)
+    folder = _home(app, with_state=False)
     with _bar(app, "chunks") as progress:
         head = upkeep.restore(folder, source or folder / "snapshots", height, progress)
     root = to_hex(head.state_root)
