@@ -157,8 +157,8 @@ class EthCalls:
         cap = min(fields.gas or env.gas_limit, env.gas_limit, self._backend.settings.call_gas)
         try:
             message = call_message(fields, env, cap)
-            if runs_nothing(message, state):
-                return estimate_gas(self._backend.engine, env, message, state, cap)
+            if not isinstance(engine, MovedEngine) and runs_nothing(message, state):
+                return estimate_gas(engine, env, message, state, cap)
             return await self._workers.compute(estimate_gas, engine, env, message, state, cap)
         except InvalidTransaction as err:
             ran = not err.message.startswith("insufficient funds for transfer")  # found before anything is tried
