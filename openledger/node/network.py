@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openledger.genesis.genesis import Genesis, GenesisValidator
-from openledger.genesis.presets import dev_accounts, devnet_genesis
+from openledger.genesis.presets import DEV_CHAIN_ID, dev_accounts, devnet_genesis
 from openledger.node.config import FILE, Config, ConsensusConfig, RpcConfig, render
 from openledger.node.devnet import OPERATOR
 from openledger.node.wiring import Node, NodeSettings, read_genesis
@@ -87,8 +87,8 @@ def initial_config(name: str, starting_port: int | None) -> Config:
     return replace(config, consensus=consensus, rpc=rpc)
 
 
-def init_home(home: Path, genesis: Genesis | None, config: Config) -> dict[str, str]:
-    """Make the home of a node; a chain of its own when no genesis is given.
+def init_home(home: Path, genesis: Genesis | None, config: Config, evm_chain_id: int | None = None) -> dict[str, str]:
+    """Make the home of a node; a chain of its own, with that EVM chain id, when no genesis is given.
 
     Raises WrongDataFolder when there is one already, MissingProgram without CometBFT, InvalidGenesis.
     """
@@ -101,7 +101,7 @@ def init_home(home: Path, genesis: Genesis | None, config: Config) -> dict[str, 
     seed = secrets.token_bytes(32)
     if genesis is None:
         validator = GenesisValidator(ed25519_public(seed), 10, dev_accounts()[OPERATOR][0], config.consensus.name)
-        genesis = devnet_genesis((validator,), time.time_ns())
+        genesis = devnet_genesis((validator,), time.time_ns(), evm_chain_id=evm_chain_id or DEV_CHAIN_ID)
     else:
         for_networks(genesis)
     home.mkdir(parents=True, exist_ok=True)

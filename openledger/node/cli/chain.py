@@ -36,11 +36,12 @@ def demo(app: App, start_node: bool, port: int | None, size: str) -> None:
 @click.option("--trust-hash", help="Its header hash in CometBFT, 64 hex digits.")
 @click.option("--starting-port", type=click.IntRange(1, 65533),
               help="JSON-RPC listens here, peers one above, CometBFT's RPC two above.")  # fmt: skip
+@click.option("--chain-id", type=click.IntRange(1, 2**53 - 1), help="EVM chain id of a chain of one's own (161237).")
 @click.option("--name", default="node", help="Name of this node.")
 @pass_app
 def init(
     app: App, genesis_source: str | None, sync_from: str | None, trust_height: int | None, trust_hash: str | None,
-    starting_port: int | None, name: str,
+    starting_port: int | None, chain_id: int | None, name: str,
 ) -> None:  # fmt: skip
     """Make the home folder of a node: configuration, validator key, genesis."""
     import asyncio
@@ -50,9 +51,11 @@ def init(
 
     if (trust_height is None) != (trust_hash is None):
         raise click.UsageError("--trust-height and --trust-hash belong together")
+    if chain_id is not None and (genesis_source or sync_from):
+        raise click.UsageError("--chain-id is for a chain of one's own; a network's is in its genesis")
     genesis, found = asyncio.run(prepare(genesis_source, sync_from, trust_height, trust_hash))
     config = initial_config(name, starting_port)
-    made = init_home(app.home, genesis, config if found is None else joining_config(config, found))
+    made = init_home(app.home, genesis, config if found is None else joining_config(config, found), chain_id)
     joins = [] if found is None else words(found)
     data = made | ({} if found is None else {"trust_height": found.trust_height, "trust_hash": found.trust_hash})
     app.emit(data, [f"home     {made['home']}", f"chain    {made['chain_id']}", f"validator {made['validator']}",

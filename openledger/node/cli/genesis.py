@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from openledger.genesis.genesis import GenesisValidator
 from openledger.node.cli.common import App, Group, pass_app
-from openledger.primitives.amounts import format_amount
+from openledger.primitives.amounts import format_amount, parse_amount
 from openledger.primitives.errors import InvalidGenesis
-from openledger.primitives.types import to_hex
+from openledger.primitives.types import from_hex, parse_address, to_hex
+
+if TYPE_CHECKING:
+    from openledger.node.genesis_file import GenesisFile
 
 
 @click.group(cls=Group)
@@ -39,6 +45,61 @@ def validate(app: App, path: Path | None) -> None:
         f"valid: {found.chain_id}, EVM chain id {found.evm_chain_id}, {len(found.validators)} validator(s), "
         f"{len(found.accounts)} accounts, supply {format_amount(found.supply)}",
     )
+
+
+_FILE = click.option(
+    "--file", "path", type=click.Path(dir_okay=False, path_type=Path),
+    help="Genesis file to change (default: the one in the home folder).",
+)  # fmt: skip
+
+
+def _changed(app: App, path: Path | None, change: Callable[[GenesisFile], None]) -> None:
+    """Change a genesis file, and say what it is now."""
+    from openledger.node.genesis_file import GenesisFile
+
+    file = GenesisFile(path or app.home / "genesis.json")
+    change(file)
+    file.write()
+    found = file.genesis
+    data = {"chain_id": found.chain_id, "supply": str(found.supply), "digest": to_hex(found.digest),
+            "accounts": len(found.accounts), "validators": len(found.validators)}  # fmt: skip
+    app.emit(data, f"{found.chain_id}: {len(found.accounts)} accounts, {len(found.validators)} validator(s), supply "
+             f"{format_amount(found.supply)}; every node needs this file")  # fmt: skip
+
+
+@genesis.command("add-account")
+@click.argument("address")
+@click.argument("amount")
+@_FILE
+@pass_app
+def add_account(app: App, address: str, amount: str, path: Path | None) -> None:
+    """Give an account a balance, for example '100 OPEN', before the chain begins."""
+    who, wei = parse_address(address), parse_amount(amount)
+    _changed(app, path, lambda file: file.add_account(who, wei))
+
+
+@genesis.command("remove-account")
+@click.argument("address")
+@_FILE
+@pass_app
+def remove_account(app: App, address: str, path: Path | None) -> None:
+    """Take an account out, for example one of the devnet's, whose keys everybody has."""
+    who = parse_address(address)
+    _changed(app, path, lambda file: file.remove_account(who))
+
+
+@genesis.command("add-validator")
+@click.argument("public_key")
+@click.option("--operator", required=True, help="Account that earns for it, and may edit it.")
+@click.option("--power", type=click.IntRange(1), default=10, show_default=True, help="Its weight; its stake follows.")
+@click.option("--name", default="", help="Its name.")
+@_FILE
+@pass_app
+def add_validator(app: App, public_key: str, operator: str, power: int, name: str, path: Path | None) -> None:
+    """Add a validator by its public key, as `openledger validator show-key` prints it on its machine."""
+    key = from_hex("0x" + public_key.removeprefix("0x"), 32)
+    made = GenesisValidator(key, power, parse_address(operator), name)
+    _changed(app, path, lambda file: file.add_validator(made))
 
 
 @genesis.command("import")
