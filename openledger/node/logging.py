@@ -32,7 +32,7 @@ def setup(config: LogConfig) -> None:
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(allow=("fields",)),
+        structlog.stdlib.ExtraAdder(),
         _with_fields,
         structlog.processors.TimeStamper(
             fmt="iso" if config.format == "json" else "%H:%M:%S", utc=config.format == "json"
@@ -48,7 +48,7 @@ def setup(config: LogConfig) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
         )
     )

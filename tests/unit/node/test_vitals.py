@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -149,6 +151,15 @@ async def test_a_node_that_is_not_ready_says_why(answer: ConsensusStatus | Excep
 
 async def test_where_blocks_come_on_demand_an_old_block_is_nothing_bad() -> None:
     assert (await vitals(ConsensusStatus("solo", False, 0, ""), age=10**6, stale=0).ready())[0]
+
+
+def test_the_board_for_grafana_asks_for_metrics_that_are_there() -> None:
+    board = json.loads((Path(__file__).parents[3] / "docs" / "reference" / "grafana.json").read_text())
+    asked = {name for panel in board["panels"] for target in panel["targets"]
+             for name in re.findall(r"(?:openledger|process)_[a-z_]+", target["expr"])}  # fmt: skip
+    known = {e.name + ("_bucket" if e.kind == "histogram" else "") for e in (*CATALOGUE, *PROCESS)}
+    assert len(asked) > 15
+    assert asked <= known
 
 
 @pytest.mark.parametrize(("offset", "words"), [(60, "60 seconds behind"), (-60, "60 seconds ahead of"), (-3, "")])
