@@ -153,6 +153,7 @@ class Node:
         self.engine: ConsensusEngine | None = None
         self.app: Application | None = None
         self.vitals: Vitals | None = None
+        self._controls: Devnet | None = None
 
     @property
     def genesis(self) -> Genesis:
@@ -264,7 +265,7 @@ class Node:
             item.name: getattr(config.rpc, item.name, item.default) for item in fields(RpcSettings)
         }
         bounds = RpcSettings(**given | {"max_blob": config.blobs.max_bytes, "call_workers": call_workers(config)})
-        controls = settings.make_controls(self.engine, self.app) if settings.make_controls else None
+        controls = self._controls = settings.make_controls(self.engine, self.app) if settings.make_controls else None
         version = client_version(solo=controls is not None)
         backend = Backend(self.app, self.engine, blobs, version, self.status, bounds)
         backend.devnet, backend.vitals = controls, self.vitals
@@ -302,8 +303,9 @@ class Node:
         if self.vitals is not None:
             await self.vitals.stop()
         if self._database is not None:
-            if self.app is not None:
-                self.app.store.flush()
+            if self._controls is not None:
+                await self._controls.stop()
+                self._controls = None
             self._database.close()
             self._database = None
         self._lock.release()

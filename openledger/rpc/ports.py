@@ -185,6 +185,10 @@ class Devnet(Protocol):
         """Back to the first block."""
         ...
 
+    async def stop(self) -> None:
+        """Nothing more will be asked; what is not on the disk yet is brought there."""
+        ...
+
     def before_revert(self, listener: Callable[[int], None]) -> Callable[[], None]:
         """Call ``listener(height)`` before the blocks above ``height`` vanish; returns the function that
         unsubscribes."""

@@ -86,7 +86,8 @@ class DevnetControls:
         self._automine_before = engine.automine
         self._coinbase: tuple[Address, ...] = app.edits.coinbase
         self._reverting: Listeners[int] = Listeners()
-        self._unsynced = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._syncing: asyncio.Future[None] | None = None
         app.store.sync = False
         engine.on_commit(self._committed)
         if fork is not None:  # the other chain's contracts expect its time, not ours
@@ -158,15 +159,23 @@ class DevnetControls:
     def _committed(self, _height: int) -> None:
         """The coinbase that was asked for earns in every block from then on. A devnet's blocks reach the disk together,
         a moment later: a process that is killed loses nothing, a power cut that moment."""
-        if not self._unsynced:
-            self._unsynced = True
-            asyncio.get_running_loop().call_later(SYNC_SECONDS, self._sync)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SYNC_SECONDS, self._sync)
         if self._coinbase and not self._app.edits.coinbase:
             self._app.edit(replace(self._app.edits, coinbase=self._coinbase))
 
     def _sync(self) -> None:
-        self._unsynced = False
-        asyncio.get_running_loop().run_in_executor(None, self._app.store.flush)
+        self._timer = None
+        self._syncing = asyncio.get_running_loop().run_in_executor(None, self._app.store.flush)
+
+    async def stop(self) -> None:
+        """Bring the last blocks to the disk, before the database is closed."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._syncing is not None:
+            await self._syncing
+        self._app.store.flush()
 
     async def drop(self, chosen: Callable[[bytes], bool]) -> list[Hash32]:
         async with self._engine.lock:
