@@ -1,6 +1,6 @@
 """``debug_``: traces in geth's forms, and raw bytes of blocks, headers, receipts and transactions.
 
-A trace of the past repeats the block on the state of its parent up to the transaction. It runs on the same threads as
+A trace of the past repeats the block on the state of its parent up to the transaction. It runs in the same processes as
 calls do, within their time and the bounds of the settings.
 """
 

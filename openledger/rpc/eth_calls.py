@@ -1,6 +1,6 @@
 """``eth_``: call, estimateGas, createAccessList, simulateV1, fillTransaction.
 
-Calls run on a few threads of this process (work.py), bounded in gas and in time.
+Short calls run here (quick_calls.py), longer ones in processes of their own (work.py), bounded in gas, time and memory.
 """
 
 from __future__ import annotations
