@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from openledger.primitives.types import Address, Hash32, Log, parse_address
 from openledger.rpc.backend import Backend
-from openledger.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError, invalid_params
+from openledger.rpc.errors import LIMIT_EXCEEDED, PRUNED_HISTORY, SERVER_ERROR, RpcError, invalid_params
 from openledger.rpc.formats import Json
 from openledger.rpc.jsontext import Encoded
 from openledger.rpc.logbook import Entry
@@ -96,8 +96,11 @@ def find_logs(backend: Backend, query: LogQuery) -> list[Entry]:
 
 
 def logs_between(backend: Backend, query: LogQuery, start: int, stop: int) -> list[Entry]:
-    """Logs of the heights ``start`` to ``stop``, both included."""
+    """Logs of the heights ``start`` to ``stop``, both included. Raises RpcError also for blocks that are not here: an
+    answer that leaves some out would look like a whole one."""
     settings, store = backend.settings, backend.app.store
+    if start < (oldest := store.oldest_block()):
+        raise RpcError(PRUNED_HISTORY, "pruned history unavailable", {"hint": f"ask from {hex(oldest)} on"})
     if stop - start >= settings.max_log_range:
         text = f"block range too large: {stop - start + 1} blocks, limit {settings.max_log_range}"
         raise RpcError(LIMIT_EXCEEDED, text)
