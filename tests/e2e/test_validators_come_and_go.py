@@ -95,7 +95,7 @@ class Pair:
 @pytest.fixture
 def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     monkeypatch.setenv("OPENLEDGER_PASSWORD", "a password")
-    params = replace(DEVNET_PARAMS, signed_window=10, jail_seconds=1, unbonding_seconds=3)
+    params = replace(DEVNET_PARAMS, signed_window=10, jail_seconds=1, unbonding_seconds=8)
     # node 0 alone is two thirds, so only the commit wait leaves the signature of node 1 time to arrive
     base, _ = with_usable_engine(Config(consensus=ConsensusConfig(commit_wait_ms=150, empty_block_ms=50)))
     try:
@@ -164,8 +164,9 @@ def test_a_validator_joins_signs_is_jailed_comes_back_and_leaves(
     assert (gone["power"], int(gone["stake"], 16), len(gone["unbonding"])) == (0, 0, 1)
     pair.wait("a set without it", lambda: pair.powers() == {first: 100})
     pair.wait("its coins", lambda: not pair.validator()["unbonding"])
+    top = pair.height()
+    pair.wait("node 1 as high", lambda: pair.height(1) >= top)
     assert command(capsys, node, "stake", "show")[0]["unbonding"] == []
-    top = pair.wait("node 1 at the top", lambda: pair.height(1))
     for height in range(1, top + 1):
-        blocks = [client.call("eth_getBlockByNumber", hex(height), False) for client in pair.clients]
-        assert blocks[0]["hash"] == blocks[1]["hash"]
+        one, other = (client.call("eth_getBlockByNumber", hex(height), False) for client in pair.clients)
+        assert one["hash"] == other["hash"]
