@@ -6,6 +6,7 @@ file."""
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import tomllib
@@ -266,6 +267,15 @@ def _parse(text: str, file: str) -> dict[str, dict[str, Any]]:
     return data
 
 
+def _check_variables(environ: Mapping[str, str]) -> None:
+    """Raises InvalidConfig for a variable that looks like a value of ours and is none: a typo would be silent."""
+    known = {variable(part.name, item.name) for part in fields(Config) for item in fields(getattr(Config(), part.name))}
+    for name in environ:
+        if name.startswith(tuple(f"{PREFIX}{part.name}_".upper() for part in fields(Config))) and name not in known:
+            near = difflib.get_close_matches(name, sorted(known), 1)
+            raise InvalidConfig(f"there is no setting {name}", f"did you mean {near[0]}?" if near else None)
+
+
 def load(home: Path, environ: Mapping[str, str] | None = None) -> Config:
     """The configuration of a home folder; defaults where there is no file.
 
@@ -278,6 +288,7 @@ def load(home: Path, environ: Mapping[str, str] | None = None) -> Config:
     except (OSError, UnicodeDecodeError) as err:
         raise InvalidConfig(f"{FILE} cannot be read: {err}") from None
     data = _parse(text, FILE)
+    _check_variables(environ)
     config = Config()
     for part in fields(config):
         section = getattr(config, part.name)

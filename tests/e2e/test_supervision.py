@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -97,9 +98,9 @@ def transfer(node: NodeProcess, nonce: int) -> str:
     return str(node.client.call("eth_sendRawTransaction", "0x" + raw.hex()))
 
 
-def ended(home: Path, **environment: str) -> tuple[int, str]:
+def ended(home: Path, port: int = 0, **environment: str) -> tuple[int, str]:
     """Exit code and stderr of a node that does not stay."""
-    command = [sys.executable, "-m", "openledger.node", "--home", str(home), "start", "--lite", "--port", "0"]
+    command = [sys.executable, "-m", "openledger.node", "--home", str(home), "start", "--lite", "--port", str(port)]
     done = subprocess.run(
         command, env=os.environ | FAST | environment, capture_output=True, text=True, timeout=60, check=False
     )
@@ -304,7 +305,6 @@ def test_a_damaged_database_is_said(lived: Path) -> None:
 
 
 def test_a_port_of_cometbft_that_is_taken_is_said(home: Path) -> None:
-    import socket
 
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -352,3 +352,28 @@ def test_a_full_disk_stops_the_node_with_a_sentence_and_nothing_acknowledged_is_
         with running(node):
             wait("the transaction", lambda: node.client.call("eth_getTransactionReceipt", sent), log=node.log)
             node.reach(node.height + 2)
+
+
+def test_a_home_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 16) as disk:
+        home = make_home(disk / "net")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        code, said = ended(home)
+    assert code == 1
+    assert "cannot be written" in said
+    assert "hint:" in said
+
+
+def test_a_taken_port_and_a_typo_are_said_before_anything_begins(home: Path) -> None:
+
+    code, said = ended(home, OPENLEDGER_CONSENSUS_PEER="x")
+    assert code == 1
+    assert "did you mean OPENLEDGER_CONSENSUS_PEERS" in said
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        code, said = ended(home, port)
+    assert code == 1
+    assert f"port {port} is in use" in said
+    assert not (home / "state").exists()

@@ -31,6 +31,35 @@ def test_every_value_has_a_comment_and_a_variable() -> None:
             assert f"; {variable(part.name, item.name)}\n{item.name} = " in text
 
 
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [(part.name, item.name) for part in fields(Config) for item in fields(getattr(Config(), part.name))],
+)
+def test_every_value_can_be_given_as_a_variable(tmp_path: Path, section: str, name: str) -> None:
+    item = next(f for f in fields(getattr(Config(), section)) if f.name == name)
+    default, meta = getattr(getattr(Config(), section), name), item.metadata
+    if isinstance(default, bool):
+        value: object = not default
+    elif isinstance(default, int):
+        value = default + 1 if meta["high"] is None or default < meta["high"] else default - 1
+    elif isinstance(default, tuple):
+        value = ("a", "b")
+    else:
+        value = next((c for c in meta["choices"] if c != default), "something-else")
+    text = (
+        ",".join(value) if isinstance(value, tuple) else str(value).lower() if isinstance(value, bool) else str(value)
+    )
+    found = load(tmp_path, {variable(section, name): text})
+    assert getattr(getattr(found, section), name) == value
+
+
+@pytest.mark.parametrize("name", ["OPENLEDGER_RPC_PROT", "OPENLEDGER_CONSENSUS_PEER", "OPENLEDGER_LOG_"])
+def test_a_variable_with_a_typo_is_refused_and_the_right_one_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidConfig, match=name):
+        load(tmp_path, {name: "1"})
+    assert load(tmp_path, {"OPENLEDGER_HOME": "x", "OPENLEDGER_PASSWORD": "x", "OTHER_RPC_PROT": "1"}) == Config()
+
+
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     write(tmp_path, "[rpc]\nport = 1111\n")
     found = load(
