@@ -11,13 +11,13 @@ Otherwise the outcome is thrown away.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from openledger.evm.engine import BlockEnv, CallMessage, CallResult, EvmEngine
 from openledger.evm.validate import floor_gas, intrinsic_gas
 from openledger.primitives.hashing import KECCAK_EMPTY
 from openledger.primitives.types import Account, Address, Hash32
 from openledger.state.ports import StateReader
+from openledger.state.reader import HeightReader
 
 BUDGETS = {"revm": (100_000, 20_000), "py-evm": (40_000, 14_000)}
 """Gas, beside what a message costs in itself, that a short call gets, and what it may use of it. At the worst, on
@@ -55,16 +55,21 @@ def runs_nothing(message: CallMessage, state: StateReader) -> bool:
 
 
 class _Noting:
-    """A reader that notes whose code may have run."""
+    """A reader that notes whose code may have run. ``known`` are accounts of the same state."""
 
-    __slots__ = ("_parent", "codes")
+    __slots__ = ("_known", "_parent", "codes")
 
-    def __init__(self, parent: StateReader) -> None:
+    def __init__(self, parent: StateReader, known: dict[Address, Account | None]) -> None:
         self._parent = parent
+        self._known = known
         self.codes: set[Hash32] = set()
 
     def account(self, address: Address) -> Account | None:
-        found = self._parent.account(address)
+        known = self._known
+        if address in known:
+            found = known[address]
+        else:
+            found = known[address] = self._parent.account(address)
         if found is not None and found.code_hash != KECCAK_EMPTY:
             self.codes.add(found.code_hash)
         return found
@@ -91,6 +96,8 @@ class QuickCalls:
     def __init__(self, find_engine: Callable[[], EvmEngine]) -> None:
         self._find_engine = find_engine
         self._known: dict[Hash32, bool] = {}
+        self._accounts: dict[Address, Account | None] = {}
+        self._head: tuple[object, int] | None = None
 
     def call(self, env: BlockEnv, message: CallMessage, state: StateReader) -> CallResult | None:
         """What ``EvmEngine.call`` gives, or None for a call that has to be run elsewhere. Raises what it raises."""
@@ -104,12 +111,22 @@ class QuickCalls:
         little = max(needed + budget, floor_gas(message.data))
         if message.gas <= little:
             return engine.call(env, message, state)
-        noting = _Noting(state)
-        result = engine.call(env, replace(message, gas=little), noting)
+        noting = _Noting(state, self._accounts_of(state))
+        short = CallMessage(message.sender, message.to, message.value, message.data, little, 0, message.access_list)
+        result = engine.call(env, short, noting)
         used = result.gas_used * 5 // 4 - needed  # refunds give back a fifth at most
         if used > most or any(self._looks(code_hash, state) for code_hash in noting.codes):
             return None
         return result
+
+    def _accounts_of(self, state: StateReader) -> dict[Address, Account | None]:
+        """What is known of this state's accounts: the head's are remembered for as long as it is the head."""
+        head = state.head() if isinstance(state, HeightReader) else None
+        if head is None:
+            return {}
+        if head != self._head or len(self._accounts) > _MAX_KNOWN:
+            self._head, self._accounts = head, {}
+        return self._accounts
 
     def _looks(self, code_hash: Hash32, state: StateReader) -> bool:
         found = self._known.get(code_hash)

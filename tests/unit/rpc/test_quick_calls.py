@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
+import rlp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -108,3 +109,25 @@ def test_what_is_answered_here_is_what_all_the_gas_would_have_given(
 
 def test_the_budget_is_there_for_every_engine() -> None:
     assert {load_engine(name).name for name in ENGINES} <= BUDGETS.keys()
+
+
+async def test_what_is_remembered_of_the_head_is_forgotten_with_it(chain: Any) -> None:
+    to = "0x" + "79" * 20
+    balance = {"0x" + "77" * 20: {"code": "0x73" + to[2:] + "3160005260206000f3"}}
+    call = {"to": "0x" + "77" * 20}
+    here = {"to": "0x" + "7a" * 20}
+    found = []
+    for nonce in range(3):
+        await chain.send(nonce=nonce, to=bytes.fromhex(to[2:]), value=1)
+        await chain.call("eth_call", here, "latest")  # without overrides: what the head is remembered by
+        found.append(int(await chain.call("eth_call", call, "latest", balance), 16))
+    assert found == [1, 2, 3]
+    code = bytes.fromhex("602a60005260206000f3")
+    init = bytes([0x60, len(code), 0x80, 0x60, 0x0B, 0x60, 0, 0x39, 0x60, 0, 0xF3]) + code
+    place = chain.call("eth_getTransactionCount", "0x" + chain.addresses[0].hex(), "latest")
+    assert int(await place, 16) == 3
+    address = "0x" + keccak256(rlp.encode([chain.addresses[0], b"\3"]))[12:].hex()
+    assert await chain.call("eth_call", {"to": address}) == "0x"
+    made = await chain.send(nonce=3, to=None, data=init, gas=200_000)
+    assert made["contractAddress"].lower() == address
+    assert int(await chain.call("eth_call", {"to": address}), 16) == 42
