@@ -164,6 +164,7 @@ def test_a_new_node_joins_by_a_snapshot_follows_sends_and_serves_the_next_one(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("first", [100_000], indirect=True)
 def test_a_chain_of_100_000_accounts_is_joined_within_a_minute_also_after_a_kill_and_from_a_peer_with_bad_chunks(
     first: NodeProcess, tmp_path: Path
