@@ -21,7 +21,7 @@ from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.modules.staking.records import validator
 from openledger.abci_app.modules.staking.signing import missed
 from openledger.node.meters import OFFSETS_KEPT, LoopWatch, Meters
-from openledger.primitives.errors import ConsensusFault
+from openledger.primitives.errors import ConsensusFault, StateRestoring
 from openledger.primitives.types import to_checksum
 from openledger.rpc.ports import ConsensusStatus
 
@@ -159,8 +159,7 @@ class Vitals:
             "cometbft": status.version,
             "uptime": int(time.time() - self.started),
             "headAge": max(0, int(time.time()) - head.timestamp),
-            "signing": self._signing(head.number),
-            "claims": self._claims(),
+            **self._of_state(head.number),
             "mempool": {"transactions": len(pool), "bytes": pool.size_bytes},
             "disk": {"database": disk.database, "used": disk.used, "free": disk.free},
             "memory": memory_bytes(),
@@ -168,6 +167,13 @@ class Vitals:
             "clock": self.clock_trouble() or "ok",
             "loopLagMs": round(self.loop.worst * 1000),
         }
+
+    def _of_state(self, height: int) -> dict[str, Any]:
+        """What only state knows; nothing while a snapshot is being restored."""
+        try:
+            return {"signing": self._signing(height), "claims": self._claims()}
+        except StateRestoring as err:
+            return {"signing": None, "claims": [], "restoring": err.message}
 
     def _signing(self, height: int) -> dict[str, Any] | None:
         """How this node's validator stands; None for a node that only follows."""

@@ -95,3 +95,28 @@ async def test_only_who_may_read_the_home_folder_administers_the_node(tmp_path: 
     administration.close()
     assert read_door(tmp_path) is None
     snapshots.stop()
+
+
+async def test_while_a_snapshot_is_restored_the_node_says_so_and_its_health_is_still_told(tmp_path: Path) -> None:
+    from typing import Any
+
+    from openledger.node.vitals import Vitals
+    from openledger.primitives.errors import ConsensusFault
+
+    class Engine:
+        """Consensus that has ended."""
+
+        async def status(self) -> Any:
+            raise ConsensusFault("over")
+
+        def on_commit(self, listener: Any) -> Any:
+            return lambda: None
+
+    chain = Harness()
+    engine: Any = Engine()
+    vitals = Vitals(chain.app, engine, tmp_path, 60)
+    assert "restoring" not in await vitals.facts()
+    chain.app.store.begin_restore()
+    facts = await vitals.facts()
+    assert (facts["signing"], facts["claims"]) == (None, [])
+    assert "restoring a snapshot" in facts["restoring"]
