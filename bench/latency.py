@@ -91,7 +91,7 @@ class Rpc:
 
 @contextlib.contextmanager
 def network(
-    folder: Path, count: int, mempool: str, version: str, commit_wait: int
+    folder: Path, count: int, mempool: str, version: str, commit_wait: int, empty: int | None = None
 ) -> Iterator[tuple[list[str], list[int]]]:
     """Running nodes: their URLs, and their process ids."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENLEDGER_LOG_LEVEL": "warning"}
@@ -104,7 +104,8 @@ def network(
         base, _ = with_usable_engine(Config())
         consensus: ConsensusConfig = replace(
             base.consensus, program=str(ROOT / ".tools" / f"cometbft-{version}" / "cometbft"), mempool=mempool,
-            commit_wait_ms=commit_wait, empty_block_ms=0 if mempool == "app" else base.consensus.empty_block_ms,
+            commit_wait_ms=commit_wait,
+            empty_block_ms=0 if mempool == "app" else base.consensus.empty_block_ms if empty is None else empty,
         )  # fmt: skip
         made = make_network(
             folder / "net", count, time.time_ns(), starting_port=first, base=replace(base, consensus=consensus)
@@ -282,6 +283,7 @@ def main() -> None:
     parser.add_argument("--validators", type=int, nargs="+", default=[1])
     parser.add_argument("--mempools", nargs="+", default=["flood", "app"], choices=["flood", "app", "solo"])
     parser.add_argument("--commit-wait", type=int, nargs="+", default=[200, 0], help="milliseconds")
+    parser.add_argument("--empty-block", type=int, help="milliseconds, with the flood mempool; 0 is without pause")
     parser.add_argument("--version", default="0.40.0", help="of CometBFT")
     parser.add_argument("--sparse", type=int, default=30)
     parser.add_argument("--loop", type=int, default=60)
@@ -301,7 +303,10 @@ def main() -> None:
                 for wait in options.commit_wait[:1] if mempool == "solo" else options.commit_wait:
                     with (
                         tempfile.TemporaryDirectory() as folder,
-                        network(Path(folder), validators, mempool, options.version, wait) as (urls, pids),
+                        network(Path(folder), validators, mempool, options.version, wait, options.empty_block) as (
+                            urls,
+                            pids,
+                        ),
                     ):
                         row = {"validators": validators, "mempool": mempool, "commit_wait_ms": wait}
                         rows.append(row | asyncio.run(measure(urls, pids, options)))
