@@ -66,6 +66,8 @@ CONTENT_TYPES = {
 }
 
 STOP_SECONDS = 5.0
+LINGER_SECONDS = 1.0
+"""How long the rest of a body is read that nobody wants, so that the client hears why."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -157,6 +159,7 @@ class RpcServer:
             auto_decompress=False,
             shutdown_timeout=5.0,
             keepalive_timeout=self._settings.idle_seconds,
+            lingering_time=LINGER_SECONDS,
         )
         await self._runner.setup()
         self._quick = self._shared(self._runner)
