@@ -19,7 +19,7 @@ from openledger.abci_app.block import BlockInput, BlockOutput, execute_block, se
 from openledger.abci_app.chain_reads import ChainReads
 from openledger.abci_app.edits import Edits, Pending
 from openledger.abci_app.gossip import Gossip, is_bundle
-from openledger.abci_app.mempool import Mempool
+from openledger.abci_app.mempool import BLOCK_PART, Mempool
 from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.modules.staking.records import operator_of
 from openledger.abci_app.opening import genesis_block, genesis_diff
@@ -86,7 +86,9 @@ class Application(ChainReads):
         self.mempool = Mempool(self.state(), self.next_base_fee())
         self._keep_blocks = keep_blocks
         self.statesync = StateSync(genesis, store, shelf, self._commit_genesis, self._begin_from_snapshot, ask)
-        self.gossip = Gossip(self.mempool)
+        self.gossip = Gossip(
+            self.mempool, genesis.params.max_block_bytes // BLOCK_PART
+        )  # CometBFT wants it to fit a block
         self._admission = Admission(self.decode, self.mempool, self.gossip, self._context)
 
     # --- what comes next ------------------------------------------------------------------------------------

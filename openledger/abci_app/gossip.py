@@ -61,8 +61,9 @@ class Gossip:
     """The order of what is told, and the memory of what was. Nothing is kept for telling before ``again`` was called:
     a devnet of one has nobody to tell."""
 
-    def __init__(self, pool: Mempool) -> None:
+    def __init__(self, pool: Mempool, max_bundle_bytes: int = MAX_BUNDLE_BYTES) -> None:
         self._pool = pool
+        self._largest = min(max_bundle_bytes, MAX_BUNDLE_BYTES)
         self._heard = False
         self._waiting: dict[Hash32, None] = {}
         self._relays: deque[bytes] = deque()
@@ -109,7 +110,7 @@ class Gossip:
             return self._relays.popleft()
         raws: list[bytes] = []
         hashes: list[Hash32] = []
-        room = min(max_bytes - 32, MAX_BUNDLE_BYTES)
+        room = min(max_bytes - 32, self._largest)
         for tx_hash in list(self._waiting):
             raw = self._pool.find(tx_hash)
             if raw is not None:

@@ -28,11 +28,15 @@ from openledger.primitives.errors import (
     NonceTooHigh,
     NonceTooLow,
     ReplacementUnderpriced,
+    TransactionTooLarge,
 )
 from openledger.primitives.hashing import KECCAK_EMPTY
 from openledger.primitives.transactions import EthTransaction
 from openledger.primitives.types import Account, Address, Hash32, to_checksum
 from openledger.state.ports import StateReader
+
+BLOCK_PART = 4
+"""A transaction, and a bundle, is at most one part in so many of a block, so that it fits beside everything else."""
 
 Rank = tuple[bool, int, int]
 """What is dropped last ranks highest: no gap before it, then the tip, then the fee cap (wei per gas)."""
@@ -154,6 +158,9 @@ class Mempool:
                 f"max fee per gas less than block base fee: address {to_checksum(decoded.sender)}, "
                 f"maxFeePerGas: {decoded.max_fee}, baseFee: {self._base_fee}"
             )
+        if len(decoded.raw) + 64 > ctx.params.max_block_bytes // BLOCK_PART:
+            limit = ctx.params.max_block_bytes // BLOCK_PART - 64
+            raise TransactionTooLarge(f"oversized data: transaction size {len(decoded.raw)}, limit {limit}")
         current = self.account(decoded.sender).nonce
         if decoded.nonce > current + self._limits.nonce_gap:
             raise NonceTooHigh(f"nonce too high: tx: {decoded.nonce} state: {current}", "send the missing ones first")

@@ -27,6 +27,7 @@ from openledger.primitives.errors import (
     MempoolFull,
     NonceTooLow,
     ReservedTransaction,
+    TransactionTooLarge,
 )
 
 TO = ACCOUNTS[8][0]
@@ -221,6 +222,16 @@ def test_a_bundle_has_a_largest_size(chain: Harness) -> None:
     assert chain.app.admit(raws) == [None] * 3
     bundles = [told(chain), told(chain), told(chain)]
     assert [decode_bundle(bundle) for bundle in bundles] == [[raw] for raw in raws]
+
+
+def test_where_blocks_are_small_bundles_and_transactions_are_smaller() -> None:
+    small = Harness(max_block_bytes=64 * 1024, max_slot0_bytes=16 * 1024)
+    small.app.gossip.again()
+    raws = [small.transfer(1, TO, 0, nonce=n, data=bytes(15_000), gas=900_000) for n in range(3)]
+    assert small.app.admit(raws) == [None] * 3
+    assert [decode_bundle(told(small)) for _ in raws] == [[raw] for raw in raws]
+    (refusal,) = small.app.admit([small.transfer(2, TO, 0, data=bytes(16_300), gas=900_000)])
+    assert isinstance(refusal, TransactionTooLarge)
 
 
 def test_a_bundle_in_a_block_is_refused_by_everybody(chain: Harness) -> None:

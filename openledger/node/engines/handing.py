@@ -73,6 +73,7 @@ class Handing:
         detail = str(answer["error"].get("data") or answer["error"].get("message"))
         if any(text in detail for text in _NOT_NEEDED):
             return True
-        if not any(text in detail for text in _LATER):
-            log.warning("CometBFT did not take a bundle of transactions: %s", detail)
-        return False
+        if any(text in detail for text in _LATER):
+            return False
+        log.warning("CometBFT did not take a bundle of transactions, which are told again later: %s", detail)
+        return True

@@ -157,7 +157,7 @@ async def test_without_a_journal_the_answer_is_the_admission(app):
 async def test_bundles_are_handed_one_by_one_and_again_when_cometbft_was_away(app, until):
     answers = [
         NodeUnreachable("away"), {"error": {"data": "mempool is full"}}, {"error": {"message": "what is this"}},
-        {"error": {"data": "tx already exists in cache"}}, {"result": {}},
+        {"error": {"data": "tx already exists in cache"}},
     ]  # fmt: skip
     calls = []
 
@@ -173,7 +173,7 @@ async def test_bundles_are_handed_one_by_one_and_again_when_cometbft_was_away(ap
     task = asyncio.create_task(handing.run())
     handing.wake()
     await until(lambda: not answers)
-    assert calls[0] == calls[1] == calls[2] == calls[3] != calls[4]
+    assert calls[0] == calls[1] == calls[2] != calls[3]  # an answer that nobody knows does not hold up the others
     task.cancel()
 
 
