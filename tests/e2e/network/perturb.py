@@ -39,7 +39,8 @@ class Perturber:
         late = [(node.start_at, node) for node in self._run.spec.nodes if node.start_at]
         events = [(event.at, event) for event in self._run.spec.perturb if event.at]
         for at, what in sorted([*late, *events], key=lambda pair: pair[0]):
-            await self._run.until(f"height {at}", lambda at=at: self._run.top >= at)  # type: ignore[misc]
+            patience = self._run.spec.seconds
+            await self._run.until(f"height {at}", lambda at=at: self._run.top >= at, patience)  # type: ignore[misc]
             if isinstance(what, Perturbation):
                 await self._one(what)
             else:
