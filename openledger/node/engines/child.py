@@ -1,9 +1,9 @@
 """CometBFT as our child: started, heard, started again when it dies, and never left behind.
 
 It may die: by a signal, by a crash, by somebody's hand. It is started again after a pause that grows with each quick
-death, until ``_MOST_QUICK_DEATHS`` of them came in a row. Where a new start would be wrong (``cometlog.fault_of``, or
-an error before it ever ran) the engine hears the fault instead. The kernel kills it when this process dies; a leftover
-of a killed node is recognised by its mark and taken down first.
+death without a block, until ``_MOST_QUICK_DEATHS`` of them came in a row. Where a new start would be wrong
+(``cometlog.fault_of``, or an error before it ever ran) the engine hears the fault instead. The kernel kills it when
+this process dies; a leftover of a killed node is recognised by its mark and taken down first.
 """
 
 from __future__ import annotations
@@ -55,6 +55,9 @@ class CometChild:
         self._stopping = False
         self._quick = 0
         self._ports_taken = 0
+        self._height = 0
+        self.height: Callable[[], int] = lambda: 0
+        """The last height that was committed: a life in which it grew was no quick death."""
         self.guarded = True
         """False lets it go on although it met its own signature under another vote."""
         self.signer = ""
@@ -145,7 +148,8 @@ class CometChild:
         how = how_it_ended(code)
         if fault is None and code > 0 and not self.has_run:
             fault = ConsensusFault(f"CometBFT {how}; its last words:\n{words}")
-        self._quick = self._quick + 1 if lived < _QUICK_SECONDS else 0
+        grown, self._height = self.height() > self._height, self.height()
+        self._quick = 0 if grown or lived > _QUICK_SECONDS else self._quick + 1
         if fault is None and self._quick >= _MOST_QUICK_DEATHS:
             fault = ConsensusFault(
                 f"CometBFT {how}, the {self._quick}th time in a row soon after its start; its last words:\n{words}"
@@ -153,7 +157,7 @@ class CometChild:
         if fault is not None:
             self._on_fault(fault)
             return None
-        pause = _PAUSES[min(self._quick, len(_PAUSES) - 1)]
+        pause = _PAUSES[min(max(0, self._quick - 1), len(_PAUSES) - 1)]
         log.warning("CometBFT %s after %.0f s; starting it again. Its last words: %s", how, lived, words)
         return pause
 

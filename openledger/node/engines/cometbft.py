@@ -203,6 +203,7 @@ class CometEngine:
             else:
                 if self._guard is not None:
                     await self._guard.ask(self._session)
+                self._child.height = lambda: self._height
                 self._child.guarded = self._guard is None or self._guard.window > 0
                 self._child.signer = str(read_config(self._home).get("priv_validator_laddr", ""))
                 await self._child.start(self.binary, self._server.address)
