@@ -109,7 +109,8 @@ class Upstream:
                 wanted = err.headers.get("Retry-After", "")
                 pause = min(float(wanted), LONGEST_PAUSE) if wanted.isdigit() else pause
             except (OSError, ValueError) as err:  # no connection, cut off, or no JSON
-                why = str(getattr(err, "reason", None) or err) or type(err).__name__
+                reason = getattr(err, "reason", None) or err
+                why = getattr(reason, "strerror", None) or str(reason) or type(err).__name__
         raise ForkError(f"the chain at {shown(self.url)} does not answer: {why}", "is the URL right, and reachable?")
 
     def _once(self, body: Any) -> Any:
