@@ -63,7 +63,7 @@ def first(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     """A chain of one validator that takes a snapshot every five blocks; a test may ask for more accounts."""
     with_accounts(monkeypatch, getattr(request, "param", EXTRA))
     config, _ = with_usable_engine(Config())
-    config = dataclasses.replace(config, snapshots=dataclasses.replace(config.snapshots, interval=5, keep=20))
+    config = dataclasses.replace(config, snapshots=dataclasses.replace(config.snapshots, interval=5, keep=500))
     made = make_network(tmp_path / "net", 1, time.time_ns(), starting_port=free_starting_port(1), base=config)
     node = NodeProcess(made.members[0].home, OPENLEDGER_CHAIN_ARCHIVE="false", OPENLEDGER_CHAIN_KEEP="128")
     with running(node):

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from openledger.node.blob_exchange import BlobExchange
 from openledger.node.blob_following import BlobFollower, job_blobs
+from openledger.rpc.backend import RpcSettings
 from openledger.rpc.blobs import PEER_HEADER, BlobRoutes
 from openledger.state.blobs import BlobStore
 from tests.harness import Harness
@@ -76,9 +77,7 @@ async def nodes(folder: Path, count: int, max_bytes: int = 10**6) -> AsyncIterat
             exchange = BlobExchange(blobs, [url for url in urls if url != urls[number]])
             await exchange.start()
             stack.push_async_callback(exchange.stop)
-            backend: Any = SimpleNamespace(
-                blobs=blobs, blob_peers=exchange, settings=SimpleNamespace(max_blob=max_bytes, accept_blobs=True)
-            )
+            backend: Any = SimpleNamespace(blobs=blobs, blob_peers=exchange, settings=RpcSettings(max_blob=max_bytes))
             routes.append(BlobRoutes(backend))
             made.append(Peer(blobs, exchange, urls[number], []))
         yield made
