@@ -173,6 +173,13 @@ FAST = {"signed_window": 10, "unbonding_seconds": 3, "jail_seconds": 2, "max_val
         "max_unbondings_per_block": 2}  # fmt: skip
 
 
+def without_words(response: abci.ResponseFinalizeBlock) -> abci.ResponseFinalizeBlock:
+    """Where two things are wrong at once (no gas for a copy that is out of bounds), the engines name either. No hash
+    knows of the words."""
+    results = tuple(dataclasses.replace(result, log="") for result in response.tx_results)
+    return dataclasses.replace(response, tx_results=results)
+
+
 class Rooms(Harness):
     """The harness's application proposes; ``judge_too`` judges on the other engine, ``late`` only finalizes."""
 
@@ -211,7 +218,7 @@ class Rooms(Harness):
     def finalize(self, txs: tuple[bytes, ...], seconds: int = 1) -> abci.ResponseFinalizeBlock:
         response = super().finalize(txs, seconds)
         for app in self.others:
-            assert app.finalize_block(self.requests[-1]) == response
+            assert without_words(app.finalize_block(self.requests[-1])) == without_words(response)
             app.commit()
             assert app.head() == self.app.head()
         return response
