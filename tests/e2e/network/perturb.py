@@ -49,7 +49,8 @@ class Perturber:
     async def _join(self, node: Process) -> None:
         height = self._run.top
         await node.start()
-        self._report(f"{node.name} joins at {height}", await self._run.caught_up([node]))
+        seconds = await self._run.caught_up([node], seconds=self._run.spec.seconds)
+        self._report(f"{node.name} joins at {height}", seconds)
 
     def _report(self, what: str, seconds: float) -> None:
         text = f"{what}: back with the others after {seconds:.1f} s"
