@@ -70,7 +70,7 @@ class NodeProcess:
     def start(self) -> NodeProcess:
         """Start, and return when it answers."""
         self.begin()
-        wait(self.url, lambda: self.client.call("eth_chainId"), log=self.log)
+        wait(self.url, lambda: self.client.call("eth_chainId"), 120, self.log)
         return self
 
     def begin(self) -> None:
