@@ -117,9 +117,9 @@ class Run:
 
     # --- time ---------------------------------------------------------------------------------------------
 
-    async def until(self, what: str, holds: Callable[[], bool], seconds: float = 60) -> float:
-        """Wait; the seconds that it took. Raises Broken after ``seconds``, or when a node ended by itself."""
-        begin = time.monotonic()
+    async def until(self, what: str, holds: Callable[[], bool], seconds: float = 0) -> float:
+        """Wait; the seconds that it took. Raises Broken after ``seconds`` (half of all that the run has), or when a node ended by itself."""
+        begin, seconds = time.monotonic(), seconds or self.spec.seconds / 2
         while not holds():
             for node in self.nodes.values():
                 if node.starts and not node.pid and not node.killed and not node.stopping:
@@ -130,9 +130,9 @@ class Run:
             await asyncio.sleep(POLL)
         return time.monotonic() - begin
 
-    async def caught_up(self, nodes: list[Process], more: int = 0, seconds: float = 60) -> float:
+    async def caught_up(self, nodes: list[Process], more: int = 0, seconds: float = 0) -> float:
         """Until these nodes are as high as the highest is now, and ``more`` above; the seconds that it took."""
-        begin, goal = time.monotonic(), self.top + more
+        begin, goal, seconds = time.monotonic(), self.top + more, seconds or self.spec.seconds / 2
         for node in nodes:
             while await node.height() < goal:
                 if time.monotonic() - begin > seconds:
@@ -212,7 +212,7 @@ class Run:
         await self._loader.stop()
         ledger = self._loader.ledger
         try:
-            await self.until("the last transactions", lambda: not ledger.waiting, 20)
+            await self.until("the last transactions", lambda: not ledger.waiting, 60)
         except Broken as err:
             by = sorted({f"{sent.hash} (by {sent.by})" for sent in ledger.waiting.values()})
             raise Broken(f"{len(by)} acknowledged transactions are in no block: {by[:3]}\n{err}") from None
