@@ -118,7 +118,8 @@ class Run:
     # --- time ---------------------------------------------------------------------------------------------
 
     async def until(self, what: str, holds: Callable[[], bool], seconds: float = 0) -> float:
-        """Wait; the seconds that it took. Raises Broken after ``seconds`` (half of all that the run has), or when a node ended by itself."""
+        """Wait; the seconds that it took. Raises Broken after ``seconds`` (half of all that the run has), or when a
+        node ended by itself."""
         begin, seconds = time.monotonic(), seconds or self.spec.seconds / 2
         while not holds():
             for node in self.nodes.values():
