@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -60,3 +62,23 @@ def test_a_missing_node_is_a_corrupt_database() -> None:
 def test_keccak_is_ethereums() -> None:
     for size in (0, 1, 135, 136, 137, 1000):
         assert openledger_native.keccak256(bytes(size)) == keccak256(bytes(size))
+
+
+THREADS = """
+import threading
+from openledger.state.fasttrie import update
+
+def work():
+    for i in range(40):
+        update(lambda path: None, [(bytes([i]) * 32, b"x" * 40), (bytes([i + 1]) * 32, b"y" * 40)])
+
+for _ in range(30):
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+"""
+
+
+def test_threads_may_come_and_go() -> None:
+    """A thread that begins where another has ended gets memory of its own; an allocator once crashed there."""
+    assert subprocess.run([sys.executable, "-c", THREADS], timeout=120, check=False).returncode == 0
