@@ -1,0 +1,240 @@
+"""The pay rule against those who bend it, on matrices whose truth is known: each contributor's rows help the answers
+about his subject, and noise is added."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from openledger.attribution_oracle.bench import rewards
+from openledger.attribution_oracle.near import FirstCommits, known_parts
+from openledger.primitives.errors import OracleError
+
+PEOPLE, EACH, ANSWERS = 8, 16, 24
+
+
+class World:
+    """Scores [answers, rows], groups, texts of honest contributors."""
+
+    def __init__(self, seed: int, noise: float = 0.6) -> None:
+        self.draw, self.words = np.random.default_rng(seed), random.Random(seed)
+        vocabulary = [f"{a}{b}{c}" for a in "bdfgklm" for b in "aeiou" for c in ("ra", "no", "ti", "sel", "vu")]
+        self.vocabulary = [*vocabulary, "the", "of", "and", "to", "in"]
+        self.groups = np.repeat(np.arange(PEOPLE), EACH)
+        self.texts = [self.text() for _ in self.groups]
+        subject = np.arange(ANSWERS) % PEOPLE
+        worth = 0.3 + self.draw.random(len(self.groups))
+        self.scores = (subject[:, None] == self.groups[None, :]) * worth
+        self.scores = self.scores + noise * self.draw.normal(size=self.scores.shape) / 3
+
+    def text(self) -> str:
+        return " ".join(self.words.choices(self.vocabulary, k=50))
+
+    def pay(self) -> Any:
+        return rewards(self.scores, self.groups, np.arange(len(self.texts)), self.texts)
+
+    def attacked(self, columns: Any, texts: list[str], identities: int = 1, first: bool = False) -> Any:
+        """Shares when attackers add rows, committed last or first."""
+        scores = np.concatenate([self.scores, columns], axis=1)
+        groups = np.concatenate([self.groups, PEOPLE + np.arange(len(texts)) % identities])
+        order = np.arange(len(groups)) - (10**6 * (np.arange(len(groups)) >= len(self.texts)) if first else 0)
+        return rewards(scores, groups, order, self.texts + texts)
+
+    def victims(self, person: int = 2) -> tuple[Any, list[str]]:
+        chosen = self.groups == person
+        return self.scores[:, chosen], [t for t, c in zip(self.texts, chosen, strict=True) if c]
+
+
+def taken(shares: Any) -> float:
+    """The attackers' part of the pay."""
+    return float(shares[PEOPLE:].sum() / shares.sum())
+
+
+def rank(one: Any, other: Any) -> float:
+    places = [np.argsort(np.argsort(v)) for v in (one, other)]
+    return float(np.corrcoef(*places)[0, 1])
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("identities", [1, 5])
+def test_copies_with_or_without_sybils_earn_nothing_and_their_source_is_paid(seed: int, identities: int) -> None:
+    world = World(seed)
+    honest = world.pay()
+    columns, texts = world.victims()
+    shares = world.attacked(np.tile(columns, identities), texts * identities, identities)
+    assert taken(shares) == 0.0
+    assert rank(np.delete(shares[:PEOPLE], 2), np.delete(honest, 2)) >= 0.9
+    assert 0.98 * honest[2] <= shares[2] <= 1.2 * honest[2]
+
+
+def paraphrase(world: World, text: str, every: int) -> str:
+    """Every n-th word another one, left out, or one more."""
+    out: list[str] = []
+    for i, word in enumerate(text.split()):
+        other = world.words.choice(world.vocabulary)
+        out += [word] if i % every else [[other], [], [other, word]][world.words.randrange(3)]
+    return " ".join(out)
+
+
+@pytest.mark.parametrize("every", [10, 5, 4])
+def test_paraphrases_earn_next_to_nothing(every: int) -> None:
+    world = World(4)
+    columns, texts = world.victims()
+    changed = [paraphrase(world, text, every) for text in texts]
+    assert taken(world.attacked(columns, changed)) <= 0.03
+
+
+def test_noise_around_a_copy_other_order_of_its_parts_and_mosaics_are_seen_through() -> None:
+    world = World(5)
+    columns, texts = world.victims()
+    others = world.victims(3)[1]
+    noise = " ".join(world.words.choices(world.vocabulary, k=15))
+    for changed in (
+        [f"{noise} {t} {noise}" for t in texts],
+        [" ".join(t.split()[25:] + t.split()[:25]) for t in texts],
+        [" ".join(t.split()[:25] + o.split()[:25]) for t, o in zip(texts, others, strict=True)],
+        [" ".join(" ".join(t.split()[k : k + 10]) for t in texts[i : i + 5]) for i in range(10) for k in (0, 20)],
+        [t.upper().replace(" ", " * ") for t in texts],
+    ):
+        grown = np.tile(columns, 2)[:, : len(changed)]
+        assert taken(world.attacked(grown, changed)) <= 0.03, changed[0]
+
+
+def test_rows_between_two_others_do_not_chain_them_together() -> None:
+    """Each row has a quarter of the words of the one before: no row's credit moves, however long the chain."""
+    world = World(6)
+    texts = [world.text()]
+    for _ in range(20):
+        texts.append(" ".join(texts[-1].split()[38:] + world.text().split()[:38]))
+    assert all(part.ppm < 100_000 for part in known_parts(texts, range(len(texts))))
+
+
+def test_a_thousand_copies_do_not_hide_their_source_among_themselves() -> None:
+    world = World(7)
+    first = FirstCommits()
+    assert first.add(0, world.texts[0]).ppm == 0
+    for row in range(1, 1000):
+        found = first.add(row, paraphrase(world, world.texts[0], 10))
+        assert [source for source, _ in found.sources] == [0]
+
+
+def test_a_list_of_common_pairs_committed_first_takes_no_credit() -> None:
+    world = World(8)
+    pairs = [" ".join(t.split()[i : i + 2]) for t in world.texts for i in range(0, 48, 2)]
+    world.words.shuffle(pairs)
+    lists = [" ".join(pairs[i : i + 150]) for i in range(0, len(pairs), 150)]
+    shares = world.attacked(np.zeros((ANSWERS, len(lists))), lists, first=True)
+    assert taken(shares) <= 0.02
+
+
+@pytest.mark.parametrize("size", [0.01, 1.0, 100.0, 1e6])
+def test_garbage_of_any_size_is_paid_no_more_than_two_percent(size: int) -> None:
+    world = World(9)
+    honest = world.pay()
+    bad = []
+    for seed in range(8):
+        noise = np.random.default_rng(seed).normal(size=(ANSWERS, EACH)) * 0.2 * size
+        shares = world.attacked(noise, [world.text() for _ in range(EACH)])
+        bad.append(taken(shares))
+        assert rank(shares[:PEOPLE], honest) >= 0.9
+    assert np.mean(bad) <= 0.02
+
+
+@pytest.mark.parametrize("factor", [10, 1000])
+def test_a_row_scaled_up_gains_no_more_than_two_percent(factor: int) -> None:
+    world = World(10)
+    honest = world.pay()
+    for row in range(0, len(world.texts), 7):
+        larger = World(10)
+        larger.scores[:, row] *= factor
+        shares = larger.pay()
+        who = world.groups[row]
+        assert shares[who] / shares.sum() - honest[who] / honest.sum() <= 0.02
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, PEOPLE - 1), st.integers(2, EACH), st.integers(0, 99))
+def test_splitting_oneself_over_identities_changes_nothing(person: int, identities: int, seed: int) -> None:
+    world = World(seed)
+    before = world.pay()
+    mine = np.flatnonzero(world.groups == person)
+    world.groups[mine] = np.where(np.arange(len(mine)) % identities, PEOPLE - 1 + np.arange(len(mine)) % identities,
+                                  person)  # fmt: skip
+    after = world.pay()
+    together = after[person] + after[PEOPLE:].sum()
+    assert together == pytest.approx(before[person], rel=1e-9)
+
+
+def test_what_a_copy_takes_from_its_source_comes_back() -> None:
+    """A model that has learned a text twice divides the influence between the two rows."""
+    world = World(12)
+    honest = world.pay()
+    columns, texts = world.victims()
+    world.scores[:, world.groups == 2] /= 4
+    shares = world.attacked(np.tile(columns / 4, 3), texts * 3, 3)
+    assert taken(shares) == 0.0
+    assert shares[2] / shares.sum() == pytest.approx(honest[2] / honest.sum(), rel=0.15)
+
+
+@pytest.mark.parametrize("times", [1, 5])
+def test_copying_oneself_pays_no_more_than_a_fifth_on_top(times: int) -> None:
+    world = World(13)
+    honest = world.pay()
+    columns, texts = world.victims()
+    shares = world.attacked(np.tile(columns, times), texts * times)
+    assert (shares[2] + shares[PEOPLE:].sum()) / shares.sum() <= 1.2 * honest[2] / honest.sum()
+
+
+def test_copies_that_pull_the_other_way_do_not_drag_their_source_down() -> None:
+    world = World(14)
+    honest = world.pay()
+    columns, texts = world.victims()
+    shares = world.attacked(-3 * columns, texts)
+    assert shares[2] / shares.sum() >= 0.95 * honest[2] / honest.sum()
+
+
+def test_who_was_first_is_the_order_of_commits_and_not_of_rows() -> None:
+    scores, texts = np.ones((3, 2)), ["a sentence that two people have committed"] * 2
+    assert rewards(scores, [0, 1], [5, 4], texts).tolist() == pytest.approx([0.0, 1.0], abs=0.2)
+    assert rewards(scores, [0, 1], [4, 5], texts)[1] == 0.0
+
+
+def test_a_difference_between_machines_stays_as_small_as_it_was() -> None:
+    world = World(11)
+    before = world.pay()
+    world.scores = world.scores * (1 + 1e-7 * world.draw.normal(size=world.scores.shape))
+    assert np.abs(world.pay() - before).sum() <= 2e-6
+
+
+def test_small_claims_and_empty_ones_are_paid() -> None:
+    assert rewards(np.zeros((0, 2)), [0, 1], [0, 1], ["a", "b"]).tolist() == [0.0, 0.0]
+    assert rewards(np.zeros((3, 2)), [0, 1], [0, 1], ["a", "b"]).tolist() == [0.0, 0.0]
+    one = rewards([[9.0, 0.1, -0.1]], [0, 1, 1], [0, 1, 2], ["apple tree", "iron ore", "blue lake"])
+    assert one[0] > 0.5 > one[1]
+    assert rewards(np.zeros((2, 0)), [], [], []).size == 0
+
+
+@pytest.mark.parametrize(
+    ("scores", "groups", "order", "texts"),
+    [
+        ([[float("nan")]], [0], [0], ["a"]),
+        ([[float("inf")]], [0], [0], ["a"]),
+        ([1.0], [0], [0], ["a"]),
+        ([[1.0]], [0, 1], [0], ["a"]),
+        ([[1.0]], [-1], [0], ["a"]),
+        ([[1.0]], [0.5], [0], ["a"]),
+        ([[1.0]], [0], [[0]], ["a"]),
+        ([[1.0]], [0], [0], []),
+        ([[1.0]], [0], [0], [7]),
+        ([["x"]], [0], [0], ["a"]),
+        ([[1.0], [1.0, 2.0]], [0], [0], ["a"]),
+    ],
+)
+def test_what_is_no_score_matrix_is_refused(scores: Any, groups: Any, order: Any, texts: Any) -> None:
+    with pytest.raises(OracleError):
+        rewards(scores, groups, order, texts)
