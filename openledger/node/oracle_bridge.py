@@ -2,7 +2,9 @@
 
     extension(state) -> notes the open claims, says what is finished        (called at each precommit, never waits)
     holding task     -> all blobs of a claim are here, fetched from peers where they were not -> "I hold them" is said
-    background task  -> job to the worker process -> verdict and salt on disk, fsynced -> said from then on
+    verifying task   -> job to the worker process, each claim in its turn (``oracle_jobs``)
+                     -> verdict and salt on disk, fsynced -> said from then on
+    showing task     -> rows of the published scores with their proofs, beside the verifying
 
 A verdict and its salt are on the disk before a commitment is sent, so a restart says the same again. What is said is
 resent until state contains it.
@@ -12,15 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-import os
 import secrets
 import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from openledger.abci_app.modules.attribution.messages import (
@@ -50,6 +49,8 @@ from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.queries import attribution_job
 from openledger.abci_app.votes import AIM_BYTES
 from openledger.node.blob_following import job_blobs
+from openledger.node.oracle_findings import Finding, FindingStore
+from openledger.node.oracle_jobs import JobQueue
 from openledger.node.oracle_worker import OracleWorker
 from openledger.primitives.attribution import AttributionJob, Verdict, drawn_rows, score_leaf
 from openledger.primitives.errors import BlobError, BlobNotFound, OracleError
@@ -68,22 +69,6 @@ Fetch = Callable[[str], Awaitable[bool]]
 """True when the blob is here, after asking the configured peers where it was not."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A verdict of ours on one attempt of a claim, with the salt that hides it until the reveal."""
-
-    verdict: Verdict
-    salt: bytes
-
-    def to_json(self) -> str:
-        return json.dumps({"verdict": json.loads(self.verdict.to_json()), "salt": self.salt.hex()})
-
-    @classmethod
-    def from_json(cls, text: str) -> Finding:
-        data = json.loads(text)
-        return cls(Verdict.from_json(json.dumps(data["verdict"])), bytes.fromhex(data["salt"]))
-
-
 class OracleBridge:
     """The verdict source of a node with an oracle. All methods run on the event loop."""
 
@@ -92,9 +77,9 @@ class OracleBridge:
     ) -> None:
         self._blobs = BlobStore(blobs_url)
         self.worker = OracleWorker(blobs_url, python)
-        self._home = home / chain_id
+        self._store = FindingStore(home / chain_id)
         self._findings: dict[tuple[int, int], Finding] = {}
-        self._jobs: dict[tuple[int, int], AttributionJob] = {}
+        self._jobs = JobQueue()
         self._fetch = fetch
         self._awaited: dict[tuple[int, int], AttributionJob] = {}
         self._held: set[tuple[int, int]] = set()
@@ -106,9 +91,9 @@ class OracleBridge:
         """Spent in them."""
         self._scores: dict[int, str] = {}
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         self._hold_wake = asyncio.Event()
-        self._holder: asyncio.Task[None] | None = None
+        self._show_wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def waiting(self) -> int:
@@ -117,29 +102,27 @@ class OracleBridge:
 
     async def start(self) -> None:
         """Read what was found before, and begin to work."""
-        self._home.mkdir(parents=True, exist_ok=True)
-        for path in sorted(self._home.glob("*.json")):
-            claim, attempt = path.stem.split("-")
-            self._findings[int(claim), int(attempt)] = Finding.from_json(path.read_text())
-        self._task = asyncio.create_task(self._work(), name="oracle bridge")
-        self._holder = asyncio.create_task(self._hold(), name="oracle blobs")
-        for task in (self._task, self._holder):
+        self._findings = self._store.load()
+        for name, work in (("verifying", self._work), ("blobs", self._hold), ("showing", self._show)):
+            task = asyncio.create_task(work(), name=f"oracle {name}")
             task.add_done_callback(_tell_of_failure)
+            self._tasks.append(task)
 
     async def stop(self) -> None:
-        for task in (self._task, self._holder):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         await self.worker.stop()
 
     def forget_after(self, claim: int) -> None:
         """A devnet goes back to where ``claim`` was the last one: numbers above it will be given to other claims."""
-        for known in (self._findings, self._jobs, self._awaited, self._reveals, self._shown):
+        for key in [key for key in self._jobs if key[0] > claim]:
+            self._jobs.drop(key)
+        for known in (self._findings, self._awaited, self._reveals, self._shown):
             for key in [key for key in known if key[0] > claim]:
                 del known[key]
-                self._path(key).unlink(missing_ok=True)
+                self._store.delete(key)
         self._held = {key for key in self._held if key[0] <= claim}
         self._scores = {number: name for number, name in self._scores.items() if number <= claim}
 
@@ -168,7 +151,9 @@ class OracleBridge:
     def _forget_closed(self, state: StateReader, height: int, open_keys: set[tuple[int, int]]) -> None:
         """What is not worked on any longer; findings, which hold a score of every row, some blocks later, so that a
         node that was rolled back says the same again."""
-        for waiting in (self._jobs, self._awaited, self._shown, self._reveals):
+        for key in [key for key in self._jobs if key not in open_keys]:
+            self._jobs.drop(key)
+        for waiting in (self._awaited, self._shown, self._reveals):
             for key in waiting.keys() - open_keys:
                 del waiting[key]
         self._held &= open_keys
@@ -178,23 +163,24 @@ class OracleBridge:
             claim = CLAIMS.get(state, key[0])
             if claim is not None and claim.status > REVEAL and claim.closed + FINDING_BLOCKS < height:
                 del self._findings[key]
-                self._path(key).unlink(missing_ok=True)
+                self._store.delete(key)
 
     def _note(self, state: StateReader, number: int, claim: Claim, validator: Address) -> None:
         """Hand to the background task what it has to do for this claim."""
         key = (number, claim.attempt)
         if key not in self._findings and key not in self._jobs:
-            self._jobs[key] = attribution_job(state, number)
+            job = attribution_job(state, number)
+            self._jobs.add(key, job)
             self._wake.set()
             if key not in self._held:
-                self._awaited[key] = self._jobs[key]
+                self._awaited[key] = job
                 self._hold_wake.set()
         finding = self._findings.get(key)
         if claim.status == REVEAL and finding and key not in self._reveals and key not in self._shown:
             count = read_params(state).drawn_rows
             self._scores[number] = claim.scores.hex()
             self._shown[key] = lambda: self._reveal(number, claim, finding, validator, count)
-            self._wake.set()
+            self._show_wake.set()
 
     def _message(self, state: StateReader, number: int, claim: Claim, validator: Address) -> Message | None:
         said = vote(state, number, validator)
@@ -247,16 +233,24 @@ class OracleBridge:
     # --- background ---------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
+        """One claim after the other, each for its slice of time."""
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            waiting = False
-            for key, make in list(self._shown.items()):
-                waiting |= not await self._try_reveal(key, make)
-            for key, job in list(self._jobs.items()):
-                waiting |= not await self._try_job(key, job)
-            if waiting:
-                asyncio.get_running_loop().call_later(RETRY_SECONDS, self._wake.set)
+            chosen = self._jobs.next()
+            if chosen is None:
+                self._wake.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), self._jobs.delay())
+            else:
+                await self._try_job(*chosen)
+
+    async def _show(self) -> None:
+        """Beside the verifying, which may take minutes: a reveal must be in time."""
+        while True:
+            await self._show_wake.wait()
+            self._show_wake.clear()
+            done = [await self._try_reveal(key, make) for key, make in list(self._shown.items())]
+            if not all(done):
+                asyncio.get_running_loop().call_later(RETRY_SECONDS, self._show_wake.set)
 
     async def _hold(self) -> None:
         """Beside the verifying, which may take minutes: a claim is held as soon as its blobs are here."""
@@ -293,46 +287,29 @@ class OracleBridge:
             del self._shown[key]
         return True
 
-    async def _try_job(self, key: tuple[int, int], job: AttributionJob) -> bool:
-        """True when there is nothing left to do for this job."""
+    async def _try_job(self, key: tuple[int, int], job: AttributionJob, seconds: float) -> None:
+        started = time.perf_counter()
         try:
-            started = time.perf_counter()
-            verdict = await self.worker.verify(job)
-            self.seconds += time.perf_counter() - started
+            verdict = await self.worker.verify(job, seconds)
         except BlobNotFound as err:
             log.info("claim %s: waiting for blobs: %s", key[0], err)
-            return False
+            self._jobs.missing(key, job)
+            return
         except OracleError as err:
             self.outcomes["failed"] += 1
             log.warning("claim %s: no verdict: %s", key[0], err)
-            return False
-        if self._jobs.get(key) is not job:  # the claim is gone
-            return True
+            self._jobs.failed(key, job, time.perf_counter() - started)
+            return
+        finally:
+            self.seconds += time.perf_counter() - started
+        if self._jobs.job(key) is not job:  # the claim is gone
+            return
         finding = Finding(verdict, secrets.token_bytes(SALT_BYTES))
-        self._save(key, finding)
+        self._store.save(key, finding)
         self._findings[key] = finding
-        self._jobs.pop(key, None)
+        self._jobs.drop(key)
         self.outcomes["yes" if verdict.valid else "no"] += 1
         log.info("claim %s: %s (%s)", key[0], "yes" if verdict.valid else "no", verdict.reason)
-        return True
-
-    def _path(self, key: tuple[int, int]) -> Path:
-        return self._home / f"{key[0]}-{key[1]}.json"
-
-    def _save(self, key: tuple[int, int], finding: Finding) -> None:
-        """On the disk, file and folder, before anybody hears of it."""
-        path = self._path(key)
-        part = path.with_suffix(".part")
-        with part.open("w") as file:
-            file.write(finding.to_json())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        folder = os.open(self._home, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _tell_of_failure(task: asyncio.Task[None]) -> None:

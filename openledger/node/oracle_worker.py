@@ -1,58 +1,76 @@
-"""The verifying process as the node sees it: started when the first job comes, restarted when it dies or hangs.
+"""The verifying process as the node sees it: started when the first job comes, killed and started anew when it dies,
+hangs, floods its pipe, or takes more memory than it may.
 
-One job at a time, one JSON line each way (``attribution_oracle.worker``). Whatever goes wrong there costs this node a
-verdict, never a block.
+One job at a time, one JSON line each way (``attribution_oracle.worker``). Nothing that comes back is believed before
+its form is checked, to the last score. Whatever goes wrong there costs this node a verdict, never a block.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
+import signal
 import sys
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
 from openledger.primitives.attribution import AttributionJob, Verdict
-from openledger.primitives.errors import BlobNotFound, OracleError
+from openledger.primitives.errors import BlobNotFound, InvalidJson, OracleError
+from openledger.primitives.fields import is_unicode
+from openledger.primitives.jsonio import read_json
 
 log = logging.getLogger("openledger.oracle")
 
 JOB_SECONDS = 600
-LINE_LIMIT = 64 * 1024 * 1024
+MEMORY_MB = 6_144
+WATCH_SECONDS = 0.25
+CHUNK = 64 * 1024
+BASE_BYTES, ROW_BYTES = 16 * 1024, 24
+"""An honest answer is never longer than this, and this for each row: 20 digits, sign, and what parts them."""
+SCORE_LIMIT = 2**63
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class OracleWorker:
     """A child process with torch in it. ``verify`` may be awaited by one task at a time."""
 
-    def __init__(self, blobs_url: str, python: str = sys.executable) -> None:
+    def __init__(self, blobs_url: str, python: str = sys.executable, memory_mb: int = MEMORY_MB) -> None:
         self._command = [python, "-m", "openledger.attribution_oracle.worker", "--blobs", blobs_url]
-        self._command += ["--seconds", str(JOB_SECONDS)]
+        self._command += ["--seconds", str(JOB_SECONDS), "--memory-mb", str(memory_mb)]
+        self._memory = memory_mb << 20
         self._process: asyncio.subprocess.Process | None = None
         self.starts = 0
+
+    @classmethod
+    def of_command(cls, command: Sequence[str], memory_mb: int = MEMORY_MB) -> OracleWorker:
+        """A worker whose process is another program that speaks the same lines."""
+        worker = cls("", memory_mb=memory_mb)
+        worker._command = list(command)
+        return worker
 
     @property
     def pid(self) -> int:
         """Process id; 0 when it does not run."""
         return 0 if self._process is None or self._process.returncode is not None else self._process.pid
 
-    async def verify(self, job: AttributionJob) -> Verdict:
-        """The verdict on a job. Raises BlobNotFound when blobs are missing, OracleError for every other failure."""
-        process = await self._running()
-        if process.stdin is None or process.stdout is None:
-            raise OracleError("the oracle process has no pipes")
+    async def verify(self, job: AttributionJob, seconds: float = JOB_SECONDS) -> Verdict:
+        """The verdict on a job, if it is found within ``seconds``. Raises BlobNotFound when blobs are missing,
+        OracleError for every other failure; after one that the process did not report itself, the process is gone."""
         try:
-            process.stdin.write(job.to_json().encode() + b"\n")
-            await process.stdin.drain()
-            line = await asyncio.wait_for(process.stdout.readline(), JOB_SECONDS + 30)
-        except (TimeoutError, ConnectionError, ValueError) as err:
+            process = await self._running()
+            line = await self._watched(process, job, seconds)
+            return await asyncio.to_thread(parse_verdict, line, job)
+        except _Reported as err:
+            raise err.error from None
+        except (OSError, OracleError) as err:
             await self.stop()
-            raise OracleError(f"the oracle process failed on claim {job.claim}: {type(err).__name__}") from None
-        if not line:
+            said = err.message if isinstance(err, OracleError) else f"{type(err).__name__} {err}"
+            raise OracleError(f"the oracle process failed on claim {job.claim}: {said}") from None
+        except asyncio.CancelledError:
             await self.stop()
-            raise OracleError(f"the oracle process died on claim {job.claim}")
-        return _verdict(line)
+            raise
 
     async def _running(self) -> asyncio.subprocess.Process:
         if self._process is None or self._process.returncode is not None:
@@ -61,7 +79,7 @@ class OracleWorker:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
-                limit=LINE_LIMIT,
+                limit=CHUNK,
                 env=os.environ | {"PYTHONHASHSEED": "0"},
                 start_new_session=True,
             )
@@ -69,25 +87,94 @@ class OracleWorker:
             log.info("oracle process started, pid %s", self._process.pid)
         return self._process
 
+    async def _watched(self, process: asyncio.subprocess.Process, job: AttributionJob, seconds: float) -> bytes:
+        """The line that answers the job, unless time or memory is over before. Raises OracleError, OSError."""
+        exchange = asyncio.ensure_future(_exchange(process, job))
+        watch = asyncio.ensure_future(_outgrown(process.pid, self._memory))
+        try:
+            await asyncio.wait({exchange, watch}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if exchange.done():
+                return exchange.result()
+            if watch.done():
+                raise OracleError(f"it took {watch.result() >> 20} MiB of memory, {self._memory >> 20} are allowed")
+            raise OracleError(f"no answer within {seconds:.0f} s")
+        finally:
+            for task in (exchange, watch):
+                task.cancel()
+            await asyncio.gather(exchange, watch, return_exceptions=True)
+
     async def stop(self) -> None:
-        """End the process; it holds nothing that could be lost."""
+        """End the process and what it has started; it holds nothing that could be lost."""
         process, self._process = self._process, None
         if process is None or process.returncode is not None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
 
-def _verdict(line: bytes) -> Verdict:
+async def _exchange(process: asyncio.subprocess.Process, job: AttributionJob) -> bytes:
+    """The job in, one line of bounded length out. Raises OracleError, ConnectionError."""
+    if process.stdin is None or process.stdout is None:
+        raise OracleError("it has no pipes")
+    process.stdin.write(job.to_json().encode() + b"\n")
+    await process.stdin.drain()
+    most = BASE_BYTES + ROW_BYTES * job.rows
+    found = bytearray()
+    while chunk := await process.stdout.read(CHUNK):
+        found += chunk
+        end = chunk.find(b"\n")
+        if end == len(chunk) - 1 and len(found) <= most:
+            return bytes(found)
+        if end >= 0 or len(found) > most:
+            raise OracleError("it says more than one answer")
+    raise OracleError("it died")
+
+
+def _resident(pid: int) -> int:
+    """Resident bytes of a process; 0 where nobody counts them."""
     try:
-        answer: dict[str, Any] = json.loads(line)
-        error = answer.get("error")
-        if error is None:
-            return Verdict.from_json(line.decode())
-        code, message = int(error["code"]), str(error["message"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise OracleError("the oracle process answered with something that is no verdict") from None
-    if code == BlobNotFound.code:
-        raise BlobNotFound(message)
-    raise OracleError(message)
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+async def _outgrown(pid: int, most: int) -> int:
+    """Returns the resident bytes of a process once they are more than ``most``."""
+    while (resident := _resident(pid)) <= most:  # noqa: ASYNC110 - the operating system tells nobody
+        await asyncio.sleep(WATCH_SECONDS)
+    return resident
+
+
+class _Reported(Exception):
+    """The process has said by itself why there is no verdict; it is in order."""
+
+    def __init__(self, error: OracleError | BlobNotFound) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def parse_verdict(line: bytes, job: AttributionJob) -> Verdict:
+    """What a line says about this job. Raises OracleError for anything that is no verdict on it, and _Reported."""
+    try:
+        answer = read_json(line)
+    except InvalidJson:
+        raise OracleError("it answers with something that is not JSON") from None
+    if not isinstance(answer, dict) or answer.get("claim") != job.claim:
+        raise OracleError("it answers with something that is no verdict on this claim")
+    error = answer.get("error")
+    if error is not None:
+        if not isinstance(error, dict) or not isinstance(error.get("message"), str):
+            raise OracleError("it reports an error without words")
+        kind = BlobNotFound if error.get("code") == BlobNotFound.code else OracleError
+        raise _Reported(kind(error["message"][:500]))
+    valid, reason, scores = answer.get("valid"), answer.get("reason"), answer.get("scores")
+    if not isinstance(valid, bool) or not isinstance(reason, str) or not isinstance(scores, list):
+        raise OracleError("it answers with something that is no verdict")
+    if not is_unicode(reason):
+        raise OracleError("its reason is not Unicode text")
+    if valid and len(scores) != job.rows:
+        raise OracleError(f"it gives {len(scores)} scores for {job.rows} rows")
+    if not all(type(score) is int and -SCORE_LIMIT <= score < SCORE_LIMIT for score in scores):
+        raise OracleError("its scores are not integers of 64 bits")
+    return Verdict(job.claim, valid, reason, tuple(scores))

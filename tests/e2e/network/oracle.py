@@ -34,7 +34,7 @@ def scripted(words: tuple[str, ...]) -> tuple[type, type[OracleBridge]]:
         def __init__(self, *_: object, **__: object) -> None:
             """Nothing is needed."""
 
-        async def verify(self, job: AttributionJob) -> Verdict:
+        async def verify(self, job: AttributionJob, seconds: float = 0) -> Verdict:
             if word(job.claim) == "no":
                 return Verdict(job.claim, False, "scripted to say no")
             return Verdict(job.claim, True, "", tuple(score(row) for row in range(job.rows)))

@@ -26,8 +26,9 @@ from openledger.abci_app.tables import Number
 from openledger.abci_app.votes import check_extension
 from openledger.genesis.params import Params
 from openledger.node.blob_following import job_blobs
-from openledger.node.oracle_bridge import FINDING_BLOCKS, Finding, OracleBridge
-from openledger.primitives.attribution import Verdict, score_leaf
+from openledger.node.oracle_bridge import FINDING_BLOCKS, OracleBridge
+from openledger.node.oracle_findings import Finding
+from openledger.primitives.attribution import AttributionJob, Verdict, score_leaf
 from openledger.primitives.hashing import merkle_root, sha256
 from openledger.state.blobs import BlobStore
 from openledger.state.memory import MemoryStore
@@ -43,6 +44,11 @@ CLAIM = Claim(
     evidence=bytes(32), scores_root=bytes(32), scores=bytes(32), rows=ROWS, status=REVEAL, attempt=0, deadline=10**9,
     opened=1, closed=0, minted=0,
 )  # fmt: skip
+
+
+def job() -> AttributionJob:
+    """A job for a worker that does not look at it."""
+    return AttributionJob(3, 1, "gradient-dot", "", "", "", "", "", (), (), (), (), 0, "", "", ROWS)
 
 
 @pytest.fixture
@@ -67,10 +73,10 @@ async def test_scores_of_fewer_rows_than_the_claim_leave_the_validator_silent_an
     await bridge.start()
     try:
         bridge._shown[1, 0] = lambda: bridge._reveal(1, claim, finding, VALIDATOR, 2)
-        bridge._wake.set()
+        bridge._show_wake.set()
         await asyncio.sleep(0.2)
-        assert bridge._task is not None
-        assert not bridge._task.done()
+        assert bridge._tasks
+        assert not any(task.done() for task in bridge._tasks)
         assert not bridge._shown
         assert ((1, 0) in bridge._reveals) == (count == ROWS)
     finally:
@@ -84,7 +90,7 @@ async def test_findings_of_closed_claims_are_forgotten_after_some_blocks(bridge:
     await bridge.start()
     try:
         for attempt in (0, 1):
-            bridge._save((1, attempt), finding)
+            bridge._store.save((1, attempt), finding)
             bridge._findings[1, attempt] = finding
         CLAIMS.put(state, dataclasses.replace(CLAIM, status=ACCEPTED, attempt=1, closed=10), 1)
         bridge.extension(state, 10 + FINDING_BLOCKS, VALIDATOR)
@@ -115,7 +121,7 @@ async def test_a_validator_says_that_it_holds_the_blobs_before_it_has_verified_a
     class Slow:
         """A verifying process that never comes to an end."""
 
-        async def verify(self, job: object) -> Verdict:
+        async def verify(self, job: object, seconds: float) -> Verdict:
             await asyncio.sleep(1000)
             raise AssertionError
 
@@ -156,7 +162,7 @@ async def test_when_a_devnet_goes_back_claims_above_are_forgotten_and_a_running_
     finding = Finding(Verdict(1, True, "", SCORES), b"s" * 16)
     started, go_on = asyncio.Event(), asyncio.Event()
 
-    async def verify(_job: object) -> Verdict:
+    async def verify(_job: object, _seconds: float) -> Verdict:
         started.set()
         await go_on.wait()
         return finding.verdict
@@ -165,15 +171,15 @@ async def test_when_a_devnet_goes_back_claims_above_are_forgotten_and_a_running_
     await bridge.start()
     try:
         for key in ((1, 0), (2, 0)):
-            bridge._save(key, finding)
+            bridge._store.save(key, finding)
             bridge._findings[key] = finding
-        bridge._jobs[3, 0] = object()  # type: ignore[assignment]
+        bridge._jobs.add((3, 0), job())
         bridge._wake.set()
         await started.wait()
         bridge.forget_after(1)
         go_on.set()
         await asyncio.sleep(0.05)
         assert list(bridge._findings) == [(1, 0)]
-        assert [path.stem for path in bridge._home.glob("*.json")] == ["1-0"]
+        assert [path.stem for path in bridge._store.folder.glob("*.json")] == ["1-0"]
     finally:
         await bridge.stop()

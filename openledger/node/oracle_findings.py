@@ -1,0 +1,75 @@
+"""What the oracle has found, on disk before anybody hears of it: a restart says the same again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from openledger.primitives.attribution import Verdict
+
+log = logging.getLogger("openledger.oracle")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A verdict of ours on one attempt of a claim, with the salt that hides it until the reveal."""
+
+    verdict: Verdict
+    salt: bytes
+
+    def to_json(self) -> str:
+        return json.dumps({"verdict": json.loads(self.verdict.to_json()), "salt": self.salt.hex()})
+
+    @classmethod
+    def from_json(cls, text: str) -> Finding:
+        """Raises ValueError, KeyError or TypeError for anything that ``to_json`` did not write."""
+        data = json.loads(text)
+        return cls(Verdict.from_json(json.dumps(data["verdict"])), bytes.fromhex(data["salt"]))
+
+
+def write_synced(path: Path, text: str) -> None:
+    """Write a file whole or not at all; file and folder are on the disk when this returns."""
+    part = path.with_suffix(".part")
+    with part.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+class FindingStore:
+    """Findings by (claim, attempt), one file each in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def load(self) -> dict[tuple[int, int], Finding]:
+        """All that was found before. A file that the disk has spoilt is left out: the claim is verified anew, and what
+        state holds of us already stays as it is."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        found: dict[tuple[int, int], Finding] = {}
+        for path in sorted(self.folder.glob("*-*.json")):
+            try:
+                claim, attempt = path.stem.split("-")
+                found[int(claim), int(attempt)] = Finding.from_json(path.read_text())
+            except (ValueError, KeyError, TypeError) as err:
+                log.warning("%s is damaged (%s); its claim is verified anew", path.name, err)
+        return found
+
+    def path(self, key: tuple[int, int]) -> Path:
+        return self.folder / f"{key[0]}-{key[1]}.json"
+
+    def save(self, key: tuple[int, int], finding: Finding) -> None:
+        """On the disk, file and folder, before anybody hears of it."""
+        write_synced(self.path(key), finding.to_json())
+
+    def delete(self, key: tuple[int, int]) -> None:
+        self.path(key).unlink(missing_ok=True)

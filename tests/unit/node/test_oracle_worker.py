@@ -1,0 +1,214 @@
+"""A verifying process that hangs, dies, floods, lies or eats memory costs a verdict, and the next job is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from openledger.node.oracle_jobs import FIRST_SECONDS, MAX_SECONDS, JobQueue, declared_work
+from openledger.node.oracle_worker import OracleWorker, parse_verdict
+from openledger.primitives.attribution import AttributionJob, SettlementFacts, Verdict
+from openledger.primitives.errors import BlobNotFound, OracleError
+
+ROWS = 3
+JOB = AttributionJob(7, 1, "gradient-dot", "", "", "", "", "", (), (), (), (), 0, "", "", ROWS)
+GOOD = Verdict(7, True, "recomputed", (1, -2, 3))
+
+PRELUDE = f"""
+import json, os, sys, time
+good = {GOOD.to_json()!r}
+def say(text):
+    sys.stdout.write(text + "\\n")
+    sys.stdout.flush()
+first = not os.path.exists(sys.argv[1])
+open(sys.argv[1], "w").close()
+for line in sys.stdin:
+    if not first:
+        say(good)
+        continue
+"""
+
+WOUNDS = {
+    "hangs": ("    time.sleep(1000)", "no answer within"),
+    "dies": ("    os.abort()", "died"),
+    "dies at once without reading": ("    sys.exit(3)", "died"),
+    "floods a line without end": ("    while True: sys.stdout.write('x' * 65536)", "more than one answer"),
+    "floods lines": ("    while True: sys.stdout.write(good + chr(10))", "more than one answer"),
+    "eats memory": ("    hold = b'x' * (300 << 20); time.sleep(1000)", "MiB of memory"),
+    "says no JSON": ("    say('not json')", "not JSON"),
+    "nests without end": ("    say('[' * 15000)", "not JSON"),
+    "speaks of another claim": ("    say(good.replace('7', '8', 1))", "no verdict on this claim"),
+    "gives too few scores": ("    say(good.replace('1, -2, ', ''))", "1 scores for 3 rows"),
+    "gives scores that no message can hold": ("    say(good.replace('-2', '9' * 20))", "64 bits"),
+    "gives a score that is no integer": ("    say(good.replace('-2', '1e999'))", "not"),
+    "says true in letters": ("    say(good.replace('true', '\"false\"'))", "no verdict"),
+    "gives a reason that cannot be said": ("    say(good.replace('recomputed', chr(92) + 'ud800'))", "Unicode"),
+    "reports an error without words": ('    say(\'{"claim": 7, "error": 1}\')', "without words"),
+}
+
+
+@pytest.fixture
+async def started() -> AsyncIterator[list[OracleWorker]]:
+    workers: list[OracleWorker] = []
+    yield workers
+    for worker in workers:
+        await worker.stop()
+
+
+@pytest.mark.parametrize("wound", WOUNDS)
+async def test_a_wounded_process_costs_one_verdict_and_the_next_job_is_answered(
+    wound: str, started: list[OracleWorker], tmp_path: Path
+) -> None:
+    deed, words = WOUNDS[wound]
+    command = [sys.executable, "-c", PRELUDE + deed, f"{tmp_path}/seen"]
+    worker = OracleWorker.of_command(command, memory_mb=150)
+    started.append(worker)
+    began = time.monotonic()
+    with pytest.raises(OracleError, match=words):
+        await worker.verify(JOB, 2 if wound == "hangs" else 30)
+    assert time.monotonic() - began < 30
+    assert worker.pid == 0
+    assert await worker.verify(JOB, 30) == GOOD
+    assert worker.starts == 2
+
+
+async def test_a_process_that_does_not_read_its_job_is_given_up_in_time(started: list[OracleWorker]) -> None:
+    worker = OracleWorker.of_command([sys.executable, "-c", "import time; time.sleep(1000)"])
+    started.append(worker)
+    large = replace(JOB, settlements=(SettlementFacts(1, 0, 1, 1, "0x" + "00" * 500_000),))
+    with pytest.raises(OracleError, match="no answer within 1 s"):
+        await worker.verify(large, 1)
+    assert worker.pid == 0
+
+
+async def test_a_program_that_cannot_be_started_is_a_failed_verification(started: list[OracleWorker]) -> None:
+    worker = OracleWorker.of_command(["/nowhere/python"])
+    started.append(worker)
+    with pytest.raises(OracleError, match="FileNotFoundError"):
+        await worker.verify(JOB, 5)
+
+
+async def test_a_fault_that_the_process_reports_itself_does_not_end_it(started: list[OracleWorker]) -> None:
+    says = """
+import sys
+for number, line in enumerate(sys.stdin):
+    code = 601 if number else 610
+    print('{"claim": 7, "error": {"code": %d, "message": "so it is"}}' % code, flush=True)
+"""
+    worker = OracleWorker.of_command([sys.executable, "-c", says])
+    started.append(worker)
+    with pytest.raises(OracleError, match="so it is"):
+        await worker.verify(JOB, 30)
+    with pytest.raises(BlobNotFound, match="so it is"):
+        await worker.verify(JOB, 30)
+    assert worker.starts == 1
+
+
+async def test_what_a_process_has_started_ends_with_it(started: list[OracleWorker], tmp_path: Path) -> None:
+    beat = tmp_path / "beat"
+    child = f"import time\nwhile True:\n    open({str(beat)!r}, 'a').write('x'); time.sleep(0.02)"
+    says = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(1000)"
+    worker = OracleWorker.of_command([sys.executable, "-c", says])
+    started.append(worker)
+    with pytest.raises(OracleError):
+        await worker.verify(JOB, 2)
+    await asyncio.sleep(0.2)
+    size = beat.stat().st_size
+    await asyncio.sleep(0.3)
+    assert beat.stat().st_size == size > 0
+
+
+def test_a_verdict_is_read_as_it_was_written() -> None:
+    assert parse_verdict(GOOD.to_json().encode(), JOB) == GOOD
+    no = Verdict(7, False, "index row 3 is wrong")
+    assert parse_verdict(no.to_json().encode(), JOB) == no
+
+
+# --- turns ------------------------------------------------------------------------------------------------
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_poisoned_claim_gets_at_most_its_turn_however_many_wait() -> None:
+    """The first of 20 claims eats every slice; each of the others needs 5 seconds."""
+    clock = Clock()
+    queue = JobQueue(clock)
+    for claim in range(20):
+        queue.add((claim, 0), replace(JOB, claim=claim))
+    ended: dict[int, float] = {}
+    while len(ended) < 19:
+        chosen = queue.next()
+        assert chosen is not None
+        key, job, seconds = chosen
+        if key[0] == 0:
+            clock.now += seconds
+            queue.failed(key, job, seconds)
+        else:
+            clock.now += 5
+            ended[key[0]] = clock.now
+            queue.drop(key)
+    assert max(ended.values()) == FIRST_SECONDS + 19 * 5
+    assert list(queue) == [(0, 0)]
+
+
+def test_a_claim_that_needs_long_costs_at_most_twice_its_time() -> None:
+    clock = Clock()
+    queue = JobQueue(clock)
+    queue.add((1, 0), JOB)
+    worked = 0.0
+    while True:
+        clock.now += queue.delay() or 0.0
+        chosen = queue.next()
+        assert chosen is not None
+        key, job, seconds = chosen
+        if seconds >= 200:
+            break
+        worked += seconds
+        queue.failed(key, job, seconds)
+    assert worked <= 2 * 200
+
+
+def test_the_first_slice_follows_the_declared_work_and_slices_are_bounded() -> None:
+    queue = JobQueue(Clock())
+    large = replace(JOB, rows=1_000_000, settlements=(SettlementFacts(1, 10, 15, 1, ""),))
+    assert declared_work(large) == 5_000_000
+    queue.add((1, 0), large)
+    chosen = queue.next()
+    assert chosen is not None
+    assert chosen[2] == FIRST_SECONDS + 100
+    for _ in range(10):
+        queue.failed((1, 0), large, 1)
+    assert queue.next() is None
+    delay = queue.delay()
+    assert delay is not None
+    assert delay <= 30
+    assert queue._waiting[1, 0].seconds == MAX_SECONDS
+
+
+def test_missing_blobs_cost_a_claim_its_turn_and_nothing_else() -> None:
+    clock = Clock()
+    queue = JobQueue(clock)
+    queue.add((1, 0), JOB)
+    queue.add((2, 0), replace(JOB, claim=8))
+    queue.missing((1, 0), JOB)
+    chosen = queue.next()
+    assert chosen is not None
+    assert chosen[0] == (2, 0)
+    queue.drop((2, 0))
+    assert queue.next() is None
+    clock.now += queue.delay() or 0.0
+    chosen = queue.next()
+    assert chosen is not None
+    assert (chosen[0], chosen[2]) == ((1, 0), FIRST_SECONDS)
