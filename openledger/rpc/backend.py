@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from openledger.abci_app.modules.fees.market import next_base_fee
@@ -13,7 +13,7 @@ from openledger.primitives.blocks import Header, SealedBlock
 from openledger.primitives.errors import UnknownBlock
 from openledger.rpc.errors import PRUNED_HISTORY, SERVER_ERROR, RpcError
 from openledger.rpc.logbook import LogBook
-from openledger.rpc.params import BlockRef
+from openledger.rpc.params import LATEST, BlockRef
 from openledger.rpc.ports import AdminActions, BlobPeers, ConsensusClient, Devnet, NodeStatus, Pool, Vitals
 from openledger.state.ports import StateReader
 
@@ -164,6 +164,17 @@ class Backend:
             base_fee=header.base_fee,
             prevrandao=header.prevrandao,
             block_hash=self.app.store.recent_hashes(header.number),
+        )
+
+    def next_env(self) -> BlockEnv:
+        """Environment of the block after the newest one, as far as it is known now."""
+        head = self.env(LATEST)
+        return replace(
+            head,
+            number=head.number + 1,
+            timestamp=max(head.timestamp, self.clock()),
+            base_fee=self.app.next_base_fee(),
+            block_hash=self.app.store.recent_hashes(head.number + 1),
         )
 
     def next_base_fee(self, header: Header) -> int:

@@ -92,14 +92,23 @@ class EthCalls:
     async def estimate_gas(
         self,
         transaction: ObjectArg,
-        block: BlockArg = LATEST,
+        block: BlockArg | None = None,
         state_overrides: ObjectArg | None = None,
         block_overrides: ObjectArg | None = None,
     ) -> str:
-        """The smallest gas limit with which a message succeeds. A revert is error 3 with the revert data."""
+        """The smallest gas limit with which a message succeeds. A revert is error 3 with the revert data.
+
+        Without a block it is that of the next one, on the newest state: there a transaction will run, and what code
+        does may depend on the block's number.
+        """
         fields = read_fields(transaction, self._backend.chain_id)
         engine = caller(self._backend.engine, state_overrides)
-        return quantity(await self._estimate(fields, engine, *await self._at(block, state_overrides, block_overrides)))
+        if block is None:
+            env, state = self._backend.next_env(), self._backend.state(LATEST)
+        else:
+            env, state = await self._pending.at(block)
+        at = _overridden(env, state, state_overrides, block_overrides)
+        return quantity(await self._estimate(fields, engine, *at))
 
     async def create_access_list(
         self, transaction: ObjectArg, block: BlockArg = LATEST, state_overrides: ObjectArg | None = None

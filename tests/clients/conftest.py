@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "e2e")]
+sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE.parent / "e2e"))
 
 from client_packages import installed
 from devnet_process import NATIVE, SECRET, Devnet, devnet
@@ -30,7 +32,8 @@ def run_client() -> Run:
         folder = installed(name)
         given = {"URL": node.url, "WS_URL": node.ws, "SECRET": SECRET, "BYTECODE": counter_bytecode()}
         done = subprocess.run(
-            ["node", "client.mjs"], cwd=folder, env=os.environ | given, capture_output=True, text=True, timeout=240, check=False
+            ["node", "client.mjs"], cwd=folder, env=os.environ | given, capture_output=True, text=True,
+            timeout=240, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-4000:]
         found: dict[str, Any] = json.loads(done.stdout)

@@ -12,7 +12,7 @@ def test_metamask_finds_the_network_and_confirms_transactions(node: Any, run_cli
         "eip1559": True,
         "chain": ["0x275d5", "161237"],
         "block": True,
-        "fees": ["fee-market", True],
+        "fees": ["eth_gasPrice", True],
         "transfer": ["confirmed", "0x5208", "simpleSend", "0x2"],
         "received": hex(10**18),
         "deployment": ["confirmed", "contractDeployment"],

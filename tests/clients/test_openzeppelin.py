@@ -1,4 +1,4 @@
-"""OpenZeppelin's contracts, compiled with solc-js, on a devnet of either engine: tokens, permit, proxy, roles, governor."""
+"""OpenZeppelin's contracts, compiled with solc-js, on either engine: tokens, permit, proxy, roles, governor."""
 
 from __future__ import annotations
 

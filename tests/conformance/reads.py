@@ -160,6 +160,14 @@ for _name in ("a call within a call", "a creation", "data that costs its floor")
 add("gas", "a transaction with the estimate succeeds, with one gas less it fails", _sent)
 
 
+@check("gas", "an estimate without a block is enough where code looks at the block's number")
+async def _next_block(w: World) -> None:
+    keeper = await w.deploy(assemble("1 NUMBER SSTORE"))  # a slot of its own for each block, as vote checkpoints have
+    for _ in range(2):
+        gas = int(await w.node.call("eth_estimateGas", {"from": w.me.address, "to": keeper}), 16)
+        same((await w.done(to=keeper, gas=gas))["status"], "0x1", "status")
+
+
 @check("gas", "data and input given together and equal are taken")
 async def _both(w: World) -> None:
     fields = {"to": w.logger, "data": topics(1), "input": topics(1)}
