@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from openledger.attribution_oracle.attribute import attribute
 from openledger.attribution_oracle.rewards import rewards
 
-__all__ = ["rewards"]
+__all__ = ["attribute", "rewards"]

@@ -1,0 +1,203 @@
+"""Gradients of any torch language model, row by row, in its attributed parameters (those that require grad).
+
+The model and its loss are strangers: ``losses(model, ids)`` gives one loss per row of a LongTensor [rows, time]. Rows
+run together through ``torch.func`` (vmap of vjp); a model that vmap cannot take is asked row by row.
+Curvature comes from labels drawn from the model itself: where the loss is a weighted cross-entropy of the model's
+logits, the drawn vector of a row is the sum over its tokens of sqrt(w) J^T (p - onehot(drawn label)), with w the
+token's weight in the row's loss; its outer product has the row's Gauss-Newton matrix as expectation. Where no such
+logits are found, the row's own gradient takes its place (the empirical Fisher). Draws follow from (seed, label) on
+every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vjp, vmap
+
+from openledger.attribution_oracle.tensors import uniform
+from openledger.primitives.errors import OracleError
+
+Losses = Callable[[Any, Tensor], Tensor]
+Values = Callable[..., tuple[Tensor, Tensor | None]]
+CHUNK = 16
+CROSS_ENTROPY = 1e-2  # how far a loss's derivative may be from that of a weighted cross-entropy, relative
+
+
+class _Called(nn.Module):
+    """The loss as a module's output, so that weights can be passed in; keeps the logits that the model gave."""
+
+    def __init__(self, model: nn.Module, losses: Losses) -> None:
+        super().__init__()
+        self.model, self.losses = model, losses
+        self.logits: Tensor | None = None
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
+        self.logits = None
+        handle = self.model.register_forward_hook(self._keep)
+        try:
+            losses = self.losses(self.model, ids)
+        finally:
+            handle.remove()
+        logits, self.logits = self.logits, None
+        return losses, logits
+
+    def _keep(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        found = output
+        if isinstance(output, Mapping):
+            found = output.get("logits")
+        elif hasattr(output, "logits"):
+            found = output.logits
+        elif isinstance(output, tuple | list):
+            found = next((o for o in output if isinstance(o, Tensor) and o.dim() == 3), None)
+        self.logits = found if isinstance(found, Tensor) and found.dim() == 3 else None
+
+
+class Gradients:
+    """Gradients of one model and loss; parameters travel as one fp32 vector [parameters]."""
+
+    def __init__(self, model: nn.Module, losses: Losses) -> None:
+        """Raises OracleError for a model without parameters that require grad."""
+        chosen = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        if not chosen:
+            raise OracleError("no parameter of the model requires grad", "mark the trained ones with requires_grad_")
+        self._called = _Called(model, losses)
+        self._names = list(chosen)
+        self._shapes = [p.shape for p in chosen.values()]
+        self._sizes = [p.numel() for p in chosen.values()]
+        self._dtypes = [p.dtype for p in chosen.values()]
+        self.size = sum(self._sizes)
+        self.device = next(iter(chosen.values())).device
+        self._together = True
+
+    def vector(self, state: Mapping[str, Tensor]) -> Tensor:
+        """The attributed parameters of a state dict, fp32 [parameters]. Raises OracleError when one is missing, has
+        another shape, or is not finite."""
+        parts = []
+        for name, shape in zip(self._names, self._shapes, strict=True):
+            if name not in state or state[name].shape != shape:
+                raise OracleError(f"the state lacks {name!r}, or has it in another shape")
+            parts.append(state[name].detach().to(self.device, torch.float32).reshape(-1))
+        together = torch.cat(parts)
+        if not bool(torch.isfinite(together).all()):
+            raise OracleError("the weights hold NaN or infinity")
+        return together
+
+    def now(self) -> Tensor:
+        """The model's present parameters, fp32 [parameters]."""
+        return self.vector(dict(self._called.model.named_parameters()))
+
+    def losses(self, theta: Tensor, ids: Tensor) -> Tensor:
+        """fp32 [rows], without gradients."""
+        with torch.no_grad():
+            return self._losses(theta, ids)[0].float()
+
+    def mean(self, theta: Tensor, ids: Tensor) -> Tensor:
+        """Gradient of the mean loss of ``ids``, fp32 [parameters]."""
+        leaf = theta.detach().clone().requires_grad_(True)
+        found = torch.autograd.grad(self._losses(leaf, ids)[0].mean(), leaf)[0]
+        return found.float()
+
+    def rows(self, theta: Tensor, ids: Tensor) -> Tensor:
+        """One gradient per row of ``ids``, fp32 [rows, parameters]."""
+        return self._each(theta, (ids,), lambda params, row: (self._call(params, row[None])[0].sum(), None), 0)[:, 0]
+
+    def drawn(self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str) -> tuple[Tensor, Tensor]:
+        """The rows' gradients, and ``draws`` vectors S per row, [rows * draws, parameters]: S^T S / (rows * draws) is
+        the estimated curvature of the mean loss. One forward pass serves both."""
+        pulls = self._pulls(theta, ids, draws, seed, label)
+        if pulls is None:
+            own = self.rows(theta, ids)
+            tokens = (ids != 0).sum(1).clamp(min=1).to(own.dtype)
+            return own, own * tokens.sqrt()[:, None]
+
+        def both(params: dict[str, Tensor], row: Tensor, pull: Tensor) -> tuple[Tensor, Tensor | None]:
+            losses, logits = self._call(params, row[None])
+            return losses.sum(), None if logits is None else (logits[0].float() * pull).sum((1, 2))
+
+        found = self._each(theta, (ids, pulls), both, draws)
+        return found[:, 0], found[:, 1:].reshape(-1, self.size)
+
+    def _pulls(self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str) -> Tensor | None:
+        """[rows, draws, time, vocabulary]: what to pull the logits with; None when the loss is no cross-entropy."""
+        losses, logits = self._losses(theta.detach().clone().requires_grad_(True), ids)
+        if logits is None or len(logits) != len(ids) or not logits.requires_grad:
+            return None
+        (slope,) = torch.autograd.grad(losses.sum(), logits, materialize_grads=True)
+        if not bool(slope.any()):
+            return None
+        slope, odds = slope.float(), logits.detach().float().softmax(-1)
+        target = slope.argmin(-1, keepdim=True)
+        lift = -slope.gather(-1, target) / (1 - odds.gather(-1, target)).clamp(min=1e-6)
+        weight = torch.where(slope.abs().amax(-1, keepdim=True) > 0, lift, torch.zeros_like(lift))
+        again = weight * odds
+        again.scatter_add_(-1, target, -weight)
+        if float((again - slope).norm()) > CROSS_ENTROPY * float(slope.norm()):
+            return None
+        rows, time, vocabulary = odds.shape
+        chance = (uniform(seed, label, draws * rows * time).to(odds.device) + 1) / 2
+        below = odds.cumsum(-1)[:, None] < chance.view(rows, draws, time, 1)
+        picked = below.sum(-1, keepdim=True).clamp(max=vocabulary - 1)
+        pulls = odds[:, None].expand(rows, draws, time, vocabulary).clone()
+        pulls.scatter_add_(-1, picked, torch.full_like(picked, -1.0, dtype=pulls.dtype))
+        return pulls * weight[:, None].clamp(min=0).sqrt()
+
+    def _losses(self, theta: Tensor, ids: Tensor) -> tuple[Tensor, Tensor | None]:
+        found = self._call(self._split(theta), ids)
+        if not isinstance(found[0], Tensor) or found[0].shape != (len(ids),):
+            raise OracleError("losses must give one number per row")
+        return found
+
+    def _split(self, theta: Tensor) -> dict[str, Tensor]:
+        parts = zip(self._names, torch.split(theta, self._sizes), self._shapes, self._dtypes, strict=True)
+        return {"model." + name: part.view(shape).to(dtype) for name, part, shape, dtype in parts}
+
+    def _call(self, params: dict[str, Tensor], ids: Tensor) -> tuple[Tensor, Tensor | None]:
+        found: tuple[Tensor, Tensor | None] = functional_call(self._called, params, (ids,))
+        return found
+
+    def _each(self, theta: Tensor, inputs: tuple[Tensor, ...], values: Values, draws: int) -> Tensor:
+        """Gradients of a row's loss and of its ``draws`` pulled values, [rows, 1 + draws, parameters]."""
+        found = torch.empty(len(inputs[0]), 1 + draws, self.size, device=self.device)
+        for at in range(0, len(found), CHUNK):
+            some = tuple(x[at : at + CHUNK] for x in inputs)
+            done = self._batched(theta, some, values, draws) if self._together else None
+            found[at : at + CHUNK] = done if done is not None else self._plain(theta, some, values)
+        return found
+
+    def _batched(self, theta: Tensor, some: tuple[Tensor, ...], values: Values, draws: int) -> Tensor | None:
+        """None when vmap cannot take this model: branches on data, ``item()``, operations without a batching rule."""
+
+        def of_row(params: dict[str, Tensor], *row: Tensor) -> dict[str, Tensor]:
+            _, back = vjp(
+                lambda p: torch.cat([x.float().reshape(-1) for x in values(p, *row) if x is not None]), params
+            )
+            return vmap(lambda which: back(which)[0])(torch.eye(1 + draws, device=self.device))
+
+        try:
+            found = vmap(of_row, in_dims=(None, *[0] * len(some)), randomness="different")(self._split(theta), *some)
+        except (RuntimeError, NotImplementedError, ValueError, TypeError, AttributeError):
+            self._together = False
+            return None
+        rows = (len(some[0]), 1 + draws, -1)
+        return torch.cat([found["model." + name].reshape(rows).float() for name in self._names], 2)
+
+    def _plain(self, theta: Tensor, some: tuple[Tensor, ...], values: Values) -> Tensor:
+        """The same row by row, without ``torch.func``'s transforms."""
+        found = []
+        for row in zip(*some, strict=True):
+            leaf = theta.detach().clone().requires_grad_(True)
+            wanted = _stacked(values(self._split(leaf), *row))
+            found.append(torch.stack([torch.autograd.grad(w, leaf, retain_graph=True)[0] for w in wanted]))
+        return torch.stack(found)
+
+
+def _stacked(values: tuple[Tensor, Tensor | None]) -> Tensor:
+    loss, pulled = values
+    return loss.float().reshape(1) if pulled is None else torch.cat((loss.float().reshape(1), pulled))
+
+
+__all__ = ["Gradients", "Losses"]

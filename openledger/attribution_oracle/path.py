@@ -1,0 +1,140 @@
+"""Path influence: how the trained weights depend on the weight of each training row, carried along the run.
+
+The run is replayed. With U_i = d theta / d w_i (w_i the weight of row i in its batches' means), M_i and V_i the same
+of Adam's moments, o_i = (g_i - mean g) / batch for the rows of the batch and else 0, and r the root of vhat + eps^2 +
+vhat's mean times DAMPING, a step does to every row at once
+
+    M_i <- b1 M_i + (1 - b1) o_i            V_i <- b2 V_i + 2 (1 - b2) o_i mean g
+    U_i <- (I + R F)^-1 (U_i - lr / r * M_i / (1 - b1^t) + lr mhat / (2 r^3) * V_i / (1 - b2^t))
+
+F is the batch's curvature (``gradients.drawn``) and R = lr / r. Taken implicitly, what curvature takes away never
+overshoots, however large lr F / r is: F has few rows S, and (I + R S^T S / k)^-1 costs a k x k system. The mean of vhat
+in r keeps parameters that were hardly ever moved from drowning all others. A row's influence on a loss is minus the
+gradient of the loss times U_i. Memory: three fp32 matrices [rows, parameters].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from openledger.attribution_oracle.gradients import Gradients
+from openledger.attribution_oracle.ports import Progress, silent
+from openledger.primitives.errors import OracleError
+
+DAMPING = 0.1
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A training run's steps: row numbers and learning rate of each, and Adam's constants."""
+
+    batches: tuple[tuple[int, ...], ...]
+    lrs: tuple[float, ...]
+    b1: float
+    b2: float
+    eps: float
+
+    @classmethod
+    def of(cls, run: Mapping[str, Any], rows: int) -> Steps:
+        """Of ``batches``, ``lrs`` and ``optimizer`` of a run. Raises OracleError when something is missing, out of
+        range, or not finite."""
+        try:
+            batches = tuple(tuple(int(i) for i in batch) for batch in run["batches"])
+            lrs = tuple(float(lr) for lr in run["lrs"])
+            chosen = run["optimizer"]
+            kind, b1, b2, eps = str(chosen["kind"]), float(chosen["b1"]), float(chosen["b2"]), float(chosen["eps"])
+        except (KeyError, TypeError, ValueError, OverflowError) as err:
+            raise OracleError(f"the run is malformed: {type(err).__name__} {err}") from None
+        if kind.lower() != "adam":
+            raise OracleError(f"the optimizer {kind!r} is unknown", "known: adam")
+        if not batches or len(batches) != len(lrs):
+            raise OracleError(f"{len(batches)} batches and {len(lrs)} learning rates do not make a run")
+        if any(not batch or not all(0 <= i < rows for i in batch) for batch in batches):
+            raise OracleError("a batch is empty or names a row that does not exist")
+        if not all(math.isfinite(x) for x in (*lrs, b1, b2, eps)) or not (0 <= b1 < 1 and 0 <= b2 < 1 and eps >= 0):
+            raise OracleError("a learning rate or a constant of the optimizer is out of range")
+        return cls(batches, lrs, b1, b2, eps)
+
+
+class Moments:
+    """Adam over one vector of parameters, as the receipt has it: theta -= lr * mhat / sqrt(vhat + eps^2)."""
+
+    def __init__(self, theta: Tensor, steps: Steps) -> None:
+        self.theta, self.steps, self.count = theta.clone(), steps, 0
+        self.m, self.v = torch.zeros_like(theta), torch.zeros_like(theta)
+
+    def step(self, gradient: Tensor, lr: float) -> None:
+        """One update."""
+        s = self.steps
+        self.count += 1
+        self.m.mul_(s.b1).add_(gradient, alpha=1 - s.b1)
+        self.v.mul_(s.b2).addcmul_(gradient, gradient, value=1 - s.b2)
+        root = (self.v / (1 - s.b2**self.count) + s.eps**2).sqrt_().clamp_(min=1e-30)
+        self.theta = self.theta - (lr / (1 - s.b1**self.count)) * self.m / root
+
+
+class Effects:
+    """U, M and V of all rows (see the top of the file)."""
+
+    def __init__(self, rows: int, adam: Moments) -> None:
+        self.adam = adam
+        self.u = torch.zeros(rows, len(adam.theta), device=adam.theta.device)
+        self.m, self.v = torch.zeros_like(self.u), torch.zeros_like(self.u)
+
+    def step(self, batch: Tensor, own: Tensor, drawn: Tensor | None, lr: float) -> None:
+        """What the step that ``adam`` has just made does. ``own`` gradients [batch, parameters] before it."""
+        adam, s = self.adam, self.adam.steps
+        fix1, fix2 = 1 - s.b1**adam.count, 1 - s.b2**adam.count
+        mean = own.mean(0)
+        push = (own - mean) / len(own)
+        root = (adam.v / fix2 + (s.eps**2 + DAMPING * float(adam.v.mean()) / fix2)).sqrt_().clamp_(min=1e-30)
+        self.m.mul_(s.b1).index_add_(0, batch, push, alpha=1 - s.b1)
+        self.v.mul_(s.b2).index_add_(0, batch, push * mean, alpha=2 * (1 - s.b2))
+        self.u.addcmul_(self.m, (lr / fix1 / root).expand_as(self.m), value=-1)
+        self.u.addcmul_(self.v, (lr / (2 * fix1 * fix2) * adam.m / root**3).expand_as(self.v))
+        if drawn is not None:
+            scaled = drawn * (lr / root)
+            inner = scaled @ drawn.T + len(drawn) * torch.eye(len(drawn), device=drawn.device)
+            self.u.addmm_(torch.linalg.solve(inner, drawn @ self.u.T).T, scaled, alpha=-1)
+
+
+def path_rows(
+    gradients: Gradients, start: Tensor, ids: Tensor, steps: Steps, draws: int, seed: int, progress: Progress = silent
+) -> tuple[Tensor, Tensor]:
+    """U fp32 [rows, parameters], and the weights that the replay ends at. ``draws`` vectors of curvature a row and
+    step. Raises OracleError when a number is not finite."""
+    effects = Effects(len(ids), adam := Moments(start, steps))
+    drawn: Tensor | None = None
+    for step, (numbers, lr) in enumerate(zip(steps.batches, steps.lrs, strict=True)):
+        batch = torch.tensor(numbers, device=ids.device)
+        if step and draws:
+            own, drawn = gradients.drawn(adam.theta, ids[batch], draws, seed, f"fisher.{step}")
+        else:
+            own, drawn = gradients.rows(adam.theta, ids[batch]), None
+        adam.step(own.mean(0), lr)
+        effects.step(batch.to(start.device), own, drawn, lr)
+        if not math.isfinite(float(adam.theta.sum())):
+            raise OracleError(f"the replay of the training run is not finite at step {step}")
+        progress(step + 1, len(steps.batches), "training run replayed")
+    return effects.u, adam.theta
+
+
+def retrained(gradients: Gradients, start: Tensor, ids: Tensor, steps: Steps, kept: Sequence[bool]) -> Tensor:
+    """Weights after the same run without the rows that are not ``kept``: the batch mean is over what remains, and an
+    empty batch has gradient zero. fp32 [parameters]."""
+    adam = Moments(start, steps)
+    nothing = torch.zeros_like(start)
+    for numbers, lr in zip(steps.batches, steps.lrs, strict=True):
+        remaining = [i for i in numbers if kept[i]]
+        batch = torch.tensor(remaining, device=ids.device, dtype=torch.long)
+        adam.step(gradients.mean(adam.theta, ids[batch]) if remaining else nothing, lr)
+    return adam.theta
+
+
+__all__ = ["Effects", "Moments", "Steps", "path_rows", "retrained"]

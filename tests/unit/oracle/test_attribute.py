@@ -1,0 +1,274 @@
+"""Attribution measured against the truth: a small model, retrained without some of its rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+from openledger.attribution_oracle import halves, path  # noqa: E402
+from openledger.attribution_oracle.bench import attribute  # noqa: E402
+from openledger.attribution_oracle.gradients import Gradients  # noqa: E402
+from openledger.primitives.errors import OracleError  # noqa: E402
+
+pytestmark = pytest.mark.torch
+VOCABULARY, TIME = 25, 10
+
+
+class Bigram(nn.Module):
+    """Logits of the next token from the last one, through a narrow middle."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        draw = torch.Generator().manual_seed(seed)
+        self.embed = nn.Parameter(torch.randn(VOCABULARY, 8, generator=draw) * 0.5)
+        self.head = nn.Parameter(torch.randn(8, VOCABULARY, generator=draw) * 0.5)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return torch.tanh(self.embed[ids]) @ self.head
+
+
+def losses(model: nn.Module, ids: Tensor) -> Tensor:
+    """Mean loss per token of each row."""
+    found = functional.cross_entropy(model(ids[:, :-1]).transpose(1, 2), ids[:, 1:], reduction="none")
+    mask = (ids[:, 1:] != 0).float()
+    return (found * mask).sum(1) / mask.sum(1).clamp(min=1)
+
+
+@dataclass
+class World:
+    """A trained model and everything ``attribute`` needs."""
+
+    model: nn.Module
+    train: Tensor
+    query: Tensor
+    groups: list[int]
+    run: dict[str, Any]
+
+    def retrain(self, kept: list[bool]) -> Tensor:
+        """Losses of the queries when only these rows are trained on."""
+        gradients = Gradients(self.model, losses)
+        steps = path.Steps.of(self.run, len(self.train))
+        theta = path.retrained(gradients, gradients.vector(self.run["start"]), self.train, steps, kept)
+        return gradients.losses(theta, self.query)
+
+
+def texts(rng: np.random.Generator, chain: np.ndarray, rows: int) -> list[list[int]]:
+    """Rows of tokens that follow each other as ``chain`` has it; some are short."""
+    found = []
+    for _ in range(rows):
+        row = [int(rng.integers(1, VOCABULARY))]
+        while len(row) < TIME - int(rng.integers(0, 3)):
+            row.append(1 + int(rng.choice(VOCABULARY - 1, p=chain[row[-1] - 1])))
+        found.append(row + [0] * (TIME - len(row)))
+    return found
+
+
+def world(seed: int, people: int = 6, rows: int = 8, epochs: int = 6, batch: int = 6) -> World:
+    """Contributors who share half of their habits."""
+    rng = np.random.default_rng(seed)
+    shared = rng.dirichlet(np.full(VOCABULARY - 1, 0.1), size=VOCABULARY - 1)
+    train, query, groups = [], [], []
+    for person in range(people):
+        chain = 0.5 * shared + 0.5 * rng.dirichlet(np.full(VOCABULARY - 1, 0.1), size=VOCABULARY - 1)
+        train += texts(rng, chain, rows)
+        query += texts(rng, chain, 3)
+        groups += [person] * rows
+    return trained(seed, train, query, groups, epochs, batch)
+
+
+def trained(
+    seed: int, train: list[list[int]], query: list[list[int]], groups: list[int], epochs: int, batch: int
+) -> World:
+    """A model trained on these rows."""
+    ids, rng = torch.tensor(train), np.random.default_rng(seed)
+    batches = [list(map(int, part)) for _ in range(epochs) for part in rng.permutation(len(ids)).reshape(-1, batch)]
+    model = Bigram(seed)
+    run = {
+        "start": {k: v.clone() for k, v in model.state_dict().items()},
+        "batches": batches,
+        "lrs": [0.02] * len(batches),
+        "optimizer": {"kind": "adam", "b1": 0.9, "b2": 0.99, "eps": 1e-6},
+    }
+    gradients = Gradients(model, losses)
+    steps = path.Steps.of(run, len(ids))
+    theta = path.retrained(gradients, gradients.now(), ids, steps, [True] * len(ids))
+    model.load_state_dict({"embed": theta[: VOCABULARY * 8].view(-1, 8), "head": theta[VOCABULARY * 8 :].view(8, -1)})
+    return World(model, ids, torch.tensor(query), groups, run)
+
+
+def rank(x: np.ndarray) -> np.ndarray:
+    return np.argsort(np.argsort(x))
+
+
+def lds(scores: np.ndarray, kept: np.ndarray, outcomes: np.ndarray) -> float:
+    """Mean over queries of the rank correlation of predicted and true losses over subsets."""
+    told = kept.astype(float) @ scores.T
+    pairs = [np.corrcoef(rank(told[:, q]), rank(-outcomes[:, q]))[0, 1] for q in range(scores.shape[0])]
+    return float(np.mean(pairs))
+
+
+def truth(made: World, subsets: int, by_person: bool, seed: int = 9) -> tuple[np.ndarray, np.ndarray]:
+    """Random halves of the rows, or of the contributors, and the queries' losses after training on them."""
+    rng = np.random.default_rng(seed)
+    groups = np.array(made.groups)
+    units = groups.max() + 1 if by_person else len(groups)
+    kept = np.zeros((subsets, len(groups)), dtype=bool)
+    for line in kept:
+        chosen = rng.permutation(units)[: units // 2]
+        line[:] = np.isin(groups if by_person else np.arange(units), chosen)
+    return kept, np.stack([made.retrain(line.tolist()).numpy() for line in kept])
+
+
+@pytest.fixture(scope="module")
+def small() -> World:
+    return world(1)
+
+
+def scores_of(made: World, **options: Any) -> np.ndarray:
+    return attribute(made.model, losses, made.train, made.query, made.groups, made.run, **options)
+
+
+def test_scores_agree_with_retraining(small: World) -> None:
+    scores = scores_of(small)
+    assert scores.shape == (len(small.query), len(small.train))
+    assert lds(scores, *truth(small, 16, by_person=True)) > 0.75
+    assert lds(scores, *truth(small, 12, by_person=False)) > 0.75
+
+
+def test_an_answer_is_owed_to_those_who_share_its_words() -> None:
+    """Three contributors without a common token: what is asked in one's tokens only that one can have taught."""
+    rng = np.random.default_rng(3)
+    train, query, groups = [], [], []
+    for person in range(3):
+        chain = np.zeros((VOCABULARY - 1, VOCABULARY - 1))
+        own = np.arange(8) + 8 * person
+        chain[:, own] = rng.dirichlet(np.full(8, 0.3), size=VOCABULARY - 1)
+        train += [[1 + int(own[0]), *row[1:]] for row in texts(rng, chain, 6)]
+        query += [[1 + int(own[0]), *row[1:]] for row in texts(rng, chain, 2)]
+        groups += [person] * 6
+    made = trained(3, train, query, groups, epochs=4, batch=6)
+    by_person = scores_of(made).reshape(len(made.query), 3, 6).sum(2)
+    assert (by_person.argmax(1) == np.repeat(np.arange(3), 2)).all()
+
+
+def test_the_path_is_the_derivative_of_the_run() -> None:
+    """Without curvature in the way: one step, where U is known in closed form."""
+    made = world(2, people=3, rows=2, epochs=1, batch=6)
+    gradients = Gradients(made.model, losses)
+    steps = path.Steps.of(made.run, 6)
+    start = gradients.vector(made.run["start"])
+    found, end = path.path_rows(gradients, start, made.train, steps, 1, 0)
+    own = gradients.rows(start, made.train)
+    mean = own.mean(0)
+    push = (own - mean) / 6
+    root = (mean.square() + 1e-12 + path.DAMPING * mean.square().mean()).sqrt()
+    wanted = -0.02 * push / root + 0.02 * mean / (2 * root**3) * 2 * push * mean
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(end, gradients.now())
+
+
+class Unbatchable(Bigram):
+    """A model that looks at its data, as vmap forbids, and hides its logits."""
+
+    def forward(self, ids: Tensor) -> Any:
+        if int(ids.sum()) < 0:
+            return None
+        return {"something": super().forward(ids)}
+
+
+def test_a_model_that_cannot_be_batched_gets_the_same_gradients(small: World) -> None:
+    strange = Unbatchable(1)
+    strange.load_state_dict(small.model.state_dict())
+
+    def theirs(model: nn.Module, ids: Tensor) -> Tensor:
+        found = functional.cross_entropy(model(ids[:, :-1])["something"].transpose(1, 2), ids[:, 1:], reduction="none")
+        mask = (ids[:, 1:] != 0).float()
+        return (found * mask).sum(1) / mask.sum(1)
+
+    ours, plain = Gradients(small.model, losses), Gradients(strange, theirs)
+    torch.testing.assert_close(plain.rows(plain.now(), small.train[:9]), ours.rows(ours.now(), small.train[:9]))
+    scores = attribute(strange, theirs, small.train, small.query[:2], small.groups, small.run, retrainings=2)
+    assert scores.shape == (2, len(small.train))
+    assert np.isfinite(scores).all()
+
+
+def test_drawn_vectors_estimate_the_curvature(small: World) -> None:
+    """Against the Gauss-Newton matrix itself, in a random direction."""
+    gradients = Gradients(small.model, losses)
+    theta, ids = gradients.now(), small.train[:4]
+    way = torch.randn(gradients.size, generator=torch.Generator().manual_seed(5))
+    _, drawn = gradients.drawn(theta, ids, 400, 7, "test")
+    estimate = float((drawn @ way).square().mean())
+    before, after = (gradients._losses(theta + step * way, ids)[1] for step in (-1e-2, 1e-2))
+    moved = (after - before) / 2e-2
+    odds = small.model(ids[:, :-1]).softmax(-1).detach()
+    mask = (ids[:, 1:] != 0).float()
+    spread = (odds * moved.square()).sum(-1) - (odds * moved).sum(-1).square()
+    true = float(((spread * mask).sum(1) / mask.sum(1)).mean())
+    assert estimate == pytest.approx(true, rel=0.1)
+
+
+def test_the_model_is_left_as_it_was(small: World) -> None:
+    before = {k: v.clone() for k, v in small.model.state_dict().items()}
+    scores_of(small, retrainings=0)
+    assert all(torch.equal(v, before[k]) for k, v in small.model.state_dict().items())
+
+
+def test_the_same_input_gives_the_same_scores(small: World) -> None:
+    assert np.array_equal(scores_of(small, retrainings=2), scores_of(small, retrainings=2))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"train": torch.zeros(0, 4, dtype=torch.long)}, "at least one row"),
+        ({"query": torch.zeros(2, 4)}, "LongTensor"),
+        ({"groups": [0, 1]}, "2 contributors"),
+        ({"run": {"batches": [[0]], "lrs": []}}, "malformed"),
+        ({"batches": [[10_000]]}, "does not exist|do not make a run"),
+        ({"lrs": [float("nan")] * 48}, "out of range"),
+        ({"optimizer": {"kind": "lion", "b1": 0.9, "b2": 0.9, "eps": 0.0}}, "lion"),
+        ({"start": {}}, "lacks"),
+        ({"start": None}, "start"),
+        ({"start": {"embed": torch.full((VOCABULARY, 8), float("nan")), "head": torch.zeros(8, VOCABULARY)}}, "NaN"),
+    ],
+)
+def test_bad_input_is_refused_in_words(small: World, change: dict[str, Any], words: str) -> None:
+    given: dict[str, Any] = {"train": small.train, "query": small.query, "groups": small.groups, "run": small.run}
+    of_run = {k: v for k, v in change.items() if k not in given}
+    given |= {k: v for k, v in change.items() if k in given}
+    given["run"] = {**given["run"], **of_run}
+    with pytest.raises(OracleError, match=words):
+        attribute(small.model, losses, **given)
+
+
+def test_a_model_with_nothing_to_attribute_is_refused(small: World) -> None:
+    frozen = Bigram(1).requires_grad_(False)
+    with pytest.raises(OracleError, match="requires grad"):
+        attribute(frozen, losses, small.train, small.query, small.groups, small.run)
+
+
+def test_halves_keep_half_of_the_contributors_and_tell_them_apart() -> None:
+    kept = halves.halves(9, 8, seed=0)
+    assert (kept.sum(1) == 4).all()
+    assert np.linalg.matrix_rank(kept - kept.mean(0)) == 7
+    assert np.array_equal(kept, halves.halves(9, 8, seed=0))
+
+
+def test_correction_recovers_what_the_rows_lack() -> None:
+    """Rows that know nothing, and retrainings that tell all: the contributors' sums come out."""
+    draw = torch.Generator().manual_seed(0)
+    truth_, groups = torch.randn(4, 30, generator=draw), torch.arange(4).repeat_interleave(5)
+    kept = torch.from_numpy(halves.halves(4, 8, seed=1))
+    moved = kept.float() @ truth_ + 3.0
+    rows = halves.corrected(torch.zeros(20, 30), groups, kept, moved, torch.eye(30), ridge=1e-4)
+    found = torch.zeros(4, 30).index_add_(0, groups, rows)
+    torch.testing.assert_close(found - found.mean(0), truth_ - truth_.mean(0), atol=1e-2, rtol=1e-2)
