@@ -15,7 +15,7 @@ from openledger.attribution_oracle.path import Steps, path_rows, retrained
 from openledger.attribution_oracle.ports import Progress, silent
 from openledger.primitives.errors import OracleError
 
-DRAWS = 2
+DRAWS = 3
 HALVES = 4
 Scores = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
@@ -39,10 +39,12 @@ def attribute(
         raise OracleError("the run lacks its start: the state dict before training")
     gradients = Gradients(model, losses)
     final, start = gradients.now(), gradients.vector(run["start"])
-    index = influence_rows(gradients, start, final, rows, _numbers(groups), steps, draws, retrainings, seed, progress)
+    index, middle = influence_rows(
+        gradients, start, final, rows, _numbers(groups), steps, draws, retrainings, seed, progress
+    )
     scores = np.empty((len(asked), len(rows)))
     for at in range(0, len(asked), 64):
-        scores[at : at + 64] = -(gradients.rows(final, asked[at : at + 64]) @ index.T).cpu().double().numpy()
+        scores[at : at + 64] = -(gradients.rows(middle, asked[at : at + 64]) @ index.T).cpu().double().numpy()
     if not np.isfinite(scores).all():
         raise OracleError("a score is not finite")
     return scores
@@ -51,12 +53,14 @@ def attribute(
 def influence_rows(
     gradients: Gradients, start: Tensor, final: Tensor, ids: Tensor, groups: Tensor, steps: Steps, draws: int,
     retrainings: int, seed: int, progress: Progress = silent,
-) -> Tensor:  # fmt: skip
-    """d(final weights) / d(weight of the row), fp32 [rows, parameters]. ``groups`` contributor numbers from 0."""
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """d(final weights) / d(weight of the row), fp32 [rows, parameters], and the weights at which to take a query's
+    gradient: half way to the mean of the retrained ones, so that what is left out changes the loss about as its
+    derivative there says. ``groups`` contributor numbers from 0."""
     found, _ = path_rows(gradients, start, ids, steps, draws, seed, progress)
     contributors = int(groups.max()) + 1
     if contributors < 3 or not retrainings:
-        return found
+        return found, final
     kept = halves(contributors, retrainings, seed)
     of_row = groups.tolist()
     moved = []
@@ -64,7 +68,9 @@ def influence_rows(
         moved.append(retrained(gradients, start, ids, steps, [bool(line[g]) for g in of_row]))
         progress(number + 1, len(kept), "retrainings")
     probes = torch.stack([gradients.mean(final, ids[groups == c]) for c in range(contributors)])
-    return corrected(found, groups, torch.from_numpy(kept), torch.stack(moved), probes)
+    together = torch.stack(moved)
+    found = corrected(found, groups.to(found.device), torch.from_numpy(kept).to(found.device), together, probes)
+    return found, (final + together.mean(0)) / 2
 
 
 def _ids(ids: Tensor, what: str) -> Tensor:

@@ -12,7 +12,7 @@ every machine.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -172,8 +172,8 @@ class Gradients:
         """None when vmap cannot take this model: branches on data, ``item()``, operations without a batching rule."""
 
         def of_row(params: dict[str, Tensor], *row: Tensor) -> dict[str, Tensor]:
-            _, back = vjp(
-                lambda p: torch.cat([x.float().reshape(-1) for x in values(p, *row) if x is not None]), params
+            back = cast(
+                Callable[[Tensor], tuple[dict[str, Tensor]]], vjp(lambda p: _stacked(values(p, *row)), params)[1]
             )
             return vmap(lambda which: back(which)[0])(torch.eye(1 + draws, device=self.device))
 
