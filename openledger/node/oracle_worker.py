@@ -73,6 +73,8 @@ class OracleWorker:
             raise
 
     async def _running(self) -> asyncio.subprocess.Process:
+        if self._process is not None and await _speaks_unasked(self._process):
+            await self.stop()
         if self._process is None or self._process.returncode is not None:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
@@ -129,6 +131,16 @@ async def _exchange(process: asyncio.subprocess.Process, job: AttributionJob) ->
         if end >= 0 or len(found) > most:
             raise OracleError("it says more than one answer")
     raise OracleError("it died")
+
+
+async def _speaks_unasked(process: asyncio.subprocess.Process) -> bool:
+    """True when something waits in the pipe although nothing was asked: what comes next could be no answer."""
+    if process.stdout is None:
+        return False
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0):
+            return bool(await process.stdout.read(CHUNK))
+    return False
 
 
 def _resident(pid: int) -> int:

@@ -39,7 +39,7 @@ WOUNDS = {
     "dies": ("    os.abort()", "died"),
     "dies at once without reading": ("    sys.exit(3)", "died"),
     "floods a line without end": ("    while True: sys.stdout.write('x' * 65536)", "more than one answer"),
-    "floods lines": ("    while True: sys.stdout.write(good + chr(10))", "more than one answer"),
+    "floods lines": ("    while True: os.write(1, (good + chr(10)).encode() * 50)", "more than one answer"),
     "eats memory": ("    hold = b'x' * (300 << 20); time.sleep(1000)", "MiB of memory"),
     "says no JSON": ("    say('not json')", "not JSON"),
     "nests without end": ("    say('[' * 15000)", "not JSON"),
@@ -85,6 +85,22 @@ async def test_a_process_that_does_not_read_its_job_is_given_up_in_time(started:
     with pytest.raises(OracleError, match="no answer within 1 s"):
         await worker.verify(large, 1)
     assert worker.pid == 0
+
+
+async def test_what_a_process_says_unasked_is_never_taken_for_an_answer(started: list[OracleWorker]) -> None:
+    says = f"""
+import sys, time
+for line in sys.stdin:
+    for _ in range(2):
+        print({GOOD.to_json()!r}, flush=True)
+        time.sleep(0.2)
+"""
+    worker = OracleWorker.of_command([sys.executable, "-c", says])
+    started.append(worker)
+    assert await worker.verify(JOB, 30) == GOOD
+    await asyncio.sleep(0.5)
+    assert await worker.verify(JOB, 30) == GOOD
+    assert worker.starts == 2
 
 
 async def test_a_program_that_cannot_be_started_is_a_failed_verification(started: list[OracleWorker]) -> None:
