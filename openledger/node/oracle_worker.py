@@ -26,6 +26,7 @@ log = logging.getLogger("openledger.oracle")
 JOB_SECONDS = 600
 MEMORY_MB = 6_144
 WATCH_SECONDS = 0.25
+STOP_SECONDS = 5.0
 CHUNK = 64 * 1024
 BASE_BYTES, ROW_BYTES = 16 * 1024, 24
 """An honest answer is never longer than this, and this for each row: 20 digits, sign, and what parts them."""
@@ -112,7 +113,8 @@ class OracleWorker:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        with contextlib.suppress(TimeoutError, OSError):  # what stands in a full pipe is read, else its end is not seen
+            await asyncio.wait_for(process.communicate(), STOP_SECONDS)
 
 
 async def _exchange(process: asyncio.subprocess.Process, job: AttributionJob) -> bytes:
