@@ -180,7 +180,9 @@ def attribution_job(state: StateReader, claim: int) -> AttributionJob:
         index_root=to_hex(model.index_root),
         weights_hash=model.weights.hex(),
         receipt_hash=model.receipt.hex(),
-        parts=tuple(PartFacts(to_hex(p.contributor), p.blob.hex(), p.rows) for v in versions for p in v.parts),
+        parts=tuple(
+            PartFacts(to_hex(p.contributor), p.blob.hex(), p.rows, p.height) for v in versions for p in v.parts
+        ),
         roots=tuple(to_hex(v.root) for v in versions),
         settlements=tuple(SettlementFacts(e.session, e.first, e.last, e.amount, to_hex(e.receipts)) for e in entries),
         shares=tuple((to_hex(s.contributor), s.ppm) for s in record.shares),

@@ -3,7 +3,7 @@
 Manifest: ``{"format", "base", "base_hash", "config", "kind", "settings", "tokenizer", "weights", "receipt", "index",
 "index_root",
 "method", "rows", "data": [{"datanet", "version", "root", "parts": [{"contributor", "blob",
-"rows"}]}]}``; hashes are sha256 in hex
+"rows", "height"}]}]}``; hashes are sha256 in hex
 with 0x, except roots, which are Merkle roots (keccak256). Nothing in a bundle is code, and nothing is unpickled.
 """
 
@@ -20,6 +20,7 @@ import torch
 from openledger.attribution_oracle import lora
 from openledger.attribution_oracle.bases import Base, load_base
 from openledger.attribution_oracle.influence import Index, Run, method
+from openledger.attribution_oracle.near import Known, known_parts
 from openledger.attribution_oracle.ports import Blobs, blob_name
 from openledger.attribution_oracle.tensors import load_like
 from openledger.attribution_oracle.train import Settings, Trained, read_receipt, receipt_bytes, rows_hash
@@ -59,6 +60,17 @@ class Bundle:
     def texts(self) -> tuple[str, ...]:
         """The rows' texts."""
         return tuple(text_of(line) for line in self.lines)
+
+    @cached_property
+    def order(self) -> tuple[int, ...]:
+        """Row numbers, the earliest commit first; in one block, as the data lists them."""
+        heights = [part.height for v in self.data for part in v.parts for _ in range(part.rows)]
+        return tuple(sorted(range(len(heights)), key=lambda row: (heights[row], row)))
+
+    @cached_property
+    def known(self) -> tuple[Known, ...]:
+        """For every row, what of its text earlier rows had already."""
+        return tuple(known_parts(self.texts, self.order))
 
 
 def text_of(line: bytes) -> str:
@@ -164,7 +176,10 @@ def read_manifest(raw: bytes) -> tuple[dict[str, Any], tuple[VersionData, ...]]:
             VersionData(
                 int(v["datanet"]),
                 int(v["version"]),
-                tuple(PartFacts(str(p["contributor"]), str(p["blob"]), int(p["rows"])) for p in v["parts"]),
+                tuple(
+                    PartFacts(str(p["contributor"]), str(p["blob"]), int(p["rows"]), int(p["height"]))
+                    for p in v["parts"]
+                ),
             )
             for v in manifest["data"]
         )

@@ -1,8 +1,7 @@
 """From answers to row scores to shares: what a claim says, and the same arithmetic for those who check it.
 
-Per answer the signed row scores are divided by the sum of their absolute values and weighted by the answer's part of
-the claim's price; summed over the answers and rounded they are parts per billion of the contributor fee. Shares clip at
-zero per row, add up per contributor, and become ppm by largest remainder; what no row earned is ``unattributed``.
+The pay rule (pay.py) makes of the scores of all answers what each row earns, in parts per billion of the contributor
+fee. Shares add them up per contributor and become ppm by largest remainder; what no row earned is ``unattributed``.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
 from openledger.attribution_oracle.bundle import Bundle
+from openledger.attribution_oracle.explained import explained_fraction
 from openledger.attribution_oracle.influence import method
+from openledger.attribution_oracle.pay import Table
 from openledger.attribution_oracle.ports import Progress, silent
 from openledger.primitives.attribution import SCORE_UNIT, SettlementFacts, receipt_leaf, score_leaf
 from openledger.primitives.errors import DecodingError, OracleError
@@ -97,20 +96,19 @@ def counted(answers: Sequence[Answer], settlements: Sequence[SettlementFacts]) -
 
 
 def score_rows(bundle: Bundle, answers: Sequence[Answer], progress: Progress = silent) -> tuple[int, ...]:
-    """Score of every row in ppb of the claim's contributor fee. An answer that touches no row scores nothing."""
+    """What every row earns, in ppb of the claim's contributor fee, by the pay rule (pay.py). An answer weighs its part
+    of the price, times the fraction that the fine-tune explains; one that touches no row earns nothing."""
     total = sum(a.price for a in answers)
-    summed = np.zeros(bundle.index.rows, dtype=np.float64)
+    table = Table(len(answers), bundle.index.rows)
     chosen = method(bundle.index.method)
+    base = bundle.run.base.build().to(next(bundle.run.model.parameters()).device)
     for number, answer in enumerate(answers):
         if total and answer.answer and bundle.run.base.tokenizer.encode(answer.answer):
+            weight = explained_fraction(bundle.run, base, answer.query, answer.answer) * (answer.price / total)
             raw = bundle.index.dot(chosen.answer_vector(bundle.run, answer.query, answer.answer))
-            size = float(np.abs(raw).sum())
-            if size > 0.0:
-                summed += raw / size * (answer.price / total)
+            table.add(number, raw, weight)
         progress(number + 1, len(answers), "answers")
-    if not bool(np.isfinite(summed).all()):
-        raise OracleError("a row's score is not finite")
-    return tuple(int(s) for s in np.rint(summed * SCORE_UNIT))
+    return tuple(table.pay(bundle.known, bundle.order))
 
 
 def shares_from_scores(

@@ -30,17 +30,53 @@ LARGEST = 1.1  # of the typical row, times 1 + PRIOR / answers
 NOISE = 0.5  # deviations of a row's own noise that are taken off
 PRIOR = 8.0  # answers that the typical row's noise counts for beside the row's own
 TINY = 1e-300
+LOTS = 128
 MAD = 0.6745  # median size of a normal variable of deviation 1
 
 
-def parts(scores: Array, weights: Array, known: Sequence[Known], order: Sequence[int]) -> Array:
-    """Signed parts [answers, rows] of the claim: the absolute values of an answer add up to its weight at most."""
-    shared = first_commits(_normal(scores), known, order)
-    size = _size(shared)
-    limit = LARGEST * (1.0 + PRIOR / len(shared)) * _typical(size)
+class Table:
+    """The answers of a claim, as signed parts [lots, rows] whose absolute values add up to a lot's weight.
+
+    Beyond ``LOTS`` answers several share a lot, so that memory is bounded: answer n goes to lot n modulo ``LOTS``."""
+
+    def __init__(self, answers: int, rows: int) -> None:
+        self.shared = np.zeros((min(answers, LOTS), rows), dtype=np.float64)
+        self.weights = np.zeros(min(answers, LOTS), dtype=np.float64)
+
+    def add(self, number: int, scores: Array, weight: float) -> None:
+        """Answer ``number``: fp64 [rows] and the part of the claim that it stands for. Raises OracleError when a score
+        is not finite."""
+        if not bool(np.isfinite(scores).all()):
+            raise OracleError("a row's score is not finite")
+        whole, largest = 0.0, float(np.abs(scores).max(initial=0.0))
+        if largest > 0.0:
+            scores = scores / largest  # so that no sum overflows
+            whole = float(np.abs(scores).sum())
+        if whole > 0.0:
+            lot = number % LOTS
+            self.shared[lot] += scores * (weight / whole)
+            self.weights[lot] += weight
+
+    def pay(self, known: Sequence[Known], order: Sequence[int]) -> list[int]:
+        """What each row earns, in ppb of the claim's contributor fee; together at most 1,000,000,000 and rounding.
+        ``known`` and ``order`` as of near.known_parts."""
+        if not self.shared.size:
+            return [0] * self.shared.shape[1]
+        amounts = above_noise(parts(self.shared, self.weights, known, order), self.weights)
+        return [int(amount) for amount in np.rint(amounts * SCORE_UNIT)]
+
+
+def parts(shared: Array, weights: Array, known: Sequence[Known], order: Sequence[int]) -> Array:
+    """Signed parts without what others had before, none far larger than the typical one; sums as before."""
+    even = np.divide(shared, weights[:, None], out=np.zeros_like(shared), where=weights[:, None] > 0)
+    whole = np.abs(shared).sum(axis=1)
+    even = first_commits(even, known, order)
+    size = _size(even)
+    limit = LARGEST * (1.0 + PRIOR / len(even)) * _typical(size)
     if limit > 0.0:
-        shared = shared * (limit / np.maximum(size, limit))
-    return np.asarray(_normal(shared) * weights[:, None], dtype=np.float64)
+        even = even * (limit / np.maximum(size, limit))
+    sums = np.abs(even).sum(axis=1)
+    return np.asarray(even * np.divide(whole, sums, out=np.zeros_like(whole), where=sums > 0)[:, None])
 
 
 def first_commits(shared: Array, known: Sequence[Known], order: Sequence[int]) -> Array:
@@ -72,11 +108,6 @@ def _typical(sizes: Array) -> float:
     return float(np.median(living)) if living.size else 0.0
 
 
-def _normal(scores: Array) -> Array:
-    whole = np.abs(scores).sum(axis=1, keepdims=True)
-    return np.asarray(np.divide(scores, whole, out=np.zeros_like(scores), where=whole > 0), dtype=np.float64)
-
-
 def above_noise(shared: Array, weights: Array) -> Array:
     """Amounts [rows] >= 0: the signed sums over the answers, less what noise explains.
 
@@ -93,17 +124,4 @@ def above_noise(shared: Array, weights: Array) -> Array:
     return np.asarray(positive * np.maximum(kept, 0.0), dtype=np.float64)
 
 
-def row_pay(scores: Array, weights: Array, known: Sequence[Known], order: Sequence[int]) -> list[int]:
-    """What each row earns, in ppb of the claim's contributor fee; together at most 1,000,000,000 and rounding.
-
-    ``scores`` fp64 [answers, rows]; ``weights`` fp64 [answers], sum <= 1: the paid part of each answer that is shared;
-    ``known`` and ``order`` as of near.known_parts. Raises OracleError when something is not finite."""
-    if not bool(np.isfinite(scores).all()):
-        raise OracleError("a row's score is not finite")
-    if not scores.size:
-        return [0] * scores.shape[1]
-    amounts = above_noise(parts(scores, weights, known, order), weights)
-    return [int(amount) for amount in np.rint(amounts * SCORE_UNIT)]
-
-
-__all__ = ["above_noise", "first_commits", "parts", "row_pay"]
+__all__ = ["Array", "Table", "above_noise", "first_commits", "parts"]

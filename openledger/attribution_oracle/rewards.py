@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from openledger.attribution_oracle.near import known_parts
-from openledger.attribution_oracle.pay import Array, row_pay
+from openledger.attribution_oracle.pay import Array, Table
 from openledger.primitives.attribution import SCORE_UNIT
 from openledger.primitives.errors import OracleError
 
@@ -31,8 +31,10 @@ def rewards(scores: Any, groups: Any, order: Any, texts: Sequence[str]) -> Array
         raise OracleError("a row's text must be a string")
     when = _moments(order, owners)
     sequence = sorted(range(rows), key=lambda row: (when[row], row))
-    weights = np.full(answers, 1.0 / max(answers, 1))
-    earned = row_pay(table, weights, known_parts(texts, sequence), sequence)
+    claim = Table(answers, rows)
+    for number, scored in enumerate(table):
+        claim.add(number, scored, 1.0 / answers)
+    earned = claim.pay(known_parts(texts, sequence), sequence)
     shares = np.zeros(int(owners.max(initial=-1)) + 1, dtype=np.float64)
     np.add.at(shares, owners, np.array(earned, dtype=np.float64))
     return np.asarray(shares / max(SCORE_UNIT, sum(earned)), dtype=np.float64)

@@ -85,7 +85,11 @@ def check_manifest(job: AttributionJob, manifest: Mapping[str, Any], data: Seque
         raise OracleError(f"the chain lists {len(job.parts)} parts of data, the bundle {len(listed)}")
     for number, (here, part) in enumerate(zip(listed, job.parts, strict=True)):
         same = parse_address(here.contributor) == parse_address(part.contributor)
-        if not same or here.rows != part.rows or blob_name(here.blob) != blob_name(part.blob):
+        if (
+            not same
+            or (here.rows, here.height) != (part.rows, part.height)
+            or blob_name(here.blob) != blob_name(part.blob)
+        ):
             raise OracleError(f"part {number} of the data is another one in the bundle than on chain")
 
 

@@ -65,11 +65,13 @@ def drawn_rows(claim: int, validator: Address, salt: bytes, rows: int, count: in
 
 @dataclass(frozen=True)
 class PartFacts:
-    """Some consecutive rows of one version: who brought them, in which blob (sha256, hex), how many."""
+    """Some consecutive rows of one version: who brought them, in which blob (sha256, hex), how many, and the height of
+    the block in which they were committed."""
 
     contributor: str
     blob: str
     rows: int
+    height: int = 0
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from openledger.abci_app.modules.datanets.records import (
     DATANETS,
     VERSIONS,
     Datanet,
+    HeldPart,
     Part,
     Version,
     must_datanet,
@@ -54,10 +55,11 @@ class DatanetCommit(Action):
         if self.rows == 0:
             raise MalformedAction("a version has at least one row")
 
-    def _parts(self, view: StateReader) -> tuple[Part, ...]:
+    def _parts(self, view: StateReader, height: int) -> tuple[HeldPart, ...]:
         old = VERSIONS.must(view, self.datanet, self.parent).parts if self.parent else ()
         removed = set(self.remove)
-        return tuple(p for p in old if p.blob not in removed) + self.add
+        added = tuple(HeldPart(p.contributor, p.blob, p.rows, height) for p in self.add)
+        return tuple(p for p in old if p.blob not in removed) + added
 
     def validate(self, view: StateReader, ctx: ActionContext) -> None:
         datanet = must_datanet(view, self.datanet)
@@ -67,7 +69,7 @@ class DatanetCommit(Action):
                 "somebody was quicker: pull, and commit again on top",
             )
         self._check_rights(view, ctx.sender, datanet)
-        parts = self._parts(view)
+        parts = self._parts(view, ctx.block.height)
         if len({p.blob for p in parts}) != len(parts):
             raise AlreadyExists("this blob is in the datanet already")
         if len(parts) > ctx.block.params.max_parts:
@@ -97,7 +99,7 @@ class DatanetCommit(Action):
             author=ctx.sender,
             root=self.root,
             rows=self.rows,
-            parts=self._parts(state),
+            parts=self._parts(state, ctx.block.height),
             message=self.message,
             height=ctx.block.height,
             time=ctx.block.time,

@@ -23,6 +23,16 @@ class Part:
 
 
 @dataclass(frozen=True)
+class HeldPart:
+    """A part of a version, and the height at which it was committed: who was first is decided by it."""
+
+    contributor: AddressField
+    blob: Bytes32
+    rows: U32
+    height: U64
+
+
+@dataclass(frozen=True)
 class Datanet:
     """``head`` is the newest version, 0 while there is none."""
 
@@ -46,7 +56,7 @@ class Version:
     author: AddressField
     root: Bytes32
     rows: U64
-    parts: tuple[Part, ...]
+    parts: tuple[HeldPart, ...]
     message: Text
     height: U64
     time: U64

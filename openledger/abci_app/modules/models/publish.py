@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext, require_text
-from openledger.abci_app.modules.datanets.records import Part, must_version
+from openledger.abci_app.modules.datanets.records import HeldPart, must_version
 from openledger.abci_app.modules.models.records import (
     CONTRIBUTORS,
     MODEL_COUNT,
@@ -72,7 +72,7 @@ class ModelPublish(Action):
     def kind_gas(self) -> int:
         return self.GAS + GAS_PER_DATANET * len(self.data)
 
-    def _parts(self, view: StateReader) -> list[Part]:
+    def _parts(self, view: StateReader) -> list[HeldPart]:
         return [part for ref in self.data for part in must_version(view, ref.datanet, ref.version).parts]
 
     def validate(self, view: StateReader, ctx: ActionContext) -> None:
