@@ -31,6 +31,8 @@ def test_versions_keep_who_brought_what(net: Harness) -> None:
         view["parts"][1]["contributor"]: 3
     }
     assert [c["version"] for c in net.query("get_commits", 1)] == [1, 2]
+    heights = [part["height"] for part in view["parts"]]
+    assert heights[0] == net.query("get_commit", 1, 1)["parts"][0]["height"] < heights[1]
 
 
 def test_rows_are_corrected_by_removing_a_blob_and_adding_the_mended_one(net: Harness) -> None:

@@ -13,6 +13,7 @@ pytest.importorskip("torch")
 
 from openledger.attribution_oracle import claims, influence, tensors
 from openledger.attribution_oracle.bundle import row_leaves
+from openledger.attribution_oracle.explained import explained_fraction
 from openledger.attribution_oracle.verify import verify_job
 from openledger.primitives.attribution import SCORE_UNIT, score_leaf
 from openledger.primitives.errors import BlobNotFound, OracleError
@@ -24,6 +25,13 @@ APPLES, METALS, WATERS = (bytes([n]) * 20 for n in (1, 2, 3))
 
 def check(world: Any, **changes: Any) -> Any:
     return verify_job(replace(world.job, **changes), world.blobs, seed=b"seed", known=world.known)
+
+
+def dated(bundle: Any, heights: tuple[int, ...]) -> Any:
+    """The bundle with its parts committed at these heights."""
+    left = iter(heights)
+    data = tuple(replace(v, parts=tuple(replace(p, height=next(left)) for p in v.parts)) for v in bundle.data)
+    return replace(bundle, data=data)
 
 
 def republished(world: Any, index: influence.Index) -> dict[str, Any]:
@@ -52,6 +60,38 @@ def test_who_wrote_the_words_of_an_answer_earns_it(made: Any) -> None:
         claims.shares_from_scores(claims.score_rows(made.bundle, [made.answers[3]]), made.bundle.contributors)[0]
     )
     assert metals[METALS] > 3 * max(metals.get(APPLES, 0), metals.get(WATERS, 0))
+
+
+def test_what_the_base_would_have_said_by_itself_is_nobodys(made: Any) -> None:
+    run = made.bundle.run
+    base = run.base.build()
+    learned = explained_fraction(run, base, "apple pear plum", " cherry grape melon")
+    assert 0.1 < learned <= 1.0
+    assert explained_fraction(run, run.model, "apple pear plum", " cherry grape melon") == 0.0
+    assert explained_fraction(run, base, "apple", " iron apple lead river fig") < learned
+    scores = claims.score_rows(made.bundle, [made.answers[1]])
+    assert sum(scores) <= learned * SCORE_UNIT + len(scores)
+
+
+def test_a_later_copy_by_somebody_else_earns_nothing_and_heights_decide_who_is_later(made: Any) -> None:
+    """The same model with its data said to be committed in other blocks: only the order changes."""
+    for heights in ((5, 6, 7), (9, 6, 3)):
+        bundle = dated(made.bundle, heights)
+        assert [bundle.contributors[row][0] for row in (bundle.order[0], bundle.order[-1])] == (
+            [1, 3] if heights[0] == 5 else [3, 1]
+        )
+        copied = replace(bundle, lines=bundle.lines[:12] * 3)
+        scores = claims.score_rows(copied, [made.answers[1]])
+        first = 0 if heights[0] == 5 else 24
+        assert sum(scores[first : first + 12]) > 0
+        assert sum(scores) == sum(scores[first : first + 12])
+
+
+def test_another_height_than_on_chain_is_refused(world: Any) -> None:
+    parts = (replace(world.job.parts[0], height=3), *world.job.parts[1:])
+    verdict = check(world, parts=parts)
+    assert not verdict.valid
+    assert "part 0" in verdict.reason
 
 
 def test_full_fine_tunes_are_attributed_through_a_probe(full_world: Any) -> None:
@@ -248,9 +288,11 @@ def test_splitting_oneself_in_two_changes_nothing() -> None:
 
 
 def test_explain_names_the_best_rows(made: Any) -> None:
-    first = claims.explain(made.bundle, made.claim.row_scores, top=2)[0]
-    assert first.ppm == max(p for _, p in made.claim.shares)
-    assert len(first.rows) == 2
+    scores = [*made.claim.row_scores]
+    scores[0], scores[1] = 3 * 10**8, 2 * 10**8
+    first = claims.explain(made.bundle, scores, top=2)[0]
+    assert first.ppm >= 500_000
+    assert [row for row, _, _ in first.rows] == [0, 1]
     assert first.rows[0][1] >= first.rows[1][1] > 0
     assert first.rows[0][2] == made.bundle.texts[first.rows[0][0]]
 

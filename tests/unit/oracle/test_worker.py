@@ -32,11 +32,11 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AttributionJob
         texts = [d.text for d in corpus.documents(person)[:15]]
         parts.append(PartFacts(to_hex(bytes([number]) * 20), "0x" + blobs.put(corpus.to_lines(texts)), len(texts)))
     data = (VersionData(1, 1, tuple(parts)),)
-    model = factory.train_model(blobs, data, seed=1, settings={"epochs": 1})
+    model = factory.train_model(blobs, data, seed=1, settings={"epochs": 3})
     fields = factory.publish(blobs, model, factory.make_index(model))
     bundle = factory.load_bundle(blobs, fields["bundle"].hex())
-    question = corpus.questions(1)[0]
-    answers = [claims.Answer(1, 0, question.prompt, question.continuation, 10)]
+    learned = corpus.documents("lincoln")[0].text
+    answers = [claims.Answer(1, 0, learned[:80], learned[80:240], 10)]
     settled = (SettlementFacts(1, 0, 1, 10, to_hex(claims.receipts_root(2, answers))),)
     claim = factory.claim(bundle, answers, settled)
     job = AttributionJob(
