@@ -5,6 +5,8 @@ counts. *Runs*: the share of a row's four-word runs that earlier rows had, each 
 copies with noise around them, shuffled sentences and mosaics of many rows are found. *Pairs*: the share of a row's
 two-word runs that one earlier row of comparable size has; paraphrases are found whose every fourth word differs.
 
+What a row says again and again is known as well, from itself, and no part of anybody's row.
+
 A row of which nothing is new owns no run, so a thousand copies neither hide their source among themselves
 nor pull honest rows into their cluster: what is compared is always the first row, and there are no chains.
 """
@@ -22,6 +24,7 @@ RUNS_FROM, RUNS_FULL = 250_000, 500_000  # ppm of known runs at which credit beg
 PAIRS_FROM, PAIRS_FULL = 300_000, 500_000
 LONGER = 4  # a source may have this many times the pairs of the row; beyond, its part counts less
 HOLDERS = 16  # of one pair, the earliest
+AGAIN_FROM, AGAIN_FULL = 500_000, 750_000  # ppm of pairs that the row itself has had
 CANDIDATES = 4
 _WORD = re.compile(r"[^\W_]+")
 _WIDE = re.compile("([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
@@ -35,7 +38,7 @@ def words_of(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Known:
-    """How much of a row belongs to earlier rows: ``ppm`` of it, divided by ``sources`` (row number, weight)."""
+    """How much of a row is not its own: ``ppm`` of it, divided by ``sources`` (row number, weight), or nobody's."""
 
     ppm: int
     sources: tuple[tuple[int, int], ...]
@@ -62,7 +65,8 @@ class FirstCommits:
         """What of ``text`` was known before; then the row is part of what is known, unless nothing of it is new."""
         words = [self._ids.setdefault(word, len(self._ids)) for word in words_of(text)]
         runs, pairs = _shingles(words, RUN), _shingles(words, PAIR)
-        found = max(self._by_runs(runs), self._by_pairs(pairs), key=lambda k: k.ppm)
+        again = Known(ramp((len(words) - 1 - len(pairs)) * PPM // max(len(words) - 1, 1), AGAIN_FROM, AGAIN_FULL), ())
+        found = max(self._by_runs(runs), self._by_pairs(pairs), again, key=lambda k: k.ppm)
         if found.ppm < PPM:
             for run in runs:
                 self._owner.setdefault(run, row)

@@ -190,6 +190,13 @@ def test_copying_oneself_pays_no_more_than_a_fifth_on_top(times: int) -> None:
     assert (shares[2] + shares[PEOPLE:].sum()) / shares.sum() <= 1.2 * honest[2] / honest.sum()
 
 
+@pytest.mark.parametrize("text", ["again " * 60, "to be or not to be that is it " * 8, "ha. " * 9])
+def test_saying_it_again_and_again_earns_nothing(text: str) -> None:
+    world = World(15)
+    columns, _ = world.victims()
+    assert taken(world.attacked(columns, [f"{text} {i}" for i in range(EACH)])) <= 0.02
+
+
 def test_copies_that_pull_the_other_way_do_not_drag_their_source_down() -> None:
     world = World(14)
     honest = world.pay()
