@@ -153,10 +153,12 @@ class Mempool:
         elif decoded.action is not None:
             check_native_form(decoded, decoded.action, ctx.chain_id, ctx.params.block_gas_limit)
         check_sender(decoded, self, allow_nonce_gap=True)
-        if 2 * decoded.max_fee < self._base_fee or decoded.max_fee < ctx.params.base_fee_floor:
+        least = min(ctx.params.base_fee_floor, self._base_fee)  # a devnet may set its base fee below the floor
+        if 2 * decoded.max_fee < self._base_fee or decoded.max_fee < least:
             raise FeeCapTooLow(
                 f"max fee per gas less than block base fee: address {to_checksum(decoded.sender)}, "
-                f"maxFeePerGas: {decoded.max_fee}, baseFee: {self._base_fee}"
+                f"maxFeePerGas: {decoded.max_fee}, baseFee: {self._base_fee}",
+                f"the base fee never falls below {least} wei per gas" if decoded.max_fee < least else None,
             )
         if len(decoded.raw) + 64 > ctx.params.max_block_bytes // BLOCK_PART:
             limit = ctx.params.max_block_bytes // BLOCK_PART - 64
