@@ -36,7 +36,7 @@ def reveal(number: int) -> bytes:
     shown = tuple(
         ShownRow(900_000 + i, score_bytes(-(10**9)), score_bytes(10**9), proof[: TREE // 2 + 4]) for i in (0, 1)
     )
-    return encode_extension([Reveal(1, 0, True, "", bytes(range(16)), shown)])
+    return encode_extension([Reveal(1, 0, True, "", bytes(range(16)), bytes(32), (bytes(32),) * 8, shown)])
 
 
 def commit_of(chain: Harness, height: int) -> abci.ExtendedCommitInfo:

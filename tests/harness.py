@@ -17,10 +17,12 @@ from openledger.abci_app import queries
 from openledger.abci_app.action import Action, build_native
 from openledger.abci_app.application import Application
 from openledger.abci_app.modules.attribution.claim import AttributionClaim
+from openledger.abci_app.modules.attribution.draws import batches, promised
 from openledger.abci_app.modules.attribution.messages import (
     Commitment,
     Hold,
     Message,
+    Promise,
     Reveal,
     ShownRow,
     encode_extension,
@@ -54,6 +56,7 @@ from openledger.evm.engine import EvmEngine
 from openledger.evm.pyevm import PyEvmEngine
 from openledger.genesis.genesis import GenesisValidator
 from openledger.genesis.presets import DEVNET_PARAMS, dev_accounts, devnet_genesis
+from openledger.node.oracle_seeds import Seeds
 from openledger.primitives.amounts import GWEI, OPEN
 from openledger.primitives.attribution import Voucher, drawn_rows, receipt_leaf, score_leaf
 from openledger.primitives.blocks import Receipt
@@ -84,18 +87,23 @@ class ScriptedOracle:
         self.address = address
         self.mode = mode
         self.salt = b"salt" * 4 + address[:4]
+        self.seeds = Seeds(b"secret" + address)
+        self.promises = True
         self.scores: dict[int, list[int]] = {}
         self.neighbour: ScriptedOracle | None = None
 
     def extension(self, state: StateReader, height: int, validator: Address) -> bytes:
-        messages = [self._message(state, number) for number in open_claims(state, 10)]
+        roots = [(batch, self.seeds.root(self.address, batch)) for batch in batches(state)]
+        new = [Promise(batch, root) for batch, root in roots if promised(state, self.address, batch) != root]
+        messages: list[Message | None] = [*new] if self.promises and self.mode != "silent" else []
+        messages += [self._message(state, number) for number in open_claims(state, 10)]
         return encode_extension([m for m in messages if m is not None])
 
     def _own(self, state: StateReader, number: int) -> list[tuple[int, int]]:
         if self.mode == "no":
             return []
         claim = CLAIMS.must(state, number)
-        rows = drawn_rows(number, self.address, self.salt, claim.rows, 2)
+        rows = drawn_rows(number, self.address, self.seeds.seed(self.address, number), claim.rows, 2)
         wrong = 10**8 if self.mode == "blind" else 0
         return [(row, self.scores[number][row] + wrong) for row in rows]
 
@@ -128,7 +136,10 @@ class ScriptedOracle:
             ShownRow(row, score_bytes(own), score_bytes(self.scores[number][row]), tuple(merkle_proof(leaves, row)))
             for row, own in speaker._own(state, number)
         )
-        return Reveal(number, attempt, self.mode != "no", self._reason(), speaker.salt, shown)
+        if self.mode == "no":
+            return Reveal(number, attempt, False, self._reason(), self.salt, b"", (), shown)
+        seed, path = speaker.seeds.seed(speaker.address, number), speaker.seeds.path(speaker.address, number)
+        return Reveal(number, attempt, True, "", speaker.salt, seed, path, shown)
 
 
 def operator_account(number: int) -> Address:

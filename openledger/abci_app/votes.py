@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from openledger.abci_app.modules.attribution.messages import Message, decode_extension
+from openledger.abci_app.modules.attribution.messages import Message, Promise, decode_extension
 from openledger.abci_app.modules.attribution.records import ELECTORATES, OPEN
 from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.modules.staking.sets import last_signers
@@ -73,6 +73,8 @@ def check_extension(extension: bytes, sender: Address, state: StateReader, max_b
     if len(extension) > max_bytes:
         raise InvalidMsgpack(f"an extension has at most {max_bytes} bytes")
     for message in decode_extension(extension):
+        if isinstance(message, Promise):
+            continue
         if OPEN.get(state, message.claim) is None:
             raise NotFound(f"claim {message.claim} is not open")
         if all(m.address != sender for m in ELECTORATES.must(state, message.claim).members):

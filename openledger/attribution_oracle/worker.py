@@ -70,7 +70,7 @@ def answer_line(line: str, blobs: Blobs, seconds: int, device: torch.device | No
     began = time.monotonic()
     try:
         with time_limit(seconds):
-            verdict = verify_job(job, blobs, device=device)
+            verdict = verify_job(job, blobs, seed=bytes.fromhex(job.seed) if job.seed else None, device=device)
     except OpenLedgerError as err:
         log.warning("claim %s: no verdict: %s", job.claim, err)
         return error_line(job.claim, err.code, str(err))

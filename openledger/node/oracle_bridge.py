@@ -20,14 +20,17 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
+from openledger.abci_app.modules.attribution.draws import batches, counted, promised
 from openledger.abci_app.modules.attribution.messages import (
     MAX_MESSAGES,
     MAX_REASON,
     Commitment,
     Hold,
     Message,
+    Promise,
     Reveal,
     ShownRow,
     encode_extension,
@@ -51,8 +54,9 @@ from openledger.abci_app.votes import AIM_BYTES
 from openledger.node.blob_following import job_blobs
 from openledger.node.oracle_findings import Finding, FindingStore
 from openledger.node.oracle_jobs import JobQueue
+from openledger.node.oracle_seeds import Seeds
 from openledger.node.oracle_worker import OracleWorker
-from openledger.primitives.attribution import AttributionJob, Verdict, drawn_rows, score_leaf
+from openledger.primitives.attribution import SEED_BATCH, AttributionJob, Verdict, drawn_rows, score_leaf
 from openledger.primitives.errors import BlobError, BlobNotFound, OracleError
 from openledger.primitives.hashing import merkle_proof, merkle_root
 from openledger.primitives.types import Address
@@ -78,6 +82,7 @@ class OracleBridge:
         self._blobs = BlobStore(blobs_url)
         self.worker = OracleWorker(blobs_url, python)
         self._store = FindingStore(home / chain_id)
+        self._seeds: Seeds | None = None
         self._findings: dict[tuple[int, int], Finding] = {}
         self._jobs = JobQueue()
         self._fetch = fetch
@@ -103,6 +108,7 @@ class OracleBridge:
     async def start(self) -> None:
         """Read what was found before, and begin to work."""
         self._findings = self._store.load()
+        self._seeds = Seeds.in_folder(self._store.folder)
         for name, work in (("verifying", self._work), ("blobs", self._hold), ("showing", self._show)):
             task = asyncio.create_task(work(), name=f"oracle {name}")
             task.add_done_callback(_tell_of_failure)
@@ -130,7 +136,9 @@ class OracleBridge:
 
     def extension(self, state: StateReader, height: int, validator: Address) -> bytes:
         """Messages that state does not contain yet, about 1 KB of them, oldest claims first."""
-        messages: list[Message] = []
+        if self._seeds is None:  # not started: nothing may be said that a restart would say otherwise
+            return b""
+        messages: list[Message] = self._promises(state, self._seeds, validator)
         numbers = open_claims(state, read_params(state).max_open_claims_per_block)
         self._forget_closed(state, height, {(number, CLAIMS.must(state, number).attempt) for number in numbers})
         for number in numbers:
@@ -138,8 +146,8 @@ class OracleBridge:
             if all(member.address != validator for member in members):
                 continue
             claim = CLAIMS.must(state, number)
-            self._note(state, number, claim, validator)
-            message = self._message(state, number, claim, validator)
+            self._note(state, number, claim, validator, self._seeds)
+            message = self._message(state, number, claim, validator, self._seeds)
             if message is not None:
                 if messages and len(encode_extension([*messages, message])) > AIM_BYTES:
                     break
@@ -147,6 +155,11 @@ class OracleBridge:
                 if len(messages) == MAX_MESSAGES:
                     break
         return encode_extension(messages)
+
+    def _promises(self, state: StateReader, seeds: Seeds, validator: Address) -> list[Message]:
+        """Roots of seeds that state does not have from us."""
+        wanted = [(batch, seeds.root(validator, batch)) for batch in batches(state)]
+        return [Promise(batch, root) for batch, root in wanted if promised(state, validator, batch) != root]
 
     def _forget_closed(self, state: StateReader, height: int, open_keys: set[tuple[int, int]]) -> None:
         """What is not worked on any longer; findings, which hold a score of every row, some blocks later, so that a
@@ -165,11 +178,11 @@ class OracleBridge:
                 del self._findings[key]
                 self._store.delete(key)
 
-    def _note(self, state: StateReader, number: int, claim: Claim, validator: Address) -> None:
+    def _note(self, state: StateReader, number: int, claim: Claim, validator: Address, seeds: Seeds) -> None:
         """Hand to the background task what it has to do for this claim."""
         key = (number, claim.attempt)
         if key not in self._findings and key not in self._jobs:
-            job = attribution_job(state, number)
+            job = replace(attribution_job(state, number), seed=seeds.seed(validator, number).hex())
             self._jobs.add(key, job)
             self._wake.set()
             if key not in self._held:
@@ -179,10 +192,12 @@ class OracleBridge:
         if claim.status == REVEAL and finding and key not in self._reveals and key not in self._shown:
             count = read_params(state).drawn_rows
             self._scores[number] = claim.scores.hex()
-            self._shown[key] = lambda: self._reveal(number, claim, finding, validator, count)
+            self._shown[key] = lambda: self._reveal(number, claim, finding, validator, count, seeds)
             self._show_wake.set()
 
-    def _message(self, state: StateReader, number: int, claim: Claim, validator: Address) -> Message | None:
+    def _message(
+        self, state: StateReader, number: int, claim: Claim, validator: Address, seeds: Seeds
+    ) -> Message | None:
         said = vote(state, number, validator)
         key = (number, claim.attempt)
         finding = self._findings.get(key)
@@ -191,8 +206,10 @@ class OracleBridge:
         if finding is None:
             return None
         if claim.status == VOTING and not said.digest:
-            own = self._own_rows(number, claim, finding, validator, read_params(state).drawn_rows)
-            verdict = finding.verdict
+            verdict, bound = finding.verdict, counted(state, validator, number, claim.opened)
+            if verdict.valid and bound != seeds.root(validator, number // SEED_BATCH):
+                return None  # a yes would be void: what draws our rows was not promised in time
+            own = self._own_rows(number, claim, finding, validator, read_params(state).drawn_rows, seeds)
             digest = verdict_digest(
                 number, claim.attempt, validator, verdict.valid, _reason(verdict), finding.salt, own
             )
@@ -202,17 +219,19 @@ class OracleBridge:
         return None
 
     def _own_rows(
-        self, number: int, claim: Claim, finding: Finding, validator: Address, count: int
+        self, number: int, claim: Claim, finding: Finding, validator: Address, count: int, seeds: Seeds
     ) -> list[tuple[int, int]]:
         """(row, own score) of the rows that this validator has to show; none for a no."""
         if not finding.verdict.valid:
             return []
-        rows = drawn_rows(number, validator, finding.salt, claim.rows, count)
+        rows = drawn_rows(number, validator, seeds.seed(validator, number), claim.rows, count)
         return [(row, finding.verdict.scores[row]) for row in rows]
 
-    def _reveal(self, number: int, claim: Claim, finding: Finding, validator: Address, count: int) -> Reveal:
+    def _reveal(
+        self, number: int, claim: Claim, finding: Finding, validator: Address, count: int, seeds: Seeds
+    ) -> Reveal:
         """Raises BlobError while the claimant has not shown the scores."""
-        own = self._own_rows(number, claim, finding, validator, count)
+        own = self._own_rows(number, claim, finding, validator, count, seeds)
         shown: list[ShownRow] = []
         if own:
             name = claim.scores.hex()
@@ -228,7 +247,9 @@ class OracleBridge:
                 for row, score in own
             ]
         verdict = finding.verdict
-        return Reveal(number, claim.attempt, verdict.valid, _reason(verdict), finding.salt, tuple(shown))
+        seed = seeds.seed(validator, number) if verdict.valid else b""
+        path = seeds.path(validator, number) if verdict.valid else ()
+        return Reveal(number, claim.attempt, verdict.valid, _reason(verdict), finding.salt, seed, path, tuple(shown))
 
     # --- background ---------------------------------------------------------------------------------------
 

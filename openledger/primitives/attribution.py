@@ -15,6 +15,8 @@ from openledger.primitives.hashing import keccak256, merkle_leaf
 from openledger.primitives.types import Address, Hash32
 
 SCORE_UNIT = 1_000_000_000
+SEED_BATCH = 256
+"""Claim numbers whose seeds a validator promises with one root."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,18 @@ def score_leaf(row: int, score: int) -> Hash32:
     return merkle_leaf(row.to_bytes(8, "big") + score.to_bytes(8, "big", signed=True))
 
 
-def drawn_rows(claim: int, validator: Address, salt: bytes, rows: int, count: int) -> list[int]:
-    """The rows whose scores this validator must show, drawn by H(claim, validator, salt); distinct, sorted."""
+def seed_leaf(claim: int, seed: bytes) -> Hash32:
+    """Leaf of a validator's seed for one claim in the tree that it promises."""
+    return merkle_leaf(b"openledger.seed" + claim.to_bytes(8, "big") + seed)
+
+
+def drawn_rows(claim: int, validator: Address, seed: bytes, rows: int, count: int) -> list[int]:
+    """The rows whose scores this validator must show, drawn by H(claim, validator, seed); distinct, sorted."""
     chosen: set[int] = set()
     counter = 0
     while len(chosen) < min(count, rows):
         digest = keccak256(
-            b"openledger.draw" + claim.to_bytes(8, "big") + validator + salt + counter.to_bytes(4, "big")
+            b"openledger.draw" + claim.to_bytes(8, "big") + validator + seed + counter.to_bytes(4, "big")
         )
         chosen.add(int.from_bytes(digest, "big") % rows)
         counter += 1
@@ -90,6 +97,8 @@ class AttributionJob:
     """One claim to verify, with everything that state says about it. Bytes are 0x-hex, so it travels as JSON.
 
     ``parts`` list the model's data rows in training order; ``index_blob`` and ``bundle_blob`` name the model's files.
+    ``seed`` (hex) is the verifier's own: it draws the index rows that are recomputed; without it they are drawn anew
+    each time.
     """
 
     claim: int
@@ -108,6 +117,7 @@ class AttributionJob:
     evidence_blob: str
     scores_root: str
     rows: int
+    seed: str = ""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -143,6 +153,16 @@ class Verdict:
 
 
 __all__ = [
-    "SCORE_UNIT", "AttributionJob", "PartFacts", "SettlementFacts", "Verdict", "Voucher",
-    "drawn_rows", "receipt_leaf", "row_leaf", "score_leaf",
+    "SCORE_UNIT",
+    "SEED_BATCH",
+    "AttributionJob",
+    "PartFacts",
+    "SettlementFacts",
+    "Verdict",
+    "Voucher",
+    "drawn_rows",
+    "receipt_leaf",
+    "row_leaf",
+    "score_leaf",
+    "seed_leaf",
 ]  # fmt: skip

@@ -10,12 +10,14 @@ import pytest
 from harness import ACCOUNTS, Harness, ScriptedOracle
 
 from openledger.abci_app.application import Application
+from openledger.abci_app.modules.attribution.draws import LEAD
 from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
 from openledger.abci_app.opening import genesis_from_state
 from openledger.abci_app.protocol import messages as abci
 from openledger.evm.pyevm import PyEvmEngine
 from openledger.genesis.genesis import Genesis
 from openledger.node.engines.common import init_chain_request
+from openledger.node.oracle_seeds import Seeds
 from openledger.primitives.amounts import OPEN
 from openledger.primitives.errors import InvalidGenesis
 from openledger.primitives.keys import consensus_address, ed25519_public
@@ -62,6 +64,8 @@ def restart(genesis: Genesis, old: Harness) -> Harness:
     new = Harness()
     new.genesis, new.kv = genesis, MemoryStore()
     new.oracles = [ScriptedOracle(address) for address in old.addresses]
+    for oracle in new.oracles:  # secrets belong to a chain id, so what was promised on the old chain is promised anew
+        oracle.seeds = Seeds(b"new")
     new.app = Application(genesis, StateStore(new.kv), PyEvmEngine(), new.oracles[0], old.addresses[0])
     new.time, new.touched = old.time, set(old.touched)
     new.seed_of = dict(old.seed_of)
@@ -94,6 +98,8 @@ def test_blocks_follow_on_the_new_chain_and_open_work_goes_on(old: Harness, tmp_
     epoch: int = new.query("get_epoch")["number"]
     receipt = new.include(submitted(new, new.transfer(1, ACCOUNTS[2][0], 5)))
     assert receipt.status == 1
+    for _ in range(LEAD):
+        new.block()
     new.close_epoch()
     number = new.claim(epoch, {1: 1_000_000}, 0)
     assert new.run_claim(number) == "accepted"

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from openledger.abci_app.modules.attribution.messages import MAX_MESSAGES, Hold, decode_extension, encode_extension
+from openledger.abci_app.action import BlockContext
+from openledger.abci_app.modules.attribution.draws import hear_promise
+from openledger.abci_app.modules.attribution.messages import (
+    MAX_MESSAGES,
+    Commitment,
+    Hold,
+    Message,
+    Promise,
+    decode_extension,
+)
 from openledger.abci_app.modules.attribution.records import (
     ACCEPTED,
     CLAIMS,
@@ -16,6 +25,7 @@ from openledger.abci_app.modules.attribution.records import (
     OPEN,
     PENDING,
     REVEAL,
+    VOTING,
     Claim,
     Electorate,
     Member,
@@ -28,6 +38,7 @@ from openledger.genesis.params import Params
 from openledger.node.blob_following import job_blobs
 from openledger.node.oracle_bridge import FINDING_BLOCKS, OracleBridge
 from openledger.node.oracle_findings import Finding
+from openledger.node.oracle_seeds import Seeds
 from openledger.primitives.attribution import AttributionJob, Verdict, score_leaf
 from openledger.primitives.hashing import merkle_root, sha256
 from openledger.state.blobs import BlobStore
@@ -51,6 +62,11 @@ def job() -> AttributionJob:
     return AttributionJob(3, 1, "gradient-dot", "", "", "", "", "", (), (), (), (), 0, "", "", ROWS)
 
 
+def about_claims(extension: bytes) -> list[Message]:
+    """Its messages but for promises of seeds."""
+    return [message for message in decode_extension(extension) if not isinstance(message, Promise)]
+
+
 @pytest.fixture
 def bridge(tmp_path: Path) -> OracleBridge:
     return OracleBridge(str(tmp_path / "blobs"), tmp_path / "oracle", "chain")
@@ -72,7 +88,7 @@ async def test_scores_of_fewer_rows_than_the_claim_leave_the_validator_silent_an
     finding = Finding(Verdict(1, True, "", SCORES), b"s" * 16)
     await bridge.start()
     try:
-        bridge._shown[1, 0] = lambda: bridge._reveal(1, claim, finding, VALIDATOR, 2)
+        bridge._shown[1, 0] = lambda: bridge._reveal(1, claim, finding, VALIDATOR, 2, Seeds(b"secret"))
         bridge._show_wake.set()
         await asyncio.sleep(0.2)
         assert bridge._tasks
@@ -94,10 +110,10 @@ async def test_findings_of_closed_claims_are_forgotten_after_some_blocks(bridge:
             bridge._findings[1, attempt] = finding
         CLAIMS.put(state, dataclasses.replace(CLAIM, status=ACCEPTED, attempt=1, closed=10), 1)
         bridge.extension(state, 10 + FINDING_BLOCKS, VALIDATOR)
-        assert len(bridge._findings) == len(list((tmp_path / "oracle" / "chain").iterdir())) == 2
+        assert len(bridge._findings) == len(list((tmp_path / "oracle" / "chain").glob("*.json"))) == 2
         bridge.extension(state, 11 + FINDING_BLOCKS, VALIDATOR)
         assert not bridge._findings
-        assert not list((tmp_path / "oracle" / "chain").iterdir())
+        assert not list((tmp_path / "oracle" / "chain").glob("*.json"))
     finally:
         await bridge.stop()
 
@@ -132,13 +148,13 @@ async def test_a_validator_says_that_it_holds_the_blobs_before_it_has_verified_a
     bridge.worker = Slow()  # type: ignore[assignment]
     await bridge.start()
     try:
-        assert bridge.extension(chain.state, 9, chain.addresses[0]) == encode_extension([])
+        assert about_claims(bridge.extension(chain.state, 9, chain.addresses[0])) == []
         await asyncio.sleep(0.1)
         assert set(asked) == set(job_blobs(attribution_job(chain.state, number)))
-        assert bridge.extension(chain.state, 9, chain.addresses[0]) == encode_extension([])
+        assert about_claims(bridge.extension(chain.state, 9, chain.addresses[0])) == []
         arrived = True
         await asyncio.sleep(0.1)
-        assert bridge.extension(chain.state, 9, chain.addresses[0]) == encode_extension([Hold(number, 0)])
+        assert about_claims(bridge.extension(chain.state, 9, chain.addresses[0])) == [Hold(number, 0)]
     finally:
         await bridge.stop()
 
@@ -150,10 +166,54 @@ async def test_with_many_claims_open_as_many_messages_are_said_as_an_extension_m
         CLAIMS.put(state, dataclasses.replace(CLAIM, status=PENDING), number)
         OPEN.put(state, Number(1), number)
         ELECTORATES.put(state, Electorate((Member(VALIDATOR, VALIDATOR, 1),)), number)
+    await bridge.start()
+    for number in range(1, 31):
         bridge._findings[number, 0] = Finding(Verdict(number, True, "", SCORES), b"s" * 16)
-    extension = bridge.extension(state, 5, VALIDATOR)
-    assert [message.claim for message in decode_extension(extension)] == list(range(1, MAX_MESSAGES + 1))
+    try:
+        extension = bridge.extension(state, 5, VALIDATOR)
+    finally:
+        await bridge.stop()
+    promises, holds = decode_extension(extension)[:2], decode_extension(extension)[2:]
+    assert all(isinstance(message, Promise) for message in promises)
+    assert [message.claim for message in holds] == list(range(1, MAX_MESSAGES - 1))  # type: ignore[union-attr]
     check_extension(extension, VALIDATOR, state, Params().max_extension_bytes)
+
+
+@pytest.mark.parametrize(("height", "valid", "speaks"), [(0, True, True), (7, True, False), (7, False, True)])
+async def test_a_yes_whose_seed_was_promised_too_late_is_not_said_and_a_no_is(
+    bridge: OracleBridge, height: int, valid: bool, speaks: bool
+) -> None:
+    state, params = Overlay(StateStore(MemoryStore()).reader()), Params()
+    set_params(state, params)
+    await bridge.start()
+    try:
+        assert bridge._seeds is not None
+        promise = Promise(0, bridge._seeds.root(VALIDATOR, 0))
+        list(hear_promise(state, BlockContext(height, 0, VALIDATOR, 1, params), VALIDATOR, promise))
+        CLAIMS.put(state, dataclasses.replace(CLAIM, status=VOTING, opened=9), 1)
+        OPEN.put(state, Number(9), 1)
+        ELECTORATES.put(state, Electorate((Member(VALIDATOR, VALIDATOR, 1),)), 1)
+        bridge._findings[1, 0] = Finding(Verdict(1, valid, "", SCORES if valid else ()), b"s" * 16)
+        said = about_claims(bridge.extension(state, 10, VALIDATOR))
+        assert [type(message) for message in said] == [Commitment] * speaks
+    finally:
+        await bridge.stop()
+
+
+async def test_a_restart_promises_the_same_seeds_and_a_spoilt_secret_others(tmp_path: Path) -> None:
+    folder = tmp_path / "oracle" / "chain"
+    roots = []
+    for _ in range(2):
+        bridge = OracleBridge(str(tmp_path / "blobs"), tmp_path / "oracle", "chain")
+        await bridge.start()
+        assert bridge._seeds is not None
+        roots.append(bridge._seeds.root(VALIDATOR, 3))
+        await bridge.stop()
+    assert roots[0] == roots[1]
+    secret = folder / "seeds.secret"
+    assert secret.stat().st_mode & 0o077 == 0
+    secret.write_text("spoilt")
+    assert Seeds.in_folder(folder).root(VALIDATOR, 3) != roots[0]
 
 
 async def test_when_a_devnet_goes_back_claims_above_are_forgotten_and_a_running_job_finds_nothing(

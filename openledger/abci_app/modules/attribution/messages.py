@@ -29,6 +29,7 @@ MAX_MESSAGES = 16
 MIN_SALT, MAX_SALT = 16, 32
 MAX_REASON = 200
 MAX_PROOF = 40
+SEED_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -60,18 +61,35 @@ class ShownRow:
 
 @dataclass(frozen=True)
 class Reveal:
-    """The verdict behind my commitment. A no names in ``reason`` what is wrong and shows no rows."""
+    """The verdict behind my commitment. A no names in ``reason`` what is wrong, and shows no seed and no rows. ``seed``
+    is the one that was promised for this claim (32 bytes), ``path`` its Merkle proof."""
 
     claim: U64
     attempt: U8
     valid: Flag
     reason: Text
     salt: Bytes
+    seed: Bytes
+    path: tuple[Bytes32, ...]
     shown: tuple[ShownRow, ...]
 
 
-Message: TypeAlias = Hold | Commitment | Reveal
-_TAGS: dict[int, type[Hold] | type[Commitment] | type[Reveal]] = {1: Hold, 2: Commitment, 3: Reveal}
+@dataclass(frozen=True)
+class Promise:
+    """My seeds for the claim numbers of this batch have this Merkle root."""
+
+    batch: U64
+    root: Bytes32
+
+
+ClaimMessage: TypeAlias = Hold | Commitment | Reveal
+Message: TypeAlias = ClaimMessage | Promise
+_TAGS: dict[int, type[Hold] | type[Commitment] | type[Reveal] | type[Promise]] = {
+    1: Hold,
+    2: Commitment,
+    3: Reveal,
+    4: Promise,
+}
 
 
 def score_bytes(score: int) -> bytes:
@@ -128,6 +146,8 @@ def _check_reveal(message: Reveal) -> None:
         raise MalformedAction(f"a salt has {MIN_SALT} to {MAX_SALT} bytes")
     if len(message.reason.encode()) > MAX_REASON:
         raise MalformedAction(f"a reason has at most {MAX_REASON} bytes")
+    if len(message.seed) not in (0, SEED_BYTES) or len(message.path) > MAX_PROOF:
+        raise MalformedAction(f"a seed has {SEED_BYTES} bytes and a short proof")
     for shown in message.shown:
         if len(shown.own) != 8 or len(shown.claimed) != 8 or len(shown.proof) > MAX_PROOF:
             raise MalformedAction("a shown row has two scores of 8 bytes and a short proof")

@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from openledger.abci_app.action import BlockContext
+from openledger.abci_app.modules.attribution.draws import hear_promise, seed_holds
 from openledger.abci_app.modules.attribution.messages import (
+    ClaimMessage,
     Commitment,
     Hold,
     Message,
+    Promise,
     Reveal,
     ShownRow,
     score_of,
@@ -64,11 +67,14 @@ def hear(state: Overlay, ctx: BlockContext, said: Sequence[tuple[Address, Messag
     included counts."""
     logs: list[Log] = []
     for validator, message in said:
+        if isinstance(message, Promise):
+            logs += hear_promise(state, ctx, validator, message)
+            continue
         claim = CLAIMS.get(state, message.claim)
         if claim is None or claim.attempt != message.attempt or not _is_member(state, message.claim, validator):
             continue
         before = vote(state, message.claim, validator)
-        after = _apply(claim, before, message, validator, ctx.params)
+        after = _apply(state, claim, before, message, validator, ctx.params)
         if after != before:
             VOTES.put(state, after, message.claim, validator)
             logs.append(SAID.log(message.claim, validator, claim.status, after.verdict, after.reason))
@@ -79,26 +85,31 @@ def _is_member(state: Overlay, claim: int, validator: Address) -> bool:
     return any(m.address == validator for m in ELECTORATES.must(state, claim).members)
 
 
-def _apply(claim: Claim, before: Vote, message: Message, validator: Address, params: Params) -> Vote:
+def _apply(
+    state: Overlay, claim: Claim, before: Vote, message: ClaimMessage, validator: Address, params: Params
+) -> Vote:
     if isinstance(message, Hold) and claim.status == PENDING:
         return replace(before, held=1)
     if isinstance(message, Commitment) and claim.status == VOTING and not before.digest:
         return replace(before, digest=message.digest)
     if isinstance(message, Reveal) and claim.status == REVEAL and before.digest and before.verdict == NONE:
-        return replace(before, verdict=_judge(claim, before, message, validator, params), reason=message.reason)
+        verdict = _judge(state, claim, before, message, validator, params)
+        return replace(before, verdict=verdict, reason=message.reason)
     return before
 
 
-def _judge(claim: Claim, before: Vote, message: Reveal, validator: Address, params: Params) -> int:
-    """YES or NO, or VOID: another verdict than the committed one, other rows than the drawn ones, or scores that are
-    not the claim's within tolerance."""
+def _judge(state: Overlay, claim: Claim, before: Vote, message: Reveal, validator: Address, params: Params) -> int:
+    """YES or NO, or VOID: another verdict than the committed one, another seed than the promised one, other rows than
+    it draws, or scores that are not the claim's within tolerance."""
     own = [(s.row, score_of(s.own)) for s in message.shown]
     digest = verdict_digest(message.claim, message.attempt, validator, message.valid, message.reason, message.salt, own)
     if digest != before.digest:
         return VOID
     if not message.valid:
-        return VOID if message.shown else NO
-    rows = drawn_rows(message.claim, validator, message.salt, claim.rows, params.drawn_rows)
+        return VOID if message.shown or message.seed else NO
+    if not seed_holds(state, validator, claim.opened, message):
+        return VOID
+    rows = drawn_rows(message.claim, validator, message.seed, claim.rows, params.drawn_rows)
     if [row for row, _ in own] != rows:
         return VOID
     return YES if all(_matches(claim, shown, params) for shown in message.shown) else VOID

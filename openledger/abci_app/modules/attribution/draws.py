@@ -1,0 +1,76 @@
+"""Which rows a validator has to show is settled before the claim is known, so nobody can choose them.
+
+A validator promises the Merkle root of 256 secret seeds, one for each claim number of a batch, in a vote extension. A
+promise counts for claims that open more than ``LEAD`` blocks after the block that has it; a later promise takes the
+place of an earlier one, for one who has lost its seeds. With its verdict a validator shows the claim's seed and the way
+from it to the root. Neither a salt nor a block hash has a part in the draw: both can be ground.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from openledger.abci_app.action import BlockContext
+from openledger.abci_app.events import Event
+from openledger.abci_app.modules.attribution.messages import Promise, Reveal
+from openledger.abci_app.modules.attribution.records import CLAIM_COUNT
+from openledger.abci_app.tables import Table
+from openledger.primitives.attribution import SEED_BATCH, seed_leaf
+from openledger.primitives.fields import U64, Bytes32
+from openledger.primitives.hashing import merkle_verify
+from openledger.primitives.types import ATTRIBUTION_ADDRESS, Address, Hash32, Log
+from openledger.state.overlay import Overlay
+from openledger.state.ports import StateReader
+
+LEAD = 3
+"""Blocks between a promise and the first claim that it counts for: longer than a proposer can hold a claim back."""
+
+
+@dataclass(frozen=True)
+class Promised:
+    """The Merkle root over a batch of seeds, and the height of the block that has it."""
+
+    root: Bytes32
+    height: U64
+
+
+_PROMISES = Table(ATTRIBUTION_ADDRESS, "seeds", Promised)
+
+PROMISED = Event(
+    ATTRIBUTION_ADDRESS, "SeedsPromised", "address indexed validator", "uint256 indexed batch", "bytes32 root"
+)
+
+
+def batches(state: StateReader) -> tuple[int, int]:
+    """The batch of the next claim's number, and the one after it: what may be promised now."""
+    current = (CLAIM_COUNT.get(state) + 1) // SEED_BATCH
+    return current, current + 1
+
+
+def promised(state: StateReader, validator: Address, batch: int) -> Hash32 | None:
+    """The root that a validator has promised for a batch."""
+    found = _PROMISES.get(state, validator, batch)
+    return None if found is None else found.root
+
+
+def counted(state: StateReader, validator: Address, claim: int, opened: int) -> Hash32 | None:
+    """The root that binds a validator in a claim that was opened in block ``opened``; None where none does."""
+    found = _PROMISES.get(state, validator, claim // SEED_BATCH)
+    return found.root if found is not None and found.height + LEAD < opened else None
+
+
+def hear_promise(state: Overlay, ctx: BlockContext, validator: Address, message: Promise) -> Iterator[Log]:
+    """Write a promise down; one for another batch, or said before, changes nothing."""
+    if message.batch in batches(state) and promised(state, validator, message.batch) != message.root:
+        _PROMISES.put(state, Promised(message.root, ctx.height), validator, message.batch)
+        yield PROMISED.log(validator, message.batch, message.root)
+
+
+def seed_holds(state: StateReader, validator: Address, opened: int, message: Reveal) -> bool:
+    """True when the seed of a reveal is the one that was promised for its claim."""
+    root = counted(state, validator, message.claim, opened)
+    if root is None:
+        return False
+    leaf = seed_leaf(message.claim, message.seed)
+    return merkle_verify(root, leaf, message.claim % SEED_BATCH, SEED_BATCH, message.path)

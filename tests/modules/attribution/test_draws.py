@@ -1,0 +1,114 @@
+"""A validator cannot choose the rows that it has to show: its seeds are promised before the claim is known."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from harness import Harness
+
+from openledger.abci_app.modules.attribution.draws import LEAD, counted, promised
+from openledger.abci_app.modules.attribution.messages import Message, Reveal
+from openledger.abci_app.modules.attribution.records import CLAIMS
+from openledger.node.oracle_seeds import Seeds
+from openledger.primitives.attribution import SEED_BATCH, drawn_rows, seed_leaf
+from openledger.primitives.hashing import merkle_verify
+from openledger.state.ports import StateReader
+
+SHARES = {1: 400_000, 2: 300_000, 3: 300_000}
+
+
+def opened(chain: Harness) -> int:
+    chain.publish()
+    epoch = chain.settle()
+    chain.close_epoch()
+    return chain.claim(epoch, SHARES)
+
+
+def verdicts(chain: Harness, number: int) -> dict[str, str]:
+    return {v["validator"].lower(): v["verdict"] for v in chain.query("get_verdicts", number)}
+
+
+def said(chain: Harness, number: int, index: int) -> str:
+    return verdicts(chain, number)["0x" + chain.addresses[index].hex()]
+
+
+def test_every_validator_promises_seeds_for_this_batch_of_claims_and_the_next_once() -> None:
+    chain = Harness(powers=(10, 10, 10, 10))
+    chain.publish()
+    for oracle in chain.oracles:
+        for batch in (0, 1):
+            assert promised(chain.state, oracle.address, batch) == oracle.seeds.root(oracle.address, batch)
+        assert oracle.extension(chain.state, 9, oracle.address) == b""
+
+
+def test_a_promise_of_the_seed_counts_for_claims_that_open_some_blocks_later_only() -> None:
+    chain = Harness()
+    chain.publish()
+    address = chain.addresses[0]
+    at = 2  # block 1 was the first with an extension
+    assert counted(chain.state, address, 1, at + LEAD) is None
+    assert counted(chain.state, address, 1, at + LEAD + 1) == chain.oracles[0].seeds.root(address, 0)
+    assert counted(chain.state, address, 2 * SEED_BATCH, 100) is None
+
+
+def test_a_yes_without_a_promise_is_void_and_a_no_counts() -> None:
+    chain = Harness(powers=(10, 10, 30, 30))
+    for oracle in chain.oracles[:2]:
+        oracle.promises = False
+    chain.oracles[1].mode = "no"
+    number = opened(chain)
+    assert chain.run_claim(number) == "accepted"
+    assert [said(chain, number, i) for i in range(4)] == ["void", "no", "yes", "yes"]
+
+
+def test_a_promise_made_after_the_claim_is_known_counts_from_the_next_claims_on() -> None:
+    chain = Harness(powers=(10, 10, 10, 10))
+    chain.oracles[0].promises = False
+    number = opened(chain)
+    chain.oracles[0].promises = True
+    assert chain.run_claim(number) == "accepted"
+    assert said(chain, number, 0) == "void"
+    epoch = chain.settle()
+    chain.close_epoch()
+    following = chain.claim(epoch, SHARES)
+    assert chain.run_claim(following) == "accepted"
+    assert said(chain, following, 0) == "yes"
+
+
+@pytest.mark.parametrize("grind", ["seed", "path", "rows"])
+def test_a_seed_that_was_not_promised_makes_the_yes_void(grind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One who has ground a seed until it draws a row whose score he knows."""
+    chain = Harness(powers=(10, 10, 10, 10))
+    number = opened(chain)
+    cheat = chain.oracles[0]
+    truth = cheat._message
+
+    def message(state: StateReader, claim: int) -> Message | None:
+        made = truth(state, claim)
+        if not isinstance(made, Reveal):
+            return made
+        if grind == "path":
+            return dataclasses.replace(made, path=made.path[1:])
+        return dataclasses.replace(made, seed=Seeds(b"ground").seed(cheat.address, claim)) if grind == "seed" else made
+
+    if grind == "rows":
+        monkeypatch.setattr(cheat, "_own", lambda state, claim: [(0, 10**7), (1, 2 * 10**7)])
+    monkeypatch.setattr(cheat, "_message", message)
+    assert chain.run_claim(number) == "accepted"
+    assert said(chain, number, 0) == ("yes" if grind == "rows" and _draws_first(chain, number) else "void")
+
+
+def _draws_first(chain: Harness, number: int) -> bool:
+    address = chain.addresses[0]
+    rows = CLAIMS.must(chain.state, number).rows
+    return drawn_rows(number, address, chain.oracles[0].seeds.seed(address, number), rows, 2) == [0, 1]
+
+
+def test_every_seed_of_a_batch_stands_under_its_root() -> None:
+    seeds, validator = Seeds(b"secret"), b"v" * 20
+    for claim in (SEED_BATCH, SEED_BATCH + 77, 2 * SEED_BATCH - 1):
+        leaf = seed_leaf(claim, seeds.seed(validator, claim))
+        path = seeds.path(validator, claim)
+        assert merkle_verify(seeds.root(validator, 1), leaf, claim % SEED_BATCH, SEED_BATCH, path)
+        assert not merkle_verify(seeds.root(validator, 0), leaf, claim % SEED_BATCH, SEED_BATCH, path)
