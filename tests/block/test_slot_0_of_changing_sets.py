@@ -83,6 +83,8 @@ def test_a_jailed_validator_still_speaks_about_the_blocks_it_has_signed() -> Non
 def test_power_in_the_commit_is_not_believed() -> None:
     """cosmos-sdk#19550: whatever power a proposer writes, a stranger has none and a validator has its own."""
     chain = Harness(powers=(10, 10))
+    for oracle in chain.oracles:
+        oracle.promises = False
     chain.block()
     stranger = consensus_address(ed25519_public(b"\x55" * 32))
     chain.seed_of[stranger] = b"\x55" * 32

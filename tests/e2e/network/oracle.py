@@ -12,6 +12,7 @@ from __future__ import annotations
 from openledger.abci_app.modules.attribution.messages import Commitment, Message
 from openledger.abci_app.modules.attribution.records import REVEAL, VOTING, Claim, votes
 from openledger.node.oracle_bridge import OracleBridge
+from openledger.node.oracle_seeds import Seeds
 from openledger.primitives.attribution import AttributionJob, Verdict
 from openledger.primitives.types import Address
 from openledger.state.ports import StateReader
@@ -43,11 +44,13 @@ def scripted(words: tuple[str, ...]) -> tuple[type, type[OracleBridge]]:
             """There is no process."""
 
     class ScriptedBridge(OracleBridge):
-        def _message(self, state: StateReader, number: int, claim: Claim, validator: Address) -> Message | None:
+        def _message(
+            self, state: StateReader, number: int, claim: Claim, validator: Address, seeds: Seeds
+        ) -> Message | None:
             said = word(number)
             if said == "silent" or (said == "unrevealed" and claim.status == REVEAL):
                 return None
-            own = super()._message(state, number, claim, validator)
+            own = super()._message(state, number, claim, validator, seeds)
             if said == "copy" and claim.status == VOTING and isinstance(own, Commitment):
                 seen = [v.digest for m, v in votes(state, number) if m.address != validator and v.digest]
                 return Commitment(number, claim.attempt, seen[0]) if seen else None
