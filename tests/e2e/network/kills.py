@@ -23,7 +23,7 @@ from openledger.node.doctor import port_is_free
 if TYPE_CHECKING:
     from network.runner import Run
 
-REACH_SECONDS = 40
+REACH_SECONDS = 120
 TICK = 0.01
 AFTER_STORING = "3"
 """Of CometBFT's fail points in a height: own prevote, own precommit, before and after storing the block."""
