@@ -1,10 +1,14 @@
 """How much of an answer the fine-tune explains: what nobody's rows brought about is nobody's to be paid for.
 
-A base model that would have said the same by itself leaves nothing to attribute; a row that is rare in the base's
-training and decisive here leaves much.
+An answer that is r times as likely with the fine-tune as by the base alone would have been given anyway in one case
+of r: the fraction 1 - 1/r is due to the fine-tune (epidemiology's attributable fraction among the exposed). An answer
+that the base knew by itself leaves nothing to attribute. The loss a token would leave next to nothing of any answer: a
+fine-tune moves it by a percent.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -14,7 +18,7 @@ from openledger.attribution_oracle.model import GPT, row_losses
 
 
 def explained_fraction(run: Run, base: GPT, query: str, answer: str) -> float:
-    """(loss of the base - loss of the tuned model) / loss of the base, on the answer's tokens; from 0 to 1.
+    """1 - (probability of the answer by the base) / (by the tuned model), given the query; from 0 to 1.
 
     ``base`` lies on the same device as the tuned model. Raises OracleError for an answer without text."""
     ids, counted = answer_ids(run.base, query, answer)
@@ -22,8 +26,8 @@ def explained_fraction(run: Run, base: GPT, query: str, answer: str) -> float:
     rows, mask = torch.tensor([ids], device=device), torch.tensor([counted], device=device)
     with run.lock:
         tuned = _loss(run.model, rows, mask)
-    before = _loss(base, rows, mask)
-    return min(max((before - tuned) / before, 0.0), 1.0) if before > 0.0 else 0.0
+    gained = (_loss(base, rows, mask) - tuned) * sum(counted)
+    return -math.expm1(-max(gained, 0.0))
 
 
 @torch.no_grad()
