@@ -84,7 +84,7 @@ def publish(client: Client, datanet: int) -> tuple[int, Any]:
 
     blobs = operator.NodeBlobs(client)
     data = operator.version_data(client, [(datanet, 0)])
-    trained = factory.train_model(blobs, data, size="small", settings={"epochs": 12, "warmup": 0})
+    trained = factory.train_model(blobs, data, size="small", settings={"epochs": 12, "warmup": 0, "lr": 1e-2})
     fields = factory.publish(blobs, trained, factory.make_index(trained))
     model, _ = operator.publish(client, dev(0), "two authors", PRICE, fields)
     return model, factory.load_bundle(blobs, fields["bundle"].hex())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import click
 
 from openledger.node import rows
 from openledger.node.cli.common import App, Group, pass_app, table, wei
+from openledger.node.quality import inspect
 from openledger.primitives.errors import MalformedAction, NotFound, WrongPhase
 from openledger.primitives.types import Address, from_hex, parse_address, to_checksum, to_hex
 
@@ -71,18 +73,22 @@ def refuse(findings: list[rows.Finding]) -> None:
 @datanet.command()
 @click.argument("number", metavar="DATANET", type=click.IntRange(1))
 @click.option("--message", "-m", default="", help="What changes, in a sentence.")
+@click.option("--dry-run", is_flag=True, help="Only check, against everything in the datanet; send nothing.")
 @pass_app
-def commit(app: App, number: int, message: str) -> None:
+def commit(app: App, number: int, message: str, dry_run: bool) -> int:
     """Upload the collected rows and commit them as the next version, in the name of --key."""
     path = staged(app, number)
     if not path.exists():
         raise NotFound(f"nothing is collected for datanet {number}", f"openledger datanet add {number} FILE")
-    signer = app.signer()
     blob = path.read_bytes()
+    if dry_run:
+        return report(app, [rows.text_of(row) for row in rows.rows_of(blob)], committed(app, [number]))
+    signer = app.signer()
     receipt, version, count = commit_blob(app, number, signer.address, blob, message)
     path.unlink()
     data = {"datanet": number, "version": version, "rows": count, "transaction": receipt["transactionHash"]}
     app.emit(data, f"datanet {number} version {version}: {count} rows in all")
+    return 0
 
 
 def commit_blob(
@@ -190,11 +196,36 @@ def pull(app: App, number: int, version: int | None, output: Path | None) -> Non
 
 @datanet.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--datanet", "numbers", multiple=True, type=click.IntRange(1),
+              help="Compare with everything in this datanet, too; may be repeated.")  # fmt: skip
 @pass_app
-def check(app: App, files: tuple[Path, ...]) -> int:
-    """Check documents before a fee is paid: form, size, repetitions. Sends nothing; exit code 1 when refused."""
+def check(app: App, files: tuple[Path, ...], numbers: tuple[int, ...]) -> int:
+    """Check documents before a fee is paid: form, size, repetitions, likeness, personal data.
+
+    Sends nothing; exit code 1 when refused.
+    """
     texts = [text for file in files for text in rows.read_file(file)]
-    found = rows.check(texts)
+    return report(app, texts, committed(app, numbers))
+
+
+def committed(app: App, numbers: Iterable[int]) -> list[tuple[str, str]]:
+    """(name, text) of all rows of the newest versions of datanets, in order of their commits."""
+    found: list[tuple[int, str, str]] = []
+    for number in numbers:
+        head = int(app.call("openledger_getDatanet", number)["head"])
+        if not head:
+            continue
+        place = 0
+        for part in app.call("openledger_getCommit", number, head)["parts"]:
+            for row in rows.rows_of(app.client.get_blob(part["blob"].removeprefix("0x"))):
+                found.append((int(part["height"]), f"row {place} of datanet {number}", rows.text_of(row)))
+                place += 1
+    return [(name, text) for _, name, text in sorted(found, key=lambda f: f[0])]
+
+
+def report(app: App, texts: list[str], earlier: list[tuple[str, str]]) -> int:
+    """Print what was found; 1 when a row would be refused."""
+    found = inspect(texts, earlier)
     bad = any(f.refused for f in found)
     lines = [f"row {f.row}: {'refused' if f.refused else 'remark'}: {f.reason}" for f in found]
     verdict = "would be refused" if bad else "fine to commit"

@@ -10,9 +10,10 @@ from openledger.node import rows
 from openledger.node.cli.common import App, Group, amount, pass_app, table
 from openledger.node.cli.datanets import parts_of
 from openledger.primitives.amounts import PPM, split_exact
-from openledger.primitives.attribution import SCORE_UNIT, score_leaf
+from openledger.primitives.attribution import SCORE_UNIT, receipt_leaf, score_leaf
 from openledger.primitives.errors import SharesInvalid
 from openledger.primitives.hashing import merkle_root
+from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import Address, from_hex, parse_address, to_checksum, to_hex
 
 
@@ -52,6 +53,49 @@ def shares_of(scores: list[int], contributors: list[Address]) -> tuple[dict[Addr
     return {who: ppm for who, ppm in zip(earned, parts, strict=False) if ppm}, parts[-1]
 
 
+def checked_rows(app: App, claim: dict[str, Any]) -> list[tuple[Address, bytes]]:
+    """(contributor, row) of all rows of the claim's model, in order; they have the roots on the chain. Raises
+    SharesInvalid when they have not."""
+    model = app.call("openledger_getModel", claim["model"])
+    found: list[tuple[Address, bytes]] = []
+    for ref in model["data"]:
+        parts = parts_of(app, int(ref["datanet"]), int(ref["version"]))
+        version = app.call("openledger_getCommit", ref["datanet"], ref["version"])
+        if rows.version_root(parts)[0] != from_hex(version["root"], 32):
+            raise SharesInvalid(f"the rows of datanet {ref['datanet']} do not have the root on the chain")
+        found += [(who, row) for who, blob in parts for row in rows.rows_of(blob)]
+    return found
+
+
+def checked_scores(app: App, claim: dict[str, Any], count: int) -> list[int]:
+    """What each of ``count`` rows earns in ppb; they have the root in the claim. Raises SharesInvalid, BlobNotFound."""
+    raw = app.client.get_blob(claim["scores"].removeprefix("0x"))
+    scores = [int.from_bytes(raw[i : i + 8], "big", signed=True) for i in range(0, len(raw), 8)]
+    if len(raw) != 8 * count:
+        raise SharesInvalid(f"the scores are of {len(raw) // 8} rows, the data has {count}")
+    if merkle_root([score_leaf(i, s) for i, s in enumerate(scores)]) != from_hex(claim["scoresRoot"], 32):
+        raise SharesInvalid("the published scores do not have the root in the claim")
+    return scores
+
+
+def checked_answers(app: App, claim: dict[str, Any]) -> list[dict[str, Any]]:
+    """The answers that the claim pays for; with those before them they have the roots that their consumers signed.
+    Raises SharesInvalid when they have not."""
+    ledger = app.call("openledger_getSettlements", claim["model"], claim["epoch"])["settlements"]
+    given: dict[int, list[dict[str, Any]]] = {}
+    for answer in read_json(app.client.get_blob(claim["evidence"].removeprefix("0x")))["answers"]:
+        given.setdefault(answer["session"], []).append(answer)
+    found = []
+    for entry in ledger[int(claim["first"]) : int(claim["last"])]:
+        answers = given.get(int(entry["session"]), [])[: int(entry["last"])]
+        model = int(claim["model"])
+        leaves = [receipt_leaf(model, a["query"], a["answer"], int(a["price"])) for a in answers]
+        if len(leaves) != int(entry["last"]) or merkle_root(leaves) != from_hex(entry["receipts"], 32):
+            raise SharesInvalid(f"the answers of session {entry['session']} are not those that its consumer signed")
+        found += answers[int(entry["first"]) :]
+    return found
+
+
 @proof.command()
 @click.argument("number", metavar="CLAIM", type=click.IntRange(1))
 @pass_app
@@ -62,20 +106,8 @@ def check(app: App, number: int) -> None:
     and that the shares follow from the scores.
     """
     claim = app.call("openledger_getClaim", number)
-    model = app.call("openledger_getModel", claim["model"])
-    contributors: list[Address] = []
-    for ref in model["data"]:
-        parts = parts_of(app, int(ref["datanet"]), int(ref["version"]))
-        version = app.call("openledger_getCommit", ref["datanet"], ref["version"])
-        if rows.version_root(parts)[0] != from_hex(version["root"], 32):
-            raise SharesInvalid(f"the rows of datanet {ref['datanet']} do not have the root on the chain")
-        contributors += [who for who, blob in parts for _ in rows.rows_of(blob)]
-    raw = app.client.get_blob(claim["scores"].removeprefix("0x"))
-    scores = [int.from_bytes(raw[i : i + 8], "big", signed=True) for i in range(0, len(raw), 8)]
-    if len(raw) != 8 * len(contributors):
-        raise SharesInvalid(f"the scores are of {len(raw) // 8} rows, the data has {len(contributors)}")
-    if merkle_root([score_leaf(i, s) for i, s in enumerate(scores)]) != from_hex(claim["scoresRoot"], 32):
-        raise SharesInvalid("the published scores do not have the root in the claim")
+    found = checked_rows(app, claim)
+    contributors, scores = [who for who, _ in found], checked_scores(app, claim, len(found))
     shares, rest = shares_of(scores, contributors)
     claimed = {parse_address(who): int(ppm) for who, ppm in claim["shares"].items()}
     if shares != claimed or rest != int(claim["unattributed"]):

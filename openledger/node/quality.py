@@ -1,0 +1,70 @@
+"""Checks of rows before a fee is paid: form and size, likeness to what was committed earlier, personal data.
+
+Likeness is measured as the pay rule does it (attribution_oracle/near.py), so what is found here is what would
+earn less. Personal data are patterns, hence remarks: whoever commits decides, and a committed row is public for ever.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from openledger.attribution_oracle.near import PPM, FirstCommits
+from openledger.node.rows import Finding, check
+
+_NUMBER = r"(?<![\w.,-])(?:\+|00)\d[\d ()/.-]{7,16}\d(?![\w-])"
+PATTERNS = {
+    "an e-mail address": re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[a-zA-Z]{2,}(?!\w)"),
+    "a telephone number": re.compile(_NUMBER + r"|(?<![\w.-])(?<!\d )\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}(?![\w-])"),
+    "a social security number": re.compile(r"(?<![\w-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])"),
+}
+_CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])")
+_IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?(?!\w)")
+
+
+def luhn(digits: str) -> bool:
+    """Whether the check digit of a payment card is right (ISO/IEC 7812)."""
+    doubled = [int(d) * (2 if i % 2 else 1) for i, d in enumerate(reversed(digits))]
+    return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0
+
+
+def iban(text: str) -> bool:
+    """Whether the check digits of a bank account are right (ISO 13616)."""
+    plain = text.replace(" ", "")
+    return len(plain) >= 15 and int("".join(str(int(c, 36)) for c in plain[4:] + plain[:4])) % 97 == 1
+
+
+def personal(text: str) -> list[str]:
+    """What in a text looks like personal data."""
+    found = [what for what, pattern in PATTERNS.items() if pattern.search(text)]
+    if any(luhn(re.sub(r"\D", "", m.group())) for m in _CARD.finditer(text)):
+        found.append("the number of a payment card")
+    if any(iban(m.group()) for m in _IBAN.finditer(text)):
+        found.append("the number of a bank account")
+    return found
+
+
+def inspect(texts: Sequence[str], earlier: Sequence[tuple[str, str]] = ()) -> list[Finding]:
+    """All findings about rows, by row. ``earlier``: (name, text) of rows that were committed before, oldest first."""
+    found = check(texts)
+    first = FirstCommits()
+    for number, (_, text) in enumerate(earlier):
+        first.add(number, text)
+    for number, text in enumerate(texts):
+        found += [Finding(number, False, f"looks as if it held {what}") for what in personal(text)]
+        known = first.add(len(earlier) + number, text)
+        if known.ppm:
+            found.append(Finding(number, False, _likeness(known.ppm, known.sources, earlier)))
+    return sorted(found, key=lambda f: f.row)
+
+
+def _likeness(ppm: int, sources: Sequence[tuple[int, int]], earlier: Sequence[tuple[str, str]]) -> str:
+    part = f"{ppm * 100 // PPM} % of what it could earn"
+    if not sources:
+        return f"says the same again and again: {part} is lost"
+    best = max(sources, key=lambda source: source[1])[0]
+    name = earlier[best][0] if best < len(earlier) else f"row {best - len(earlier)} here"
+    return f"much of it stands in {name}, committed earlier, which gets {part}"
+
+
+__all__ = ["inspect", "personal"]
