@@ -2,11 +2,12 @@
 
 The model and its loss are strangers: ``losses(model, ids)`` gives one loss per row of a LongTensor [rows, time]. Rows
 run together through ``torch.func`` (vmap of vjp); a model that vmap cannot take is asked row by row.
-Curvature comes from labels drawn from the model itself: where the loss is a weighted cross-entropy of the model's
-logits, the drawn vector of a row is the sum over its tokens of sqrt(w) J^T (p - onehot(drawn label)), with w the
-token's weight in the row's loss; its outer product has the row's Gauss-Newton matrix as expectation. Where no such
-logits are found, the row's own gradient takes its place (the empirical Fisher). Draws follow from (seed, label) on
-every machine.
+Curvature comes from tossed coins: where the loss is a weighted cross-entropy of the model's logits, the drawn vector
+of a row is the sum over its tokens of sqrt(w) J^T (diag(p)^1/2 - p p^1/2^T) e, with p the odds, w the token's weight in
+the row's loss, and e independent signs; its outer product has the row's Gauss-Newton matrix as expectation, as that of
+labels drawn from p has. But it is smooth in p: machines that differ in the last bit draw the same, which drawn labels
+do not. Where no such logits are found, the row's own gradient takes its place (the empirical Fisher). The signs follow
+from (seed, label) on every machine.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
 
-from openledger.attribution_oracle.tensors import uniform
+from openledger.attribution_oracle.tensors import signs
 from openledger.primitives.errors import OracleError
 
 Losses = Callable[[Any, Tensor], Tensor]
@@ -138,11 +139,9 @@ class Gradients:
         if float((again - slope).norm()) > CROSS_ENTROPY * float(slope.norm()):
             return None
         rows, time, vocabulary = odds.shape
-        chance = (uniform(seed, label, draws * rows * time).to(odds.device) + 1) / 2
-        below = odds.cumsum(-1)[:, None] < chance.view(rows, draws, time, 1)
-        picked = below.sum(-1, keepdim=True).clamp(max=vocabulary - 1)
-        pulls = odds[:, None].expand(rows, draws, time, vocabulary).clone()
-        pulls.scatter_add_(-1, picked, torch.full_like(picked, -1.0, dtype=pulls.dtype))
+        coins = signs(seed, label, rows * draws * time * vocabulary).to(odds.device)
+        tossed = odds.sqrt()[:, None] * coins.view(rows, draws, time, vocabulary)
+        pulls = tossed - odds[:, None] * tossed.sum(-1, keepdim=True)
         return pulls * weight[:, None].clamp(min=0).sqrt()
 
     def _losses(self, theta: Tensor, ids: Tensor) -> tuple[Tensor, Tensor | None]:

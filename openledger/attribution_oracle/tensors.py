@@ -75,6 +75,14 @@ def uniform(seed: int, label: str, count: int) -> Tensor:
     return torch.from_numpy((_raw(seed, label, count) >> np.uint64(40)).astype(np.float32) / np.float32(2**23) - 1)
 
 
+def signs(seed: int, label: str, count: int) -> Tensor:
+    """``count`` fp32 numbers, 1 or -1, that follow from (seed, label): the bits of the outputs of the generator of
+    ``uniform``, the lowest of each first; a set bit is 1."""
+    raw = _raw(seed, label, (count + 63) // 64).astype("<u8").view(np.uint8)
+    bits = np.unpackbits(raw, bitorder="little")[:count]
+    return torch.from_numpy(bits.astype(np.float32) * 2 - 1)
+
+
 def order(seed: int, label: str, count: int) -> list[int]:
     """A permutation of ``count`` numbers: sorted by the outputs of the generator of ``uniform``."""
     return [int(i) for i in np.argsort(_raw(seed, label, count), kind="stable")]
@@ -85,4 +93,4 @@ def _raw(seed: int, label: str, count: int) -> np.ndarray[Any, np.dtype[np.uint6
     return np.asarray(np.random.Philox(key=key).random_raw(count), dtype=np.uint64)
 
 
-__all__ = ["dump", "load", "load_like", "note_of", "order", "uniform"]
+__all__ = ["dump", "load", "load_like", "note_of", "order", "signs", "uniform"]
