@@ -19,7 +19,8 @@ import torch
 
 from openledger.attribution_oracle import lora
 from openledger.attribution_oracle.bases import Base, load_base
-from openledger.attribution_oracle.influence import Index, Run, method
+from openledger.attribution_oracle.influence import Index, Run
+from openledger.attribution_oracle.methods import method
 from openledger.attribution_oracle.near import Known, known_parts
 from openledger.attribution_oracle.ports import Blobs, blob_name
 from openledger.attribution_oracle.tensors import load_like

@@ -14,7 +14,7 @@ from typing import Any
 
 from openledger.attribution_oracle.bundle import Bundle
 from openledger.attribution_oracle.explained import explained_fraction
-from openledger.attribution_oracle.influence import method
+from openledger.attribution_oracle.methods import method
 from openledger.attribution_oracle.pay import Table
 from openledger.attribution_oracle.ports import Progress, silent
 from openledger.primitives.attribution import SCORE_UNIT, SettlementFacts, receipt_leaf, score_leaf

@@ -14,7 +14,7 @@ import torch
 from aiohttp import web
 
 from openledger.attribution_oracle import bundle as bundles
-from openledger.attribution_oracle import claims, influence, train
+from openledger.attribution_oracle import claims, influence, methods, train
 from openledger.attribution_oracle.bases import TINY, Base, load_base
 from openledger.attribution_oracle.bundle import Bundle, VersionData
 from openledger.attribution_oracle.model import choose_device
@@ -66,12 +66,12 @@ def train_model(
 
 
 def make_index(
-    model: Model, *, method: str = influence.DEFAULT_METHOD, device: str = "cpu", progress: Progress = silent
+    model: Model, *, method: str = methods.DEFAULT_METHOD, device: str = "cpu", progress: Progress = silent
 ) -> influence.Index:
     """The attribution index of a trained model."""
     t = model.trained
     run = influence.Run.of(t.base, t.settings, t.tensors, t.receipt, model.texts, choose_device(device))
-    return influence.make_index(run, method, progress)
+    return methods.make_index(run, method, progress)
 
 
 def publish(blobs: Blobs, model: Model, index: influence.Index) -> dict[str, Any]:

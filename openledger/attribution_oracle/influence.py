@@ -1,4 +1,4 @@
-"""How much each training row raised an answer: a registry of methods.
+"""How much each training row raised an answer: what a method is, the first of them, and the index.
 
 A method gives every row a vector (the index, built once at publish) and every answer a vector; a score is their dot
 product. Larger = the row lowered the answer's loss more. "gradient-dot" takes the gradient of the row's loss and of the
@@ -24,14 +24,13 @@ from torch import Tensor
 from openledger.attribution_oracle import lora
 from openledger.attribution_oracle.bases import Base
 from openledger.attribution_oracle.model import GPT, pad, row_losses
-from openledger.attribution_oracle.ports import Progress, silent
+from openledger.attribution_oracle.ports import Progress
 from openledger.attribution_oracle.tensors import dump, load, note_of
 from openledger.attribution_oracle.tokenizer import PAD, START
 from openledger.attribution_oracle.train import Settings, assemble, documents
 from openledger.primitives.errors import InvalidModel, OracleError
 from openledger.primitives.hashing import merkle_leaf, merkle_root
 
-DEFAULT_METHOD = "gradient-dot"
 BATCH = 16
 
 
@@ -129,16 +128,6 @@ class GradientDot:
         return torch.cat([g.reshape(len(ids), -1) for g in gradients], dim=1).cpu()
 
 
-METHODS: dict[str, Method] = {method.name: method for method in (GradientDot(),)}
-
-
-def method(name: str) -> Method:
-    """A method by name. Raises OracleError for an unknown one."""
-    if name not in METHODS:
-        raise OracleError(f"unknown attribution method {name!r}", "known: " + ", ".join(METHODS))
-    return METHODS[name]
-
-
 @dataclass(frozen=True)
 class Index:
     """The committed vectors: ``q`` int8 [rows, dim], ``scale`` fp32 [rows]; a vector is q * scale."""
@@ -199,23 +188,6 @@ def quantise(vectors: Tensor) -> tuple[Tensor, Tensor]:
     return q, scale
 
 
-def make_index(run: Run, name: str = DEFAULT_METHOD, progress: Progress = silent) -> Index:
-    """The index of all rows. Raises OracleError for an unknown method, InvalidModel when a vector is not finite."""
-    chosen = method(name)
-    q, scale = [], []
-    total = len(run.rows)
-    for at in range(0, total, 4 * BATCH):
-        numbers = range(at, min(at + 4 * BATCH, total))
-        vectors = chosen.row_vectors(run, numbers, silent)
-        if not bool(torch.isfinite(vectors).all()):
-            raise InvalidModel("a row's influence vector is not finite")
-        some_q, some_scale = quantise(vectors)
-        q.append(some_q)
-        scale.append(some_scale)
-        progress(numbers[-1] + 1, total, "index rows")
-    return Index(name, torch.cat(q), torch.cat(scale))
-
-
 def row_error(index: Index, number: int, vector: Tensor) -> float:
     """How far a committed row lies from the recomputed ``vector`` [dim], relative to it: what exceeds int8 rounding, or
     the difference of scales, whichever is larger. An honest row of another machine stays below 1e-4."""
@@ -228,7 +200,4 @@ def row_error(index: Index, number: int, vector: Tensor) -> float:
     return max(float(apart.clamp(min=0.0).norm()) / size, abs(scale - own) / own)
 
 
-__all__ = [
-    "DEFAULT_METHOD", "METHODS", "GradientDot", "Index", "Method", "Run", "answer_ids", "make_index", "method",
-    "quantise", "row_error",
-]  # fmt: skip
+__all__ = ["BATCH", "GradientDot", "Index", "Method", "Run", "answer_ids", "quantise", "row_error"]

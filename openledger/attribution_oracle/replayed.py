@@ -1,8 +1,8 @@
-"""Path influence as a method of the registry: the receipt's run is replayed, and every row gets its part in the weights.
+"""Path influence as a method of the registry: the receipt's run is replayed, and every row gets its part in it.
 
-Nothing but the receipt, the base and the rows decides the index, and curvature is drawn by (seed, step), so that anybody
-recomputes it; a model that its receipt does not lead to is refused. A process replays a model once and keeps its
-vectors: the next claims cost no more than with any other method.
+Nothing but the receipt, the base and the rows decides the index, and curvature is drawn by (seed, step), so that
+anybody recomputes it; a model that its receipt does not lead to is refused. A process replays a model once and keeps
+its vectors: the next claims cost no more than with any other method.
 """
 
 from __future__ import annotations
@@ -42,16 +42,17 @@ class Trainable(nn.Module):
             self.gpt.requires_grad_(True)
         adapter = {} if settings.kind == "full" else tensors
         self.names = list(adapter)
-        self.adapter = nn.ParameterDict({n.replace(".", "_"): nn.Parameter(t.clone()) for n, t in adapter.items()})
+        for name, tensor in adapter.items():  # one by one: a ParameterDict would sort them
+            self.register_parameter(name.replace(".", "_"), nn.Parameter(tensor.clone()))
 
     def forward(self, ids: Tensor) -> Tensor:
         if self.settings.kind == "full":
             logits: Tensor = self.gpt(ids)
             return logits
-        adapter = {name: self.adapter[name.replace(".", "_")] for name in self.names}
+        adapter = {name: getattr(self, name.replace(".", "_")) for name in self.names}
         with lora.attached(self.gpt, self.settings.lora, adapter):
-            logits = self.gpt(ids)
-        return logits
+            result: Tensor = self.gpt(ids)
+            return result
 
 
 def trainable_losses(model: nn.Module, ids: Tensor) -> Tensor:
@@ -63,7 +64,9 @@ class PathInfluence(GradientDot):
     """Rows along the training run (see ``path``); answers as gradients at the final weights."""
 
     name = "path-influence"
-    cost = "index: about 3.5 fine-tunes, for a verifier once per model; answer: one pass, then rows x dim multiplications"
+    cost = (
+        "index: about 3.5 fine-tunes, for a verifier once per model; answer: one pass, then rows x dim multiplications"
+    )
 
     def __init__(self) -> None:
         self._kept: dict[bytes, Tensor] = {}
@@ -90,7 +93,7 @@ class PathInfluence(GradientDot):
         ids = pad(run.rows, run.base.config.context).to(gradients.device)
         steps = Steps.of(run.receipt, len(ids))
         fresh = start_tensors(run.base, run.base.build(), run.seed, run.settings)
-        start = torch.cat([fresh[name].reshape(-1) for name in model.names]).to(gradients.device)
+        start = gradients.vector({name.replace(".", "_"): tensor for name, tensor in fresh.items()})
         found, end = path_rows(gradients, start, ids, steps, DRAWS, run.seed, progress)
         away = float((end - gradients.now()).norm() / gradients.now().norm().clamp(min=1e-30))
         if not away <= REPLAY_TOLERANCE:

@@ -22,7 +22,8 @@ from openledger.attribution_oracle.claims import (
     score_rows,
     shares_from_scores,
 )
-from openledger.attribution_oracle.influence import method, row_error
+from openledger.attribution_oracle.influence import row_error
+from openledger.attribution_oracle.methods import method
 from openledger.attribution_oracle.ports import Blobs, Progress, blob_name, silent
 from openledger.primitives.attribution import AttributionJob, SettlementFacts, Verdict
 from openledger.primitives.errors import BlobCorrupt, BlobNotFound, DecodingError, OracleError

@@ -68,10 +68,16 @@ def data_ref(text: str) -> tuple[int, int]:
 )
 @click.option("--size", default="medium", type=click.Choice(["small", "medium", "large"]), help="How much to learn.")
 @click.option("--seed", default=1, show_default=True, help="Seed of the training.")
+@click.option("--method", default="gradient-dot", show_default=True,
+              type=click.Choice(["gradient-dot", "path-influence"]),
+              help="How rows are credited: path-influence is more accurate and replays the training, here and at each"
+              " validator.")  # fmt: skip
 @click.option("--held-out", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="Documents that are not trained on, for the held-out loss.")  # fmt: skip
 @pass_app
-def train(app: App, refs: tuple[str, ...], output: Path, size: str, seed: int, held_out: Path | None) -> None:
+def train(
+    app: App, refs: tuple[str, ...], output: Path, size: str, seed: int, method: str, held_out: Path | None
+) -> None:
     """Fine-tune a model on datanets and build its attribution index."""
     need_torch()
     from openledger.attribution_oracle import factory
@@ -86,7 +92,7 @@ def train(app: App, refs: tuple[str, ...], output: Path, size: str, seed: int, h
     with stage(app, "train", "Train") as running:
         trained = factory.train_model(blobs, data, size=size, seed=seed, held_out=texts, progress=running.progress)
     with stage(app, "index", "Build the attribution index") as running:
-        index = factory.make_index(trained, progress=running.progress)
+        index = factory.make_index(trained, method=method, progress=running.progress)
     fields = factory.publish(blobs, trained, index)
     view = {k: to_hex(v) if isinstance(v, bytes) else v for k, v in fields.items()}
     (output / "model.json").write_text(json.dumps(view, indent=2) + "\n", encoding="utf-8")

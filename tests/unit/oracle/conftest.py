@@ -113,14 +113,14 @@ def put_data(blobs: MemoryBlobs, rows: dict[bytes, list[str]]) -> tuple[VersionD
     return VersionData(1, 1, tuple(parts[:1])), VersionData(2, 4, tuple(parts[1:]))
 
 
-def make_world(blobs: MemoryBlobs, kind: str = "lora") -> World:
+def make_world(blobs: MemoryBlobs, kind: str = "lora", method: str = "gradient-dot") -> World:
     """Train, index, publish and load the toy model."""
     base = toy_base()
     known = {"toy": base}
     data = put_data(blobs, {who: sentences(words, 12) for who, words in WORDS.items()})
     settings = {"kind": kind, "epochs": 15, "lr": 2e-2 if kind == "lora" else 3e-3, "lora": lora.LoraSettings(4, 8.0)}
     model = factory.train_model(blobs, data, base="toy", seed=5, settings=settings, known=known)
-    published = factory.publish(blobs, model, factory.make_index(model))
+    published = factory.publish(blobs, model, factory.make_index(model, method=method))
     bundle = factory.load_bundle(blobs, to_hex(published["bundle"]), known=known)
     answers = [
         claims.Answer(1, 0, "silver tin", " lead iron", PRICE),
@@ -151,6 +151,11 @@ def world(made: World) -> World:
 @pytest.fixture(scope="session")
 def full_world() -> World:
     return make_world(MemoryBlobs(), kind="full")
+
+
+@pytest.fixture(scope="session")
+def path_world() -> World:
+    return make_world(MemoryBlobs(), method="path-influence")
 
 
 @pytest.fixture

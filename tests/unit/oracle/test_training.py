@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from openledger.attribution_oracle import bases, claims, corpus, factory, influence, lora, tensors, train
+from openledger.attribution_oracle import bases, claims, corpus, factory, influence, lora, methods, tensors, train
 from openledger.attribution_oracle.model import document_losses, generate, pad, row_losses
 from openledger.attribution_oracle.openai import read_ask
 from openledger.attribution_oracle.serve import run_model
@@ -66,7 +66,7 @@ def test_settings_out_of_range_are_refused(changes: dict[str, Any]) -> None:
 def test_row_vectors_are_the_rows_gradients(made: Any) -> None:
     """The batched gradients equal those computed one row at a time by plain autograd."""
     run = made.bundle.run
-    batched = influence.METHODS["gradient-dot"].row_vectors(run, [0, 13, 30], lambda *a: None)
+    batched = methods.METHODS["gradient-dot"].row_vectors(run, [0, 13, 30], lambda *a: None)
     for number, vector in zip([0, 13, 30], batched, strict=True):
         parameters = {n: t.clone().requires_grad_(True) for n, t in run.tensors.items()}
         with lora.attached(run.model, run.settings.lora, parameters):
@@ -78,10 +78,10 @@ def test_row_vectors_are_the_rows_gradients(made: Any) -> None:
 def test_a_step_along_a_rows_gradient_changes_the_answer_as_scored(made: Any) -> None:
     """Sign: a positive score means that learning the row lowers the answer's loss."""
     run, (query, answer) = made.bundle.run, ("apple pear plum", " cherry grape melon")
-    vector = influence.METHODS["gradient-dot"].answer_vector(run, query, answer)
+    vector = methods.METHODS["gradient-dot"].answer_vector(run, query, answer)
     scores = made.bundle.index.dot(vector)
     row = int(np.argmax(scores))
-    gradient = influence.METHODS["gradient-dot"].row_vectors(run, [row], lambda *a: None)[0]
+    gradient = methods.METHODS["gradient-dot"].row_vectors(run, [row], lambda *a: None)[0]
 
     def loss(step: float) -> float:
         moved, at = {}, 0
@@ -99,7 +99,7 @@ def test_a_step_along_a_rows_gradient_changes_the_answer_as_scored(made: Any) ->
 def test_index_rows_agree_over_batch_sizes(made: Any) -> None:
     run, index = made.bundle.run, made.bundle.index
     for number in range(0, 36, 5):
-        alone = influence.METHODS["gradient-dot"].row_vectors(run, [number], lambda *a: None)[0]
+        alone = methods.METHODS["gradient-dot"].row_vectors(run, [number], lambda *a: None)[0]
         assert influence.row_error(index, number, alone) < 1e-4
 
 

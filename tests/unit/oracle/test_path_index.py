@@ -1,0 +1,112 @@
+"""Path influence as a published model's index: recomputed by anybody, on any machine, and nothing else passes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from openledger.attribution_oracle import claims, gradients, influence, methods, replayed, tensors  # noqa: E402
+from openledger.attribution_oracle.bundle import row_leaves  # noqa: E402
+from openledger.attribution_oracle.train import receipt_bytes  # noqa: E402
+from openledger.attribution_oracle.verify import verify_job  # noqa: E402
+from openledger.primitives.errors import InvalidModel, OracleError  # noqa: E402
+from openledger.primitives.types import to_hex  # noqa: E402
+
+pytestmark = pytest.mark.torch
+APPLES, METALS, WATERS = (bytes([n]) * 20 for n in (1, 2, 3))
+
+
+def check(world: Any, **changes: Any) -> Any:
+    return verify_job(replace(world.job, **changes), world.blobs, seed=b"seed", known=world.known)
+
+
+def shares(index: influence.Index, vector: Any) -> np.ndarray:
+    scores = index.dot(vector)
+    return np.asarray(scores / np.abs(scores).sum())
+
+
+def test_an_honest_claim_is_accepted(path_world: Any) -> None:
+    verdict = check(path_world)
+    assert verdict.valid, verdict.reason
+
+
+def test_who_wrote_the_words_of_an_answer_earns_it(path_world: Any) -> None:
+    scores = claims.score_rows(path_world.bundle, [path_world.answers[1]])
+    of = dict.fromkeys((APPLES, METALS, WATERS), 0)
+    for who, score in zip(path_world.bundle.contributors, scores, strict=True):
+        of[who] += max(score, 0)
+    assert of[APPLES] > 3 * max(of[METALS], of[WATERS])
+
+
+def test_a_row_changed_by_a_percent_is_named(path_world: Any) -> None:
+    index = path_world.bundle.index
+    scale = index.scale.clone()
+    scale[7] *= 1.01
+    changed = influence.Index(index.method, index.q, scale)
+    name = "0x" + path_world.blobs.put(changed.dump())
+    root = to_hex(changed.root(row_leaves(path_world.bundle.contributors, path_world.bundle.lines)))
+    manifest = {**path_world.bundle.manifest, "index": name, "index_root": root}
+    bundle = path_world.blobs.put(json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode())
+    verdict = check(path_world, index_blob=name, index_root=root, bundle_blob="0x" + bundle)
+    assert not verdict.valid
+    assert "index row 7" in verdict.reason
+
+
+def test_another_machine_finds_the_same_index(path_world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other batches of gradients and another number of threads: rows and shares move by rounding only."""
+    run = path_world.bundle.run
+    ours = path_world.bundle.index
+    monkeypatch.setattr(gradients, "CHUNK", 3)
+    torch.set_num_threads(2)
+    try:
+        theirs = replayed.PathInfluence().row_vectors(run, range(len(run.rows)), lambda *a: None)
+    finally:
+        torch.set_num_threads(1)
+    assert max(influence.row_error(ours, i, row) for i, row in enumerate(theirs)) < 1e-4
+    q, scale = influence.quantise(theirs)
+    vector = methods.method("path-influence").answer_vector(run, "apple pear plum", " cherry grape melon")
+    apart = np.abs(shares(ours, vector) - shares(influence.Index(ours.method, q, scale), vector)).sum() / 2
+    assert apart < 1e-4
+
+
+@pytest.mark.parametrize("lie", ["dropped example", "other learning rate", "other seed"])
+def test_a_receipt_that_does_not_lead_to_the_weights_is_refused(path_world: Any, lie: str) -> None:
+    run = path_world.bundle.run
+    receipt = json.loads(receipt_bytes(run.receipt))
+    if lie == "dropped example":
+        receipt["batches"][3] = receipt["batches"][3][:-1]
+    elif lie == "other learning rate":
+        receipt["lrs"] = [lr * 1.05 for lr in receipt["lrs"]]
+    changed = replace(run, receipt=receipt, seed=run.seed + (lie == "other seed"))
+    if lie == "other seed":
+        receipt["seed"] = run.seed + 1
+    with pytest.raises(InvalidModel, match="does not lead to the weights"):
+        replayed.PathInfluence().row_vectors(changed, [0], lambda *a: None)
+
+
+def test_a_model_is_replayed_once(path_world: Any) -> None:
+    method, steps = replayed.PathInfluence(), []
+    run = path_world.bundle.run
+    first = method.row_vectors(run, [1, 0], lambda *a: steps.append(a))
+    count = len(steps)
+    again = method.row_vectors(run, [0], lambda *a: steps.append(a))
+    assert count == len(steps) > 0
+    assert torch.equal(first[1], again[0])
+
+
+def test_a_full_fine_tune_is_refused_in_words(full_world: Any) -> None:
+    with pytest.raises(OracleError, match="adapters"):
+        methods.make_index(full_world.bundle.run, "path-influence")
+
+
+def test_signs_are_the_generators_bits() -> None:
+    """The first output of Philox4x64-10 for this key, lowest bit first."""
+    raw = int(tensors._raw(3, "coin", 1)[0])
+    assert tensors.signs(3, "coin", 70)[:64].tolist() == [1.0 if raw >> i & 1 else -1.0 for i in range(64)]
+    assert abs(float(tensors.signs(3, "coin", 100_000).mean())) < 0.02
