@@ -24,15 +24,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from openledger.attribution_oracle import corpus, lora
 from openledger.attribution_oracle.attribute import attribute
 from openledger.attribution_oracle.bases import load_base
 from openledger.attribution_oracle.gradients import Gradients
-from openledger.attribution_oracle.model import document_losses, pad
+from openledger.attribution_oracle.model import pad
 from openledger.attribution_oracle.path import Steps, retrained
-from openledger.attribution_oracle.train import Settings, plan
+from openledger.attribution_oracle.replayed import Trainable
+from openledger.attribution_oracle.replayed import trainable_losses as losses
+from openledger.attribution_oracle.train import Settings, plan, start_tensors
 
 MODULES = (
     "argparse", "logging", "subprocess", "decimal", "tarfile", "zipfile", "unittest.mock", "asyncio.base_events",
@@ -41,28 +43,10 @@ MODULES = (
 CONTEXT, ROWS, QUERIES = 64, 16, 24
 
 
-class Tuned(nn.Module):
-    """The built-in base with an adapter of its own parameters, or with all weights trained."""
-
-    def __init__(self, full: bool, seed: int) -> None:
-        super().__init__()
-        self.gpt = load_base().build().requires_grad_(full)
-        self.full, self.settings = full, lora.LoraSettings(rank=4, alpha=8.0)
-        made = {} if full else lora.create(self.gpt, self.settings, seed)
-        self.adapter = nn.ParameterDict({name.replace(".", "_"): nn.Parameter(t) for name, t in made.items()})
-
-    def forward(self, ids: Tensor) -> Tensor:
-        if self.full:
-            return self.gpt(ids)
-        names = lora.shapes(self.gpt, self.settings)
-        adapter = {name: self.adapter[name.replace(".", "_")] for name in names}
-        with lora.attached(self.gpt, self.settings, adapter):
-            return self.gpt(ids)
-
-
-def losses(model: Tuned, ids: Tensor) -> Tensor:
-    """Loss per row."""
-    return document_losses(model, ids)
+def untrained(full: bool, seed: int) -> Trainable:
+    """The built-in base with a fresh adapter, or with all weights to be trained."""
+    base, settings = load_base(), Settings(kind="full" if full else "lora", lora=lora.LoraSettings(rank=4, alpha=8.0))
+    return Trainable(base, settings, start_tensors(base, base.build(), seed, settings))
 
 
 def speeches(chance: random.Random) -> list[list[str]]:
@@ -97,7 +81,7 @@ CORPORA: dict[str, Callable[[random.Random], list[list[str]]]] = {"speeches": sp
 class World:
     """A trained model and its run."""
 
-    model: Tuned
+    model: Trainable
     train: Tensor
     query: Tensor
     groups: np.ndarray
@@ -121,7 +105,7 @@ def world(name: str, seed: int, full: bool, epochs: int = 4) -> World:
     chance.shuffle(asked)
     train, query = (pad([tokenizer.document(t) for t in some], CONTEXT) for some in (texts, asked[:QUERIES]))
     batches, lrs = plan(len(train), seed, Settings(epochs=epochs, batch=8, lr=5e-4 if full else 4e-3, warmup=4))
-    model = Tuned(full, seed)
+    model = untrained(full, seed)
     start = {k: v.clone() for k, v in model.state_dict().items()}
     optimizer = {"kind": "adam", "b1": 0.9, "b2": 0.99, "eps": 1e-6}
     run = {"start": start, "batches": batches, "lrs": lrs, "optimizer": optimizer}

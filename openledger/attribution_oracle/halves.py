@@ -40,8 +40,8 @@ def halves(groups: int, count: int, seed: int) -> np.ndarray[tuple[int, int], np
 def corrected(
     rows: Tensor, groups: Tensor, kept: Tensor, moved: Tensor, probes: Tensor, ridge: float = RIDGE
 ) -> Tensor:
-    """The rows set right, fp32 [rows, parameters]. ``groups`` contributor number per row, ``kept`` bool [halves,
-    contributors], ``moved`` the retrained weights [halves, parameters], ``probes`` gradients [any, parameters] in whose
+    """The rows set right in place, fp32 [rows, parameters]. ``groups`` contributor number per row, ``kept`` bool
+    [halves, contributors], ``moved`` the retrained weights [halves, parameters], ``probes`` gradients [any, parameters] in whose
     directions the scale a is fitted."""
     signs = kept.to(rows.dtype) - kept.to(rows.dtype).mean(0)
     away = moved - moved.mean(0)
@@ -53,7 +53,10 @@ def corrected(
     inner = signs @ signs.T + ridge * torch.eye(len(signs), device=rows.device)
     share = signs.T @ torch.linalg.solve(inner, rest)
     sizes = torch.bincount(groups, minlength=kept.shape[1]).clamp(min=1).to(rows.dtype)
-    return rows.mul_(scale).add_((share / sizes[:, None])[groups])
+    share /= sizes[:, None]
+    for row, contributor in zip(rows, groups.tolist(), strict=True):
+        row.mul_(scale).add_(share[contributor])
+    return rows
 
 
 __all__ = ["RIDGE", "corrected", "halves"]

@@ -10,7 +10,11 @@ vhat's mean times DAMPING, a step does to every row at once
 F is the batch's curvature (``gradients.drawn``) and R = lr / r. Taken implicitly, what curvature takes away never
 overshoots, however large lr F / r is: F has few rows S, and (I + R S^T S / k)^-1 costs a k x k system. The mean of vhat
 in r keeps parameters that were hardly ever moved from drowning all others. A row's influence on a loss is minus the
-gradient of the loss times U_i. Memory: three fp32 matrices [rows, parameters].
+gradient of the loss times U_i.
+
+Memory: three fp32 matrices [rows, parameters]. Where they would exceed ``memory``, only U is kept (a third of the
+memory, a quarter of the traffic): what a row's gradient will do through the first moment, over the steps that remain,
+is then done at once, and the second moment is taken as given.
 """
 
 from __future__ import annotations
@@ -28,6 +32,8 @@ from openledger.attribution_oracle.ports import Progress, silent
 from openledger.primitives.errors import OracleError
 
 DAMPING = 0.1
+MEMORY = 1 << 30
+LEAN_DRAWS = 2
 
 
 @dataclass(frozen=True)
@@ -80,12 +86,13 @@ class Moments:
 
 
 class Effects:
-    """U, M and V of all rows (see the top of the file)."""
+    """U, M and V of all rows (see the top of the file); U alone when ``lean``."""
 
-    def __init__(self, rows: int, adam: Moments) -> None:
+    def __init__(self, rows: int, adam: Moments, lean: bool = False) -> None:
         self.adam = adam
         self.u = torch.zeros(rows, len(adam.theta), device=adam.theta.device)
-        self.m, self.v = torch.zeros_like(self.u), torch.zeros_like(self.u)
+        self.m: Tensor | None = None if lean else torch.zeros_like(self.u)
+        self.v: Tensor | None = None if lean else torch.zeros_like(self.u)
 
     def step(self, batch: Tensor, own: Tensor, drawn: Tensor | None, lr: float) -> None:
         """What the step that ``adam`` has just made does. ``own`` gradients [batch, parameters] before it."""
@@ -94,10 +101,14 @@ class Effects:
         mean = own.mean(0)
         push = (own - mean) / len(own)
         root = (adam.v / fix2 + (s.eps**2 + DAMPING * float(adam.v.mean()) / fix2)).sqrt_().clamp_(min=1e-30)
-        self.m.mul_(s.b1).index_add_(0, batch, push, alpha=1 - s.b1)
-        self.v.mul_(s.b2).index_add_(0, batch, push * mean, alpha=2 * (1 - s.b2))
-        self.u.addcmul_(self.m, (lr / fix1 / root).expand_as(self.m), value=-1)
-        self.u.addcmul_(self.v, (lr / (2 * fix1 * fix2) * adam.m / root**3).expand_as(self.v))
+        if self.m is None or self.v is None:
+            coming = math.fsum(rate * s.b1**k for k, rate in enumerate(s.lrs[adam.count - 1 :]))
+            self.u.index_add_(0, batch, push / root, alpha=-(1 - s.b1) * coming)
+        else:
+            self.m.mul_(s.b1).index_add_(0, batch, push, alpha=1 - s.b1)
+            self.v.mul_(s.b2).index_add_(0, batch, push * mean, alpha=2 * (1 - s.b2))
+            self.u.addcmul_(self.m, (lr / fix1 / root).expand_as(self.m), value=-1)
+            self.u.addcmul_(self.v, (lr / (2 * fix1 * fix2) * adam.m / root**3).expand_as(self.v))
         if drawn is not None:
             scaled = drawn * (lr / root)
             inner = scaled @ drawn.T + len(drawn) * torch.eye(len(drawn), device=drawn.device)
@@ -105,11 +116,16 @@ class Effects:
 
 
 def path_rows(
-    gradients: Gradients, start: Tensor, ids: Tensor, steps: Steps, draws: int, seed: int, progress: Progress = silent
-) -> tuple[Tensor, Tensor]:
+    gradients: Gradients, start: Tensor, ids: Tensor, steps: Steps, draws: int, seed: int,
+    progress: Progress = silent, memory: int = MEMORY,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """U fp32 [rows, parameters], and the weights that the replay ends at. ``draws`` vectors of curvature a row and
-    step. Raises OracleError when a number is not finite."""
-    effects = Effects(len(ids), adam := Moments(start, steps))
+    step. Raises OracleError when a number is not finite, or when U alone exceeds ``memory`` (bytes) eight times."""
+    size = 4 * len(ids) * gradients.size
+    if size > 8 * memory:
+        raise OracleError(f"{len(ids)} rows of {gradients.size} parameters need {size >> 20} MiB", "train an adapter")
+    effects = Effects(len(ids), adam := Moments(start, steps), lean := 3 * size > memory)
+    draws = min(draws, LEAN_DRAWS) if lean else draws
     drawn: Tensor | None = None
     for step, (numbers, lr) in enumerate(zip(steps.batches, steps.lrs, strict=True)):
         batch = torch.tensor(numbers, device=ids.device)

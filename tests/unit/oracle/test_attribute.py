@@ -175,6 +175,19 @@ def test_the_path_is_the_derivative_of_the_run() -> None:
     torch.testing.assert_close(end, gradients.now())
 
 
+def test_with_little_memory_the_path_says_nearly_the_same(small: World) -> None:
+    gradients = Gradients(small.model, losses)
+    steps = path.Steps.of(small.run, len(small.train))
+    start = gradients.vector(small.run["start"])
+    asked = gradients.rows(gradients.now(), small.query)
+    lean, whole = (
+        path.path_rows(gradients, start, small.train, steps, 2, 0, memory=memory)[0] for memory in (1 << 17, 1 << 30)
+    )
+    assert np.corrcoef((asked @ lean.T).flatten(), (asked @ whole.T).flatten())[0, 1] > 0.7
+    with pytest.raises(OracleError, match="MiB"):
+        path.path_rows(gradients, start, small.train, steps, 2, 0, memory=1 << 10)
+
+
 class Unbatchable(Bigram):
     """A model that looks at its data, as vmap forbids, and hides its logits."""
 

@@ -59,20 +59,25 @@ def test_a_row_changed_by_a_percent_is_named(path_world: Any) -> None:
 
 
 def test_another_machine_finds_the_same_index(path_world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other batches of gradients and another number of threads: rows and shares move by rounding only."""
+    """Other batches of gradients, and kernels that differ by one part in a million: rows stay within a tenth of the
+    tolerance, and shares hardly move."""
     run = path_world.bundle.run
     ours = path_world.bundle.index
+    chance = torch.Generator().manual_seed(1)
+    true = gradients.Gradients._each
+
+    def noisy(*inputs: Any) -> Any:
+        found = true(*inputs)
+        return found * (1 + 1e-6 * torch.randn(found.shape, generator=chance))
+
     monkeypatch.setattr(gradients, "CHUNK", 3)
-    torch.set_num_threads(2)
-    try:
-        theirs = replayed.PathInfluence().row_vectors(run, range(len(run.rows)), lambda *a: None)
-    finally:
-        torch.set_num_threads(1)
+    monkeypatch.setattr(gradients.Gradients, "_each", noisy)
+    theirs = replayed.PathInfluence().row_vectors(run, range(len(run.rows)), lambda *a: None)
     assert max(influence.row_error(ours, i, row) for i, row in enumerate(theirs)) < 1e-4
     q, scale = influence.quantise(theirs)
     vector = methods.method("path-influence").answer_vector(run, "apple pear plum", " cherry grape melon")
     apart = np.abs(shares(ours, vector) - shares(influence.Index(ours.method, q, scale), vector)).sum() / 2
-    assert apart < 1e-4
+    assert apart < 5e-5
 
 
 @pytest.mark.parametrize("lie", ["dropped example", "other learning rate", "other seed"])
