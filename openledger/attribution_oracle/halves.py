@@ -41,8 +41,8 @@ def corrected(
     rows: Tensor, groups: Tensor, kept: Tensor, moved: Tensor, probes: Tensor, ridge: float = RIDGE
 ) -> Tensor:
     """The rows set right in place, fp32 [rows, parameters]. ``groups`` contributor number per row, ``kept`` bool
-    [halves, contributors], ``moved`` the retrained weights [halves, parameters], ``probes`` gradients [any, parameters] in whose
-    directions the scale a is fitted."""
+    [halves, contributors], ``moved`` the retrained weights [halves, parameters], ``probes`` gradients
+    [any, parameters] in whose directions the scale a is fitted."""
     signs = kept.to(rows.dtype) - kept.to(rows.dtype).mean(0)
     away = moved - moved.mean(0)
     sums = torch.zeros(kept.shape[1], rows.shape[1], device=rows.device).index_add_(0, groups, rows)
