@@ -222,7 +222,10 @@ def explain_reward(state: StateReader, account: Address) -> View:
                 "share": ppm,
                 "fees": hex(earning.fees),
                 "minted": hex(earning.minted),
+                "settlements": [claim.first, claim.last],
                 "evidence": to_hex(claim.evidence),
+                "scores": to_hex(claim.scores),
+                "scoresRoot": to_hex(claim.scores_root),
             }
         )
     return get_rewards(state, account) | {"claims": found}

@@ -6,6 +6,7 @@ A devnet as people start it, real documents, a real fine-tune (a short one), rea
 from __future__ import annotations
 
 import dataclasses
+import json
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.datanets.records import Part
 from openledger.node import operator, rows
+from openledger.node.cli.root import run
 from openledger.node.consumer import open_session
 from openledger.node.keystore import Signer, dev_signer
 from openledger.node.serving import ModelServer
@@ -142,7 +144,9 @@ def shift_shares(built: Any) -> Any:
     return dataclasses.replace(built, shares=shares)
 
 
-def test_an_honest_claim_is_recomputed_accepted_paid_and_minted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_honest_claim_is_recomputed_accepted_paid_minted_and_explained(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     record = claim(world, "honest", monkeypatch)
     said = world.client.call("openledger_getVerdicts", record["id"])
     assert record["status"] == "accepted"
@@ -155,6 +159,22 @@ def test_an_honest_claim_is_recomputed_accepted_paid_and_minted(world: World, mo
         earned = world.client.call("openledger_getRewards", "0x" + dev(person).address.hex())
         assert int(earned["fees"], 16) > 0
         assert int(earned["minted"], 16) > 0
+        explained(world, "0x" + dev(person).address.hex(), record, capsys)
+
+
+def explained(world: World, account: str, record: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """``rewards explain`` leads from OPEN to the three answers and to the account's own rows, all checked."""
+    capsys.readouterr()
+    command = ["--node", world.client.url, "rewards", "explain", account]
+    assert run([*command, "--json"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)["claims"]
+    assert entry["claim"] == record["id"]
+    assert len(entry["answers"]) == 3
+    assert 0 < len(entry["rows"]) <= entry["rowsHeld"] == 6
+    ppm = sum(row["ppb"] for row in entry["rows"]) / 1000
+    assert abs(ppm - entry["share"]) <= 1
+    assert run(command) == 0
+    assert entry["rows"][0]["text"][:40] in capsys.readouterr().out
 
 
 def test_shares_changed_by_5_percent_are_refused_and_lose_the_bond(
