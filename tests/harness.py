@@ -157,7 +157,7 @@ class Harness:
             GenesisValidator(key, power, operator_account(i), f"v{i}")
             for i, (key, power) in enumerate(zip(keys, powers, strict=True))
         )
-        settings = dataclasses.replace(DEVNET_PARAMS, **params)
+        settings = dataclasses.replace(DEVNET_PARAMS, **({"challenge_seconds": 0} | params))
         self.genesis = devnet_genesis(validators, START * 10**9, params=settings)
         self.addresses = [consensus_address(key) for key in keys]
         self.seed_of = dict(zip(self.addresses, self.seeds, strict=True))

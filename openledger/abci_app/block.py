@@ -2,7 +2,8 @@
 
     edits of a solo devnet (nothing on any other chain)
     slot 0 is heard -> proven misbehaviour is slashed -> who is away too long is jailed -> what has unbonded is paid
-        -> claims move on -> those that ended are paid -> an epoch may close                  (the system transaction)
+        -> claims move on -> those that ended are paid -> what nobody has challenged in time is unlocked
+        -> an epoch may close                                                             (the system transaction)
     each transaction in order: EVM ones in batches through the engine, native ones here, Outbox actions after theirs
     what was burned is counted -> receipts are sealed -> the validator set of the height after the next is decided
 
@@ -23,6 +24,7 @@ from openledger.abci_app.modules.fees.market import next_base_fee
 from openledger.abci_app.modules.fees.records import count_burned
 from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.modules.rewards.payout import close_epoch, settle
+from openledger.abci_app.modules.rewards.vesting import vest
 from openledger.abci_app.modules.staking.records import operator_of
 from openledger.abci_app.modules.staking.sets import PowerChange, close_set
 from openledger.abci_app.modules.staking.slashing import (
@@ -213,7 +215,8 @@ class Run:
         logs += note_absent(self.state, self.ctx, block.absent)
         logs += pay_unbonded(self.state, self.ctx)
         ended, moved = advance(self.state, self.ctx)
-        logs += moved + settle(self.state, self.ctx, ended) + close_epoch(self.state, self.ctx, has_transactions)
+        logs += moved + settle(self.state, self.ctx, ended) + vest(self.state, self.ctx)
+        logs += close_epoch(self.state, self.ctx, has_transactions)
         if not logs:
             return
         effects = keccak256(write_rlp([[log.address, list(log.topics), log.data] for log in logs]))

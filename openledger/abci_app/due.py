@@ -7,6 +7,7 @@ from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.modules.models.records import epoch
 from openledger.abci_app.modules.rewards.payout import epoch_is_due
 from openledger.abci_app.modules.rewards.records import wishes
+from openledger.abci_app.modules.rewards.vesting import vesting_is_due
 from openledger.abci_app.modules.staking.unbonding import unbonding_is_due
 from openledger.state.ports import StateReader
 
@@ -15,7 +16,7 @@ def is_due(state: StateReader, time: int) -> bool:
     """True when the next block at Unix second ``time`` would do something by itself."""
     if epoch_is_due(epoch(state), time, bool(wishes(state))):
         return True
-    if unbonding_is_due(state, time):
+    if unbonding_is_due(state, time) or vesting_is_due(state, time):
         return True
     claims = open_claims(state, read_params(state).max_open_claims_per_block)
     return any(CLAIMS.must(state, number).deadline <= time for number in claims)

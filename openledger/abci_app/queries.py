@@ -25,7 +25,7 @@ from openledger.abci_app.modules.staking.unbonding import unbondings
 from openledger.primitives.attribution import AttributionJob, PartFacts, SettlementFacts
 from openledger.primitives.errors import DecodingError, NotFound
 from openledger.primitives.fields import to_json
-from openledger.primitives.types import Address, parse_address, to_checksum, to_hex
+from openledger.primitives.types import ZERO_ADDRESS, Address, parse_address, to_checksum, to_hex
 from openledger.state.ports import StateReader
 
 View = dict[str, Any]
@@ -133,9 +133,23 @@ def _claim(number: int, record: claims.Claim) -> View:
     return view | {"status": claims.STATUS_NAMES[record.status]}
 
 
+def _challenge(state: StateReader, claim: int) -> View | None:
+    found = claims.CHALLENGES.get(state, claim)
+    if found is None:
+        return None
+    of_share = found.contributor != ZERO_ADDRESS
+    return {
+        "challenger": to_checksum(found.challenger),
+        "bond": hex(found.bond),
+        "row": None if of_share else found.row,
+        "contributor": to_checksum(found.contributor) if of_share else None,
+        "outcome": claims.CHALLENGE_NAMES[found.outcome],
+    }
+
+
 def get_claim(state: StateReader, claim: int) -> View:
-    """Raises NotFound."""
-    return _claim(claim, claims.must_claim(state, claim))
+    """A claim, with its newest challenge. Raises NotFound."""
+    return _claim(claim, claims.must_claim(state, claim)) | {"challenge": _challenge(state, claim)}
 
 
 def list_claims(state: StateReader, start: int = 1, limit: int = 100) -> list[View]:
@@ -165,6 +179,14 @@ def model_blobs(state: StateReader, model: models.Model) -> list[str]:
     return [model.bundle.hex(), model.index.hex(), *(part.blob.hex() for v in versions for part in v.parts)]
 
 
+def _named_rows(state: StateReader, claim: int) -> tuple[int, ...]:
+    """The row that a running challenge names."""
+    found = claims.CHALLENGES.get(state, claim)
+    if found is None or found.outcome != claims.CHALLENGE_OPEN or found.contributor != ZERO_ADDRESS:
+        return ()
+    return (found.row,)
+
+
 def attribution_job(state: StateReader, claim: int) -> AttributionJob:
     """Everything that a verifier needs to know about a claim. Raises NotFound."""
     record = claims.must_claim(state, claim)
@@ -190,6 +212,7 @@ def attribution_job(state: StateReader, claim: int) -> AttributionJob:
         evidence_blob=record.evidence.hex(),
         scores_root=to_hex(record.scores_root),
         rows=record.rows,
+        named=_named_rows(state, claim),
     )
 
 
@@ -204,6 +227,7 @@ def get_rewards(state: StateReader, account: Address) -> View:
         "fees": hex(record.fees),
         "minted": hex(record.minted),
         "taken": hex(record.taken),
+        "locked": hex(record.locked),
         "available": hex(record.available),
     }
 
@@ -300,8 +324,8 @@ def get_supply(state: StateReader) -> View:
 def get_params(state: StateReader) -> View:
     """All parameters; amounts of 256 bits as hex quantities."""
     record = governance.params(state)
-    wei = ("initial_base_fee", "base_fee_floor", "cap", "reserve", "mint_per_epoch", "claim_bond", "work_price",
-           "power_unit", "min_self_bond")  # fmt: skip
+    wei = ("initial_base_fee", "base_fee_floor", "cap", "reserve", "mint_per_epoch", "claim_bond",
+           "challenge_bond", "work_price", "power_unit", "min_self_bond")  # fmt: skip
     view = to_json(record, camel=False) | {n: hex(getattr(record, n)) for n in wei}
     return {_camel(name): value for name, value in view.items()}
 

@@ -7,6 +7,7 @@ function in its module's ``reads.py``.
 from __future__ import annotations
 
 from openledger.abci_app.action import Action, register
+from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
 from openledger.abci_app.modules.attribution.claim import AttributionClaim
 from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.create import DatanetCreate
@@ -38,6 +39,7 @@ ACTIONS: tuple[type[Action], ...] = (
     InferenceSettle,
     InferenceClose,
     AttributionClaim,
+    AttributionChallenge,
     RewardsClaim,
     ValidatorCreate,
     ValidatorEdit,

@@ -48,7 +48,7 @@ def verify_job(
         check_roots(job, bundle)
         answers = check_evidence(job, read_evidence(blobs.get(blob_name(job.evidence_blob))))
         scores = score_rows(bundle, answers, progress)
-        check_index(bundle, scores, seed if seed is not None else secrets.token_bytes(16), check_rows)
+        check_index(bundle, scores, seed if seed is not None else secrets.token_bytes(16), check_rows, job.named)
         reason = check_shares(job, bundle, scores)
     except BlobCorrupt as err:  # a fault of this machine's disk says nothing about the claim
         raise BlobNotFound(f"a blob of claim {job.claim} is damaged here: {err}") from None
@@ -146,9 +146,10 @@ def drawn_index_rows(scores: Sequence[int], seed: bytes, count: int) -> list[int
     return sorted(chosen)
 
 
-def check_index(bundle: Bundle, scores: Sequence[int], seed: bytes, count: int) -> None:
+def check_index(bundle: Bundle, scores: Sequence[int], seed: bytes, count: int, named: Sequence[int] = ()) -> None:
     """Recompute drawn index rows from data and weights. Raises OracleError naming a row that is wrong."""
-    rows = drawn_index_rows(scores, seed, count)
+    drawn = set(drawn_index_rows(scores, seed, count))
+    rows = sorted(drawn | {row for row in named if row < len(scores)})
     vectors = method(bundle.index.method).row_vectors(bundle.run, rows, silent)
     for number, vector in zip(rows, vectors, strict=True):
         error = row_error(bundle.index, number, vector)

@@ -46,6 +46,9 @@ class Params:
     # epochs and claims
     epoch_seconds: U64 = 86_400
     claim_bond: U256 = 100 * OPEN
+    claim_bond_ppm: U32 = 200_000  # ppm of the claim's fee, where that is more than claim_bond
+    challenge_seconds: U64 = 86_400  # 0: claims cannot be challenged, and rewards can be taken at once
+    challenge_bond: U256 = 50 * OPEN
     claim_grace_epochs: U32 = 3
     hold_seconds: U64 = 3_600
     vote_seconds: U64 = 3_600
@@ -88,7 +91,7 @@ class Params:
             if getattr(self, name) < 1:
                 raise InvalidGenesis(f"parameter {name} must be at least 1")
         for name in ("epoch_seconds", "hold_seconds", "vote_seconds", "reveal_seconds", "unbonding_seconds",
-                     "jail_seconds"):  # fmt: skip
+                     "jail_seconds", "challenge_seconds"):  # fmt: skip
             if getattr(self, name) > MAX_SECONDS:
                 raise InvalidGenesis(f"parameter {name} must be at most {MAX_SECONDS}")
         if self.cap > CAP or self.reserve > self.cap:
@@ -97,6 +100,8 @@ class Params:
             raise InvalidGenesis(f"the fee split adds up to {sum(self.fee_split)} basis points, not {BASIS_POINTS}")
         if self.initial_base_fee < self.base_fee_floor:
             raise InvalidGenesis("initial_base_fee is below base_fee_floor")
+        if self.claim_bond_ppm > PPM:
+            raise InvalidGenesis("claim_bond_ppm is at most 1,000,000: a bond as large as the fee")
         if self.drawn_rows > 2:
             raise InvalidGenesis("drawn_rows is at most 2: a reveal with more would not fit a vote extension")
         if not 1_000 <= self.max_extension_bytes <= 4096:

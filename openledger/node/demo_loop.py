@@ -214,9 +214,9 @@ class Loop:
 
             def minted() -> dict[str, Any] | None:
                 now: dict[str, Any] = self.client.call("openledger_getClaim", opened.number)
-                return now if int(now["minted"], 16) else None
+                return now if int(now["minted"], 16) and not now["vests"] else None
 
-            record = {**operator.wait_until("the mint", minted, 120)}
+            record = {**operator.wait_until("the mint and the end of the time for challenges", minted, 120)}
             stage.note = format_amount(int(record["minted"], 16))
         return record
 

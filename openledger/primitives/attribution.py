@@ -98,7 +98,7 @@ class AttributionJob:
 
     ``parts`` list the model's data rows in training order; ``index_blob`` and ``bundle_blob`` name the model's files.
     ``seed`` (hex) is the verifier's own: it draws the index rows that are recomputed; without it they are drawn anew
-    each time.
+    each time. ``named`` are index rows that a challenge says are wrong: everybody recomputes them.
     """
 
     claim: int
@@ -118,6 +118,7 @@ class AttributionJob:
     scores_root: str
     rows: int
     seed: str = ""
+    named: tuple[int, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -128,6 +129,7 @@ class AttributionJob:
         data: dict[str, Any] = json.loads(text)
         data["parts"] = tuple(PartFacts(**p) for p in data["parts"])
         data["roots"] = tuple(data["roots"])
+        data["named"] = tuple(int(row) for row in data.get("named", ()))
         data["settlements"] = tuple(SettlementFacts(**s) for s in data["settlements"])
         data["shares"] = tuple((a, int(p)) for a, p in data["shares"])
         return cls(**data)

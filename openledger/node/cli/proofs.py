@@ -14,7 +14,7 @@ from openledger.primitives.attribution import SCORE_UNIT, receipt_leaf, score_le
 from openledger.primitives.errors import SharesInvalid
 from openledger.primitives.hashing import merkle_root
 from openledger.primitives.jsonio import read_json
-from openledger.primitives.types import Address, from_hex, parse_address, to_checksum, to_hex
+from openledger.primitives.types import ZERO_ADDRESS, Address, from_hex, parse_address, to_checksum, to_hex
 
 
 @click.group(cls=Group)
@@ -94,6 +94,26 @@ def checked_answers(app: App, claim: dict[str, Any]) -> list[dict[str, Any]]:
             raise SharesInvalid(f"the answers of session {entry['session']} are not those that its consumer signed")
         found += answers[int(entry["first"]) :]
     return found
+
+
+@proof.command()
+@click.argument("number", metavar="CLAIM", type=click.IntRange(1))
+@click.option("--row", type=click.IntRange(0), help="Number of the index row that is wrong.")
+@click.option("--share", metavar="ADDRESS", help="The contributor whose share is wrong.")
+@pass_app
+def challenge(app: App, number: int, row: int | None, share: str | None) -> None:
+    """Say with a bond that a row or a share of an accepted claim is wrong.
+
+    The validators verify the claim once more. If they find it false, you get your bond back and half of the claimant's;
+    else your bond burns.
+    """
+    from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
+
+    if (row is None) == (share is None):
+        raise click.UsageError("name one thing that is wrong: --row NUMBER or --share ADDRESS")
+    contributor = ZERO_ADDRESS if share is None else parse_address(share)
+    receipt = app.send(AttributionChallenge(number, row or 0, contributor), app.signer())
+    app.emit(receipt, [f"claim {number} is challenged: see openledger proof show {number}"])
 
 
 @proof.command()

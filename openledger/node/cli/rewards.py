@@ -27,7 +27,7 @@ def show(app: App, address: str | None) -> None:
     address = address or to_checksum(app.address())
     found: dict[str, Any] = app.call("openledger_explainReward", address)
     because = found["claims"]
-    lines = [f"{name:<10} {amount(found[name])}" for name in ("fees", "minted", "taken", "available")]
+    lines = [f"{name:<10} {amount(found[name])}" for name in ("fees", "minted", "taken", "locked", "available")]
     if because:
         cells = [
             [c["claim"], c["model"], c["epoch"], c["share"], amount(c["fees"]), amount(c["minted"])] for c in because

@@ -93,3 +93,9 @@ class LastValidator(ActionRefused):
 
 class TooManyUnbondings(ActionRefused):
     code = 116
+
+
+class NotChallengeable(ActionRefused):
+    """The claim was not accepted, or the time for challenges is over."""
+
+    code = 140

@@ -41,6 +41,7 @@ export const ACTIONS = {
   "inference.settle": "settle paid answers",
   "inference.close": "close a session",
   "attribution.claim": "claim attribution",
+  "attribution.challenge": "challenge a claim",
   "rewards.claim": "withdraw rewards",
   "validator.create": "become a validator",
   "validator.edit": "edit a validator",

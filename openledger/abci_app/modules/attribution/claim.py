@@ -61,6 +61,11 @@ class Coverage:
     work: int
 
 
+def bond_of(params: Params, fee: int) -> int:
+    """Wei that a claim over so large a fee bonds: what is at stake for the claimant grows with what it could take."""
+    return max(params.claim_bond, fee * params.claim_bond_ppm // PPM)
+
+
 def coverage(state: StateReader, params: Params, model: int, number: int) -> Coverage:
     """What the next claim of (model, epoch ``number``) covers: the oldest unclaimed settlements, as many as one claim
     may hold and one epoch's verification budget allows; one at least, so that nothing stays unclaimed for ever."""
@@ -122,11 +127,12 @@ class AttributionClaim(Action):
         strangers = {s.contributor for s in self.shares} - contributors(view, self.model)
         if strangers:
             raise SharesInvalid(f"0x{min(strangers).hex()} has no rows in the data of model {self.model}")
-        work = coverage(view, params, self.model, self.epoch).work
+        covered = coverage(view, params, self.model, self.epoch)
+        work = covered.work
         used = WORK.get(view, now.number)
         if (used.value if used else 0) + work > params.work_per_epoch:
             raise BudgetExceeded("the verification budget of this epoch is used up", "claim again in the next epoch")
-        if balance(view, ctx.sender) < params.claim_bond + work * params.work_price:
+        if balance(view, ctx.sender) < bond_of(params, covered.fee) + work * params.work_price:
             raise AmountOutOfRange("insufficient balance for bond and verification fee")
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
@@ -139,7 +145,7 @@ class AttributionClaim(Action):
             first=covered.first,
             last=covered.last,
             fee=covered.fee,
-            bond=params.claim_bond,
+            bond=bond_of(params, covered.fee),
             work_fee=covered.work * params.work_price,
             shares=self.shares,
             unattributed=self.unattributed,

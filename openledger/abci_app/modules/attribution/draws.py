@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from openledger.abci_app.action import BlockContext
-from openledger.abci_app.events import Event
 from openledger.abci_app.modules.attribution.messages import Promise, Reveal
-from openledger.abci_app.modules.attribution.records import CLAIM_COUNT
+from openledger.abci_app.modules.attribution.records import CLAIM_COUNT, PROMISED
 from openledger.abci_app.tables import Table
 from openledger.primitives.attribution import SEED_BATCH, seed_leaf
 from openledger.primitives.fields import U64, Bytes32
@@ -36,10 +35,6 @@ class Promised:
 
 
 _PROMISES = Table(ATTRIBUTION_ADDRESS, "seeds", Promised)
-
-PROMISED = Event(
-    ATTRIBUTION_ADDRESS, "SeedsPromised", "address indexed validator", "uint256 indexed batch", "bytes32 root"
-)
 
 
 def batches(state: StateReader) -> tuple[int, int]:

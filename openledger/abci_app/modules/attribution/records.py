@@ -54,7 +54,9 @@ class Electorate:
 class Claim:
     """A claim over settlements ``first`` to ``last`` of (model, epoch). Wei: fee, bond, work_fee, minted.
 
-    ``deadline`` (Unix seconds) ends the running phase; ``attempt`` is 0, and 1 after the one retry.
+    ``deadline`` (Unix seconds) ends the running phase; ``attempt`` is 0, and 1 after the one retry; 2 and 3
+    in the first challenge, and so on. While ``vests`` is not 0 what the claim has booked is locked, and before this
+    Unix second the claim can be challenged.
     """
 
     model: U64
@@ -77,6 +79,7 @@ class Claim:
     opened: U64
     closed: U64
     minted: U256
+    vests: U64 = 0
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,28 @@ class Vote:
     reason: Text = ""
 
 
+CHALLENGE_OPEN, CHALLENGE_UPHELD, CHALLENGE_DISMISSED = 1, 2, 3
+CHALLENGE_NAMES = {1: "open", 2: "upheld", 3: "dismissed"}
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """The newest challenge of a claim: the bond in wei, and the row or (not the zero address) the contributor whose
+    share is said to be wrong."""
+
+    challenger: AddressField
+    bond: U256
+    row: U64
+    contributor: AddressField
+    outcome: U8
+
+
 CLAIMS = Table(ATTRIBUTION_ADDRESS, "claim", Claim)
 CLAIM_COUNT = Counter(ATTRIBUTION_ADDRESS, "claim-count")
 ELECTORATES = Table(ATTRIBUTION_ADDRESS, "electorate", Electorate)
 VOTES = Table(ATTRIBUTION_ADDRESS, "vote", Vote)
 OPEN = Table(ATTRIBUTION_ADDRESS, "open", Number)
+CHALLENGES = Table(ATTRIBUTION_ADDRESS, "challenge", Challenge)
 WORK = Table(ATTRIBUTION_ADDRESS, "work", Number)
 
 CLAIMED = Event(
@@ -114,6 +134,22 @@ SAID = Event(
     "uint8 verdict",
     "string reason",
 )
+PROMISED = Event(
+    ATTRIBUTION_ADDRESS, "SeedsPromised", "address indexed validator", "uint256 indexed batch", "bytes32 root"
+)
+CHALLENGED = Event(
+    ATTRIBUTION_ADDRESS,
+    "ClaimChallenged",
+    "uint256 indexed claim",
+    "address indexed challenger",
+    "uint64 row",
+    "address contributor",
+    "uint256 bond",
+)
+RESOLVED = Event(
+    ATTRIBUTION_ADDRESS, "ChallengeResolved", "uint256 indexed claim", "address indexed challenger", "uint8 outcome"
+)
+VESTED = Event(ATTRIBUTION_ADDRESS, "RewardsVested", "uint256 indexed claim")
 PHASE = Event(ATTRIBUTION_ADDRESS, "ClaimPhase", "uint256 indexed claim", "uint8 status", "uint64 deadline")
 
 

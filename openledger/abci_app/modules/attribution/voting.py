@@ -166,10 +166,10 @@ def _next(state: Overlay, ctx: BlockContext, number: int, claim: Claim) -> Claim
 
 
 def _retry(state: Overlay, ctx: BlockContext, number: int, claim: Claim) -> Claim:
-    if claim.attempt:
+    if claim.attempt % 2:
         return replace(claim, status=LAPSED, deadline=0, closed=ctx.height)
     forget_votes(state, number)
-    return replace(claim, status=PENDING, attempt=1, deadline=ctx.time + ctx.params.hold_seconds)
+    return replace(claim, status=PENDING, attempt=claim.attempt + 1, deadline=ctx.time + ctx.params.hold_seconds)
 
 
 __all__ = ["VOID", "Outcome", "advance", "hear"]

@@ -29,7 +29,9 @@ class RewardsClaim(Action):
     def validate(self, view: StateReader, ctx: ActionContext) -> None:
         available = rewards(view, ctx.sender).available
         if not available:
-            raise AmountOutOfRange("there are no rewards to take")
+            locked = rewards(view, ctx.sender).locked
+            waiting = f"; {locked} wei wait until their claims can no longer be challenged" if locked else ""
+            raise AmountOutOfRange(f"there are no rewards to take{waiting}")
         if self.amount > available:
             raise AmountOutOfRange(f"only {available} wei of rewards are available")
 

@@ -42,6 +42,7 @@ from openledger.abci_app.modules.rewards.records import (
     credit,
     wishes,
 )
+from openledger.abci_app.modules.rewards.vesting import begin_vesting, dismiss, open_challenge, uphold
 from openledger.primitives.amounts import PPM, split_exact
 from openledger.primitives.types import Address, Log
 from openledger.state.overlay import Overlay
@@ -54,6 +55,18 @@ def settle(state: Overlay, ctx: BlockContext, outcomes: Sequence[Outcome]) -> li
     logs: list[Log] = []
     for outcome in outcomes:
         claim, number = outcome.claim, outcome.number
+        challenge = open_challenge(state, number)
+        if challenge is not None:
+            if claim.status == REFUSED:
+                logs += uphold(state, number, claim, challenge)
+            else:
+                logs += dismiss(state, ctx, number, claim, challenge)
+            continue
+        if claim.status == ACCEPTED and ctx.params.challenge_seconds:
+            begin_vesting(state, ctx, number, claim)
+            logs += _pay_stakers(state, number, claim.work_fee, locked=True)
+            logs += _pay(state, ctx, number, claim, accepted=True, locked=True)
+            continue
         logs += _pay_stakers(state, number, claim.work_fee)
         if claim.status == REFUSED:
             logs += _refund(state, number, claim)
@@ -67,7 +80,9 @@ def settle(state: Overlay, ctx: BlockContext, outcomes: Sequence[Outcome]) -> li
     return logs
 
 
-def _pay(state: Overlay, ctx: BlockContext, number: int, claim: Claim, accepted: bool) -> list[Log]:
+def _pay(
+    state: Overlay, ctx: BlockContext, number: int, claim: Claim, accepted: bool, locked: bool = False
+) -> list[Log]:
     model = must_model(state, claim.model)
     to_contributors, to_owner, to_stakers, to_pool, to_burn = split_exact(claim.fee, ctx.params.fee_split)
     wished = ctx.params.mint_factor * (to_pool + to_burn) // PPM * (PPM - claim.unattributed) // PPM
@@ -76,25 +91,25 @@ def _pay(state: Overlay, ctx: BlockContext, number: int, claim: Claim, accepted:
         weights = [s.ppm for s in claim.shares] + [claim.unattributed]
         parts = split_exact(to_contributors, weights)
         for share, part in zip(claim.shares, parts, strict=False):
-            logs += _credit(state, number, share.contributor, part, ROLE_CONTRIBUTOR)
+            logs += _credit(state, number, share.contributor, part, ROLE_CONTRIBUTOR, locked)
         to_pool += parts[-1]
         if model.mints and wished:
             WISHES.put(state, Wish(wished), number)
     else:
         to_pool += to_contributors
-    logs += _credit(state, number, model.owner, to_owner, ROLE_OWNER)
-    logs += _pay_stakers(state, number, to_stakers)
+    logs += _credit(state, number, model.owner, to_owner, ROLE_OWNER, locked)
+    logs += _pay_stakers(state, number, to_stakers, locked)
     transfer(state, ESCROW, POOL, to_pool)
     burn_from(state, ESCROW, to_burn)
     return [*logs, PAID.log(number, POOL, to_pool, ROLE_POOL), BURNED.log(number, to_burn)]
 
 
-def _credit(state: Overlay, number: int, account: Address, amount: int, role: str) -> list[Log]:
-    credit(state, account, number, fees=amount)
+def _credit(state: Overlay, number: int, account: Address, amount: int, role: str, locked: bool) -> list[Log]:
+    credit(state, account, number, fees=amount, locked=locked)
     return [PAID.log(number, account, amount, role)] if amount else []
 
 
-def _pay_stakers(state: Overlay, number: int, amount: int) -> list[Log]:
+def _pay_stakers(state: Overlay, number: int, amount: int, locked: bool = False) -> list[Log]:
     """By power; to the pool where nobody had any, so that no wei stays behind in the escrow."""
     members = ELECTORATES.must(state, number).members
     if not any(m.power for m in members):
@@ -103,7 +118,7 @@ def _pay_stakers(state: Overlay, number: int, amount: int) -> list[Log]:
     parts = split_exact(amount, [m.power for m in members])
     logs: list[Log] = []
     for member, part in zip(members, parts, strict=True):
-        logs += _credit(state, number, member.operator, part, ROLE_STAKER)
+        logs += _credit(state, number, member.operator, part, ROLE_STAKER, locked)
     return logs
 
 
@@ -132,11 +147,12 @@ def epoch_is_due(current: Epoch, time: int, has_transactions: bool) -> bool:
 
 
 def close_epoch(state: Overlay, ctx: BlockContext, has_transactions: bool) -> list[Log]:
-    """End the running epoch when it is due: mint what accepted claims wish, pro rata within the schedule."""
+    """End the running epoch when it is due: mint what accepted claims wish, pro rata within the schedule. The wish of
+    a claim under challenge waits."""
     current = epoch(state)
     if not epoch_is_due(current, ctx.time, has_transactions or bool(wishes(state))):
         return []
-    waiting = wishes(state)
+    waiting = [(n, amount) for n, amount in wishes(state) if CLAIMS.must(state, n).status == ACCEPTED]
     budget = min(ctx.params.mint_per_epoch, mintable(state, ctx.params))
     wanted = sum(amount for _, amount in waiting)
     granted = [amount for _, amount in waiting]
@@ -158,6 +174,6 @@ def _mint(state: Overlay, ctx: BlockContext, number: int, amount: int) -> list[L
     logs = []
     for share, part in zip(claim.shares, split_exact(amount, [s.ppm for s in claim.shares]), strict=True):
         if part:
-            credit(state, share.contributor, number, minted=part)
+            credit(state, share.contributor, number, minted=part, locked=claim.vests > 0)
             logs.append(MINTED.log(number, share.contributor, part))
     return logs

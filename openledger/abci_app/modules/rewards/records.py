@@ -15,15 +15,17 @@ from openledger.state.ports import StateReader
 
 @dataclass(frozen=True)
 class Rewards:
-    """Wei earned as fees and as mint since the beginning, and taken so far."""
+    """Wei earned as fees and as mint since the beginning, taken so far, and locked until the time for challenges of
+    their claims is over."""
 
     fees: U256 = 0
     minted: U256 = 0
     taken: U256 = 0
+    locked: U256 = 0
 
     @property
     def available(self) -> int:
-        return self.fees + self.minted - self.taken
+        return self.fees + self.minted - self.taken - self.locked
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,16 @@ def rewards(state: StateReader, account: Address) -> Rewards:
     return REWARDS.get(state, account) or Rewards()
 
 
-def credit(state: Overlay, account: Address, claim: int, *, fees: int = 0, minted: int = 0) -> None:
-    """Book wei that the attribution account already holds for ``account``."""
+def credit(
+    state: Overlay, account: Address, claim: int, *, fees: int = 0, minted: int = 0, locked: bool = False
+) -> None:
+    """Book wei that the attribution account already holds for ``account``; ``locked`` while the claim can be
+    challenged."""
     if not fees and not minted:
         return
     now = rewards(state, account)
-    REWARDS.put(state, replace(now, fees=now.fees + fees, minted=now.minted + minted), account)
+    held = now.locked + (fees + minted if locked else 0)
+    REWARDS.put(state, replace(now, fees=now.fees + fees, minted=now.minted + minted, locked=held), account)
     from_claim = EARNINGS.get(state, account, claim) or Earning()
     after = Earning(from_claim.fees + fees, from_claim.minted + minted)
     EARNINGS.put(state, after, account, claim)
@@ -89,6 +95,7 @@ def wishes(state: StateReader) -> list[tuple[int, int]]:
 
 __all__ = [
     "BURNED",
+    "EARNINGS",
     "MINTED",
     "PAID",
     "REFUNDED",

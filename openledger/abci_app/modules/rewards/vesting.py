@@ -1,0 +1,174 @@
+"""Rewards of an accepted claim are booked at once, and can be taken when the time for challenges is over.
+
+Until then they are locked, and the claimant's bond stays. While a challenge runs nothing vests. An upheld one takes
+back all that the claim has booked: fees go back to the consumers, minted OPEN is burned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from openledger.abci_app.action import BlockContext
+from openledger.abci_app.modules.accounts import transfer
+from openledger.abci_app.modules.attribution.records import (
+    ACCEPTED,
+    CHALLENGE_DISMISSED,
+    CHALLENGE_OPEN,
+    CHALLENGE_UPHELD,
+    CHALLENGES,
+    CLAIMS,
+    ELECTORATES,
+    ESCROW,
+    LAPSED,
+    RESOLVED,
+    VESTED,
+    Challenge,
+    Claim,
+)
+from openledger.abci_app.modules.fees.records import burn_from
+from openledger.abci_app.modules.governance.records import POOL
+from openledger.abci_app.modules.models.records import must_model, must_session, settlements
+from openledger.abci_app.modules.rewards.records import (
+    EARNINGS,
+    PAID,
+    REFUNDED,
+    REWARDS,
+    SLASHED,
+    WISHES,
+    rewards,
+)
+from openledger.abci_app.tables import Number, Table
+from openledger.primitives.amounts import split_exact
+from openledger.primitives.types import ATTRIBUTION_ADDRESS, Address, Log
+from openledger.state.overlay import Overlay
+from openledger.state.ports import StateReader
+
+MAX_PER_BLOCK = 8
+"""Claims whose rewards vest in one block; the rest waits for the next."""
+ROLE_POOL = "pool"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Wei that were taken back."""
+
+    fees: int
+    minted: int
+
+
+_QUEUE = Table(ATTRIBUTION_ADDRESS, "vesting", Number)
+
+
+def begin_vesting(state: Overlay, ctx: BlockContext, number: int, claim: Claim) -> None:
+    """The time for challenges of an accepted claim begins (once more, after one that was not upheld)."""
+    vests = ctx.time + ctx.params.challenge_seconds
+    CLAIMS.put(state, replace(claim, vests=vests), number)
+    _QUEUE.put(state, Number(number), vests, number)
+
+
+def _due(state: StateReader, time: int) -> Iterator[tuple[int, int]]:
+    for rest, found in _QUEUE.items(state):
+        vests = int.from_bytes(rest[:8], "big")
+        if vests > time:
+            return
+        yield vests, found.value
+
+
+def vesting_is_due(state: StateReader, time: int) -> bool:
+    """True when the next block at Unix second ``time`` would unlock something."""
+    return next(_due(state, time), None) is not None
+
+
+def vest(state: Overlay, ctx: BlockContext) -> list[Log]:
+    """Unlock what nobody has challenged in time, and give the bond back."""
+    logs: list[Log] = []
+    due = [item for item, _ in zip(_due(state, ctx.time), range(MAX_PER_BLOCK), strict=False)]
+    for vests, number in due:
+        _QUEUE.delete(state, vests, number)
+        claim = CLAIMS.must(state, number)
+        if claim.status != ACCEPTED or claim.vests != vests:  # a challenge runs, or has begun the time anew
+            continue
+        for account in _earners(state, number, claim):
+            _release(state, account, number)
+        CLAIMS.put(state, replace(claim, vests=0), number)
+        transfer(state, ESCROW, claim.claimant, claim.bond)
+        logs.append(VESTED.log(number))
+    return logs
+
+
+def _earners(state: StateReader, number: int, claim: Claim) -> list[Address]:
+    """Accounts that a claim can have booked something for."""
+    found = {share.contributor for share in claim.shares} | {must_model(state, claim.model).owner}
+    return sorted(found | {member.operator for member in ELECTORATES.must(state, number).members})
+
+
+def _release(state: Overlay, account: Address, number: int) -> int:
+    """Wei of a claim that were locked for an account and are not any longer."""
+    earning, now = EARNINGS.get(state, account, number), rewards(state, account)
+    if earning is None:
+        return 0
+    REWARDS.put(state, replace(now, locked=now.locked - earning.fees - earning.minted), account)
+    return earning.fees + earning.minted
+
+
+def _take_back(state: Overlay, number: int, claim: Claim) -> Taken:
+    fees = minted = 0
+    for account in _earners(state, number, claim):
+        if not _release(state, account, number):
+            continue
+        earning, now = EARNINGS.must(state, account, number), rewards(state, account)
+        kept = replace(now, fees=now.fees - earning.fees, minted=now.minted - earning.minted)
+        REWARDS.put(state, kept, account)
+        EARNINGS.delete(state, account, number)
+        fees, minted = fees + earning.fees, minted + earning.minted
+    return Taken(fees, minted)
+
+
+# --- challenges -------------------------------------------------------------------------------------------
+
+
+def open_challenge(state: StateReader, number: int) -> Challenge | None:
+    """The challenge that runs against a claim."""
+    found = CHALLENGES.get(state, number)
+    return found if found is not None and found.outcome == CHALLENGE_OPEN else None
+
+
+def uphold(state: Overlay, number: int, claim: Claim, challenge: Challenge) -> list[Log]:
+    """The claim was false: it is undone, and half of its bond is the challenger's."""
+    taken = _take_back(state, number, claim)
+    WISHES.delete(state, number)
+    burn_from(state, ESCROW, taken.minted)
+    CLAIMS.put(state, replace(claim, vests=0, minted=0), number)
+    logs = _refund(state, number, claim, taken.fees)
+    half = claim.bond // 2
+    transfer(state, ESCROW, challenge.challenger, challenge.bond + half)
+    burn_from(state, ESCROW, claim.bond - half)
+    CHALLENGES.put(state, replace(challenge, outcome=CHALLENGE_UPHELD), number)
+    slashed = [SLASHED.log(number, claim.claimant, claim.bond)] if claim.bond else []
+    return [*logs, *slashed, RESOLVED.log(number, challenge.challenger, CHALLENGE_UPHELD)]
+
+
+def _refund(state: Overlay, number: int, claim: Claim, amount: int) -> list[Log]:
+    """To the consumers, in proportion to what they paid and never more; what is left to the pool."""
+    entries = list(settlements(state, claim.model, claim.epoch, claim.first, claim.last))
+    parts = split_exact(min(amount, claim.fee), [entry.amount for entry in entries])
+    logs: list[Log] = []
+    for entry, part in zip(entries, parts, strict=True):
+        consumer = must_session(state, entry.session).consumer
+        transfer(state, ESCROW, consumer, part)
+        logs.append(REFUNDED.log(number, consumer, part))
+    rest = amount - sum(parts)
+    transfer(state, ESCROW, POOL, rest)
+    return [*logs, PAID.log(number, POOL, rest, ROLE_POOL)] if rest else logs
+
+
+def dismiss(state: Overlay, ctx: BlockContext, number: int, claim: Claim, challenge: Challenge) -> list[Log]:
+    """The claim stands, and its time for challenges begins anew. The challenger's bond burns; where the validators
+    came to no verdict, a tenth of it."""
+    kept = challenge.bond - challenge.bond // 10 if claim.status == LAPSED else 0
+    transfer(state, ESCROW, challenge.challenger, kept)
+    burn_from(state, ESCROW, challenge.bond - kept)
+    CHALLENGES.put(state, replace(challenge, outcome=CHALLENGE_DISMISSED), number)
+    begin_vesting(state, ctx, number, replace(claim, status=ACCEPTED))
+    return [RESOLVED.log(number, challenge.challenger, CHALLENGE_DISMISSED)]
