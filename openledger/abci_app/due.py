@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from openledger.abci_app.modules.attribution.records import CLAIMS, open_claims
-from openledger.abci_app.modules.governance.records import params as read_params
+from openledger.abci_app.modules.attribution.records import CLAIMS, OPEN_SEEN, open_claims
 from openledger.abci_app.modules.models.records import epoch
 from openledger.abci_app.modules.rewards.payout import epoch_is_due
 from openledger.abci_app.modules.rewards.records import wishes
@@ -18,5 +17,5 @@ def is_due(state: StateReader, time: int) -> bool:
         return True
     if unbonding_is_due(state, time) or vesting_is_due(state, time):
         return True
-    claims = open_claims(state, read_params(state).max_open_claims_per_block)
+    claims = open_claims(state, OPEN_SEEN)
     return any(CLAIMS.must(state, number).deadline <= time for number in claims)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from openledger.abci_app.modules.attribution.records import open_claims
-from openledger.abci_app.modules.governance.records import params as read_params
+from openledger.abci_app.modules.attribution.records import OPEN_SEEN, open_claims
 from openledger.abci_app.modules.models.records import MODEL_COUNT, MODELS
 from openledger.abci_app.queries import attribution_job, model_blobs
 from openledger.primitives.attribution import AttributionJob
@@ -65,7 +64,7 @@ class BlobFollower:
         self._models = last
 
     def _new_claims(self, state: StateReader) -> Iterator[str]:
-        numbers = open_claims(state, read_params(state).max_open_claims_per_block)
+        numbers = open_claims(state, OPEN_SEEN)
         for number in numbers:
             if number not in self._claims:
                 yield from job_blobs(attribution_job(state, number))

@@ -41,6 +41,7 @@ from openledger.abci_app.modules.attribution.records import (
     CLAIMS,
     ELECTORATES,
     NONE,
+    OPEN_SEEN,
     PENDING,
     REVEAL,
     VOTING,
@@ -139,7 +140,7 @@ class OracleBridge:
         if self._seeds is None:  # not started: nothing may be said that a restart would say otherwise
             return b""
         messages: list[Message] = self._promises(state, self._seeds, validator)
-        numbers = open_claims(state, read_params(state).max_open_claims_per_block)
+        numbers = open_claims(state, OPEN_SEEN)
         self._forget_closed(state, height, {(number, CLAIMS.must(state, number).attempt) for number in numbers})
         for number in numbers:
             members = ELECTORATES.must(state, number).members

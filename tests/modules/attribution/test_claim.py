@@ -8,7 +8,7 @@ import pytest
 from harness import ACCOUNTS, PRICE, Harness
 
 from openledger.abci_app.modules.attribution.claim import AttributionClaim
-from openledger.abci_app.modules.attribution.records import Share
+from openledger.abci_app.modules.attribution.records import TURN, Share
 from openledger.primitives.errors import SharesInvalid
 
 ONE = Share(ACCOUNTS[1][0], 1_000_000)
@@ -125,3 +125,25 @@ def test_a_claim_has_a_bounded_number_of_shares() -> None:
     chain = Harness(max_shares=3)
     shares = tuple(sorted((Share(ACCOUNTS[i][0], 250_000) for i in (1, 2, 3, 6)), key=lambda s: s.contributor))
     assert "at most 3 shares" in chain.refusal(4, dataclasses.replace(settled(chain), shares=shares))
+
+
+def test_claims_that_wait_for_their_deadline_keep_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two claims a block; three are dead. The fourth is decided long before their deadlines."""
+    chain = Harness(max_open_claims_per_block=2, max_settlements=1, epoch_seconds=100, hold_seconds=10_000)
+    oracle = chain.oracles[0]
+    speak = oracle._message
+    monkeypatch.setattr(oracle, "_message", lambda state, number: None if number <= 3 else speak(state, number))
+    chain.publish()
+    epochs = {chain.settle(answers=1) for _ in range(4)}
+    assert len(epochs) == 1
+    chain.close_epoch()
+    numbers = [chain.claim(epoch, {1: 1_000_000}) for epoch in epochs for _ in range(4)]
+    assert numbers == [1, 2, 3, 4]
+    assert chain.run_claim(4) == "accepted"
+    assert TURN.get(chain.state) is not None
+    assert [chain.query("get_claim", number)["status"] for number in (1, 2, 3)] == ["pending"] * 3
+    for _ in range(8):
+        chain.block(10_001)
+    assert [chain.query("get_claim", number)["status"] for number in (1, 2, 3)] == ["lapsed"] * 3
+    chain.block()
+    assert TURN.get(chain.state) is None

@@ -166,6 +166,20 @@ def test_an_inflated_index_row_is_named(world: Any) -> None:
     assert "index row 4" in verdict.reason
 
 
+def test_a_wrong_index_row_that_is_not_drawn_is_found_once_a_challenge_names_it(world: Any) -> None:
+    index = world.bundle.index
+    scale = index.scale.clone()
+    scale[4] *= 1.05
+    job = replace(world.job, **republished(world, influence.Index(index.method, index.q, scale)))
+    seeds = [bytes([number]) * 16 for number in range(12)]
+    said = [verify_job(job, world.blobs, seed=s, known=world.known, check_rows=2).reason for s in seeds]
+    missed = [seed for seed, reason in zip(seeds, said, strict=True) if "index row" not in reason]
+    assert missed
+    verdict = verify_job(replace(job, named=(4,)), world.blobs, seed=missed[0], known=world.known, check_rows=2)
+    assert not verdict.valid
+    assert "index row 4" in verdict.reason
+
+
 def test_an_index_row_of_another_document_is_named(world: Any) -> None:
     index = world.bundle.index
     q, scale = index.q.clone(), index.scale.clone()

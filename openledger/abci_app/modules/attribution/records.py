@@ -114,6 +114,10 @@ ELECTORATES = Table(ATTRIBUTION_ADDRESS, "electorate", Electorate)
 VOTES = Table(ATTRIBUTION_ADDRESS, "vote", Vote)
 OPEN = Table(ATTRIBUTION_ADDRESS, "open", Number)
 CHALLENGES = Table(ATTRIBUTION_ADDRESS, "challenge", Challenge)
+TURN = Table(ATTRIBUTION_ADDRESS, "turn", Number)
+"""The claim that the next block begins with; there only while more are open than a block looks at."""
+OPEN_SEEN = 1_024
+"""Claims in flight that a validator's oracle works on, and that are looked through for a deadline that has passed."""
 WORK = Table(ATTRIBUTION_ADDRESS, "work", Number)
 
 CLAIMED = Event(
@@ -166,13 +170,29 @@ def vote(state: StateReader, claim: int, validator: Address) -> Vote:
     return VOTES.get(state, claim, validator) or Vote()
 
 
-def open_claims(state: StateReader, limit: int) -> list[int]:
-    """Numbers of the oldest claims still in flight."""
+def open_claims(state: StateReader, limit: int, start: int = 0) -> list[int]:
+    """Numbers of the oldest claims still in flight, from ``start`` on."""
     found: list[int] = []
-    for rest, _ in OPEN.items(state):
+    for rest, _ in OPEN.items(state, start=start):
         found.append(int.from_bytes(rest, "big"))
         if len(found) == limit:
             break
+    return found
+
+
+def next_turn(state: Overlay, limit: int) -> list[int]:
+    """Claims in flight that this block looks at. Where there are more than ``limit`` they take turns, so that claims
+    which wait for their deadline never keep others waiting."""
+    oldest = open_claims(state, limit + 1)
+    if len(oldest) <= limit:
+        if TURN.get(state) is not None:
+            TURN.delete(state)
+        return oldest
+    begin = TURN.get(state)
+    found = open_claims(state, limit, 0 if begin is None else begin.value)
+    known = set(found)
+    found += [number for number in oldest if number not in known][: limit - len(found)]
+    TURN.put(state, Number(found[-1] + 1))
     return found
 
 

@@ -42,7 +42,7 @@ from openledger.abci_app.modules.attribution.records import (
     Claim,
     Vote,
     forget_votes,
-    open_claims,
+    next_turn,
     vote,
     votes,
 )
@@ -124,10 +124,10 @@ def _matches(claim: Claim, shown: ShownRow, params: Params) -> bool:
 
 
 def advance(state: Overlay, ctx: BlockContext) -> tuple[list[Outcome], list[Log]]:
-    """Move the oldest open claims on. Returns those that ended, and the logs."""
+    """Move open claims on, as many as a block may. Returns those that ended, and the logs."""
     ended: list[Outcome] = []
     logs: list[Log] = []
-    for number in open_claims(state, ctx.params.max_open_claims_per_block):
+    for number in next_turn(state, ctx.params.max_open_claims_per_block):
         claim = CLAIMS.must(state, number)
         after = _next(state, ctx, number, claim)
         if after is claim:
