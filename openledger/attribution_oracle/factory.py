@@ -14,7 +14,7 @@ import torch
 from aiohttp import web
 
 from openledger.attribution_oracle import bundle as bundles
-from openledger.attribution_oracle import claims, influence, methods, train
+from openledger.attribution_oracle import claims, influence, measured, methods, train
 from openledger.attribution_oracle.bases import TINY, Base, load_base
 from openledger.attribution_oracle.bundle import Bundle, VersionData
 from openledger.attribution_oracle.model import choose_device
@@ -72,6 +72,11 @@ def make_index(
     t = model.trained
     run = influence.Run.of(t.base, t.settings, t.tensors, t.receipt, model.texts, choose_device(device))
     return methods.make_index(run, method, progress)
+
+
+def measure(bundle: Bundle, texts: Sequence[str], subsets: int, progress: Progress = silent) -> int:
+    """LDS of a published model's index over rows, in ppm, by ``subsets`` retrainings (see measured.measure)."""
+    return measured.measure(bundle.run, bundle.index, texts, subsets, progress)
 
 
 def publish(blobs: Blobs, model: Model, index: influence.Index) -> dict[str, Any]:
@@ -147,7 +152,7 @@ def claim(
 
 
 __all__ = [
-    "Model", "Served", "Serving", "VersionData", "claim", "evaluate", "load_bundle", "make_index", "publish",
+    "Model", "Served", "Serving", "VersionData", "claim", "evaluate", "load_bundle", "make_index", "measure", "publish",
     "set_threads",
     "train_model",
 ]  # fmt: skip
