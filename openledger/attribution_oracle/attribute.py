@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from openledger.attribution_oracle.gradients import Gradients, Losses
 from openledger.attribution_oracle.halves import corrected, halves
-from openledger.attribution_oracle.path import Steps, path_rows, retrained
+from openledger.attribution_oracle.path import Steps, is_lean, path_rows, retrained
 from openledger.attribution_oracle.ports import Progress, silent
 from openledger.primitives.errors import OracleError
 
@@ -56,10 +56,10 @@ def influence_rows(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """d(final weights) / d(weight of the row), fp32 [rows, parameters], and the weights at which to take a query's
     gradient: half way to the mean of the retrained ones, so that what is left out changes the loss about as its
-    derivative there says. ``groups`` contributor numbers from 0."""
+    derivative there says. A large index does without retrainings. ``groups`` contributor numbers from 0."""
     found, _ = path_rows(gradients, start, ids, steps, draws, seed, progress)
     contributors = int(groups.max()) + 1
-    if contributors < 3 or not retrainings:
+    if contributors < 3 or not retrainings or is_lean(len(ids), gradients.size):
         return found, final
     kept = halves(contributors, retrainings, seed)
     of_row = groups.tolist()

@@ -14,7 +14,7 @@ gradient of the loss times U_i.
 
 Memory: three fp32 matrices [rows, parameters]. Where they would exceed ``memory``, only U is kept (a third of the
 memory, a quarter of the traffic): what a row's gradient will do through the first moment, over the steps that remain,
-is then done at once, and the second moment is taken as given.
+is then done at once, the second moment is taken as given, and one draw of curvature stands for two steps.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from openledger.primitives.errors import OracleError
 
 DAMPING = 0.1
 MEMORY = 1 << 30
-LEAN_DRAWS = 2
+LEAN_DRAWS, LEAN_EVERY = 1, 2
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,9 @@ class Effects:
         self.m: Tensor | None = None if lean else torch.zeros_like(self.u)
         self.v: Tensor | None = None if lean else torch.zeros_like(self.u)
 
-    def step(self, batch: Tensor, own: Tensor, drawn: Tensor | None, lr: float) -> None:
-        """What the step that ``adam`` has just made does. ``own`` gradients [batch, parameters] before it."""
+    def step(self, batch: Tensor, own: Tensor, drawn: Tensor | None, lr: float, every: int = 1) -> None:
+        """What the step that ``adam`` has just made does. ``own`` gradients [batch, parameters] before it;
+        ``drawn`` curvature stands for ``every`` steps."""
         adam, s = self.adam, self.adam.steps
         fix1, fix2 = 1 - s.b1**adam.count, 1 - s.b2**adam.count
         mean = own.mean(0)
@@ -110,9 +111,14 @@ class Effects:
             self.u.addcmul_(self.m, (lr / fix1 / root).expand_as(self.m), value=-1)
             self.u.addcmul_(self.v, (lr / (2 * fix1 * fix2) * adam.m / root**3).expand_as(self.v))
         if drawn is not None:
-            scaled = drawn * (lr / root)
+            scaled = drawn * (every * lr / root)
             inner = scaled @ drawn.T + len(drawn) * torch.eye(len(drawn), device=drawn.device)
             self.u.addmm_(torch.linalg.solve(inner, drawn @ self.u.T).T, scaled, alpha=-1)
+
+
+def is_lean(rows: int, parameters: int, memory: int = MEMORY) -> bool:
+    """Whether three matrices are too many."""
+    return 12 * rows * parameters > memory
 
 
 def path_rows(
@@ -124,17 +130,17 @@ def path_rows(
     size = 4 * len(ids) * gradients.size
     if size > 8 * memory:
         raise OracleError(f"{len(ids)} rows of {gradients.size} parameters need {size >> 20} MiB", "train an adapter")
-    effects = Effects(len(ids), adam := Moments(start, steps), lean := 3 * size > memory)
-    draws = min(draws, LEAN_DRAWS) if lean else draws
+    effects = Effects(len(ids), adam := Moments(start, steps), lean := is_lean(len(ids), gradients.size, memory))
+    draws, every = (min(draws, LEAN_DRAWS), LEAN_EVERY) if lean else (draws, 1)
     drawn: Tensor | None = None
     for step, (numbers, lr) in enumerate(zip(steps.batches, steps.lrs, strict=True)):
         batch = torch.tensor(numbers, device=ids.device)
-        if step and draws:
+        if step and draws and step % every == every - 1:
             own, drawn = gradients.drawn(adam.theta, ids[batch], draws, seed, f"fisher.{step}")
         else:
             own, drawn = gradients.rows(adam.theta, ids[batch]), None
         adam.step(own.mean(0), lr)
-        effects.step(batch.to(start.device), own, drawn, lr)
+        effects.step(batch.to(start.device), own, drawn, lr, every)
         if not math.isfinite(float(adam.theta.sum())):
             raise OracleError(f"the replay of the training run is not finite at step {step}")
         progress(step + 1, len(steps.batches), "training run replayed")
@@ -153,4 +159,4 @@ def retrained(gradients: Gradients, start: Tensor, ids: Tensor, steps: Steps, ke
     return adam.theta
 
 
-__all__ = ["Effects", "Moments", "Steps", "path_rows", "retrained"]
+__all__ = ["Effects", "Moments", "Steps", "is_lean", "path_rows", "retrained"]
