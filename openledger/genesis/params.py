@@ -69,6 +69,7 @@ class Params:
     max_unbondings_per_block: U32 = 32
     slash_double_sign: U32 = 50_000  # ppm of the stake
     slash_downtime: U32 = 10_000  # ppm of the stake
+    slash_verdict: U32 = 10_000  # ppm of the stake
     signed_window: U32 = 100  # blocks
     min_signed: U32 = 500_000  # ppm of the window
     jail_seconds: U64 = 600
@@ -124,7 +125,7 @@ class Params:
             raise InvalidGenesis("max_validators must lie between 1 and 500")
         if not 10 <= self.signed_window <= 10_000 or not 10_000 <= self.min_signed <= 900_000:
             raise InvalidGenesis("signed_window has 10 to 10,000 blocks, of which min_signed asks for 1 to 90 %")
-        if max(self.slash_double_sign, self.slash_downtime) > PPM:
+        if max(self.slash_double_sign, self.slash_downtime, self.slash_verdict) > PPM:
             raise InvalidGenesis("a slash takes at most the whole stake (1,000,000 ppm)")
         if not 2 * self.max_extension_bytes <= self.max_slot0_bytes <= self.max_block_bytes // 2:
             raise InvalidGenesis("max_slot0_bytes must hold two extensions, and leave half of a block")

@@ -180,3 +180,19 @@ def test_the_bond_of_a_claim_grows_with_its_fee() -> None:
     number = chain.claim(epoch, {1: 1_000_000})
     assert int(chain.query("get_claim", number)["bond"], 16) == FEE // 5
     assert split_exact(FEE, [1, 4])[0] == FEE // 5
+
+
+def test_who_stands_by_a_claim_that_is_undone_is_slashed_and_nobody_else() -> None:
+    chain = accepted(seconds=500)
+    stakes = [v["stake"] for v in chain.query("list_validators")]
+    assert chain.act(8, ROW).status == 1
+    say(chain, "no", 3)
+    assert run(chain) == "upheld"
+    verdicts = {v["validator"]: v["verdict"] for v in chain.query("get_verdicts", 1)}
+    lost = {
+        v["address"]: int(before, 16) - int(v["stake"], 16)
+        for v, before in zip(chain.query("list_validators"), stakes, strict=True)
+    }
+    stood_by = "0x" + chain.addresses[3].hex()
+    assert verdicts[stood_by] == "yes"
+    assert lost == {address: 10 * OPEN // 100 if address == stood_by else 0 for address in lost}

@@ -23,8 +23,10 @@ from openledger.abci_app.modules.attribution.records import (
     LAPSED,
     RESOLVED,
     VESTED,
+    YES,
     Challenge,
     Claim,
+    votes,
 )
 from openledger.abci_app.modules.fees.records import burn_from
 from openledger.abci_app.modules.governance.records import POOL
@@ -38,6 +40,7 @@ from openledger.abci_app.modules.rewards.records import (
     WISHES,
     rewards,
 )
+from openledger.abci_app.modules.staking.slashing import punish_verdicts
 from openledger.abci_app.tables import Number, Table
 from openledger.primitives.amounts import split_exact
 from openledger.primitives.types import ATTRIBUTION_ADDRESS, Address, Log
@@ -134,8 +137,9 @@ def open_challenge(state: StateReader, number: int) -> Challenge | None:
     return found if found is not None and found.outcome == CHALLENGE_OPEN else None
 
 
-def uphold(state: Overlay, number: int, claim: Claim, challenge: Challenge) -> list[Log]:
-    """The claim was false: it is undone, and half of its bond is the challenger's."""
+def uphold(state: Overlay, ctx: BlockContext, number: int, claim: Claim, challenge: Challenge) -> list[Log]:
+    """The claim was false: it is undone, and half of its bond is the challenger's. Who has said yes again, with the
+    named part before their eyes, is slashed."""
     taken = _take_back(state, number, claim)
     WISHES.delete(state, number)
     burn_from(state, ESCROW, taken.minted)
@@ -146,6 +150,8 @@ def uphold(state: Overlay, number: int, claim: Claim, challenge: Challenge) -> l
     burn_from(state, ESCROW, claim.bond - half)
     CHALLENGES.put(state, replace(challenge, outcome=CHALLENGE_UPHELD), number)
     slashed = [SLASHED.log(number, claim.claimant, claim.bond)] if claim.bond else []
+    stood_by = [member.address for member, said in votes(state, number) if said.verdict == YES]
+    slashed += punish_verdicts(state, ctx, stood_by)
     return [*logs, *slashed, RESOLVED.log(number, challenge.challenger, CHALLENGE_UPHELD)]
 
 

@@ -27,6 +27,7 @@ from openledger.primitives.types import Address, Log
 from openledger.state.overlay import Overlay
 
 DOUBLE_SIGN, LIGHT_CLIENT_ATTACK, DOWNTIME = "double sign", "light client attack", "downtime"
+FALSE_VERDICT = "false verdict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,20 @@ def punish(state: Overlay, ctx: BlockContext, offences: Sequence[Offence]) -> li
         put_validator(state, replace(record, jailed=True, tombstoned=True, jailed_until=0))
         logs.append(SLASHED.log(record.operator, record.address, burned, offence.reason))
         logs.append(TOMBSTONED.log(record.operator, record.address, ctx.height))
+    return logs
+
+
+def punish_verdicts(state: Overlay, ctx: BlockContext, validators: Sequence[Address]) -> list[Log]:
+    """Slash those who stood by a claim that a challenge has shown to be false, row or share named. They keep their
+    seats."""
+    logs: list[Log] = []
+    for address in validators:
+        record = validator(state, address)
+        if record is None or record.tombstoned:
+            continue
+        record, burned = _slash(state, record, ctx.params.slash_verdict, ctx.height - 1)
+        put_validator(state, record)
+        logs.append(SLASHED.log(record.operator, record.address, burned, FALSE_VERDICT))
     return logs
 
 
