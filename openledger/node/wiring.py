@@ -1,7 +1,7 @@
 """Builds a node of its parts and runs it: database, application, engine, oracle, consensus, RPC.
 
     folder/genesis.json   the chain                    folder/state/    LevelDB, opened by this process only
-    folder/blobs/         contents by sha256           folder/oracle/   salts and verdicts of the oracle process
+    folder/blobs/         contents by sha256           folder/oracle/   seeds, salts and verdicts of the oracle
 
 The parts know each other through ports only; this file is where they are plugged together, and the order of starting
 and stopping is written here once.

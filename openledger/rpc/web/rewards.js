@@ -39,6 +39,7 @@ function rewardCard(rewards) {
       ["Earned from fees", ui.money(rewards.fees, 18)],
       ["Earned by mint", ui.money(rewards.minted, 18)],
       ["Withdrawn", ui.money(rewards.taken, 18)],
+      ["Locked while their claims can be challenged", ui.money(rewards.locked, 18)],
       ["To withdraw", ui.money(rewards.available, 18)],
     ),
   );
