@@ -26,7 +26,7 @@ from openledger.primitives.errors import OracleError
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
-LARGEST = 1.1  # of the typical row, times 1 + PRIOR / answers
+LARGEST = 0.85  # of the typical row, times 1 + PRIOR / answers
 NOISE = 0.5  # deviations of a row's own noise that are taken off
 PRIOR = 8.0  # answers that the typical row's noise counts for beside the row's own
 TINY = 1e-300
