@@ -18,6 +18,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from openledger.attribution_oracle.tensors import signs
 from openledger.primitives.errors import OracleError
@@ -155,7 +156,8 @@ class Gradients:
         return {"model." + name: part.view(shape).to(dtype) for name, part, shape, dtype in parts}
 
     def _call(self, params: dict[str, Tensor], ids: Tensor) -> tuple[Tensor, Tensor | None]:
-        found: tuple[Tensor, Tensor | None] = functional_call(self._called, params, (ids,))
+        with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no batching rule, and differ between machines
+            found: tuple[Tensor, Tensor | None] = functional_call(self._called, params, (ids,))
         return found
 
     def _each(self, theta: Tensor, inputs: tuple[Tensor, ...], values: Values, draws: int) -> Tensor:

@@ -188,6 +188,28 @@ def test_with_little_memory_the_path_says_nearly_the_same(small: World) -> None:
         path.path_rows(gradients, start, small.train, steps, 2, 0, memory=1 << 10)
 
 
+class Attending(Bigram):
+    """With torch's fused attention, which vmap cannot batch by itself, and logits in an output object's field."""
+
+    def forward(self, ids: Tensor) -> Any:
+        x = self.embed[ids]
+        mixed = functional.scaled_dot_product_attention(x[:, None], x[:, None], x[:, None], is_causal=True)
+        return {"logits": torch.tanh(mixed[:, 0]) @ self.head}
+
+
+def test_fused_attention_is_batched_and_its_logits_are_found(small: World) -> None:
+    def theirs(model: nn.Module, ids: Tensor) -> Tensor:
+        found = functional.cross_entropy(model(ids)["logits"][:, :-1].transpose(1, 2), ids[:, 1:], reduction="none")
+        mask = (ids[:, 1:] != 0).float()
+        return (found * mask).sum(1) / mask.sum(1)
+
+    gradients = Gradients(Attending(1), theirs)
+    own, drawn = gradients.drawn(gradients.now(), small.train[:5], 2, 0, "attending")
+    assert drawn.shape == (10, gradients.size)
+    assert gradients._together
+    torch.testing.assert_close(own.mean(0), gradients.mean(gradients.now(), small.train[:5]))
+
+
 class Unbatchable(Bigram):
     """A model that looks at its data, as vmap forbids, and hides its logits."""
 
