@@ -17,7 +17,7 @@ import click
 
 from openledger.node.cli.common import App, Command, Group, amount, pass_app, table
 from openledger.primitives.amounts import parse_amount
-from openledger.primitives.errors import InvalidJson, MalformedAction, MissingExtra, NotFound
+from openledger.primitives.errors import InvalidJson, MalformedAction, MissingExtra, NotFound, OracleError
 from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import to_hex
 
@@ -90,6 +90,8 @@ def train(
     from openledger.state.blobs import BlobStore
 
     texts = read_file(held_out) if held_out else []
+    if subsets and not texts:
+        raise OracleError("an LDS is measured on held-out documents", "add --held-out FILE")
     output.mkdir(parents=True, exist_ok=True)
     blobs = Layered(BlobStore(str(output / "blobs")), NodeBlobs(app.client))
     data = version_data(app.client, [data_ref(ref) for ref in refs])
