@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
 from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.datanets.records import Part
@@ -30,6 +31,7 @@ from openledger.primitives.amounts import OPEN
 from openledger.primitives.attribution import score_leaf
 from openledger.primitives.errors import NodeUnreachable
 from openledger.primitives.hashing import merkle_root
+from openledger.primitives.types import ZERO_ADDRESS
 from openledger.rpc.client import Client
 
 torch = pytest.importorskip("torch", reason="the oracle extra is not installed")
@@ -224,3 +226,19 @@ def test_a_claim_over_invented_scores_finds_no_yes_although_its_shares_are_right
 
     operator.wait_until("the retry", voided, 60)
     assert world.client.call("openledger_getClaim", opened.number)["status"] != "accepted"
+
+
+def test_a_true_claim_that_is_challenged_is_recomputed_and_stands(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = claim(world, "challenged", monkeypatch)
+    assert record["status"] == "accepted"
+    operator.send(world.client, dev(7), AttributionChallenge(record["id"], 3, ZERO_ADDRESS))
+
+    def ended() -> Any:
+        now = world.client.call("openledger_getClaim", record["id"])
+        return now if now["challenge"]["outcome"] != "open" else None
+
+    after = operator.wait_until("the end of the challenge", ended, 120)
+    assert (after["status"], after["challenge"]["outcome"], after["attempt"]) == ("accepted", "dismissed", 2)
+    assert [v["verdict"] for v in world.client.call("openledger_getVerdicts", record["id"])] == ["yes"]
