@@ -29,6 +29,6 @@ def installed(name: str) -> Path:
             pytest.skip(f"the packages of {name} cannot be installed: {done.stderr.strip()[-200:]}")
         stamp.write_text(lock, encoding="utf-8")
     for file in HERE.joinpath(name).iterdir():
-        if file.suffix in (".mjs", ".sol"):
+        if file.suffix in (".mjs", ".cjs", ".sol"):
             shutil.copy(file, folder / file.name)
     return folder
