@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from openledger.primitives.hashing import KECCAK_RLP_EMPTY_LIST, ZERO_HASH, keccak256
-from openledger.primitives.rlpio import Item, read_flat, write_flat, write_rlp
+from openledger.primitives.rlpio import Item, read_flat, write_rlp
 from openledger.primitives.types import Address, Hash32, Log
 
 EMPTY_TRIE_ROOT = keccak256(b"\x80")
@@ -77,7 +77,7 @@ class Header:
 @lru_cache(maxsize=512)
 def _encoded(h: Header) -> tuple[bytes, Hash32]:
     """Bytes and hash of a header; both are asked for often, and a header never changes."""
-    encoded = write_flat(
+    encoded = write_rlp(
         [
             h.parent_hash, h.ommers_hash, h.coinbase, h.state_root, h.transactions_root, h.receipts_root, h.bloom,
             h.difficulty, h.number, h.gas_limit, h.gas_used, h.timestamp, h.extra_data, h.prevrandao, h.nonce,

@@ -87,20 +87,6 @@ def read_flat(raw: bytes) -> list[bytes]:
     return items
 
 
-def write_flat(items: Sequence[bytes | int]) -> bytes:
-    """The list of these byte strings; integers in their shortest form."""
-    parts = []
-    for item in items:
-        text = item if isinstance(item, bytes) else item.to_bytes((item.bit_length() + 7) // 8, "big")
-        size = len(text)
-        if size == 1 and text[0] < 0x80:
-            parts.append(text)
-        else:
-            parts.append(bytes([0x80 + size]) + text if size < 56 else _long(0xB7, size) + text)
-    body = b"".join(parts)
-    return (bytes([0xC0 + len(body)]) if len(body) < 56 else _long(0xF7, len(body))) + body
-
-
 def _long(base: int, size: int) -> bytes:
     digits = size.to_bytes((size.bit_length() + 7) // 8, "big")
     return bytes([base + len(digits)]) + digits
