@@ -16,7 +16,7 @@ from openledger.primitives.blocks import EMPTY_BLOOM, Header, Receipt, SealedBlo
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import Address, Hash32, Log
 from openledger.state import layout
-from openledger.state.logindex import Topics, candidates, fits, index_entries
+from openledger.state.logindex import Topics, candidates, fits, index_entries, quiet
 from openledger.state.ports import KeyValue, ReadView
 
 FoundLog = tuple[int, int, int, Log]
@@ -94,17 +94,13 @@ def _receipt(fields: list[Any]) -> Receipt:
 # --- logs -----------------------------------------------------------------------------------------------------------
 
 
-def _quiet() -> None:
-    pass
-
-
 def find_logs(
     kv: KeyValue,
     first: int,
     last: int,
     addresses: Sequence[Address],
     topics: Topics,
-    look: Callable[[], None] = _quiet,
+    look: Callable[[], None] = quiet,
 ) -> Iterator[FoundLog]:
     """Logs of blocks first..last (inclusive) as (block, transaction index, log index, log), in chain order.
 
