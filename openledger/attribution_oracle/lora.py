@@ -68,7 +68,8 @@ def attached(model: GPT, settings: LoraSettings, adapter: Mapping[str, Tensor]) 
     before = [(layer.a, layer.b, layer.scale) for _, layer in chosen]
     try:
         for name, layer in chosen:
-            layer.a, layer.b = adapter[f"{name}.a"], adapter[f"{name}.b"]
+            # as views: a layer would register a Parameter as its own, and take no plain tensor afterwards
+            layer.a, layer.b = (adapter[f"{name}.{part}"].view(adapter[f"{name}.{part}"].shape) for part in "ab")
             layer.scale = settings.alpha / settings.rank
         yield model
     finally:

@@ -119,6 +119,14 @@ def test_a_changed_share_is_refused(world: Any, percent: int) -> None:
     assert "ppm" in verdict.reason
 
 
+def test_a_small_share_changed_by_one_percent_is_refused_within_the_total_variation(world: Any) -> None:
+    shares = sorted(world.job.shares, key=lambda s: s[1])
+    (small, ppm), moved = shares[0], 40
+    changed = tuple(sorted([(small, ppm + moved), *shares[1:]]))
+    verdict = check(world, shares=changed, unattributed=world.job.unattributed - moved)
+    assert verdict.valid == (moved <= max(2, ppm // 200))
+
+
 @pytest.mark.parametrize("ppm", [300, 1_000, 2_000, 400_000])
 def test_one_percent_of_any_share_of_300_ppm_and_more_is_refused(ppm: int) -> None:
     who = bytes([9]) * 20
@@ -140,11 +148,11 @@ def test_of_a_thousand_honest_claims_made_on_other_kernels_none_is_refused(
     same noise on both sides does not let one percent more pass."""
     true, chance = influence.GradientDot(), np.random.default_rng(3)
     vectors = {a.query: true.answer_vector(made.bundle.run, a.query, a.answer) for a in made.answers}
-    losses: dict[int, float] = {}
+    losses: dict[tuple[bool, tuple[int, ...]], float] = {}
     measured = explained._loss
 
     def noisy_loss(model: Any, ids: Any, counted: Any) -> float:
-        key = hash((id(model) == id(made.bundle.run.model), tuple(ids[0].tolist())))
+        key = model is made.bundle.run.model, tuple(ids[0].tolist())
         if key not in losses:
             losses[key] = measured(model, ids, counted)
         return losses[key] * (1 + 1e-6 * chance.standard_normal())

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from openledger.attribution_oracle import claims, gradients, influence, measured, methods, replayed, tensors  # noqa: E402
 from openledger.attribution_oracle.bundle import row_leaves  # noqa: E402
+from openledger.attribution_oracle.model import pad  # noqa: E402
 from openledger.attribution_oracle.train import receipt_bytes  # noqa: E402
 from openledger.attribution_oracle.verify import verify_job  # noqa: E402
 from openledger.primitives.errors import InvalidModel, OracleError  # noqa: E402
@@ -103,6 +104,16 @@ def test_a_model_is_replayed_once(path_world: Any) -> None:
     again = method.row_vectors(run, [0], lambda *a: steps.append(a))
     assert count == len(steps) > 0
     assert torch.equal(first[1], again[0])
+
+
+def test_a_model_that_was_called_plainly_still_takes_other_weights(path_world: Any) -> None:
+    run = path_world.bundle.run
+    model = replayed.Trainable(run.base, run.settings, run.tensors)
+    ids = pad(run.rows[:2], run.model.config.context)
+    plainly = replayed.trainable_losses(model, ids)
+    found = gradients.Gradients(model, replayed.trainable_losses)
+    assert torch.allclose(found.losses(found.now(), ids), plainly.detach(), atol=1e-5)
+    assert found.rows(found.now(), ids).abs().sum() > 0
 
 
 def test_the_index_is_measured_by_retraining(path_world: Any) -> None:
