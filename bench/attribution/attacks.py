@@ -1,7 +1,6 @@
 """What attackers earn: real trainings with the attackers' rows among the honest ones, real scores, the pay rule.
 
-    .venv/bin/python bench/attribution/attacks.py [--corpus speeches|manuals] [--seed 1] [--method gradient-dot|path]
-        [--only copy,paraphrase]
+    .venv/bin/python bench/attribution/attacks.py [--corpus speeches] [--seed 1] [--only copy,mosaic]
 
 For each attack a rank-4 adapter of the built-in base is trained anew on 16 rows of each honest contributor and 16 or
 more of the attacker, who commits last. Scores are the method's for held-out documents. "plain" divides each answer's
@@ -13,50 +12,22 @@ same training and scores when the attacker's columns are left out. A line takes 
 from __future__ import annotations
 
 import argparse
-import importlib
-import inspect
 import random
 import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from corpora import CORPORA, Rows
 
-from openledger.attribution_oracle import corpus, influence, lora
+from openledger.attribution_oracle import influence, lora
 from openledger.attribution_oracle.bases import load_base
 from openledger.attribution_oracle.bench import rewards
 from openledger.attribution_oracle.ports import silent
 from openledger.attribution_oracle.train import Settings, train
 
-MODULES = (
-    "argparse", "logging", "subprocess", "decimal", "tarfile", "zipfile", "unittest.mock", "asyncio.base_events",
-    "statistics", "ipaddress", "difflib", "shutil", "email.message", "inspect",
-)  # fmt: skip
 ROWS, QUERIES, LENGTH, VICTIM = 16, 24, 260, 2
-Rows = list[str]
 Attack = Callable[[random.Random, Rows, Rows, Rows], Rows]
-
-
-def speeches() -> list[Rows]:
-    """Paragraphs, two contributors a person."""
-    found = []
-    for person in corpus.PEOPLE:
-        texts = [d.text[:LENGTH] for held in (False, True) for d in corpus.documents(person.key, held)]
-        found += [texts[::2], texts[1::2]]
-    return found
-
-
-def manuals() -> list[Rows]:
-    """Docstrings of Python's standard library, a contributor a module."""
-    found = []
-    for name in MODULES:
-        own = [x for x in vars(importlib.import_module(name)).values() if getattr(x, "__module__", "") == name]
-        members = [f for x in own if inspect.isclass(x) for f in vars(x).values() if inspect.isfunction(f)]
-        texts = {inspect.getdoc(x) or "" for x in [*own, *members] if inspect.isclass(x) or inspect.isfunction(x)}
-        kept = sorted({t[:LENGTH] for t in texts if len(t) > 150})
-        if len(kept) >= ROWS + 2:
-            found.append(kept)
-    return found[:10]
 
 
 def paraphrase(every: int) -> Attack:
@@ -129,15 +100,13 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What attackers earn, by attack.")
-    parser.add_argument("--corpus", choices=("speeches", "manuals"), default="speeches")
+    parser.add_argument("--corpus", choices=CORPORA, default="speeches")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", help="Attacks, by comma.")
     args = parser.parse_args()
     torch.set_num_threads(1)
     chance = random.Random(args.seed)
-    people = speeches() if args.corpus == "speeches" else manuals()
-    for person in people:
-        chance.shuffle(person)
+    people = [[text[:LENGTH] for text in person] for person in CORPORA[args.corpus](chance)]
     honest = [text for person in people for text in person[:ROWS]]
     queries = [text for person in people for text in person[ROWS : ROWS + 3]]
     chance.shuffle(queries)

@@ -1,6 +1,6 @@
 """Attribution against the truth: LDS over rows and over contributors, by retraining on random halves.
 
-    .venv/bin/python bench/attribution/lds.py [--corpus speeches|manuals] [--seed 1] [--full] [--subsets 40]
+    .venv/bin/python bench/attribution/lds.py [--corpus manuals] [--seed 1] [--full] [--subsets 40]
 
 A model is fine-tuned on a small corpus (rank-4 LoRA, or all weights). Then it is retrained many times, each time
 without a random half of the rows, or of the contributors, left out of every batch of the same run. LDS is the Spearman
@@ -8,8 +8,7 @@ correlation, over these subsets, of the summed scores of the rows that stayed wi
 document, averaged over documents. Costs are CPU seconds of one thread, relative to one fine-tune; beside them stand
 the milliseconds that a query takes once all else is ready.
 
-Corpora: "speeches" are the paragraphs shipped with the package, two contributors a person; "manuals" are docstrings of
-Python's standard library, one contributor a module.
+Corpora: see corpora.py.
 
 EK-FAC runs where kronfluence is installed (see peers.py) and is skipped elsewhere.
 """
@@ -17,20 +16,19 @@ EK-FAC runs where kronfluence is installed (see peers.py) and is skipped elsewhe
 from __future__ import annotations
 
 import argparse
-import importlib
-import inspect
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from corpora import CORPORA
 from peers import Missing, ekfac
 from torch import Tensor
 
-from openledger.attribution_oracle import corpus, lora
+from openledger.attribution_oracle import lora
 from openledger.attribution_oracle.attribute import attribute
 from openledger.attribution_oracle.bases import load_base
 from openledger.attribution_oracle.gradients import Gradients
@@ -40,10 +38,6 @@ from openledger.attribution_oracle.replayed import Trainable
 from openledger.attribution_oracle.replayed import trainable_losses as losses
 from openledger.attribution_oracle.train import Settings, plan, start_tensors
 
-MODULES = (
-    "argparse", "logging", "subprocess", "decimal", "tarfile", "zipfile", "unittest.mock", "asyncio.base_events",
-    "statistics", "ipaddress", "difflib", "shutil", "email.message", "inspect",
-)  # fmt: skip
 CONTEXT, ROWS, QUERIES = 64, 16, 24
 
 
@@ -51,34 +45,6 @@ def untrained(full: bool, seed: int) -> Trainable:
     """The built-in base with a fresh adapter, or with all weights to be trained."""
     base, settings = load_base(), Settings(kind="full" if full else "lora", lora=lora.LoraSettings(rank=4, alpha=8.0))
     return Trainable(base, settings, start_tensors(base, base.build(), seed, settings))
-
-
-def speeches(chance: random.Random) -> list[list[str]]:
-    """Paragraphs by contributor."""
-    found = []
-    for person in corpus.PEOPLE:
-        texts = [d.text for held in (False, True) for d in corpus.documents(person.key, held)]
-        chance.shuffle(texts)
-        found += [texts[::2], texts[1::2]]
-    return found
-
-
-def manuals(chance: random.Random) -> list[list[str]]:
-    """Docstrings by module."""
-    found = []
-    for name in MODULES:
-        module = importlib.import_module(name)
-        own = [x for x in vars(module).values() if getattr(x, "__module__", "") == name]
-        members = [f for x in own if inspect.isclass(x) for f in vars(x).values() if inspect.isfunction(f)]
-        texts = {inspect.getdoc(x) or "" for x in [*own, *members] if inspect.isclass(x) or inspect.isfunction(x)}
-        kept = sorted(t[:400] for t in texts if len(t) > 150)
-        chance.shuffle(kept)
-        if len(kept) >= ROWS + 2:
-            found.append(kept)
-    return found[:10]
-
-
-CORPORA: dict[str, Callable[[random.Random], list[list[str]]]] = {"speeches": speeches, "manuals": manuals}
 
 
 @dataclass
@@ -102,14 +68,22 @@ class World:
 
 
 def world(name: str, seed: int, full: bool, epochs: int = 4) -> World:
-    """Train on ``ROWS`` rows of each contributor."""
-    chance, tokenizer = random.Random(seed), load_base().tokenizer
+    """Train on ``ROWS`` rows of each contributor of a corpus."""
+    chance = random.Random(seed)
     people = CORPORA[name](chance)
     texts = [t for person in people for t in person[:ROWS]]
     groups = np.repeat(np.arange(len(people)), ROWS)
     asked = [t for person in people for t in person[ROWS : ROWS + 3]]
     chance.shuffle(asked)
-    train, query = (pad([tokenizer.document(t) for t in some], CONTEXT) for some in (texts, asked[:QUERIES]))
+    return trained(texts, asked[:QUERIES], groups, seed, full, epochs)
+
+
+def trained(
+    texts: Sequence[str], asked: Sequence[str], groups: np.ndarray, seed: int, full: bool = False, epochs: int = 4
+) -> World:
+    """Train on the texts, whose contributors are ``groups``; ``asked`` are the queries."""
+    tokenizer = load_base().tokenizer
+    train, query = (pad([tokenizer.document(t) for t in some], CONTEXT) for some in (texts, asked))
     batches, lrs = plan(len(train), seed, Settings(epochs=epochs, batch=8, lr=5e-4 if full else 4e-3, warmup=4))
     model = untrained(full, seed)
     start = {k: v.clone() for k, v in model.state_dict().items()}
