@@ -6,6 +6,7 @@
     POST /v1/vouchers               pays for all answers of a session so far
     GET  /v1/sessions/{session}     which answer is next, what is owed, and the voucher to sign
     GET  /v1/receipts/{id}          a receipt with its attribution: contributors and rows
+    GET  /v1/receipts/{id}/evidence rows with the answer's words, and rows like it: to look at, never paid for
 
 A paid request carries ``X-OpenLedger-Session`` and ``X-OpenLedger-Signature`` (see payment.py). Torch runs in one
 thread of its own, so the server keeps answering while a model thinks.
@@ -20,12 +21,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from aiohttp import web
 
 from openledger.attribution_oracle.bundle import Bundle
 from openledger.attribution_oracle.claims import Answer, explain, score_rows, shares_from_scores
+from openledger.attribution_oracle.evidence import Evidence
 from openledger.attribution_oracle.model import generate
 from openledger.attribution_oracle.openai import Ask, Refusal, answer_json, chunk_json, invalid, read_ask
 from openledger.attribution_oracle.payment import (
@@ -63,6 +66,11 @@ class Served:
     price: int
     bundle: Bundle
 
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What to look at beside an answer."""
+        return Evidence(self.bundle.texts, [to_checksum(who) for who in self.bundle.contributors])
+
 
 def quantity(value: Any) -> int:
     """An amount or number of the chain: an integer, decimal text or a 0x-hex quantity."""
@@ -78,6 +86,7 @@ class Server:
         self.chain, self.ledger, self.chain_id = chain, ledger, chain_id
         self._locks = [asyncio.Lock() for _ in range(256)]
         self._attributions: dict[str, dict[str, Any]] = {}
+        self._evidence_of: dict[str, dict[str, Any]] = {}
         self._waiting = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
 
@@ -90,6 +99,7 @@ class Server:
         app.router.add_post("/v1/vouchers", self._vouchers)
         app.router.add_get("/v1/sessions/{session}", self._session)
         app.router.add_get("/v1/receipts/{id}", self._receipt)
+        app.router.add_get("/v1/receipts/{id}/evidence", self._evidence)
         app.on_cleanup.append(self._close)
         return app
 
@@ -136,18 +146,32 @@ class Server:
         state = {"session": session, "next_answer": len(book.receipts), "owed": str(book.owed), "voucher": voucher}
         return web.json_response(state)
 
-    async def _receipt(self, request: web.Request) -> web.Response:
+    def _found(self, request: web.Request) -> Receipt:
         receipt = self.ledger.by_id.get(request.match_info["id"])
         if receipt is None:
             raise Refusal(404, "invalid_request_error", "unknown_receipt", "there is no receipt with this id")
+        return receipt
+
+    def _served(self, receipt: Receipt) -> Served:
+        served = self.models.get(str(receipt.model))
+        if served is None:
+            raise Refusal(404, "invalid_request_error", "unknown_model", "the receipt's model is not served any more")
+        return served
+
+    async def _receipt(self, request: web.Request) -> web.Response:
+        receipt = self._found(request)
         if receipt.id not in self._attributions:
-            served = self.models.get(str(receipt.model))
-            if served is None:
-                raise Refusal(
-                    404, "invalid_request_error", "unknown_model", "the receipt's model is not served any more"
-                )
+            served = self._served(receipt)
             self._attributions[receipt.id] = await self._in_thread(lambda: attribution(served.bundle, receipt))
         return web.json_response({**receipt.to_json(), "attribution": self._attributions[receipt.id]})
+
+    async def _evidence(self, request: web.Request) -> web.Response:
+        receipt = self._found(request)
+        served = self._served(receipt)
+        if receipt.id not in self._evidence_of:
+            asked = [(receipt.query, receipt.answer)]
+            self._evidence_of[receipt.id] = (await asyncio.to_thread(lambda: served.evidence.of(asked)))[0]
+        return web.json_response(self._evidence_of[receipt.id])
 
     # --- answers ----------------------------------------------------------------------------------------
 

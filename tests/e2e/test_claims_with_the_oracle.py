@@ -162,6 +162,7 @@ def test_an_honest_claim_is_recomputed_accepted_paid_minted_and_explained(
         assert int(earned["fees"], 16) > 0
         assert int(earned["minted"], 16) > 0
         explained(world, "0x" + dev(person).address.hex(), record, capsys)
+    seen(world, record, capsys)
 
 
 def explained(world: World, account: str, record: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,6 +178,19 @@ def explained(world: World, account: str, record: dict[str, Any], capsys: pytest
     assert abs(ppm - entry["share"]) <= 1
     assert run(command) == 0
     assert entry["rows"][0]["text"][:40] in capsys.readouterr().out
+
+
+def seen(world: World, record: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """``proof evidence`` shows rows like an answer and says that it is not pay."""
+    capsys.readouterr()
+    command = ["--node", world.client.url, "proof", "evidence", str(record["id"]), "--answer", "1"]
+    assert run([*command, "--json"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)["answers"]
+    assert answer["number"] == 1
+    assert answer["similar"]
+    assert run(command) == 0
+    assert "not pay" in capsys.readouterr().out
+    assert run([*command[:-1], "99"]) == 1
 
 
 def test_shares_changed_by_5_percent_are_refused_and_lose_the_bond(

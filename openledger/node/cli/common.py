@@ -13,7 +13,7 @@ import click
 
 from openledger.node.keystore import Keystore, Signer, dev_signer
 from openledger.primitives.amounts import format_amount
-from openledger.primitives.errors import KeystoreError
+from openledger.primitives.errors import KeystoreError, MissingExtra
 
 if TYPE_CHECKING:
     from openledger.abci_app.action import Action
@@ -169,3 +169,20 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     cells = [[str(c) for c in row] for row in [headings, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
     return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def short(text: str) -> str:
+    """One line of a text."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= 80 else flat[:79] + "…"
+
+
+def need_torch() -> None:
+    """Raises MissingExtra without the oracle extra."""
+    from openledger.node.doctor import has_torch
+
+    if not has_torch():
+        raise MissingExtra("this command needs torch, which is not installed", "make install-oracle")
+    from openledger.attribution_oracle.factory import set_threads
+
+    set_threads(len(os.sched_getaffinity(0)) // 2)  # node and oracle work beside it

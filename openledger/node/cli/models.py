@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -15,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from openledger.node.cli.common import App, Command, Group, amount, pass_app, table
+from openledger.node.cli.common import App, Command, Group, amount, need_torch, pass_app, table
 from openledger.primitives.amounts import parse_amount
-from openledger.primitives.errors import InvalidJson, MalformedAction, MissingExtra, NotFound, OracleError
+from openledger.primitives.errors import InvalidJson, MalformedAction, NotFound, OracleError
 from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import to_hex
 
@@ -26,17 +25,6 @@ if TYPE_CHECKING:
 
 SERVING = "serving"
 _HASHES = ("weights", "bundle", "receipt", "index", "index_root")
-
-
-def need_torch() -> None:
-    """Raises MissingExtra without the oracle extra."""
-    from openledger.node.doctor import has_torch
-
-    if not has_torch():
-        raise MissingExtra("this command needs torch, which is not installed", "make install-oracle")
-    from openledger.attribution_oracle.factory import set_threads
-
-    set_threads(len(os.sched_getaffinity(0)) // 2)  # node and oracle work beside it
 
 
 @contextmanager

@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from openledger.node import rows
-from openledger.node.cli.common import App, Group, amount, pass_app, table
+from openledger.node.cli.common import App, Group, amount, need_torch, pass_app, short, table
 from openledger.node.cli.datanets import parts_of
 from openledger.primitives.amounts import PPM, split_exact
 from openledger.primitives.attribution import SCORE_UNIT, receipt_leaf, score_leaf
-from openledger.primitives.errors import SharesInvalid
+from openledger.primitives.errors import NotFound, SharesInvalid
 from openledger.primitives.hashing import merkle_root
 from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import ZERO_ADDRESS, Address, from_hex, parse_address, to_checksum, to_hex
@@ -141,6 +141,45 @@ def check(app: App, number: int) -> None:
         "status": claim["status"],
     }
     app.emit(data, f"claim {number}: the shares follow from the scores of {len(scores)} rows; status {claim['status']}")
+
+
+@proof.command()
+@click.argument("number", metavar="CLAIM", type=click.IntRange(1))
+@click.option("--answer", type=click.IntRange(0), help="Only this answer, by its place among those of the claim.")
+@click.option("--top", default=3, show_default=True, type=click.IntRange(1, 100), help="Spans and rows to show.")
+@click.option("--words", default=4, show_default=True, type=click.IntRange(2, 100), help="Words of the shortest span.")
+@pass_app
+def evidence(app: App, number: int, answer: int | None, top: int, words: int) -> None:
+    """Rows with the very words of a claim's answers, and rows like them: to look at, never what is paid for.
+
+    What a row earns follows from the model's index alone: openledger rewards explain. Answers and rows are checked
+    against the chain first.
+    """
+    need_torch()
+    from openledger.attribution_oracle.evidence import NOTE, Evidence
+
+    claim = app.call("openledger_getClaim", number)
+    data, answers = checked_rows(app, claim), checked_answers(app, claim)
+    if answer is not None and answer >= len(answers):
+        raise NotFound(f"claim {number} has {len(answers)} answers", "they are counted from 0")
+    held = Evidence([rows.text_of(row) for _, row in data], [to_checksum(who) for who, _ in data])
+    chosen = range(len(answers)) if answer is None else [answer]
+    found = held.of([(answers[i]["query"], answers[i]["answer"]) for i in chosen], top, words)
+    shown = [{"number": i, **answers[i], **one} for i, one in zip(chosen, found, strict=True)]
+    lines = [NOTE] + [line for one in shown for line in seen(one)]
+    app.emit({"claim": number, "note": NOTE, "answers": shown}, lines)
+
+
+def seen(one: dict[str, Any]) -> list[str]:
+    """One answer's evidence for people."""
+    lines = ["", f"answer {one['number']}: {short(one['query'] + ' …' + one['answer'])}"]
+    if not one["spans"]:
+        lines.append("├ no span of it stands in a row")
+    for span in one["spans"]:
+        where = ", ".join(f"row {p['row']} of {p['owner']}" for p in span["places"])
+        lines.append(f"├ {span['words']} words, {span['count']} times, {where}: {short(span['text'])}")
+    return lines + [f"└ like it: row {r['row']} of {r['owner']}, BM25 {r['bm25']}: {short(r['text'])}"
+                    for r in one["similar"]]  # fmt: skip
 
 
 COMMANDS = [proof]

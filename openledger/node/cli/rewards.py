@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from openledger.node import rows
-from openledger.node.cli.common import App, Group, amount, pass_app, table, wei
+from openledger.node.cli.common import App, Group, amount, pass_app, short, table, wei
 from openledger.node.cli.proofs import checked_answers, checked_rows, checked_scores, shares_of
 from openledger.primitives.amounts import parse_amount
 from openledger.primitives.errors import SharesInvalid
@@ -91,12 +91,6 @@ def tree(entry: dict[str, Any], top: int) -> list[str]:
               for a in answers[:top]]  # fmt: skip
     lines.append(f"└ {len(earning)} of {entry['rowsHeld']} rows earned; all have the roots on the chain")
     return lines + [f"  ├ row {r['row']}: {r['ppb'] / 10**7:.4f} %: {short(r['text'])}" for r in earning[:top]]
-
-
-def short(text: str) -> str:
-    """One line of a text."""
-    flat = " ".join(text.split())
-    return flat if len(flat) <= 80 else flat[:79] + "…"
 
 
 @rewards.command()

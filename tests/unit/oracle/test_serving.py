@@ -146,6 +146,16 @@ async def test_a_receipt_shows_who_raised_the_answer(shop: Shop) -> None:
     assert (await shop.get("/v1/receipts/nothing"))[0] == 404
 
 
+async def test_a_receipt_shows_evidence_apart_from_what_is_paid(shop: Shop) -> None:
+    _, body = await shop.ask(0, temperature=0)
+    status, found = await shop.get(f"/v1/receipts/{body['id']}/evidence")
+    assert status == 200
+    assert "not pay" in found["note"]
+    assert found["similar"][0]["text"] in shop.made.bundle.texts
+    assert "evidence" not in (await shop.get("/v1/receipts/" + body["id"]))[1]
+    assert (await shop.get("/v1/receipts/nothing/evidence"))[0] == 404
+
+
 async def test_strangers_cannot_use_a_session(shop: Shop) -> None:
     status, body = await shop.ask(0, secret=STRANGER)
     assert status == 401
