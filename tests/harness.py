@@ -58,7 +58,7 @@ from openledger.genesis.genesis import GenesisValidator
 from openledger.genesis.presets import DEVNET_PARAMS, dev_accounts, devnet_genesis
 from openledger.node.oracle_seeds import Seeds
 from openledger.primitives.amounts import GWEI, OPEN
-from openledger.primitives.attribution import Voucher, drawn_rows, receipt_leaf, score_leaf
+from openledger.primitives.attribution import Voucher, drawn_rows, receipt_leaf, score_leaf, seed_leaf
 from openledger.primitives.blocks import Receipt
 from openledger.primitives.hashing import keccak256, merkle_proof, merkle_root
 from openledger.primitives.keys import (
@@ -124,7 +124,9 @@ class ScriptedOracle:
             return Hold(number, claim.attempt)
         if claim.status == VOTING and not said.digest:
             speaker = self.neighbour if self.mode == "copy" and self.neighbour else self
-            return Commitment(number, claim.attempt, speaker.digest(state, number))
+            path = b"".join(self.seeds.path(self.address, number))
+            leaf = seed_leaf(number, self.seeds.seed(self.address, number))
+            return Commitment(number, claim.attempt, speaker.digest(state, number), leaf, path)
         if claim.status == REVEAL and said.digest and said.verdict == NONE:
             return self._reveal(state, number, claim.attempt)
         return None
@@ -133,13 +135,13 @@ class ScriptedOracle:
         speaker = self.neighbour if self.mode == "copy" and self.neighbour else self
         leaves = [score_leaf(row, score) for row, score in enumerate(self.scores[number])]
         shown = tuple(
-            ShownRow(row, score_bytes(own), score_bytes(self.scores[number][row]), tuple(merkle_proof(leaves, row)))
+            ShownRow(row, score_bytes(own), score_bytes(self.scores[number][row]), b"".join(merkle_proof(leaves, row)))
             for row, own in speaker._own(state, number)
         )
         if self.mode == "no":
-            return Reveal(number, attempt, False, self._reason(), self.salt, b"", (), shown)
-        seed, path = speaker.seeds.seed(speaker.address, number), speaker.seeds.path(speaker.address, number)
-        return Reveal(number, attempt, True, "", speaker.salt, seed, path, shown)
+            return Reveal(number, attempt, False, self._reason(), self.salt, b"", shown)
+        seed = speaker.seeds.seed(speaker.address, number)
+        return Reveal(number, attempt, True, "", speaker.salt, seed, shown)
 
 
 def operator_account(number: int) -> Address:

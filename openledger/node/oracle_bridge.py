@@ -57,7 +57,7 @@ from openledger.node.oracle_findings import Finding, FindingStore
 from openledger.node.oracle_jobs import JobQueue
 from openledger.node.oracle_seeds import Seeds
 from openledger.node.oracle_worker import OracleWorker
-from openledger.primitives.attribution import SEED_BATCH, AttributionJob, Verdict, drawn_rows, score_leaf
+from openledger.primitives.attribution import SEED_BATCH, AttributionJob, Verdict, drawn_rows, score_leaf, seed_leaf
 from openledger.primitives.errors import BlobError, BlobNotFound, OracleError
 from openledger.primitives.hashing import merkle_proof, merkle_root
 from openledger.primitives.types import Address
@@ -139,6 +139,7 @@ class OracleBridge:
         """Messages that state does not contain yet, about 1 KB of them, oldest claims first."""
         if self._seeds is None:  # not started: nothing may be said that a restart would say otherwise
             return b""
+        most = read_params(state).max_extension_bytes
         messages: list[Message] = self._promises(state, self._seeds, validator)
         numbers = open_claims(state, OPEN_SEEN)
         self._forget_closed(state, height, {(number, CLAIMS.must(state, number).attempt) for number in numbers})
@@ -149,7 +150,9 @@ class OracleBridge:
             claim = CLAIMS.must(state, number)
             self._note(state, number, claim, validator, self._seeds)
             message = self._message(state, number, claim, validator, self._seeds)
-            if message is not None:
+            if message is not None and len(encode_extension([message])) > most:
+                log.warning("claim %s: what this validator would say has more than %s bytes", number, most)
+            elif message is not None:
                 if messages and len(encode_extension([*messages, message])) > AIM_BYTES:
                     break
                 messages.append(message)
@@ -214,7 +217,8 @@ class OracleBridge:
             digest = verdict_digest(
                 number, claim.attempt, validator, verdict.valid, _reason(verdict), finding.salt, own
             )
-            return Commitment(number, claim.attempt, digest)
+            leaf = seed_leaf(number, seeds.seed(validator, number))
+            return Commitment(number, claim.attempt, digest, leaf, b"".join(seeds.path(validator, number)))
         if claim.status == REVEAL and said.digest and said.verdict == NONE:
             return self._reveals.get((number, claim.attempt))
         return None
@@ -244,13 +248,12 @@ class OracleBridge:
             if merkle_root(leaves) != claim.scores_root:
                 raise BlobError(f"the scores of claim {number} do not have the Merkle root that it names")
             shown = [
-                ShownRow(row, score_bytes(score), score_bytes(claimed[row]), tuple(merkle_proof(leaves, row)))
+                ShownRow(row, score_bytes(score), score_bytes(claimed[row]), b"".join(merkle_proof(leaves, row)))
                 for row, score in own
             ]
         verdict = finding.verdict
         seed = seeds.seed(validator, number) if verdict.valid else b""
-        path = seeds.path(validator, number) if verdict.valid else ()
-        return Reveal(number, claim.attempt, verdict.valid, _reason(verdict), finding.salt, seed, path, tuple(shown))
+        return Reveal(number, claim.attempt, verdict.valid, _reason(verdict), finding.salt, seed, tuple(shown))
 
     # --- background ---------------------------------------------------------------------------------------
 

@@ -118,10 +118,10 @@ def test_the_same_validator_twice_in_a_commit_speaks_once(chain: Harness) -> Non
 
 def reveal(number: int, bytes_wanted: int) -> bytes:
     """A well-formed extension of about this size."""
-    proof = tuple(bytes([number, level]) * 16 for level in range(40))
+    proof = b"".join(bytes([number, level]) * 16 for level in range(40))
     rows = max(1, (bytes_wanted - 60) // 480)
-    shown = tuple(ShownRow(i, score_bytes(1), score_bytes(2), proof[:13]) for i in range(rows))
-    extension = encode_extension([Reveal(1, 0, True, "", bytes(32), b"", (), shown)])
+    shown = tuple(ShownRow(i, score_bytes(1), score_bytes(2), proof[: 14 * 32]) for i in range(rows))
+    extension = encode_extension([Reveal(1, 0, True, "", bytes(32), b"", shown)])
     assert decode_extension(extension)
     assert bytes_wanted - 480 < len(extension) <= bytes_wanted
     return extension

@@ -8,10 +8,21 @@ import pytest
 from harness import Harness
 
 from openledger.abci_app.modules.attribution.draws import LEAD, counted, promised
-from openledger.abci_app.modules.attribution.messages import Message, Reveal
+from openledger.abci_app.modules.attribution.messages import (
+    MAX_PROOF,
+    Commitment,
+    Message,
+    Reveal,
+    ShownRow,
+    decode_extension,
+    encode_extension,
+)
 from openledger.abci_app.modules.attribution.records import CLAIMS
+from openledger.abci_app.votes import AIM_BYTES
+from openledger.genesis.params import Params
 from openledger.node.oracle_seeds import Seeds
 from openledger.primitives.attribution import SEED_BATCH, drawn_rows, seed_leaf
+from openledger.primitives.errors import MalformedAction
 from openledger.primitives.hashing import merkle_verify
 from openledger.state.ports import StateReader
 
@@ -76,7 +87,7 @@ def test_a_promise_made_after_the_claim_is_known_counts_from_the_next_claims_on(
     assert said(chain, following, 0) == "yes"
 
 
-@pytest.mark.parametrize("grind", ["seed", "path", "rows"])
+@pytest.mark.parametrize("grind", ["seed", "leaf", "path", "rows"])
 def test_a_seed_that_was_not_promised_makes_the_yes_void(grind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One who has ground a seed until it draws a row whose score he knows."""
     chain = Harness(powers=(10, 10, 10, 10))
@@ -86,11 +97,18 @@ def test_a_seed_that_was_not_promised_makes_the_yes_void(grind: str, monkeypatch
 
     def message(state: StateReader, claim: int) -> Message | None:
         made = truth(state, claim)
+        if isinstance(made, Commitment) and grind == "path":
+            return dataclasses.replace(made, path=made.path[32:])
+        if isinstance(made, Commitment) and grind == "leaf":
+            seed = Seeds(b"ground").seed(cheat.address, claim)
+            return dataclasses.replace(made, leaf=seed_leaf(claim, seed))
         if not isinstance(made, Reveal):
             return made
-        if grind == "path":
-            return dataclasses.replace(made, path=made.path[1:])
-        return dataclasses.replace(made, seed=Seeds(b"ground").seed(cheat.address, claim)) if grind == "seed" else made
+        return (
+            dataclasses.replace(made, seed=Seeds(b"ground").seed(cheat.address, claim))
+            if grind in ("seed", "leaf")
+            else made
+        )
 
     if grind == "rows":
         monkeypatch.setattr(cheat, "_own", lambda state, claim: [(0, 10**7), (1, 2 * 10**7)])
@@ -112,3 +130,39 @@ def test_every_seed_of_a_batch_stands_under_its_root() -> None:
         path = seeds.path(validator, claim)
         assert merkle_verify(seeds.root(validator, 1), leaf, claim % SEED_BATCH, SEED_BATCH, path)
         assert not merkle_verify(seeds.root(validator, 0), leaf, claim % SEED_BATCH, SEED_BATCH, path)
+
+
+# --- how large it is ------------------------------------------------------------------------------------------------
+
+
+def reveal(depth: int) -> bytes:
+    """The longest reveal of two rows of a model of 2^depth rows, in a chain of a million claims."""
+    shown = tuple(ShownRow(2**depth - i, b"\xff" * 8, b"\xff" * 8, bytes(32 * depth)) for i in (2, 1))
+    return encode_extension([Reveal(10**6, 250, True, "", bytes(16), bytes(32), shown)])
+
+
+def test_a_reveal_stays_within_one_kilobyte_up_to_sixteen_thousand_rows_and_fits_with_any() -> None:
+    assert len(reveal(14)) <= AIM_BYTES < len(reveal(15))
+    assert len(reveal(20)) <= 1_450
+    assert len(reveal(MAX_PROOF)) < Params().max_extension_bytes
+
+
+def test_a_commitment_says_nothing_about_its_verdict_by_its_size() -> None:
+    chain = Harness(powers=(10, 10, 10, 10))
+    chain.oracles[1].mode = "no"
+    number = opened(chain)
+    chain.block()
+    chain.block()
+    assert chain.query("get_claim", number)["status"] == "voting"
+    said = [decode_extension(o.extension(chain.state, 9, o.address)) for o in chain.oracles[:2]]
+    sizes = [len(encode_extension(messages)) for messages in said]
+    assert all(isinstance(messages[0], Commitment) for messages in said)
+    assert sizes[0] == sizes[1] < 360
+
+
+@pytest.mark.parametrize("proof", [bytes(31), bytes(33), bytes(32 * (MAX_PROOF + 1))])
+def test_a_proof_that_is_not_whole_hashes_or_too_long_is_no_message(proof: bytes) -> None:
+    shown = ShownRow(0, bytes(8), bytes(8), proof)
+    for message in (Reveal(1, 0, True, "", bytes(16), bytes(32), (shown,)), Commitment(1, 0, bytes(32), b"", proof)):
+        with pytest.raises(MalformedAction, match="proof"):
+            decode_extension(encode_extension([message]))

@@ -16,6 +16,8 @@ from openledger.abci_app.modules.attribution.messages import (
     Hold,
     Message,
     Promise,
+    Reveal,
+    ShownRow,
     decode_extension,
 )
 from openledger.abci_app.modules.attribution.records import (
@@ -25,15 +27,18 @@ from openledger.abci_app.modules.attribution.records import (
     OPEN,
     PENDING,
     REVEAL,
+    VOTES,
     VOTING,
     Claim,
     Electorate,
     Member,
+    Vote,
 )
+from openledger.abci_app.modules.attribution.voting import hear
 from openledger.abci_app.modules.governance.records import set_params
 from openledger.abci_app.queries import attribution_job
 from openledger.abci_app.tables import Number
-from openledger.abci_app.votes import check_extension
+from openledger.abci_app.votes import AIM_BYTES, check_extension
 from openledger.genesis.params import Params
 from openledger.node.blob_following import job_blobs
 from openledger.node.oracle_bridge import FINDING_BLOCKS, OracleBridge
@@ -243,3 +248,50 @@ async def test_when_a_devnet_goes_back_claims_above_are_forgotten_and_a_running_
         assert [path.stem for path in bridge._store.folder.glob("*.json")] == ["1-0"]
     finally:
         await bridge.stop()
+
+
+async def test_what_is_too_large_to_be_said_keeps_nothing_else_from_being_said(bridge: OracleBridge) -> None:
+    """Two claims in reveal, the first with proofs that do not fit where governance has lowered the bound; and a third
+    that is pending."""
+    state = Overlay(StateStore(MemoryStore()).reader())
+    set_params(state, dataclasses.replace(Params(), max_extension_bytes=1_000))
+    depths = {1: 16, 2: 10}
+    for number in (1, 2, 3):
+        CLAIMS.put(state, dataclasses.replace(CLAIM, status=PENDING if number == 3 else REVEAL), number)
+        OPEN.put(state, Number(1), number)
+        ELECTORATES.put(state, Electorate((Member(VALIDATOR, VALIDATOR, 1),)), number)
+        VOTES.put(state, Vote(1, bytes(32)), number, VALIDATOR)
+        bridge._findings[number, 0] = Finding(Verdict(number, True, "", SCORES), b"s" * 16)
+    VOTES.delete(state, 3, VALIDATOR)
+    for number, depth in depths.items():
+        row = ShownRow(0, bytes(8), bytes(8), bytes(32 * depth))
+        bridge._reveals[number, 0] = Reveal(number, 0, True, "", b"s" * 16, bytes(32), (row, row))
+    bridge._seeds = Seeds(b"secret")
+    for batch in (0, 1):
+        promise = Promise(batch, bridge._seeds.root(VALIDATOR, batch))
+        list(hear_promise(state, BlockContext(1, 0, VALIDATOR, 1, Params()), VALIDATOR, promise))
+    extension = bridge.extension(state, 5, VALIDATOR)
+    assert [(type(m), m.claim) for m in decode_extension(extension)] == [(Reveal, 2), (Hold, 3)]  # type: ignore[union-attr]
+    check_extension(extension, VALIDATOR, state, 1_000)
+
+
+async def test_what_does_not_fit_the_aim_is_said_once_the_rest_is_in_state(bridge: OracleBridge) -> None:
+    """Twelve claims in their vote: about three commitments a block, oldest first, until all are heard."""
+    state, params = Overlay(StateStore(MemoryStore()).reader()), Params()
+    set_params(state, params)
+    bridge._seeds = Seeds(b"secret")
+    for batch in (0, 1):
+        promise = Promise(batch, bridge._seeds.root(VALIDATOR, batch))
+        list(hear_promise(state, BlockContext(0, 0, VALIDATOR, 1, params), VALIDATOR, promise))
+    for number in range(1, 13):
+        CLAIMS.put(state, dataclasses.replace(CLAIM, status=VOTING, opened=9), number)
+        OPEN.put(state, Number(1), number)
+        ELECTORATES.put(state, Electorate((Member(VALIDATOR, VALIDATOR, 1),)), number)
+        bridge._findings[number, 0] = Finding(Verdict(number, True, "", SCORES), b"s" * 16)
+    rounds = []
+    while extension := bridge.extension(state, 10, VALIDATOR):
+        assert len(extension) <= AIM_BYTES
+        messages = decode_extension(extension)
+        rounds.append([message.claim for message in messages])  # type: ignore[union-attr]
+        hear(state, BlockContext(10, 0, VALIDATOR, 1, params), [(VALIDATOR, message) for message in messages])
+    assert rounds == [[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]]

@@ -2,8 +2,9 @@
 
 A validator promises the Merkle root of 256 secret seeds, one for each claim number of a batch, in a vote extension. A
 promise counts for claims that open more than ``LEAD`` blocks after the block that has it; a later promise takes the
-place of an earlier one, for one who has lost its seeds. With its verdict a validator shows the claim's seed and the way
-from it to the root. Neither a salt nor a block hash has a part in the draw: both can be ground.
+place of an earlier one, for one who has lost its seeds. With its commitment a validator shows the leaf of the claim's
+seed and the way from it to the root, with its verdict the seed. Neither a salt nor a block
+hash has a part in the draw: both can be ground.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from openledger.abci_app.action import BlockContext
-from openledger.abci_app.modules.attribution.messages import Promise, Reveal
+from openledger.abci_app.modules.attribution.messages import Commitment, Promise, hashes_of
 from openledger.abci_app.modules.attribution.records import CLAIM_COUNT, PROMISED
 from openledger.abci_app.tables import Table
-from openledger.primitives.attribution import SEED_BATCH, seed_leaf
+from openledger.primitives.attribution import SEED_BATCH
 from openledger.primitives.fields import U64, Bytes32
 from openledger.primitives.hashing import merkle_verify
 from openledger.primitives.types import ATTRIBUTION_ADDRESS, Address, Hash32, Log
@@ -62,10 +63,9 @@ def hear_promise(state: Overlay, ctx: BlockContext, validator: Address, message:
         yield PROMISED.log(validator, message.batch, message.root)
 
 
-def seed_holds(state: StateReader, validator: Address, opened: int, message: Reveal) -> bool:
-    """True when the seed of a reveal is the one that was promised for its claim."""
+def leaf_holds(state: StateReader, validator: Address, opened: int, message: Commitment) -> bool:
+    """True when the leaf of a commitment is that of the seed which was promised for its claim."""
     root = counted(state, validator, message.claim, opened)
-    if root is None:
+    if root is None or not message.leaf:
         return False
-    leaf = seed_leaf(message.claim, message.seed)
-    return merkle_verify(root, leaf, message.claim % SEED_BATCH, SEED_BATCH, message.path)
+    return merkle_verify(root, message.leaf, message.claim % SEED_BATCH, SEED_BATCH, hashes_of(message.path))

@@ -29,6 +29,7 @@ MAX_MESSAGES = 16
 MIN_SALT, MAX_SALT = 16, 32
 MAX_REASON = 200
 MAX_PROOF = 40
+HASH_BYTES = 32
 SEED_BYTES = 32
 
 
@@ -42,27 +43,32 @@ class Hold:
 
 @dataclass(frozen=True)
 class Commitment:
-    """My verdict, bound by ``verdict_digest`` and not yet shown."""
+    """My verdict, bound by ``verdict_digest`` and not yet shown. ``leaf`` is that of my seed for this claim (32 bytes),
+    ``path`` the way from it to the root that I promised (hashes, one behind the other). They come whatever the verdict
+    is, which they must not betray; a yes without them will be void."""
 
     claim: U64
     attempt: U8
     digest: Bytes32
+    leaf: Bytes = b""
+    path: Bytes = b""
 
 
 @dataclass(frozen=True)
 class ShownRow:
-    """A drawn row: my own score, and the claim's score with its Merkle proof (8 bytes signed, ppb)."""
+    """A drawn row: my own score, and the claim's score (8 bytes signed, ppb) with its Merkle proof (hashes, one behind
+    the other)."""
 
     row: U64
     own: Bytes
     claimed: Bytes
-    proof: tuple[Bytes32, ...]
+    proof: Bytes
 
 
 @dataclass(frozen=True)
 class Reveal:
     """The verdict behind my commitment. A no names in ``reason`` what is wrong, and shows no seed and no rows. ``seed``
-    is the one that was promised for this claim (32 bytes), ``path`` its Merkle proof."""
+    is the one whose leaf my commitment has (32 bytes)."""
 
     claim: U64
     attempt: U8
@@ -70,7 +76,6 @@ class Reveal:
     reason: Text
     salt: Bytes
     seed: Bytes
-    path: tuple[Bytes32, ...]
     shown: tuple[ShownRow, ...]
 
 
@@ -100,6 +105,13 @@ def score_bytes(score: int) -> bytes:
 def score_of(raw: bytes) -> int:
     """The score of its 8 bytes."""
     return int.from_bytes(raw, "big", signed=True)
+
+
+def hashes_of(raw: bytes) -> list[Hash32]:
+    """The hashes of a Merkle proof that stand one behind the other. Raises MalformedAction."""
+    if len(raw) % HASH_BYTES or len(raw) > MAX_PROOF * HASH_BYTES:
+        raise MalformedAction(f"a proof is at most {MAX_PROOF} hashes of {HASH_BYTES} bytes")
+    return [raw[at : at + HASH_BYTES] for at in range(0, len(raw), HASH_BYTES)]
 
 
 def verdict_digest(
@@ -138,6 +150,10 @@ def _message(item: object) -> Message:
     message: Message = from_wire(item[1], FieldType("struct", struct=cls), cls.__name__)
     if isinstance(message, Reveal):
         _check_reveal(message)
+    if isinstance(message, Commitment):
+        if len(message.leaf) not in (0, HASH_BYTES):
+            raise MalformedAction(f"the leaf of a seed has {HASH_BYTES} bytes")
+        hashes_of(message.path)
     return message
 
 
@@ -146,8 +162,9 @@ def _check_reveal(message: Reveal) -> None:
         raise MalformedAction(f"a salt has {MIN_SALT} to {MAX_SALT} bytes")
     if len(message.reason.encode()) > MAX_REASON:
         raise MalformedAction(f"a reason has at most {MAX_REASON} bytes")
-    if len(message.seed) not in (0, SEED_BYTES) or len(message.path) > MAX_PROOF:
-        raise MalformedAction(f"a seed has {SEED_BYTES} bytes and a short proof")
+    if len(message.seed) not in (0, SEED_BYTES):
+        raise MalformedAction(f"a seed has {SEED_BYTES} bytes")
     for shown in message.shown:
-        if len(shown.own) != 8 or len(shown.claimed) != 8 or len(shown.proof) > MAX_PROOF:
-            raise MalformedAction("a shown row has two scores of 8 bytes and a short proof")
+        if len(shown.own) != 8 or len(shown.claimed) != 8:
+            raise MalformedAction("a shown row has two scores of 8 bytes")
+        hashes_of(shown.proof)

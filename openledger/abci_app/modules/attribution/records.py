@@ -84,12 +84,14 @@ class Claim:
 
 @dataclass(frozen=True)
 class Vote:
-    """What one validator has said in the running attempt. ``digest`` is empty until it committed."""
+    """What one validator has said in the running attempt. ``digest`` is empty until it committed; ``leaf`` is that of
+    its seed, empty unless it was promised in time."""
 
     held: U8 = 0
     digest: Bytes = b""
     verdict: U8 = NONE
     reason: Text = ""
+    leaf: Bytes = b""
 
 
 CHALLENGE_OPEN, CHALLENGE_UPHELD, CHALLENGE_DISMISSED = 1, 2, 3

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from openledger.abci_app.action import BlockContext
-from openledger.abci_app.modules.attribution.draws import hear_promise, seed_holds
+from openledger.abci_app.modules.attribution.draws import hear_promise, leaf_holds
 from openledger.abci_app.modules.attribution.messages import (
     ClaimMessage,
     Commitment,
@@ -19,6 +19,7 @@ from openledger.abci_app.modules.attribution.messages import (
     Promise,
     Reveal,
     ShownRow,
+    hashes_of,
     score_of,
     verdict_digest,
 )
@@ -48,7 +49,7 @@ from openledger.abci_app.modules.attribution.records import (
 )
 from openledger.genesis.params import Params
 from openledger.primitives.amounts import PPM
-from openledger.primitives.attribution import drawn_rows, score_leaf
+from openledger.primitives.attribution import drawn_rows, score_leaf, seed_leaf
 from openledger.primitives.hashing import merkle_verify
 from openledger.primitives.types import Address, Log
 from openledger.state.overlay import Overlay
@@ -91,14 +92,15 @@ def _apply(
     if isinstance(message, Hold) and claim.status == PENDING:
         return replace(before, held=1)
     if isinstance(message, Commitment) and claim.status == VOTING and not before.digest:
-        return replace(before, digest=message.digest)
+        leaf = message.leaf if leaf_holds(state, validator, claim.opened, message) else b""
+        return replace(before, digest=message.digest, leaf=leaf)
     if isinstance(message, Reveal) and claim.status == REVEAL and before.digest and before.verdict == NONE:
-        verdict = _judge(state, claim, before, message, validator, params)
+        verdict = _judge(claim, before, message, validator, params)
         return replace(before, verdict=verdict, reason=message.reason)
     return before
 
 
-def _judge(state: Overlay, claim: Claim, before: Vote, message: Reveal, validator: Address, params: Params) -> int:
+def _judge(claim: Claim, before: Vote, message: Reveal, validator: Address, params: Params) -> int:
     """YES or NO, or VOID: another verdict than the committed one, another seed than the promised one, other rows than
     it draws, or scores that are not the claim's within tolerance."""
     own = [(s.row, score_of(s.own)) for s in message.shown]
@@ -107,7 +109,7 @@ def _judge(state: Overlay, claim: Claim, before: Vote, message: Reveal, validato
         return VOID
     if not message.valid:
         return VOID if message.shown or message.seed else NO
-    if not seed_holds(state, validator, claim.opened, message):
+    if not before.leaf or seed_leaf(message.claim, message.seed) != before.leaf:
         return VOID
     rows = drawn_rows(message.claim, validator, message.seed, claim.rows, params.drawn_rows)
     if [row for row, _ in own] != rows:
@@ -117,7 +119,8 @@ def _judge(state: Overlay, claim: Claim, before: Vote, message: Reveal, validato
 
 def _matches(claim: Claim, shown: ShownRow, params: Params) -> bool:
     claimed = score_of(shown.claimed)
-    if not merkle_verify(claim.scores_root, score_leaf(shown.row, claimed), shown.row, claim.rows, shown.proof):
+    proof = hashes_of(shown.proof)
+    if not merkle_verify(claim.scores_root, score_leaf(shown.row, claimed), shown.row, claim.rows, proof):
         return False
     allowed = params.score_tolerance + abs(claimed) * params.score_tolerance_relative // PPM
     return abs(score_of(shown.own) - claimed) <= allowed
