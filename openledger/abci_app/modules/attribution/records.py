@@ -41,9 +41,11 @@ class Member:
 
 @dataclass(frozen=True)
 class Electorate:
-    """Who decides a claim."""
+    """Who decides a claim; ``seated`` is the power of the whole validator set at that time, of those without an oracle
+    too (0: the same as the members')."""
 
     members: tuple[Member, ...]
+    seated: U64 = 0
 
     @property
     def power(self) -> int:

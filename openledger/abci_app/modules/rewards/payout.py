@@ -1,7 +1,8 @@
 """What happens to the money when a claim ends, and the mint when an epoch closes (design.md, sections 6 and 7).
 
 Every wei of a fee goes somewhere: contributors, owner, stakers, pool, burn, by largest remainder. The mint of a claim
-is at most m x (the pool's fixed part + the burned part) of its fee, and all mints of an epoch at most its schedule.
+is at most m x (the pool's fixed part + the burned part) of its fee, less than what a coalition with a third of the stake
+loses of that fee, and all mints of an epoch at most its schedule.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ def _pay(
     model = must_model(state, claim.model)
     to_contributors, to_owner, to_stakers, to_pool, to_burn = split_exact(claim.fee, ctx.params.fee_split)
     wished = ctx.params.mint_factor * (to_pool + to_burn) // PPM * (PPM - claim.unattributed) // PPM
+    wished = max(0, min(wished, to_burn + _of_others(state, number, to_stakers) - 1))
     logs: list[Log] = []
     if accepted:
         weights = [s.ppm for s in claim.shares] + [claim.unattributed]
@@ -102,6 +104,18 @@ def _pay(
     transfer(state, ESCROW, POOL, to_pool)
     burn_from(state, ESCROW, to_burn)
     return [*logs, PAID.log(number, POOL, to_pool, ROLE_POOL), BURNED.log(number, to_burn)]
+
+
+def _of_others(state: Overlay, number: int, amount: int) -> int:
+    """Wei of the stakers' ``amount`` that surely go to others than a coalition with a third of the validator set's power.
+
+    All of a coalition may vote on claims while others do not, so its part of the electorate can be larger than a third;
+    and rounding may favour each member by a wei.
+    """
+    electorate = ELECTORATES.must(state, number)
+    power = electorate.power
+    others = 3 * power - (electorate.seated or power)
+    return max(0, amount * others // (3 * power) - len(electorate.members)) if others > 0 else 0
 
 
 def _credit(state: Overlay, number: int, account: Address, amount: int, role: str, locked: bool) -> list[Log]:
