@@ -1,8 +1,8 @@
 """What happens to the money when a claim ends, and the mint when an epoch closes (design.md, sections 6 and 7).
 
 Every wei of a fee goes somewhere: contributors, owner, stakers, pool, burn, by largest remainder. The mint of a claim
-is at most m x (the pool's fixed part + the burned part) of its fee, less than what a coalition with a third of the stake
-loses of that fee, and all mints of an epoch at most its schedule.
+is at most m x (the pool's fixed part + the burned part) of its fee, and less than what a coalition with a third of the
+stake loses of that fee; all mints of an epoch at most its schedule.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _pay(
 
 
 def _of_others(state: Overlay, number: int, amount: int) -> int:
-    """Wei of the stakers' ``amount`` that surely go to others than a coalition with a third of the validator set's power.
+    """Wei of the stakers' ``amount`` that go to others than a coalition with a third of the validator set's power.
 
     All of a coalition may vote on claims while others do not, so its part of the electorate can be larger than a third;
     and rounding may favour each member by a wei.
