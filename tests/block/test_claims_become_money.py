@@ -145,6 +145,8 @@ def test_copying_a_neighbours_commitment_and_reveal_earns_nothing() -> None:
     verdicts = {v["validator"]: v["verdict"] for v in chain.query("get_verdicts", number)}
     assert verdicts["0x" + chain.addresses[3].hex()] == "void"
     assert sorted(verdicts.values()) == ["void", "yes", "yes", "yes"]
+    assert earned(chain, 6) == (0, 0)
+    assert earned(chain, 7)[0] > 0
 
 
 @pytest.mark.parametrize(

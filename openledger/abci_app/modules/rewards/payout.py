@@ -17,8 +17,13 @@ from openledger.abci_app.modules.attribution.records import (
     CLAIMS,
     ELECTORATES,
     ESCROW,
+    NO,
+    NONE,
     REFUSED,
+    VOID,
+    YES,
     Claim,
+    votes,
 )
 from openledger.abci_app.modules.attribution.voting import Outcome
 from openledger.abci_app.modules.fees.records import burn_from, mint_to, mintable
@@ -65,10 +70,10 @@ def settle(state: Overlay, ctx: BlockContext, outcomes: Sequence[Outcome]) -> li
             continue
         if claim.status == ACCEPTED and ctx.params.challenge_seconds:
             begin_vesting(state, ctx, number, claim)
-            logs += _pay_stakers(state, number, claim.work_fee, locked=True)
+            logs += _pay_stakers(state, number, claim, claim.work_fee, locked=True)
             logs += _pay(state, ctx, number, claim, accepted=True, locked=True)
             continue
-        logs += _pay_stakers(state, number, claim.work_fee)
+        logs += _pay_stakers(state, number, claim, claim.work_fee)
         if claim.status == REFUSED:
             logs += _refund(state, number, claim)
             logs += _slash(state, number, claim, claim.bond)
@@ -100,7 +105,7 @@ def _pay(
     else:
         to_pool += to_contributors
     logs += _credit(state, number, model.owner, to_owner, ROLE_OWNER, locked)
-    logs += _pay_stakers(state, number, to_stakers, locked)
+    logs += _pay_stakers(state, number, claim, to_stakers, locked)
     transfer(state, ESCROW, POOL, to_pool)
     burn_from(state, ESCROW, to_burn)
     return [*logs, PAID.log(number, POOL, to_pool, ROLE_POOL), BURNED.log(number, to_burn)]
@@ -123,17 +128,33 @@ def _credit(state: Overlay, number: int, account: Address, amount: int, role: st
     return [PAID.log(number, account, amount, role)] if amount else []
 
 
-def _pay_stakers(state: Overlay, number: int, amount: int, locked: bool = False) -> list[Log]:
-    """By power; to the pool where nobody had any, so that no wei stays behind in the escrow."""
-    members = ELECTORATES.must(state, number).members
-    if not any(m.power for m in members):
+def _pay_stakers(state: Overlay, number: int, claim: Claim, amount: int, locked: bool = False) -> list[Log]:
+    """By power, to those who have worked; the parts of the others burn. To the pool where nobody had any power, so that
+    no wei stays behind in the escrow."""
+    cast = [(member, said.verdict) for member, said in votes(state, number) if member.power]
+    if not cast:
         transfer(state, ESCROW, POOL, amount)
         return [PAID.log(number, POOL, amount, ROLE_POOL)] if amount else []
-    parts = split_exact(amount, [m.power for m in members])
-    logs: list[Log] = []
-    for member, part in zip(members, parts, strict=True):
-        logs += _credit(state, number, member.operator, part, ROLE_STAKER, locked)
-    return logs
+    parts = split_exact(amount, [member.power for member, _ in cast])
+    earns = _earning_verdicts(claim, [verdict for _, verdict in cast])
+    unearned, logs = 0, list[Log]()
+    for (member, verdict), part in zip(cast, parts, strict=True):
+        if verdict in earns:
+            logs += _credit(state, number, member.operator, part, ROLE_STAKER, locked)
+        else:
+            unearned += part
+    burn_from(state, ESCROW, unearned)
+    return [*logs, BURNED.log(number, unearned)] if unearned else logs
+
+
+def _earning_verdicts(claim: Claim, cast: Sequence[int]) -> tuple[int, ...]:
+    """What one must have said to be paid: what was decided; where nothing was, anything that counts. Where nobody has
+    said anything that counts the blobs may have been withheld, so all are paid."""
+    if claim.status == ACCEPTED:
+        return (YES,)
+    if claim.status == REFUSED:
+        return (NO,)
+    return (YES, NO) if YES in cast or NO in cast else (NONE, VOID)
 
 
 def _refund(state: Overlay, number: int, claim: Claim) -> list[Log]:

@@ -1,0 +1,85 @@
+"""The stakers' part and the verification fee are for those who have verified: what others would have had burns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from claim_money import Money, someone
+from harness import DEVNET_PARAMS
+
+from openledger.abci_app.modules.accounts import balance
+from openledger.abci_app.modules.attribution.records import ACCEPTED, CLAIMS, LAPSED, NO, NONE, REFUSED, VOID, YES
+from openledger.abci_app.modules.fees.records import supply
+from openledger.abci_app.modules.governance.records import POOL
+from openledger.abci_app.modules.rewards.records import rewards
+from openledger.primitives.amounts import OPEN
+
+POWERS = {"a": 40, "b": 30, "c": 20, "d": 10}
+WORK_FEE = 4 * 10**9
+STAKERS = OPEN * 15 // 100
+
+
+def ended(status: int, verdicts: dict[str, int], challenge_seconds: int = 0) -> tuple[Money, int]:
+    """A world in which a claim over 1 OPEN has just ended, and the wei that this has burned."""
+    world = Money(replace(DEVNET_PARAMS, challenge_seconds=challenge_seconds))
+    world.seat([(name, power, True) for name, power in POWERS.items()])
+    world.fund([someone("owner"), someone("consumer")])
+    model = world.publish(someone("owner"), OPEN, [someone("writer")])
+    epoch = world.buy("consumer", model)
+    world.close()
+    number = world.claim(someone("owner"), model, epoch, {someone("writer"): 1_000_000})
+    world.vote(number, {someone(name): verdict for name, verdict in verdicts.items()})
+    burned = supply(world.state).burned
+    world.end(number, status)
+    return world, supply(world.state).burned - burned
+
+
+def earned(world: Money) -> dict[str, int]:
+    """In parts per hundred of all that the stakers may have, by name."""
+    found = {name: rewards(world.state, someone(name)).fees for name in POWERS}
+    return {name: fees * 100 // (STAKERS + WORK_FEE) for name, fees in found.items() if fees}
+
+
+@pytest.mark.parametrize("verdict", [NONE, VOID, NO])
+@pytest.mark.parametrize("challenge_seconds", [0, 5])
+def test_silence_a_blind_or_copied_yes_and_a_no_earn_nothing_of_an_accepted_claim(
+    verdict: int, challenge_seconds: int
+) -> None:
+    world, burned = ended(ACCEPTED, {"a": YES, "b": YES, "c": verdict, "d": YES}, challenge_seconds)
+    assert earned(world) == {"a": 40, "b": 30, "d": 10}
+    assert burned == OPEN // 20 + (STAKERS + WORK_FEE) // 5
+
+
+def test_of_a_refused_claim_those_earn_the_verification_fee_who_said_no() -> None:
+    world, burned = ended(REFUSED, {"a": NO, "b": NO, "d": YES})
+    assert {name: rewards(world.state, someone(name)).fees for name in POWERS} == {
+        "a": WORK_FEE * 4 // 10, "b": WORK_FEE * 3 // 10, "c": 0, "d": 0,
+    }  # fmt: skip
+    assert burned == CLAIMS.must(world.state, 1).bond + WORK_FEE * 3 // 10
+
+
+def test_of_a_claim_without_a_verdict_those_earn_who_have_said_what_counts() -> None:
+    world, burned = ended(LAPSED, {"a": YES, "b": NO, "c": VOID})
+    assert earned(world) == {"a": 40, "b": 30}
+    assert burned == OPEN // 20 + (STAKERS + WORK_FEE) * 3 // 10 + CLAIMS.must(world.state, 1).bond // 10
+
+
+@pytest.mark.parametrize("verdicts", [{}, {"d": VOID}])
+def test_where_nobody_could_verify_all_are_paid(verdicts: dict[str, int]) -> None:
+    """The claimant may have withheld the blobs."""
+    world, _ = ended(LAPSED, verdicts)
+    assert earned(world) == POWERS
+
+
+def test_where_nobody_has_power_the_pool_is_paid() -> None:
+    world = Money(DEVNET_PARAMS)
+    world.seat([("a", 1, False)])
+    world.fund([someone("owner"), someone("consumer")])
+    model = world.publish(someone("owner"), OPEN, [someone("writer")])
+    epoch = world.buy("consumer", model)
+    world.close()
+    number = world.claim(someone("owner"), model, epoch, {someone("writer"): 1_000_000})
+    before = balance(world.state, POOL)
+    world.end(number, LAPSED)
+    assert balance(world.state, POOL) - before == OPEN * 75 // 100 + WORK_FEE
