@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,38 @@ def attribute(
     ``start`` (state dict before training), ``batches``, ``lrs`` and ``optimizer`` (``kind`` adam, ``b1``, ``b2``,
     ``eps``). Path influence with ``draws`` vectors of curvature a row, set right by ``retrainings`` without half of the
     contributors. Raises OracleError for input that is malformed or not finite. The model is left as it was."""
-    rows, asked = _ids(train, "train"), _ids(query, "query")
+    asked = _ids(query, "query")
+    return prepared(
+        model, losses, train, groups, run, draws=draws, retrainings=retrainings, seed=seed, progress=progress
+    ).scores(asked)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is done once: ``index`` fp32 [rows, parameters], and the weights ``middle`` at which queries are asked."""
+
+    gradients: Gradients
+    index: Tensor
+    middle: Tensor
+
+    def scores(self, query: Tensor) -> Scores:
+        """fp64 [queries, rows]: a gradient for each query, times the index. Raises OracleError for queries that are
+        malformed, and for scores that are not finite."""
+        asked = _ids(query, "query")
+        scores = np.empty((len(asked), len(self.index)))
+        for numbers, own in self.gradients.trimmed(self.middle, asked):
+            scores[numbers.cpu().numpy()] = -(own @ self.index.T).cpu().double().numpy()
+        if not np.isfinite(scores).all():
+            raise OracleError("a score is not finite")
+        return scores
+
+
+def prepared(
+    model: nn.Module, losses: Losses, train: Tensor, groups: Sequence[Any], run: Mapping[str, Any], *,
+    draws: int = DRAWS, retrainings: int = HALVES, seed: int = 0, progress: Progress = silent,
+) -> Prepared:  # fmt: skip
+    """``attribute`` up to the queries, with the same arguments and errors."""
+    rows = _ids(train, "train")
     if len(groups) != len(rows):
         raise OracleError(f"{len(groups)} contributors are named for {len(rows)} rows")
     steps = Steps.of(run, len(rows))
@@ -42,12 +74,7 @@ def attribute(
     index, middle = influence_rows(
         gradients, start, final, rows, _numbers(groups), steps, draws, retrainings, seed, progress
     )
-    scores = np.empty((len(asked), len(rows)))
-    for at in range(0, len(asked), 64):
-        scores[at : at + 64] = -(gradients.rows(middle, asked[at : at + 64]) @ index.T).cpu().double().numpy()
-    if not np.isfinite(scores).all():
-        raise OracleError("a score is not finite")
-    return scores
+    return Prepared(gradients, index, middle)
 
 
 def influence_rows(
@@ -88,4 +115,4 @@ def _numbers(groups: Sequence[Any]) -> Tensor:
     return torch.tensor([known.setdefault(g, len(known)) for g in plain], dtype=torch.long)
 
 
-__all__ = ["attribute", "influence_rows"]
+__all__ = ["Prepared", "attribute", "influence_rows", "prepared"]

@@ -12,7 +12,7 @@ from (seed, label) on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import torch
@@ -26,6 +26,7 @@ from openledger.primitives.errors import OracleError
 Losses = Callable[[Any, Tensor], Tensor]
 Values = Callable[..., tuple[Tensor, Tensor | None]]
 CHUNK = 16
+ASKED = 32  # queries at once
 CROSS_ENTROPY = 1e-2  # how far a loss's derivative may be from that of a weighted cross-entropy, relative
 
 
@@ -107,6 +108,25 @@ class Gradients:
         """One gradient per row of ``ids``, fp32 [rows, parameters]."""
         return self._each(theta, (ids,), lambda params, row: (self._call(params, row[None])[0].sum(), None), 0)[:, 0]
 
+    def trimmed(self, theta: Tensor, ids: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same as ``rows`` in parts, each with the numbers of its rows, int64: rows of about one length go together
+        and lose their common padding, where a look at the shortest row shows that padding does not change losses."""
+        lengths = _lengths(ids)
+        cut = self._cuts(theta, ids[int(lengths.argmin())][None])
+        for numbers in torch.split(lengths.argsort(stable=True), ASKED):
+            time = int(lengths[numbers].max()) if cut else ids.shape[1]
+            yield numbers, self.rows(theta, ids[numbers, :time])
+
+    def _cuts(self, theta: Tensor, row: Tensor) -> bool:
+        time = int(_lengths(row))
+        if time == row.shape[1]:
+            return False
+        try:
+            whole, short = self.losses(theta, row), self.losses(theta, row[:, :time])
+        except (RuntimeError, ValueError, IndexError, TypeError):  # a model of one fixed width
+            return False
+        return bool((whole - short).abs() <= 1e-5 * whole.abs())
+
     def drawn(self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str) -> tuple[Tensor, Tensor]:
         """The rows' gradients, and ``draws`` vectors S per row, [rows * draws, parameters]: S^T S / (rows * draws) is
         the estimated curvature of the mean loss. One forward pass serves both."""
@@ -163,10 +183,11 @@ class Gradients:
     def _each(self, theta: Tensor, inputs: tuple[Tensor, ...], values: Values, draws: int) -> Tensor:
         """Gradients of a row's loss and of its ``draws`` pulled values, [rows, 1 + draws, parameters]."""
         found = torch.empty(len(inputs[0]), 1 + draws, self.size, device=self.device)
-        for at in range(0, len(found), CHUNK):
-            some = tuple(x[at : at + CHUNK] for x in inputs)
+        chunk = CHUNK if draws else ASKED
+        for at in range(0, len(found), chunk):
+            some = tuple(x[at : at + chunk] for x in inputs)
             done = self._batched(theta, some, values, draws) if self._together else None
-            found[at : at + CHUNK] = done if done is not None else self._plain(theta, some, values)
+            found[at : at + chunk] = done if done is not None else self._plain(theta, some, values)
         return found
 
     def _batched(self, theta: Tensor, some: tuple[Tensor, ...], values: Values, draws: int) -> Tensor | None:
@@ -176,6 +197,8 @@ class Gradients:
             back = cast(
                 Callable[[Tensor], tuple[dict[str, Tensor]]], vjp(lambda p: _stacked(values(p, *row)), params)[1]
             )
+            if not draws:  # a second vmap around one backward pass would only cost
+                return back(torch.ones(1, device=self.device))[0]
             return vmap(lambda which: back(which)[0])(torch.eye(1 + draws, device=self.device))
 
         try:
@@ -194,6 +217,12 @@ class Gradients:
             wanted = _stacked(values(self._split(leaf), *row))
             found.append(torch.stack([torch.autograd.grad(w, leaf, retain_graph=True)[0] for w in wanted]))
         return torch.stack(found)
+
+
+def _lengths(ids: Tensor) -> Tensor:
+    """Where the padding at the end of each row begins, int64 [rows]; at least 2."""
+    places = torch.arange(1, ids.shape[1] + 1, device=ids.device)
+    return ((ids != 0) * places).amax(1).clamp(min=min(2, ids.shape[1]))
 
 
 def _stacked(values: tuple[Tensor, Tensor | None]) -> Tensor:

@@ -307,3 +307,17 @@ def test_correction_recovers_what_the_rows_lack() -> None:
     rows = halves.corrected(torch.zeros(20, 30), groups, kept, moved, torch.eye(30), ridge=1e-4)
     found = torch.zeros(4, 30).index_add_(0, groups, rows)
     torch.testing.assert_close(found - found.mean(0), truth_ - truth_.mean(0), atol=1e-2, rtol=1e-2)
+
+
+def test_queries_lose_their_padding_only_where_it_does_not_count(small: World) -> None:
+    def by_width(model: nn.Module, ids: Tensor) -> Tensor:
+        return losses(model, ids) * ids.shape[1]
+
+    wide = torch.cat([small.query, torch.zeros(len(small.query), 4, dtype=torch.long)], 1)
+    for rule in (losses, by_width):
+        gradients = Gradients(small.model, rule)
+        theta = gradients.now()
+        parts = list(gradients.trimmed(theta, wide))
+        assert torch.cat([numbers for numbers, _ in parts]).sort().values.tolist() == list(range(len(wide)))
+        for numbers, found in parts:
+            torch.testing.assert_close(found, gradients.rows(theta, wide[numbers]))
