@@ -229,7 +229,7 @@ class OracleBridge:
         """(row, own score) of the rows that this validator has to show; none for a no."""
         if not finding.verdict.valid:
             return []
-        rows = drawn_rows(number, validator, seeds.seed(validator, number), claim.rows, count)
+        rows = drawn_rows(number, validator, seeds.seed(validator, number), claim.scores_root, claim.rows, count)
         return [(row, finding.verdict.scores[row]) for row in rows]
 
     def _reveal(

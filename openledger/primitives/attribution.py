@@ -57,14 +57,15 @@ def seed_leaf(claim: int, seed: bytes) -> Hash32:
     return merkle_leaf(b"openledger.seed" + claim.to_bytes(8, "big") + seed)
 
 
-def drawn_rows(claim: int, validator: Address, seed: bytes, rows: int, count: int) -> list[int]:
-    """The rows whose scores this validator must show, drawn by H(claim, validator, seed); distinct, sorted."""
+def drawn_rows(claim: int, validator: Address, seed: bytes, root: Hash32, rows: int, count: int) -> list[int]:
+    """The rows whose scores this validator must show, drawn by H(claim, validator, seed, root); distinct, sorted. The
+    validator promises ``seed`` before it can know the claim's ``root`` of scores, and the claimant does not know the
+    seed: so neither can grind the draw."""
     chosen: set[int] = set()
     counter = 0
+    drawn = b"openledger.draw" + claim.to_bytes(8, "big") + validator + seed + root
     while len(chosen) < min(count, rows):
-        digest = keccak256(
-            b"openledger.draw" + claim.to_bytes(8, "big") + validator + seed + counter.to_bytes(4, "big")
-        )
+        digest = keccak256(drawn + counter.to_bytes(4, "big"))
         chosen.add(int.from_bytes(digest, "big") % rows)
         counter += 1
     return sorted(chosen)

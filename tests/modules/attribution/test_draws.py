@@ -23,7 +23,7 @@ from openledger.genesis.params import Params
 from openledger.node.oracle_seeds import Seeds
 from openledger.primitives.attribution import SEED_BATCH, drawn_rows, seed_leaf
 from openledger.primitives.errors import MalformedAction
-from openledger.primitives.hashing import merkle_verify
+from openledger.primitives.hashing import keccak256, merkle_verify
 from openledger.state.ports import StateReader
 
 SHARES = {1: 400_000, 2: 300_000, 3: 300_000}
@@ -119,8 +119,21 @@ def test_a_seed_that_was_not_promised_makes_the_yes_void(grind: str, monkeypatch
 
 def _draws_first(chain: Harness, number: int) -> bool:
     address = chain.addresses[0]
-    rows = CLAIMS.must(chain.state, number).rows
-    return drawn_rows(number, address, chain.oracles[0].seeds.seed(address, number), rows, 2) == [0, 1]
+    claim, seed = CLAIMS.must(chain.state, number), chain.oracles[0].seeds.seed(address, number)
+    return drawn_rows(number, address, seed, claim.scores_root, claim.rows, 2) == [0, 1]
+
+
+def test_seeds_that_were_ground_for_the_easy_rows_of_earlier_claims_draw_like_any_others() -> None:
+    """A validator that knows which rows of a popular model score nothing can choose all seeds of its batch for them;
+    the next claim's scores, whose root nobody knows when it promises, draw other rows."""
+    validator, rows, easy = b"v" * 20, 100, set(range(50))
+    old, found = keccak256(b"the last claim's scores"), list[bytes]()
+    for claim in range(1, 201):
+        seeds = (keccak256(bytes([claim, n])) for n in range(256))
+        found.append(next(s for s in seeds if set(drawn_rows(claim, validator, s, old, rows, 2)) <= easy))
+    new = keccak256(b"the next claim's scores")
+    hits = sum(set(drawn_rows(i + 1, validator, seed, new, rows, 2)) <= easy for i, seed in enumerate(found))
+    assert 30 <= hits <= 70  # a quarter of 200 by chance
 
 
 def test_every_seed_of_a_batch_stands_under_its_root() -> None:

@@ -105,8 +105,8 @@ def test_ed25519_verification_never_raises() -> None:
 
 @given(st.integers(1, 50), st.binary(min_size=16, max_size=16))
 def test_drawn_rows_are_distinct_in_range_and_the_same_everywhere(rows: int, salt: bytes) -> None:
-    drawn = drawn_rows(1, bytes(20), salt, rows, 2)
-    assert drawn == sorted(set(drawn)) == drawn_rows(1, bytes(20), salt, rows, 2)
+    drawn = drawn_rows(1, bytes(20), salt, bytes(32), rows, 2)
+    assert drawn == sorted(set(drawn)) == drawn_rows(1, bytes(20), salt, bytes(32), rows, 2)
     assert len(drawn) == min(2, rows)
     assert all(0 <= row < rows for row in drawn)
 

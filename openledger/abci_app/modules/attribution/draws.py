@@ -1,10 +1,11 @@
-"""Which rows a validator has to show is settled before the claim is known, so nobody can choose them.
+"""Which rows a validator has to show is settled by two who do not see each other's hand, so nobody can choose them.
 
 A validator promises the Merkle root of 256 secret seeds, one for each claim number of a batch, in a vote extension. A
 promise counts for claims that open more than ``LEAD`` blocks after the block that has it; a later promise takes the
 place of an earlier one, for one who has lost its seeds. With its commitment a validator shows the leaf of the claim's
-seed and the way from it to the root, with its verdict the seed. Neither a salt nor a block
-hash has a part in the draw: both can be ground.
+seed and the way from it to the root, with its verdict the seed. The root of the claim's scores takes part in the
+draw: nobody can choose seeds for rows whose scores are known from earlier claims. Neither a salt nor a block hash takes
+part: both can be ground.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def _judge(claim: Claim, before: Vote, message: Reveal, validator: Address, para
         return VOID if message.shown or message.seed else NO
     if not before.leaf or seed_leaf(message.claim, message.seed) != before.leaf:
         return VOID
-    rows = drawn_rows(message.claim, validator, message.seed, claim.rows, params.drawn_rows)
+    rows = drawn_rows(message.claim, validator, message.seed, claim.scores_root, claim.rows, params.drawn_rows)
     if [row for row, _ in own] != rows:
         return VOID
     return YES if all(_matches(claim, shown, params) for shown in message.shown) else VOID
