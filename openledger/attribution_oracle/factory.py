@@ -5,6 +5,7 @@ corpus blobs -> train_model -> make_index -> publish -> (chain: model.publish) -
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,9 +75,11 @@ def make_index(
     return methods.make_index(run, method, progress)
 
 
-def measure(bundle: Bundle, texts: Sequence[str], subsets: int, progress: Progress = silent) -> int:
-    """LDS of a published model's index over rows, in ppm, by ``subsets`` retrainings (see measured.measure)."""
-    return measured.measure(bundle.run, bundle.index, texts, subsets, progress)
+def measure(
+    bundle: Bundle, texts: Sequence[str], subsets: int, progress: Progress = silent, seconds: float = math.inf
+) -> measured.Measurement:
+    """LDS of a published model's index over rows and contributors, by real retraining (see measured.measure)."""
+    return measured.measure(bundle.run, bundle.index, bundle.contributors, texts, subsets, progress, seconds=seconds)
 
 
 def publish(blobs: Blobs, model: Model, index: influence.Index) -> dict[str, Any]:

@@ -256,3 +256,29 @@ def test_a_true_claim_that_is_challenged_is_recomputed_and_stands(
     after = operator.wait_until("the end of the challenge", ended, 120)
     assert (after["status"], after["challenge"]["outcome"], after["attempt"]) == ("accepted", "dismissed", 2)
     assert [v["verdict"] for v in world.client.call("openledger_getVerdicts", record["id"])] == ["yes"]
+
+
+def test_the_index_is_measured_by_one_command_and_the_number_goes_on_chain(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``model train --lds``, ``model publish``, and ``model eval --lds`` of what was published find the same LDS."""
+    from openledger.attribution_oracle import corpus
+
+    held_out = tmp_path / "held-out.jsonl"
+    held_out.write_bytes(corpus.to_lines(corpus.held_out_texts()[:2]))
+    shared = ["--json", "--node", world.client.url]
+    measure = ["--held-out", str(held_out), "--lds", "4", "--plot", str(tmp_path / "lds.svg")]
+
+    def said(*arguments: str) -> Any:
+        capsys.readouterr()
+        assert run([*shared, *arguments]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    trained = said("model", "train", "--data", "1", "--size", "small", "-o", str(tmp_path / "m"), *measure)
+    published = said("--key", "dev3", "model", "publish", str(tmp_path / "m"), "--name", "measured")
+    on_chain = world.client.call("openledger_getModel", published["model"])
+    assert on_chain["lds"] == trained["lds"]
+    found = said("model", "eval", str(published["model"]), *measure)
+    assert found["lds_rows"]["value"] == pytest.approx(trained["lds_rows"]["value"], abs=0.3)
+    assert (found["retrainings"], found["lds_contributors"], found["documents"]) == (4, None, 2)
+    assert (tmp_path / "lds.svg").read_text("utf-8").startswith("<svg")

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from openledger.node import evaluation
 from openledger.node.cli.common import App, Command, Group, amount, need_torch, pass_app, table
+from openledger.node.evaluation import lds_options
 from openledger.primitives.amounts import parse_amount
 from openledger.primitives.errors import InvalidJson, MalformedAction, NotFound, OracleError
 from openledger.primitives.jsonio import read_json
@@ -62,15 +64,17 @@ def data_ref(text: str) -> tuple[int, int]:
               " validator.")  # fmt: skip
 @click.option("--held-out", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="Documents that are not trained on, for the held-out loss.")  # fmt: skip
-@click.option("--lds", "subsets", type=click.IntRange(4), metavar="SUBSETS",
-              help="Measure the index against so many retrainings (each takes half the training's time) on the"
-              " held-out documents; the number goes on chain with the model.")  # fmt: skip
+@lds_options
 @pass_app
 def train(
     app: App, refs: tuple[str, ...], output: Path, size: str, seed: int, method: str, held_out: Path | None,
-    subsets: int | None,
+    subsets: int | None, seconds: int, plot: Path | None,
 ) -> None:  # fmt: skip
-    """Fine-tune a model on datanets and build its attribution index."""
+    """Fine-tune a model on datanets and build its attribution index.
+
+    With --lds the index is measured, on the documents of --held-out, and the number goes on chain with the model.
+    """
+    evaluation.require(subsets, plot)
     need_torch()
     from openledger.attribution_oracle import factory
     from openledger.node.operator import Layered, NodeBlobs, version_data
@@ -88,15 +92,33 @@ def train(
     with stage(app, "index", "Build the attribution index") as running:
         index = factory.make_index(trained, method=method, progress=running.progress)
     fields = factory.publish(blobs, trained, index)
+    measurement: dict[str, Any] = {}
+    said: list[str] = []
     if subsets:
-        with stage(app, "lds", "Measure the index by retraining") as running:
-            bundle = factory.load_bundle(blobs, to_hex(fields["bundle"]))
-            fields["lds"] = factory.measure(bundle, texts, subsets, running.progress)
+        bundle = factory.load_bundle(blobs, to_hex(fields["bundle"]))
+        measurement, said = measured(app, bundle, texts, subsets, seconds, plot, f"{output.name}, {method}")
+        fields["lds"] = measurement["lds"]
     view = {k: to_hex(v) if isinstance(v, bytes) else v for k, v in fields.items()}
     (output / "model.json").write_text(json.dumps(view, indent=2) + "\n", encoding="utf-8")
     app.emit(
-        {"folder": str(output), **view}, f"{fields['rows']} rows; next: openledger model publish {output} --name NAME"
+        {"folder": str(output), **view, **measurement},
+        [*said, f"{fields['rows']} rows; next: openledger model publish {output} --name NAME"],
     )
+
+
+def measured(
+    app: App, bundle: Any, texts: list[str], subsets: int, seconds: int, plot: Path | None, title: str
+) -> tuple[dict[str, Any], list[str]]:
+    """The LDS of a model's index, for machines and in lines for people; draws the plot."""
+    from openledger.attribution_oracle import factory
+
+    with stage(app, "lds", "Measure the index by retraining") as running:
+        found = factory.measure(bundle, texts, subsets, running.progress, seconds)
+    view, lines = evaluation.fields(found, bundle.index.method), evaluation.lines(found)
+    if plot is not None:
+        evaluation.draw(plot, title, found)
+        view, lines = {**view, "plot": str(plot)}, [*lines, f"the plot is in {plot}"]
+    return view, lines
 
 
 @model.command()
@@ -147,26 +169,36 @@ def show(app: App, number: int) -> None:
 @click.argument("number", metavar="MODEL", type=click.IntRange(1))
 @click.option("--held-out", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="Documents to measure on (default: those of the shipped corpus).")  # fmt: skip
-@click.option("--lds", "subsets", type=click.IntRange(4), metavar="SUBSETS",
-              help="Measure its attribution too, against so many retrainings without half of the rows.")  # fmt: skip
+@lds_options
 @pass_app
-def evaluate(app: App, number: int, held_out: Path | None, subsets: int | None) -> None:
-    """Measure a published model on documents that it has not seen, against its base."""
+def evaluate(
+    app: App, number: int, held_out: Path | None, subsets: int | None, seconds: int, plot: Path | None
+) -> None:
+    """Measure a published model on documents that it has not seen, against its base.
+
+    With --lds its attribution is measured as well: the model is trained again without halves of its data, and what
+    this did to the documents is compared with what the index says that it would do.
+    """
+    evaluation.require(subsets, plot)
     need_torch()
     from openledger.attribution_oracle import corpus, factory
     from openledger.node.operator import NodeBlobs
     from openledger.node.rows import read_file
 
     texts = read_file(held_out) if held_out else corpus.held_out_texts()
-    bundle = factory.load_bundle(NodeBlobs(app.client), app.call("openledger_getModel", number)["bundle"])
-    found = factory.evaluate(bundle, texts)
+    record = app.call("openledger_getModel", number)
+    bundle = factory.load_bundle(NodeBlobs(app.client), record["bundle"])
+    found: dict[str, Any] = dict(factory.evaluate(bundle, texts))
     base, tuned = found["base_loss"] / 1e6, found["held_out_loss"] / 1e6
     change = (tuned / base - 1) * 100
     lines = [f"{found['documents']} documents: {tuned:.4f} nats a token, base {base:.4f} ({change:+.1f} %)"]
     if subsets:
-        with stage(app, "lds", "Measure the index by retraining") as running:
-            found["lds"] = factory.measure(bundle, texts, subsets, running.progress)
-        lines.append(f"LDS over rows {found['lds'] / 1e6:.3f} (1 is perfect), by {subsets} retrainings")
+        title = f"Model {number} ({record['name']}), {record['method']}"
+        view, said = measured(app, bundle, texts, subsets, seconds, plot, title)
+        found |= view
+        lines += said
+        if record["lds"]:
+            lines.append(f"on chain its owner says {record['lds'] / 1e6:.3f} over rows")
     app.emit(found, lines)
 
 

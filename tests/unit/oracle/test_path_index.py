@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from openledger.attribution_oracle import claims, gradients, influence, measured, methods, replayed, tensors  # noqa: E402
+from openledger.attribution_oracle import claims, gradients, influence, methods, replayed, tensors  # noqa: E402
 from openledger.attribution_oracle.bundle import row_leaves  # noqa: E402
 from openledger.attribution_oracle.model import pad  # noqa: E402
 from openledger.attribution_oracle.train import receipt_bytes  # noqa: E402
@@ -114,18 +114,6 @@ def test_a_model_that_was_called_plainly_still_takes_other_weights(path_world: A
     found = gradients.Gradients(model, replayed.trainable_losses)
     assert torch.allclose(found.losses(found.now(), ids), plainly.detach(), atol=1e-5)
     assert found.rows(found.now(), ids).abs().sum() > 0
-
-
-def test_the_index_is_measured_by_retraining(path_world: Any) -> None:
-    """In words that three contributors do not share, an index that is right scores high, and its opposite zero."""
-    run, index = path_world.bundle.run, path_world.bundle.index
-    texts = ["apple pear plum cherry", "iron copper zinc nickel", "river ocean lake pond"]
-    found = measured.measure(run, index, texts, 6)
-    assert 300_000 < found <= 1_000_000
-    opposite = influence.Index(index.method, -index.q, index.scale)
-    assert measured.measure(run, opposite, texts, 6) == 0
-    with pytest.raises(OracleError, match="at least 4"):
-        measured.measure(run, index, [], 6)
 
 
 def test_a_full_fine_tune_is_refused_in_words(full_world: Any) -> None:
