@@ -16,9 +16,11 @@ from typing import Any
 from openledger.abci_app import queries
 from openledger.abci_app.action import Action, build_native
 from openledger.abci_app.application import Application
+from openledger.abci_app.modules.attribution.accusations import accused_by, named_rows
 from openledger.abci_app.modules.attribution.claim import AttributionClaim
 from openledger.abci_app.modules.attribution.draws import batches, promised
 from openledger.abci_app.modules.attribution.messages import (
+    Accusation,
     Commitment,
     Hold,
     Message,
@@ -90,13 +92,24 @@ class ScriptedOracle:
         self.seeds = Seeds(b"secret" + address)
         self.promises = True
         self.scores: dict[int, list[int]] = {}
+        self.accuses: tuple[int, int, Address] | None = None
+        """Kind, row, contributor that it calls wrong."""
+        self.wrong: set[int] = set()
+        """Rows that are wrong, which it finds out when it looks at them."""
         self.neighbour: ScriptedOracle | None = None
 
     def extension(self, state: StateReader, height: int, validator: Address) -> bytes:
         roots = [(batch, self.seeds.root(self.address, batch)) for batch in batches(state)]
         new = [Promise(batch, root) for batch, root in roots if promised(state, self.address, batch) != root]
         messages: list[Message | None] = [*new] if self.promises and self.mode != "silent" else []
-        messages += [self._message(state, number) for number in open_claims(state, 10)]
+        for number in open_claims(state, 10):
+            claim = CLAIMS.must(state, number)
+            if claim.look and self.wrong.intersection(named_rows(state, number)):
+                self.mode = "no"
+            before = accused_by(state, number, self.address)
+            if self.accuses and claim.status == VOTING and (before is None or before.attempt != claim.attempt):
+                messages.append(Accusation(number, claim.attempt, *self.accuses))
+            messages.append(self._message(state, number))
         return encode_extension([m for m in messages if m is not None])
 
     def _own(self, state: StateReader, number: int) -> list[tuple[int, int]]:
@@ -127,7 +140,7 @@ class ScriptedOracle:
             speaker = self.neighbour if self.mode == "copy" and self.neighbour else self
             path = b"".join(self.seeds.path(self.address, number))
             leaf = seed_leaf(number, self.seeds.seed(self.address, number))
-            return Commitment(number, claim.attempt, speaker.digest(state, number), leaf, path)
+            return Commitment(number, claim.attempt, speaker.digest(state, number), leaf, path, claim.look)
         if claim.status == REVEAL and said.digest and said.verdict == NONE:
             return self._reveal(state, number, claim.attempt)
         return None

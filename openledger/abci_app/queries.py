@@ -12,6 +12,7 @@ from typing import Any
 from openledger.abci_app.action import action_class
 from openledger.abci_app.modules.accounts import balance
 from openledger.abci_app.modules.attribution import records as claims
+from openledger.abci_app.modules.attribution.accusations import accused_by, named_rows
 from openledger.abci_app.modules.attribution.claim import coverage
 from openledger.abci_app.modules.datanets import records as datanets
 from openledger.abci_app.modules.fees import records as fees
@@ -22,7 +23,7 @@ from openledger.abci_app.modules.staking import records as staking
 from openledger.abci_app.modules.staking import signing
 from openledger.abci_app.modules.staking.sets import newest_set
 from openledger.abci_app.modules.staking.unbonding import unbondings
-from openledger.primitives.attribution import AttributionJob, PartFacts, SettlementFacts
+from openledger.primitives.attribution import NAMED_ROW, NAMED_SHARE, AttributionJob, PartFacts, SettlementFacts
 from openledger.primitives.errors import DecodingError, NotFound
 from openledger.primitives.fields import to_json
 from openledger.primitives.types import ZERO_ADDRESS, Address, parse_address, to_checksum, to_hex
@@ -156,6 +157,15 @@ def list_claims(state: StateReader, start: int = 1, limit: int = 100) -> list[Vi
     return _page(claims.CLAIMS, state, start, limit, _claim)
 
 
+def _named(found: claims.Accused | None) -> View | None:
+    """What a validator has called wrong: ``row``, or ``share`` (an address, or "unattributed")."""
+    if found is None:
+        return None
+    if found.kind == NAMED_ROW:
+        return {"row": found.row}
+    return {"share": to_checksum(found.contributor) if found.kind == NAMED_SHARE else "unattributed"}
+
+
 def get_verdicts(state: StateReader, claim: int) -> list[View]:
     """What each validator of the claim's electorate has said. Raises NotFound."""
     claims.must_claim(state, claim)
@@ -168,6 +178,7 @@ def get_verdicts(state: StateReader, claim: int) -> list[View]:
             "committed": bool(said.digest),
             "verdict": claims.VERDICT_NAMES[said.verdict],
             "reason": said.reason,
+            "named": _named(accused_by(state, claim, member.address)),
         }
         for member, said in claims.votes(state, claim)
     ]
@@ -177,14 +188,6 @@ def model_blobs(state: StateReader, model: models.Model) -> list[str]:
     """Names of the blobs of a model: its files, and the rows that it was trained on. Raises NotFound."""
     versions = [datanets.must_version(state, ref.datanet, ref.version) for ref in model.data]
     return [model.bundle.hex(), model.index.hex(), *(part.blob.hex() for v in versions for part in v.parts)]
-
-
-def _named_rows(state: StateReader, claim: int) -> tuple[int, ...]:
-    """The row that a running challenge names."""
-    found = claims.CHALLENGES.get(state, claim)
-    if found is None or found.outcome != claims.CHALLENGE_OPEN or found.contributor != ZERO_ADDRESS:
-        return ()
-    return (found.row,)
 
 
 def attribution_job(state: StateReader, claim: int) -> AttributionJob:
@@ -212,7 +215,7 @@ def attribution_job(state: StateReader, claim: int) -> AttributionJob:
         evidence_blob=record.evidence.hex(),
         scores_root=to_hex(record.scores_root),
         rows=record.rows,
-        named=_named_rows(state, claim),
+        named=named_rows(state, claim),
     )
 
 

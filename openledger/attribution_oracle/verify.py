@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,7 +26,15 @@ from openledger.attribution_oracle.claims import (
 from openledger.attribution_oracle.influence import row_error
 from openledger.attribution_oracle.methods import method
 from openledger.attribution_oracle.ports import Blobs, Progress, blob_name, silent
-from openledger.primitives.attribution import AttributionJob, SettlementFacts, Verdict
+from openledger.primitives.attribution import (
+    NAMED_REST,
+    NAMED_ROW,
+    NAMED_SHARE,
+    AttributionJob,
+    Named,
+    SettlementFacts,
+    Verdict,
+)
 from openledger.primitives.errors import BlobCorrupt, BlobNotFound, DecodingError, OracleError
 from openledger.primitives.types import Address, parse_address, to_checksum, to_hex
 
@@ -36,26 +45,43 @@ CHECKED_ROWS = 128
 EVEN_ROWS = 90  # of those, drawn uniformly: one in twenty wrong rows is missed in less than 0.95^90 = 1 % of draws
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a claim, in a sentence and by name (None where it is no single row or share)."""
+
+    reason: str
+    named: Named | None = None
+
+
 def verify_job(
     job: AttributionJob, blobs: Blobs, *, seed: bytes | None = None, known: Mapping[str, Base] | None = None,
-    device: torch.device | None = None, progress: Progress = silent, check_rows: int = CHECKED_ROWS,
+    device: torch.device | None = None, progress: Progress = silent, count: int = CHECKED_ROWS,
 ) -> Verdict:  # fmt: skip
-    """Recompute the claim. ``seed`` draws the index rows that are checked (own randomness without it). The verdict
-    names the share or row that is wrong. Raises BlobNotFound when a blob is not at hand, or damaged here."""
+    """Recompute the claim. ``seed`` draws the ``count`` index rows that are checked (own randomness without it). The
+    verdict names the share or row that is wrong. Raises BlobNotFound when a blob is not at hand, or damaged here."""
     try:
         require_blobs(job, blobs)
         check_manifest(job, *read_manifest(blobs.get(blob_name(job.bundle_blob))))
         bundle = load_bundle(blobs, job.bundle_blob, known=known, device=device)
         check_roots(job, bundle)
+        if job.again:
+            return _verdict(job, check_rows(bundle, [row for row in job.named if row < job.rows]), ())
         answers = check_evidence(job, read_evidence(blobs.get(blob_name(job.evidence_blob))))
         scores = score_rows(bundle, answers, progress)
-        check_index(bundle, scores, seed if seed is not None else secrets.token_bytes(16), check_rows, job.named)
-        reason = check_shares(job, bundle, scores)
+        drawn = drawn_index_rows(scores, seed if seed is not None else secrets.token_bytes(16), count)
+        rows = sorted({*drawn, *(row for row in job.named if row < job.rows)})
+        fault = check_rows(bundle, rows) or check_shares(job, bundle, scores)
     except BlobCorrupt as err:  # a fault of this machine's disk says nothing about the claim
         raise BlobNotFound(f"a blob of claim {job.claim} is damaged here: {err}") from None
     except (OracleError, DecodingError) as err:
         return Verdict(job.claim, False, str(err))
-    return Verdict(job.claim, not reason, reason or "recomputed", scores)
+    return _verdict(job, fault, scores)
+
+
+def _verdict(job: AttributionJob, fault: Fault | None, scores: tuple[int, ...]) -> Verdict:
+    if fault is None:
+        return Verdict(job.claim, True, "recomputed", scores)
+    return Verdict(job.claim, False, fault.reason, scores, fault.named)
 
 
 def require_blobs(job: AttributionJob, blobs: Blobs) -> None:
@@ -148,38 +174,40 @@ def drawn_index_rows(scores: Sequence[int], seed: bytes, count: int) -> list[int
     return sorted(chosen)
 
 
-def check_index(bundle: Bundle, scores: Sequence[int], seed: bytes, count: int, named: Sequence[int] = ()) -> None:
-    """Recompute drawn index rows from data and weights. Raises OracleError naming a row that is wrong."""
-    drawn = set(drawn_index_rows(scores, seed, count))
-    rows = sorted(drawn | {row for row in named if row < len(scores)})
+def check_rows(bundle: Bundle, rows: Sequence[int]) -> Fault | None:
+    """Recompute index rows from data and weights; the first that is wrong."""
     vectors = method(bundle.index.method).row_vectors(bundle.run, rows, silent)
     for number, vector in zip(rows, vectors, strict=True):
         error = row_error(bundle.index, number, vector)
         if not error <= ROW_TOLERANCE:
-            raise OracleError(f"index row {number} is wrong: it differs by {error:.2e} from the recomputed one")
+            reason = f"index row {number} is wrong: it differs by {error:.2e} from the recomputed one"
+            return Fault(reason, Named(NAMED_ROW, number))
+    return None
 
 
-def check_shares(job: AttributionJob, bundle: Bundle, scores: Sequence[int]) -> str:
-    """Empty when the claimed shares are right, else a sentence that names the worst one."""
+def check_shares(job: AttributionJob, bundle: Bundle, scores: Sequence[int]) -> Fault | None:
+    """None when the claimed shares are right, else the worst one."""
     own_shares, own_rest = shares_from_scores(scores, bundle.contributors)
     own: dict[Address | None, int] = {**dict(own_shares), None: own_rest}
     claimed: dict[Address | None, int] = {**{parse_address(a): p for a, p in job.shares}, None: job.unattributed}
     if len(claimed) != len(job.shares) + 1 or sum(claimed.values()) != 1_000_000 or min(claimed.values()) < 0:
-        return "the claimed shares do not add up to 1,000,000"
+        return Fault("the claimed shares do not add up to 1,000,000")
     apart = {who: abs(own.get(who, 0) - claimed.get(who, 0)) for who in own.keys() | claimed.keys()}
     worst = max(apart, key=lambda who: (apart[who], who or b""))
     too_far = any(d > max(SHARE_FLOOR, own.get(who, 0) // SHARE_RELATIVE) for who, d in apart.items())
     if sum(apart.values()) <= 2 * SHARES_TOLERANCE and not too_far:
-        return ""
+        return None
     name = to_checksum(worst) if worst is not None else "the unattributed part"
-    return f"the share of {name} is {own.get(worst, 0)} ppm, not {claimed.get(worst, 0)} ppm"
+    named = Named(NAMED_REST) if worst is None else Named(NAMED_SHARE, contributor=to_hex(worst))
+    return Fault(f"the share of {name} is {own.get(worst, 0)} ppm, not {claimed.get(worst, 0)} ppm", named)
 
 
 __all__ = [
+    "Fault",
     "check_evidence",
-    "check_index",
     "check_manifest",
     "check_roots",
+    "check_rows",
     "check_shares",
     "drawn_index_rows",
     "require_blobs",

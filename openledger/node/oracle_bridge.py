@@ -23,10 +23,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+from openledger.abci_app.modules.attribution.accusations import accused_by, named_rows
 from openledger.abci_app.modules.attribution.draws import batches, counted, promised
 from openledger.abci_app.modules.attribution.messages import (
     MAX_MESSAGES,
     MAX_REASON,
+    Accusation,
+    ClaimMessage,
     Commitment,
     Hold,
     Message,
@@ -60,7 +63,7 @@ from openledger.node.oracle_worker import OracleWorker
 from openledger.primitives.attribution import SEED_BATCH, AttributionJob, Verdict, drawn_rows, score_leaf, seed_leaf
 from openledger.primitives.errors import BlobError, BlobNotFound, OracleError
 from openledger.primitives.hashing import merkle_proof, merkle_root
-from openledger.primitives.types import Address
+from openledger.primitives.types import ZERO_ADDRESS, Address, parse_address
 from openledger.state.blobs import BlobStore
 from openledger.state.ports import StateReader
 
@@ -149,15 +152,10 @@ class OracleBridge:
                 continue
             claim = CLAIMS.must(state, number)
             self._note(state, number, claim, validator, self._seeds)
+            accusation = self._accusation(state, number, claim, validator)
             message = self._message(state, number, claim, validator, self._seeds)
-            if message is not None and len(encode_extension([message])) > most:
-                log.warning("claim %s: what this validator would say has more than %s bytes", number, most)
-            elif message is not None:
-                if messages and len(encode_extension([*messages, message])) > AIM_BYTES:
-                    break
-                messages.append(message)
-                if len(messages) == MAX_MESSAGES:
-                    break
+            if not _add(messages, [m for m in (accusation, message) if m is not None], most):
+                break
         return encode_extension(messages)
 
     def _promises(self, state: StateReader, seeds: Seeds, validator: Address) -> list[Message]:
@@ -193,15 +191,28 @@ class OracleBridge:
                 self._awaited[key] = job
                 self._hold_wake.set()
         finding = self._findings.get(key)
+        if claim.status == VOTING and finding and key not in self._jobs and (left := _unseen(state, number, finding)):
+            again = replace(attribution_job(state, number), named=left, again=True)
+            self._jobs.add(key, again)
+            self._wake.set()
         if claim.status == REVEAL and finding and key not in self._reveals and key not in self._shown:
             count = read_params(state).drawn_rows
             self._scores[number] = claim.scores.hex()
             self._shown[key] = lambda: self._reveal(number, claim, finding, validator, count, seeds)
             self._show_wake.set()
 
+    def _accusation(self, state: StateReader, number: int, claim: Claim, validator: Address) -> ClaimMessage | None:
+        """What our no names, for everybody to look at; at the latest with the commitment, so that it is in time."""
+        finding, before = self._findings.get((number, claim.attempt)), accused_by(state, number, validator)
+        named = None if finding is None or finding.verdict.valid else finding.verdict.named
+        if claim.status != VOTING or named is None or (before is not None and before.attempt == claim.attempt):
+            return None
+        who = parse_address(named.contributor) if named.contributor else ZERO_ADDRESS
+        return Accusation(number, claim.attempt, named.kind, named.row, who)
+
     def _message(
         self, state: StateReader, number: int, claim: Claim, validator: Address, seeds: Seeds
-    ) -> Message | None:
+    ) -> ClaimMessage | None:
         said = vote(state, number, validator)
         key = (number, claim.attempt)
         finding = self._findings.get(key)
@@ -210,15 +221,17 @@ class OracleBridge:
         if finding is None:
             return None
         if claim.status == VOTING and not said.digest:
+            if claim.look and _unseen(state, number, finding):
+                return None
             verdict, bound = finding.verdict, counted(state, validator, number, claim.opened)
             if verdict.valid and bound != seeds.root(validator, number // SEED_BATCH):
                 return None  # a yes would be void: what draws our rows was not promised in time
             own = self._own_rows(number, claim, finding, validator, read_params(state).drawn_rows, seeds)
             digest = verdict_digest(
-                number, claim.attempt, validator, verdict.valid, _reason(verdict), finding.salt, own
+                number, claim.attempt, validator, verdict.valid, _reason(verdict), finding.salt_of(claim.look), own
             )
             leaf = seed_leaf(number, seeds.seed(validator, number))
-            return Commitment(number, claim.attempt, digest, leaf, b"".join(seeds.path(validator, number)))
+            return Commitment(number, claim.attempt, digest, leaf, b"".join(seeds.path(validator, number)), claim.look)
         if claim.status == REVEAL and said.digest and said.verdict == NONE:
             return self._reveals.get((number, claim.attempt))
         return None
@@ -253,7 +266,8 @@ class OracleBridge:
             ]
         verdict = finding.verdict
         seed = seeds.seed(validator, number) if verdict.valid else b""
-        return Reveal(number, claim.attempt, verdict.valid, _reason(verdict), finding.salt, seed, tuple(shown))
+        salt = finding.salt_of(claim.look)
+        return Reveal(number, claim.attempt, verdict.valid, _reason(verdict), salt, seed, tuple(shown))
 
     # --- background ---------------------------------------------------------------------------------------
 
@@ -329,7 +343,11 @@ class OracleBridge:
             self.seconds += time.perf_counter() - started
         if self._jobs.job(key) is not job:  # the claim is gone
             return
-        finding = Finding(verdict, secrets.token_bytes(SALT_BYTES))
+        finding = Finding(verdict, secrets.token_bytes(SALT_BYTES), job.named)
+        if job.again:
+            before = self._findings[key]
+            said = before.verdict if verdict.valid else verdict
+            finding = replace(before, verdict=said, rows=(*before.rows, *job.named))
         self._store.save(key, finding)
         self._findings[key] = finding
         self._jobs.drop(key)
@@ -341,6 +359,26 @@ def _tell_of_failure(task: asyncio.Task[None]) -> None:
     """The background task ends only by ``stop``; anything else is a fault that somebody should hear of."""
     if not task.cancelled() and (fault := task.exception()) is not None:
         log.critical("the oracle bridge failed: %r; this validator is silent until it is restarted", fault)
+
+
+def _unseen(state: StateReader, number: int, finding: Finding) -> tuple[int, ...]:
+    """Named rows that our yes has not looked at."""
+    if not finding.verdict.valid:
+        return ()
+    return tuple(row for row in named_rows(state, number) if row not in finding.rows)
+
+
+def _add(messages: list[Message], more: list[ClaimMessage], most: int) -> bool:
+    """Add what there is to say about one claim; False when the rest must wait for the next block."""
+    if len(encode_extension(more)) > most:
+        log.warning("claim %s: what this validator would say has more than %s bytes", more[0].claim, most)
+        return True
+    if len(messages) + len(more) > MAX_MESSAGES:
+        return False
+    if more and messages and len(encode_extension([*messages, *more])) > AIM_BYTES:
+        return False
+    messages += more
+    return True
 
 
 def _reason(verdict: Verdict) -> str:

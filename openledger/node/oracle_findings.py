@@ -9,25 +9,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openledger.primitives.attribution import Verdict
+from openledger.primitives.hashing import keccak256
 
 log = logging.getLogger("openledger.oracle")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A verdict of ours on one attempt of a claim, with the salt that hides it until the reveal."""
+    """A verdict of ours on one attempt of a claim, with the salt that hides it until the reveal, and the index rows
+    named by others that we have looked at."""
 
     verdict: Verdict
     salt: bytes
+    rows: tuple[int, ...] = ()
+
+    def salt_of(self, look: int) -> bytes:
+        """The salt of a look: the second one's follows from the first one's, and says nothing about it."""
+        return keccak256(b"openledger.look" + self.salt)[: len(self.salt)] if look else self.salt
 
     def to_json(self) -> str:
-        return json.dumps({"verdict": json.loads(self.verdict.to_json()), "salt": self.salt.hex()})
+        return json.dumps({"verdict": json.loads(self.verdict.to_json()), "salt": self.salt.hex(), "rows": self.rows})
 
     @classmethod
     def from_json(cls, text: str) -> Finding:
         """Raises ValueError, KeyError or TypeError for anything that ``to_json`` did not write."""
         data = json.loads(text)
-        return cls(Verdict.from_json(json.dumps(data["verdict"])), bytes.fromhex(data["salt"]))
+        rows = tuple(int(row) for row in data.get("rows", ()))
+        return cls(Verdict.from_json(json.dumps(data["verdict"])), bytes.fromhex(data["salt"]), rows)
 
 
 def write_synced(path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from openledger.primitives.attribution import AttributionJob, Verdict
+from openledger.primitives.attribution import NAMED_REST, NAMED_ROW, NAMED_SHARE, AttributionJob, Named, Verdict
 from openledger.primitives.errors import BlobNotFound, InvalidJson, OracleError
 from openledger.primitives.fields import is_unicode
 from openledger.primitives.jsonio import read_json
@@ -187,8 +187,23 @@ def parse_verdict(line: bytes, job: AttributionJob) -> Verdict:
         raise OracleError("it answers with something that is no verdict")
     if not is_unicode(reason):
         raise OracleError("its reason is not Unicode text")
-    if valid and len(scores) != job.rows:
+    if valid and len(scores) != (0 if job.again else job.rows):
         raise OracleError(f"it gives {len(scores)} scores for {job.rows} rows")
     if not all(type(score) is int and -SCORE_LIMIT <= score < SCORE_LIMIT for score in scores):
         raise OracleError("its scores are not integers of 64 bits")
-    return Verdict(job.claim, valid, reason, tuple(scores))
+    return Verdict(job.claim, valid, reason, tuple(scores), None if valid else _parse_named(answer.get("named"), job))
+
+
+def _parse_named(named: object, job: AttributionJob) -> Named | None:
+    """What a no names. Raises OracleError for what cannot be in this job."""
+    if named is None:
+        return None
+    if isinstance(named, dict) and set(named) == {"kind", "row", "contributor"}:
+        kind, row, who = named["kind"], named["row"], named["contributor"]
+        if kind == NAMED_ROW and type(row) is int and 0 <= row < job.rows and who == "":
+            return Named(NAMED_ROW, row)
+        if kind == NAMED_SHARE and row == 0 and isinstance(who, str) and any(who == p.contributor for p in job.parts):
+            return Named(NAMED_SHARE, 0, who)
+        if kind == NAMED_REST and row == 0 and who == "":
+            return Named(NAMED_REST)
+    raise OracleError("it names something that is no row or share of this claim")

@@ -71,6 +71,19 @@ def drawn_rows(claim: int, validator: Address, seed: bytes, root: Hash32, rows: 
     return sorted(chosen)
 
 
+NAMED_ROW, NAMED_SHARE, NAMED_REST = 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a no says is wrong: index row ``row`` (kind NAMED_ROW), the share of ``contributor`` (0x-hex; NAMED_SHARE),
+    or the unattributed part (NAMED_REST)."""
+
+    kind: int
+    row: int = 0
+    contributor: str = ""
+
+
 @dataclass(frozen=True)
 class PartFacts:
     """Some consecutive rows of one version: who brought them, in which blob (sha256, hex), how many, and the height of
@@ -99,7 +112,8 @@ class AttributionJob:
 
     ``parts`` list the model's data rows in training order; ``index_blob`` and ``bundle_blob`` name the model's files.
     ``seed`` (hex) is the verifier's own: it draws the index rows that are recomputed; without it they are drawn anew
-    each time. ``named`` are index rows that a challenge says are wrong: everybody recomputes them.
+    each time. ``named`` are index rows that a challenge or another validator says are wrong: everybody recomputes them.
+    ``again``: only those are looked at, for the rest is verified already.
     """
 
     claim: int
@@ -120,6 +134,7 @@ class AttributionJob:
     rows: int
     seed: str = ""
     named: tuple[int, ...] = ()
+    again: bool = False
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -138,12 +153,14 @@ class AttributionJob:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one oracle process found: yes or no, why, and its own score of every row (ppb, see SCORE_UNIT)."""
+    """What one oracle process found: yes or no, why, its own score of every row (ppb, see SCORE_UNIT; none of a second
+    look), and what a no names; None where no single row or share is wrong."""
 
     claim: int
     valid: bool
     reason: str
     scores: tuple[int, ...] = ()
+    named: Named | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -152,13 +169,19 @@ class Verdict:
     def from_json(cls, text: str) -> Verdict:
         """Raises ValueError, KeyError or TypeError for anything that ``to_json`` did not write."""
         data = json.loads(text)
-        return cls(int(data["claim"]), bool(data["valid"]), str(data["reason"]), tuple(int(s) for s in data["scores"]))
+        named = None if data.get("named") is None else Named(**data["named"])
+        scores = tuple(int(s) for s in data["scores"])
+        return cls(int(data["claim"]), bool(data["valid"]), str(data["reason"]), scores, named)
 
 
 __all__ = [
+    "NAMED_REST",
+    "NAMED_ROW",
+    "NAMED_SHARE",
     "SCORE_UNIT",
     "SEED_BATCH",
     "AttributionJob",
+    "Named",
     "PartFacts",
     "SettlementFacts",
     "Verdict",

@@ -38,8 +38,15 @@ def show(app: App, number: int) -> None:
     lines += ["", *table(["contributor", "ppm"], list(claim["shares"].items()))]
     if verdicts:
         heads = list(verdicts[0])
-        lines += ["", *table(heads, [[v.get(h, "") for h in heads] for v in verdicts])]
+        lines += ["", *table(heads, [[told(v.get(h, "")) for h in heads] for v in verdicts])]
     app.emit({"claim": claim, "verdicts": verdicts}, lines)
+
+
+def told(value: Any) -> Any:
+    """A cell of the table of verdicts: what a no names in words."""
+    if isinstance(value, dict):
+        return " ".join(f"{what} {which}" for what, which in value.items())
+    return "" if value is None else value
 
 
 def shares_of(scores: list[int], contributors: list[Address]) -> tuple[dict[Address, int], int]:

@@ -96,16 +96,24 @@ export async function claim({ rpc }, id) {
   );
 }
 
+/** What a no says is wrong: everybody has looked at it once more before the vote closed. */
+function names(named) {
+  if (!named) return "–";
+  if (named.row !== undefined) return `index row ${f.count(named.row)}`;
+  return named.share === "unattributed" ? "the unattributed part" : h("span", null, "share of ", ui.accountLink(named.share));
+}
+
 function verdictTable(verdicts) {
   return ui.table(
     "Verdicts",
-    ["Validator", "#Power", "Holds the blobs", "Committed", "Verdict", "Reason"],
+    ["Validator", "#Power", "Holds the blobs", "Committed", "Verdict", "Names", "Reason"],
     verdicts.map((vote) => [
       ui.accountLink(vote.operator),
       f.count(vote.power),
       vote.held ? "yes" : "–",
       vote.committed ? "yes" : "–",
       vote.verdict !== "none" ? ui.badge(vote.verdict) : "–",
+      names(vote.named),
       h("div", { class: "text" }, vote.reason || "–"),
     ]),
     "No validator has spoken yet.",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from openledger.abci_app.action import BlockContext
+from openledger.abci_app.modules.attribution.accusations import named_rows
 from openledger.abci_app.modules.attribution.draws import hear_promise
 from openledger.abci_app.modules.attribution.messages import (
     MAX_MESSAGES,
@@ -24,8 +25,10 @@ from openledger.abci_app.modules.attribution.records import (
     ACCEPTED,
     CLAIMS,
     ELECTORATES,
+    NO,
     OPEN,
     PENDING,
+    REFUSED,
     REVEAL,
     VOTES,
     VOTING,
@@ -33,8 +36,9 @@ from openledger.abci_app.modules.attribution.records import (
     Electorate,
     Member,
     Vote,
+    vote,
 )
-from openledger.abci_app.modules.attribution.voting import hear
+from openledger.abci_app.modules.attribution.voting import advance, hear
 from openledger.abci_app.modules.governance.records import set_params
 from openledger.abci_app.queries import attribution_job
 from openledger.abci_app.tables import Number
@@ -44,7 +48,7 @@ from openledger.node.blob_following import job_blobs
 from openledger.node.oracle_bridge import FINDING_BLOCKS, OracleBridge
 from openledger.node.oracle_findings import Finding
 from openledger.node.oracle_seeds import Seeds
-from openledger.primitives.attribution import AttributionJob, Verdict, score_leaf
+from openledger.primitives.attribution import NAMED_ROW, AttributionJob, Named, Verdict, score_leaf
 from openledger.primitives.hashing import merkle_root, sha256
 from openledger.state.blobs import BlobStore
 from openledger.state.memory import MemoryStore
@@ -295,3 +299,103 @@ async def test_what_does_not_fit_the_aim_is_said_once_the_rest_is_in_state(bridg
         rounds.append([message.claim for message in messages])  # type: ignore[union-attr]
         hear(state, BlockContext(10, 0, VALIDATOR, 1, params), [(VALIDATOR, message) for message in messages])
     assert rounds == [[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]]
+
+
+class Looking:
+    """A verifying process that finds row 7 wrong when it is told to look at it, and says yes to the rest."""
+
+    def __init__(self, draws: bool) -> None:
+        self.draws = draws
+        self.jobs: list[AttributionJob] = []
+
+    async def verify(self, job: AttributionJob, seconds: float) -> Verdict:
+        self.jobs.append(job)
+        if self.draws or 7 in job.named:
+            return Verdict(job.claim, False, "index row 7 is wrong", (), Named(NAMED_ROW, 7))
+        return Verdict(job.claim, True, "", () if job.again else tuple(range(job.rows)))
+
+    async def stop(self) -> None:
+        """There is no process."""
+
+
+async def at_rest(bridge: OracleBridge) -> None:
+    async with asyncio.timeout(5):
+        while bridge.waiting:  # noqa: ASYNC110 - the bridge tells nobody
+            await asyncio.sleep(0.005)
+
+
+async def at_hand(_name: str) -> bool:
+    return True
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_what_one_bridge_names_the_other_one_looks_at_before_it_commits_anew(
+    tmp_path: Path, restarted: bool
+) -> None:
+    """Two validators, the first has drawn the wrong row. A restart between the looks changes nothing."""
+    state, params = Overlay(StateStore(MemoryStore()).reader()), Params()
+    set_params(state, params)
+    names = (b"a" * 20, b"b" * 20)
+    bridges = [OracleBridge(str(tmp_path / "blobs"), tmp_path / f"oracle{i}", "chain", fetch=at_hand) for i in (0, 1)]
+    workers = [Looking(draws=True), Looking(draws=False)]
+    blank = job()
+    CLAIMS.put(state, dataclasses.replace(CLAIM, status=VOTING, opened=9), 1)
+    OPEN.put(state, Number(9), 1)
+    ELECTORATES.put(state, Electorate((Member(names[0], names[0], 1), Member(names[1], names[1], 9))), 1)
+
+    def context(height: int) -> BlockContext:
+        return BlockContext(height, height, VALIDATOR, 1, params)
+
+    def block(height: int) -> None:
+        said = [
+            (name, m)
+            for b, name in zip(bridges, names, strict=True)
+            for m in decode_extension(b.extension(state, 9, name))
+        ]
+        hear(state, context(height), said)
+        advance(state, context(height))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "openledger.node.oracle_bridge.attribution_job",
+            lambda state, number: dataclasses.replace(blank, claim=number, named=named_rows(state, number)),
+        )
+        for bridge, worker, name in zip(bridges, workers, names, strict=True):
+            bridge.worker = worker  # type: ignore[assignment]
+            await bridge.start()
+            for batch in (0, 1):
+                assert bridge._seeds is not None
+                list(hear_promise(state, context(1), name, Promise(batch, bridge._seeds.root(name, batch))))
+        try:
+            block(10)  # the jobs are noted
+            for bridge in bridges:
+                await at_rest(bridge)
+            block(11)
+            first = [vote(state, 1, name).digest for name in names]
+            assert CLAIMS.must(state, 1).look == 1
+            assert first == [b"", b""]
+            if restarted:
+                await bridges[1].stop()
+                bridges[1] = OracleBridge(str(tmp_path / "blobs"), tmp_path / "oracle1", "chain", fetch=at_hand)
+                bridges[1].worker = workers[1]  # type: ignore[assignment]
+                await bridges[1].start()
+            block(12)
+            assert vote(state, 1, names[0]).digest
+            assert not vote(state, 1, names[1]).digest, "it has not looked yet"
+            await at_rest(bridges[1])
+            assert [j.again for j in workers[1].jobs] == [False, True]
+            assert workers[1].jobs[1].named == (7,)
+            block(13)
+            assert CLAIMS.must(state, 1).status == REVEAL
+            finding = bridges[1]._findings[1, 0]
+            assert (finding.verdict.valid, finding.rows) == (False, (7,))
+            assert finding == bridges[1]._store.load()[1, 0]
+            assert finding.salt_of(0) != finding.salt_of(1)
+            for height in (14, 15):
+                await asyncio.sleep(0.1)
+                block(height)
+            assert [vote(state, 1, name).verdict for name in names] == [NO, NO]
+            assert CLAIMS.must(state, 1).status == REFUSED
+        finally:
+            for bridge in bridges:
+                await bridge.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ import pytest
 
 from openledger.node.oracle_jobs import FIRST_SECONDS, MAX_SECONDS, JobQueue, declared_work
 from openledger.node.oracle_worker import OracleWorker, parse_verdict
-from openledger.primitives.attribution import AttributionJob, SettlementFacts, Verdict
+from openledger.primitives.attribution import NAMED_ROW, AttributionJob, Named, SettlementFacts, Verdict
 from openledger.primitives.errors import BlobNotFound, OracleError
 
 ROWS = 3
@@ -144,6 +145,31 @@ def test_a_verdict_is_read_as_it_was_written() -> None:
     assert parse_verdict(GOOD.to_json().encode(), JOB) == GOOD
     no = Verdict(7, False, "index row 3 is wrong")
     assert parse_verdict(no.to_json().encode(), JOB) == no
+    named = replace(no, named=Named(NAMED_ROW, 2))
+    assert parse_verdict(named.to_json().encode(), JOB) == named
+    again = Verdict(7, True, "recomputed")
+    assert parse_verdict(again.to_json().encode(), replace(JOB, again=True)) == again
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"kind": 1, "row": JOB.rows, "contributor": ""},
+        {"kind": 1, "row": -1, "contributor": ""},
+        {"kind": 1, "row": True, "contributor": ""},
+        {"kind": 1, "row": 0, "contributor": "0x" + "11" * 20},
+        {"kind": 2, "row": 0, "contributor": "0x" + "11" * 20},
+        {"kind": 3, "row": 1, "contributor": ""},
+        {"kind": 9, "row": 0, "contributor": ""},
+        {"kind": 1, "row": 0},
+        [1],
+        "row 1",
+    ],
+)
+def test_a_no_that_names_what_the_claim_does_not_have_is_no_verdict(named: object) -> None:
+    line = {"claim": 7, "valid": False, "reason": "wrong", "scores": [], "named": named}
+    with pytest.raises(OracleError, match="no row or share"):
+        parse_verdict(json.dumps(line).encode(), JOB)
 
 
 # --- turns ------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from openledger.attribution_oracle import claims, explained, influence, tensors
 from openledger.attribution_oracle.bundle import row_leaves
 from openledger.attribution_oracle.explained import explained_fraction
 from openledger.attribution_oracle.verify import CHECKED_ROWS, check_shares, drawn_index_rows, verify_job
-from openledger.primitives.attribution import SCORE_UNIT, score_leaf
+from openledger.primitives.attribution import NAMED_REST, NAMED_ROW, NAMED_SHARE, SCORE_UNIT, Named, score_leaf
 from openledger.primitives.errors import BlobNotFound, OracleError
 from openledger.primitives.hashing import merkle_root
 from openledger.primitives.types import to_checksum, to_hex
@@ -136,7 +136,10 @@ def test_one_percent_of_any_share_of_300_ppm_and_more_is_refused(ppm: int) -> No
     for moved in (ppm // 100, -(ppm // 100)):
         job.shares = [(to_hex(a), p + moved if a == who else p) for a, p in own]
         job.unattributed = rest - moved
-        assert to_checksum(who) in check_shares(job, bundle, scores)  # type: ignore[arg-type]
+        fault = check_shares(job, bundle, scores)  # type: ignore[arg-type]
+        assert fault is not None
+        assert to_checksum(who) in fault.reason
+        assert fault.named == Named(NAMED_SHARE, contributor=to_hex(who))
     job.shares, job.unattributed = [(to_hex(a), p + 2 if a == who else p) for a, p in own], rest - 2
     assert not check_shares(job, bundle, scores)  # type: ignore[arg-type]
 
@@ -167,14 +170,14 @@ def test_of_a_thousand_honest_claims_made_on_other_kernels_none_is_refused(
     refused, passed = [], 0
     for number in range(1_000):
         scores = claims.score_rows(made.bundle, paid)
-        refused += [reason] if (reason := check_shares(made.job, made.bundle, scores)) else []
+        refused += [fault] if (fault := check_shares(made.job, made.bundle, scores)) else []
         shares = list(made.job.shares)
         at = number % len(shares)
         moved = shares[at][1] // 100
         assert moved >= 3
         shares[at] = (shares[at][0], shares[at][1] + moved)
         greedy = replace(made.job, shares=tuple(shares), unattributed=made.job.unattributed - moved)
-        passed += not check_shares(greedy, made.bundle, scores)
+        passed += check_shares(greedy, made.bundle, scores) is None
     assert (refused, passed) == ([], 0)
 
 
@@ -233,18 +236,43 @@ def test_an_inflated_index_row_is_named(world: Any) -> None:
     verdict = check(world, **republished(world, influence.Index(index.method, index.q, scale)))
     assert not verdict.valid
     assert "index row 4" in verdict.reason
+    assert verdict.named == Named(NAMED_ROW, 4)
 
 
-def test_a_wrong_index_row_that_is_not_drawn_is_found_once_a_challenge_names_it(world: Any) -> None:
+def test_a_second_look_recomputes_the_named_rows_and_nothing_else(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = world.bundle.index
+    scale = index.scale.clone()
+    scale[4] *= 1.05
+    wrong = republished(world, influence.Index(index.method, index.q, scale))
+    looked: list[int] = []
+    recompute = influence.GradientDot.row_vectors
+    monkeypatch.setattr(
+        influence.GradientDot,
+        "row_vectors",
+        lambda self, run, numbers, progress: looked.extend(numbers) or recompute(self, run, numbers, progress),
+    )
+    found = check(world, **wrong, named=(4, 7, world.job.rows), again=True)
+    assert (found.valid, found.named, found.scores, looked) == (False, Named(NAMED_ROW, 4), (), [4, 7])
+    assert check(world, **wrong, named=(7,), again=True).valid
+    assert check(world, named=(4, 7), again=True).valid
+
+
+def test_the_unattributed_part_is_named_when_it_is_what_is_most_wrong(world: Any) -> None:
+    shares = tuple((who, ppm - 300) for who, ppm in world.job.shares)
+    verdict = check(world, shares=shares, unattributed=world.job.unattributed + 300 * len(shares))
+    assert (verdict.valid, verdict.named) == (False, Named(NAMED_REST))
+
+
+def test_a_wrong_index_row_that_is_not_drawn_is_found_once_somebody_names_it(world: Any) -> None:
     index = world.bundle.index
     scale = index.scale.clone()
     scale[4] *= 1.05
     job = replace(world.job, **republished(world, influence.Index(index.method, index.q, scale)))
     seeds = [bytes([number]) * 16 for number in range(12)]
-    said = [verify_job(job, world.blobs, seed=s, known=world.known, check_rows=2).reason for s in seeds]
+    said = [verify_job(job, world.blobs, seed=s, known=world.known, count=2).reason for s in seeds]
     missed = [seed for seed, reason in zip(seeds, said, strict=True) if "index row" not in reason]
     assert missed
-    verdict = verify_job(replace(job, named=(4,)), world.blobs, seed=missed[0], known=world.known, check_rows=2)
+    verdict = verify_job(replace(job, named=(4,)), world.blobs, seed=missed[0], known=world.known, count=2)
     assert not verdict.valid
     assert "index row 4" in verdict.reason
 

@@ -43,7 +43,7 @@ CLAIM = {
 }  # fmt: skip
 VERDICT = {
     "validator": OWNER, "operator": OWNER, "power": 1, "held": True, "committed": True, "verdict": "no",
-    "reason": HOSTILE,
+    "reason": HOSTILE, "named": {"share": OWNER},
 }  # fmt: skip
 ANSWERS: dict[str, Any] = {
     "eth_blockNumber": "0x1", "eth_chainId": "0x275d5", "web3_clientVersion": HOSTILE,

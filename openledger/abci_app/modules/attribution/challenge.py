@@ -73,6 +73,6 @@ class AttributionChallenge(Action):
         CHALLENGES.put(state, challenge, self.claim)
         forget_votes(state, self.claim)
         attempt, deadline = 2 * (claim.attempt // 2 + 1), ctx.block.time + params.hold_seconds
-        CLAIMS.put(state, replace(claim, status=PENDING, attempt=attempt, deadline=deadline), self.claim)
+        CLAIMS.put(state, replace(claim, status=PENDING, attempt=attempt, look=0, deadline=deadline), self.claim)
         OPEN.put(state, Number(ctx.block.height), self.claim)
         return [CHALLENGED.log(self.claim, ctx.sender, self.row, self.contributor, params.challenge_bond)]

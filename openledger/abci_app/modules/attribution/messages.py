@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from openledger.primitives.attribution import NAMED_REST, NAMED_ROW, NAMED_SHARE
 from openledger.primitives.codec import decode, encode
 from openledger.primitives.errors import InvalidMsgpack, MalformedAction
 from openledger.primitives.fields import (
     U8,
     U64,
+    AddressField,
     Bytes,
     Bytes32,
     FieldType,
@@ -23,7 +25,7 @@ from openledger.primitives.fields import (
     to_wire,
 )
 from openledger.primitives.hashing import keccak256
-from openledger.primitives.types import Address, Hash32
+from openledger.primitives.types import ZERO_ADDRESS, Address, Hash32
 
 MAX_MESSAGES = 16
 MIN_SALT, MAX_SALT = 16, 32
@@ -43,15 +45,28 @@ class Hold:
 
 @dataclass(frozen=True)
 class Commitment:
-    """My verdict, bound by ``verdict_digest`` and not yet shown. ``leaf`` is that of my seed for this claim (32 bytes),
-    ``path`` the way from it to the root that I promised (hashes, one behind the other). They come whatever the verdict
-    is, which they must not betray; a yes without them will be void."""
+    """My verdict, bound by ``verdict_digest`` and not yet shown, in the first look (0) or the second. ``leaf`` is that
+    of my seed for this claim (32 bytes), ``path`` the way from it to the root that I promised (hashes, one behind the
+    other). They come whatever the verdict is, which they must not betray; a yes without them will be void."""
 
     claim: U64
     attempt: U8
     digest: Bytes32
     leaf: Bytes = b""
     path: Bytes = b""
+    look: U8 = 0
+
+
+@dataclass(frozen=True)
+class Accusation:
+    """This is wrong, and everybody shall look at it before the vote closes: an index row, a contributor's share (else
+    the zero address), or the unattributed part, by ``kind`` (NAMED_ROW, NAMED_SHARE, NAMED_REST)."""
+
+    claim: U64
+    attempt: U8
+    kind: U8
+    row: U64
+    contributor: AddressField
 
 
 @dataclass(frozen=True)
@@ -87,13 +102,14 @@ class Promise:
     root: Bytes32
 
 
-ClaimMessage: TypeAlias = Hold | Commitment | Reveal
+ClaimMessage: TypeAlias = Hold | Commitment | Reveal | Accusation
 Message: TypeAlias = ClaimMessage | Promise
-_TAGS: dict[int, type[Hold] | type[Commitment] | type[Reveal] | type[Promise]] = {
+_TAGS: dict[int, type[Hold] | type[Commitment] | type[Reveal] | type[Promise] | type[Accusation]] = {
     1: Hold,
     2: Commitment,
     3: Reveal,
     4: Promise,
+    5: Accusation,
 }
 
 
@@ -154,7 +170,18 @@ def _message(item: object) -> Message:
         if len(message.leaf) not in (0, HASH_BYTES):
             raise MalformedAction(f"the leaf of a seed has {HASH_BYTES} bytes")
         hashes_of(message.path)
+    if isinstance(message, Accusation):
+        _check_accusation(message)
     return message
+
+
+def _check_accusation(message: Accusation) -> None:
+    if message.kind not in (NAMED_ROW, NAMED_SHARE, NAMED_REST):
+        raise MalformedAction(f"there is no accusation of kind {message.kind}")
+    if (message.row and message.kind != NAMED_ROW) or (
+        (message.contributor != ZERO_ADDRESS) != (message.kind == NAMED_SHARE)
+    ):
+        raise MalformedAction("an accusation names a row, a contributor's share or the unattributed part")
 
 
 def _check_reveal(message: Reveal) -> None:

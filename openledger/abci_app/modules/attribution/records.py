@@ -58,7 +58,7 @@ class Claim:
 
     ``deadline`` (Unix seconds) ends the running phase; ``attempt`` is 0, and 1 after the one retry; 2 and 3
     in the first challenge, and so on. While ``vests`` is not 0 what the claim has booked is locked, and before this
-    Unix second the claim can be challenged.
+    Unix second the claim can be challenged. ``look`` is 1 while what was accused in this attempt is looked at.
     """
 
     model: U64
@@ -82,6 +82,7 @@ class Claim:
     closed: U64
     minted: U256
     vests: U64 = 0
+    look: U8 = 0
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,16 @@ class Vote:
     verdict: U8 = NONE
     reason: Text = ""
     leaf: Bytes = b""
+
+
+@dataclass(frozen=True)
+class Accused:
+    """The newest thing that a validator has called wrong in a claim, and in which attempt (see messages.Accusation)."""
+
+    attempt: U8
+    kind: U8
+    row: U64
+    contributor: AddressField
 
 
 CHALLENGE_OPEN, CHALLENGE_UPHELD, CHALLENGE_DISMISSED = 1, 2, 3
@@ -116,6 +127,7 @@ CLAIMS = Table(ATTRIBUTION_ADDRESS, "claim", Claim)
 CLAIM_COUNT = Counter(ATTRIBUTION_ADDRESS, "claim-count")
 ELECTORATES = Table(ATTRIBUTION_ADDRESS, "electorate", Electorate)
 VOTES = Table(ATTRIBUTION_ADDRESS, "vote", Vote)
+ACCUSED = Table(ATTRIBUTION_ADDRESS, "accused", Accused)
 OPEN = Table(ATTRIBUTION_ADDRESS, "open", Number)
 CHALLENGES = Table(ATTRIBUTION_ADDRESS, "challenge", Challenge)
 TURN = Table(ATTRIBUTION_ADDRESS, "turn", Number)
@@ -141,6 +153,15 @@ SAID = Event(
     "uint8 phase",
     "uint8 verdict",
     "string reason",
+)
+NAMED = Event(
+    ATTRIBUTION_ADDRESS,
+    "ClaimAccused",
+    "uint256 indexed claim",
+    "address indexed validator",
+    "uint8 kind",
+    "uint64 row",
+    "address contributor",
 )
 PROMISED = Event(
     ATTRIBUTION_ADDRESS, "SeedsPromised", "address indexed validator", "uint256 indexed batch", "bytes32 root"

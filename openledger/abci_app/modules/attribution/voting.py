@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from openledger.abci_app.action import BlockContext
+from openledger.abci_app.modules.attribution.accusations import hear_accusation, look_again, second_look_due
 from openledger.abci_app.modules.attribution.draws import hear_promise, leaf_holds
 from openledger.abci_app.modules.attribution.messages import (
+    Accusation,
     ClaimMessage,
     Commitment,
     Hold,
@@ -74,6 +76,9 @@ def hear(state: Overlay, ctx: BlockContext, said: Sequence[tuple[Address, Messag
         claim = CLAIMS.get(state, message.claim)
         if claim is None or claim.attempt != message.attempt or not _is_member(state, message.claim, validator):
             continue
+        if isinstance(message, Accusation):
+            logs += hear_accusation(state, claim, validator, message)
+            continue
         before = vote(state, message.claim, validator)
         after = _apply(state, claim, before, message, validator, ctx.params)
         if after != before:
@@ -91,7 +96,7 @@ def _apply(
 ) -> Vote:
     if isinstance(message, Hold) and claim.status == PENDING:
         return replace(before, held=1)
-    if isinstance(message, Commitment) and claim.status == VOTING and not before.digest:
+    if isinstance(message, Commitment) and claim.status == VOTING and message.look == claim.look and not before.digest:
         leaf = message.leaf if leaf_holds(state, validator, claim.opened, message) else b""
         return replace(before, digest=message.digest, leaf=leaf)
     if isinstance(message, Reveal) and claim.status == REVEAL and before.digest and before.verdict == NONE:
@@ -156,6 +161,9 @@ def _next(state: Overlay, ctx: BlockContext, number: int, claim: Claim) -> Claim
     if claim.status == VOTING:
         if committed != total and not late:
             return claim
+        if 3 * committed > 2 * total and second_look_due(state, number, claim):
+            look_again(state, number)
+            return replace(claim, look=1, deadline=ctx.time + params.vote_seconds)
         if 3 * committed > 2 * total:
             return replace(claim, status=REVEAL, deadline=ctx.time + params.reveal_seconds)
         return _retry(state, ctx, number, claim)
@@ -172,7 +180,8 @@ def _retry(state: Overlay, ctx: BlockContext, number: int, claim: Claim) -> Clai
     if claim.attempt % 2:
         return replace(claim, status=LAPSED, deadline=0, closed=ctx.height)
     forget_votes(state, number)
-    return replace(claim, status=PENDING, attempt=claim.attempt + 1, deadline=ctx.time + ctx.params.hold_seconds)
+    deadline = ctx.time + ctx.params.hold_seconds
+    return replace(claim, status=PENDING, attempt=claim.attempt + 1, look=0, deadline=deadline)
 
 
 __all__ = ["VOID", "Outcome", "advance", "hear"]

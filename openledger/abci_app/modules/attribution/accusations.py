@@ -1,0 +1,86 @@
+"""A validator that finds a fault names it before the vote closes, and everybody looks at it once more.
+
+A fault in few index rows is found by those only whose draw had one of them, and they may be few. So what they name
+stands in state while the vote is open. When it would close, it goes on instead: all commitments of the first look are
+forgotten, everybody looks at what was named, and commits anew. A wrong accusation costs one more look and sways nobody;
+each validator has one accusation in an attempt, and there is one second look in an attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from openledger.abci_app.modules.attribution.messages import Accusation
+from openledger.abci_app.modules.attribution.records import (
+    ACCUSED,
+    CHALLENGE_OPEN,
+    CHALLENGES,
+    ELECTORATES,
+    NAMED,
+    VOTES,
+    VOTING,
+    Accused,
+    Claim,
+    votes,
+)
+from openledger.abci_app.modules.models.records import contributors
+from openledger.primitives.attribution import NAMED_ROW, NAMED_SHARE
+from openledger.primitives.types import ZERO_ADDRESS, Address, Log
+from openledger.state.overlay import Overlay
+from openledger.state.ports import StateReader
+
+MAX_NAMED_ROWS = 64
+"""Rows that everybody looks at because others have named them: those that most power has named come first."""
+
+
+def accused_by(state: StateReader, claim: int, validator: Address) -> Accused | None:
+    """What a validator has called wrong in a claim."""
+    return ACCUSED.get(state, claim, validator)
+
+
+def hear_accusation(state: Overlay, claim: Claim, validator: Address, message: Accusation) -> Iterator[Log]:
+    """Write an accusation down. The first of an attempt counts, while the vote is open, and if there is such a thing
+    in the claim."""
+    before = accused_by(state, message.claim, validator)
+    if claim.status != VOTING or (before is not None and before.attempt == claim.attempt):
+        return
+    if message.kind == NAMED_ROW and message.row >= claim.rows:
+        return
+    if message.kind == NAMED_SHARE and message.contributor not in contributors(state, claim.model):
+        return
+    after = Accused(claim.attempt, message.kind, message.row, message.contributor)
+    ACCUSED.put(state, after, message.claim, validator)
+    yield NAMED.log(message.claim, validator, message.kind, message.row, message.contributor)
+
+
+def second_look_due(state: StateReader, number: int, claim: Claim) -> bool:
+    """True when something was accused in this attempt and not looked at by all."""
+    if claim.look:
+        return False
+    members = ELECTORATES.must(state, number).members
+    return any(
+        a is not None and a.attempt == claim.attempt for a in (accused_by(state, number, m.address) for m in members)
+    )
+
+
+def look_again(state: Overlay, number: int) -> None:
+    """Forget the commitments of the first look."""
+    for member, said in list(votes(state, number)):
+        if said.digest:
+            VOTES.put(state, replace(said, digest=b"", leaf=b""), number, member.address)
+
+
+def named_rows(state: StateReader, number: int) -> tuple[int, ...]:
+    """Index rows that everybody recomputes: the one of a running challenge, then those that validators have named in
+    any attempt, by the power behind them; ``MAX_NAMED_ROWS`` at most, and that of the challenge."""
+    power: dict[int, int] = {}
+    for member in ELECTORATES.must(state, number).members:
+        found = accused_by(state, number, member.address)
+        if found is not None and found.kind == NAMED_ROW:
+            power[found.row] = power.get(found.row, 0) + member.power
+    rows = sorted(power, key=lambda row: (-power[row], row))[:MAX_NAMED_ROWS]
+    challenge = CHALLENGES.get(state, number)
+    if challenge is None or challenge.outcome != CHALLENGE_OPEN or challenge.contributor != ZERO_ADDRESS:
+        return tuple(rows)
+    return (challenge.row, *(row for row in rows if row != challenge.row))
