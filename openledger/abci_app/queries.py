@@ -20,7 +20,7 @@ from openledger.abci_app.modules.governance import records as governance
 from openledger.abci_app.modules.models import records as models
 from openledger.abci_app.modules.rewards import records as rewards
 from openledger.abci_app.modules.staking import records as staking
-from openledger.abci_app.modules.staking import signing
+from openledger.abci_app.modules.staking import signing, silence
 from openledger.abci_app.modules.staking.sets import newest_set
 from openledger.abci_app.modules.staking.unbonding import unbondings
 from openledger.primitives.attribution import NAMED_ROW, NAMED_SHARE, AttributionJob, PartFacts, SettlementFacts
@@ -271,6 +271,9 @@ def _validator(state: StateReader, record: staking.ValidatorRecord, height: int 
             "missed": signing.missed(state, params, record.address, height),
             "allowedMisses": signing.allowed_misses(params),
             "window": params.signed_window,
+            "silent": silence.silences(state, params, record.address, claims.CLAIM_COUNT.get(state)),
+            "allowedSilences": silence.allowed_silences(params),
+            "verdictWindow": params.verdict_window,
             "unbonding": [{"amount": hex(u.amount), "ready": u.ready} for u in unbondings(state, record.address)],
         }
     )

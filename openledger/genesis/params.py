@@ -70,6 +70,9 @@ class Params:
     slash_double_sign: U32 = 50_000  # ppm of the stake
     slash_downtime: U32 = 10_000  # ppm of the stake
     slash_verdict: U32 = 10_000  # ppm of the stake
+    verdict_window: U32 = 64  # claims
+    min_verdicts: U32 = 500_000  # ppm of the window; 0: silence is not punished
+    slash_silence: U32 = 1_000  # ppm of the stake
     signed_window: U32 = 100  # blocks
     min_signed: U32 = 500_000  # ppm of the window
     jail_seconds: U64 = 600
@@ -125,6 +128,10 @@ class Params:
             raise InvalidGenesis("max_validators must lie between 1 and 500")
         if not 10 <= self.signed_window <= 10_000 or not 10_000 <= self.min_signed <= 900_000:
             raise InvalidGenesis("signed_window has 10 to 10,000 blocks, of which min_signed asks for 1 to 90 %")
+        if not 10 <= self.verdict_window <= 1_000 or self.min_verdicts > 900_000:
+            raise InvalidGenesis("verdict_window has 10 to 1,000 claims, of which min_verdicts asks for at most 90 %")
+        if self.slash_silence > 10_000:
+            raise InvalidGenesis("slash_silence is at most 10,000 ppm: an oracle that is down is no fraud")
         if max(self.slash_double_sign, self.slash_downtime, self.slash_verdict) > PPM:
             raise InvalidGenesis("a slash takes at most the whole stake (1,000,000 ppm)")
         if not 2 * self.max_extension_bytes <= self.max_slot0_bytes <= self.max_block_bytes // 2:

@@ -38,6 +38,7 @@ DEVNET_PARAMS = Params(
     min_self_bond=10 * OPEN,
     unbonding_seconds=60,
     jail_seconds=10,
+    min_verdicts=0,
 )
 
 

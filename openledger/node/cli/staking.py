@@ -131,6 +131,13 @@ def _standing(found: dict[str, Any]) -> str:
     return "has left" if not wei(found["stake"]) else "no seat: larger stakes have them"
 
 
+def _oracle(found: dict[str, Any]) -> str:
+    if not found["oracle"]:
+        return "not declared: no vote on claims"
+    missed = f"{found['silent']} of the last {found['verdictWindow']} decided without it"
+    return f"votes on claims; {missed} (up to {found['allowedSilences']} are allowed)"
+
+
 def _lines(found: dict[str, Any]) -> list[str]:
     cells = [
         ["name", found["name"] or "-"],
@@ -141,7 +148,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         ["standing", _standing(found)],
         ["signed", f"{_signed_percent(found)} % of the last {found['window']} blocks"],
         ["missed", f"{found['missed']} (up to {found['allowedMisses']} are allowed)"],
-        ["oracle", "votes on claims" if found["oracle"] else "silent"],
+        ["oracle", _oracle(found)],
     ]
     return [f"{name:<10} {value}" for name, value in cells] + _coming(found["unbonding"])
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from openledger.abci_app.action import BlockContext
 from openledger.abci_app.modules.attribution.accusations import hear_accusation, look_again, second_look_due
-from openledger.abci_app.modules.attribution.draws import hear_promise, leaf_holds
+from openledger.abci_app.modules.attribution.draws import counted, hear_promise, leaf_holds
 from openledger.abci_app.modules.attribution.messages import (
     Accusation,
     ClaimMessage,
@@ -49,6 +49,7 @@ from openledger.abci_app.modules.attribution.records import (
     vote,
     votes,
 )
+from openledger.abci_app.modules.staking.silence import note_silent
 from openledger.genesis.params import Params
 from openledger.primitives.amounts import PPM
 from openledger.primitives.attribution import drawn_rows, score_leaf, seed_leaf
@@ -144,8 +145,21 @@ def advance(state: Overlay, ctx: BlockContext) -> tuple[list[Outcome], list[Log]
         logs.append(PHASE.log(number, after.status, after.deadline))
         if after.status in (ACCEPTED, REFUSED, LAPSED):
             OPEN.delete(state, number)
+            logs += _note_silent(state, ctx, number, after)
             ended.append(Outcome(number, after))
     return ended, logs
+
+
+def _note_silent(state: Overlay, ctx: BlockContext, number: int, claim: Claim) -> list[Log]:
+    """Those without a verdict on a claim that the others have decided; a void one is none."""
+    if claim.status == LAPSED:
+        return []
+    logs: list[Log] = []
+    for member, said in list(votes(state, number)):
+        declared = counted(state, member.address, number, claim.opened) is not None
+        if declared and said.verdict in (NONE, VOID):
+            logs += note_silent(state, ctx, member.address, number)
+    return logs
 
 
 def _next(state: Overlay, ctx: BlockContext, number: int, claim: Claim) -> Claim:

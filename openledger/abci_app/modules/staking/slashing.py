@@ -46,7 +46,7 @@ def punish(state: Overlay, ctx: BlockContext, offences: Sequence[Offence]) -> li
         record = validator(state, offence.validator)
         if record is None or record.tombstoned:
             continue
-        record, burned = _slash(state, record, ctx.params.slash_double_sign, offence.height)
+        record, burned = slash(state, record, ctx.params.slash_double_sign, offence.height)
         put_validator(state, replace(record, jailed=True, tombstoned=True, jailed_until=0))
         logs.append(SLASHED.log(record.operator, record.address, burned, offence.reason))
         logs.append(TOMBSTONED.log(record.operator, record.address, ctx.height))
@@ -61,7 +61,7 @@ def punish_verdicts(state: Overlay, ctx: BlockContext, validators: Sequence[Addr
         record = validator(state, address)
         if record is None or record.tombstoned:
             continue
-        record, burned = _slash(state, record, ctx.params.slash_verdict, ctx.height - 1)
+        record, burned = slash(state, record, ctx.params.slash_verdict, ctx.height - 1)
         put_validator(state, record)
         logs.append(SLASHED.log(record.operator, record.address, burned, FALSE_VERDICT))
     return logs
@@ -74,7 +74,7 @@ def note_absent(state: Overlay, ctx: BlockContext, absent: Sequence[Address]) ->
         record = validator(state, address)
         if record is None or record.jailed or not note_miss(state, ctx.params, address, ctx.height - 1):
             continue
-        record, burned = _slash(state, record, ctx.params.slash_downtime, ctx.height - 1)
+        record, burned = slash(state, record, ctx.params.slash_downtime, ctx.height - 1)
         until = ctx.time + ctx.params.jail_seconds
         put_validator(state, replace(record, jailed=True, jailed_until=until))
         begin_counting(state, address, ctx.height)
@@ -83,7 +83,7 @@ def note_absent(state: Overlay, ctx: BlockContext, absent: Sequence[Address]) ->
     return logs
 
 
-def _slash(state: Overlay, record: ValidatorRecord, ppm: int, height: int) -> tuple[ValidatorRecord, int]:
+def slash(state: Overlay, record: ValidatorRecord, ppm: int, height: int) -> tuple[ValidatorRecord, int]:
     """The record with less stake, and the wei burned; ``height`` is that of the offence."""
     own = record.stake * ppm // PPM
     burned = own + slash_unbonding(state, record.address, ppm, height)
