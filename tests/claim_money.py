@@ -190,11 +190,12 @@ class Money:
         self.act(claimant, AttributionClaim(model, number, first, listed, rest, bytes(32), root, bytes(32)))
         return CLAIM_COUNT.get(self.state)
 
-    def vote(self, number: int, verdicts: dict[Address, int]) -> None:
+    def vote(self, number: int, verdicts: dict[Address, int | Vote]) -> None:
         """What validators have said, by operator; nobody else has spoken."""
         for member in ELECTORATES.must(self.state, number).members:
-            verdict = verdicts.get(member.operator, 0)
-            VOTES.put(self.state, Vote(1, b"d" * 32 if verdict else b"", verdict), number, member.address)
+            said = verdicts.get(member.operator, Vote())
+            said = Vote(1, b"d" * 32, said) if isinstance(said, int) else said
+            VOTES.put(self.state, said, number, member.address)
 
     def end(self, number: int, status: int) -> None:
         """The validators have come to ACCEPTED, REFUSED or LAPSED."""

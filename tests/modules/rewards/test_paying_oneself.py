@@ -16,7 +16,7 @@ from harness import ACCOUNTS, DEVNET_PARAMS, Harness
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from openledger.abci_app.modules.attribution.records import ACCEPTED, CLAIMS, LAPSED, NO, REFUSED, YES
+from openledger.abci_app.modules.attribution.records import ACCEPTED, CLAIMS, LAPSED, NO, NONE, REFUSED, YES
 from openledger.abci_app.modules.governance.records import POOL
 from openledger.genesis.params import Params
 from openledger.primitives.amounts import GWEI, OPEN, PPM
@@ -121,7 +121,7 @@ def _claim(world: Money, story: Story, told: dict[str, Any]) -> None:
     epoch = world.buy(CONSUMER, model, told["answers"])
     world.close()
     number = world.claim(someone(OWNER), model, epoch, shares)
-    verdict = {ACCEPTED: YES, REFUSED: NO, LAPSED: 0}
+    verdict = {ACCEPTED: YES, REFUSED: NO, LAPSED: NONE}
     world.vote(number, {someone(name): verdict[told["end"]] for name, _, _ in story.validators})
     world.end(number, told["end"])
     if told["end"] != ACCEPTED or not told["challenge"] or not story.params.challenge_seconds:

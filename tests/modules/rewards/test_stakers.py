@@ -9,7 +9,7 @@ from claim_money import Money, someone
 from harness import DEVNET_PARAMS
 
 from openledger.abci_app.modules.accounts import balance
-from openledger.abci_app.modules.attribution.records import ACCEPTED, CLAIMS, LAPSED, NO, NONE, REFUSED, VOID, YES
+from openledger.abci_app.modules.attribution.records import ACCEPTED, CLAIMS, LAPSED, NO, NONE, REFUSED, VOID, YES, Vote
 from openledger.abci_app.modules.fees.records import supply
 from openledger.abci_app.modules.governance.records import POOL
 from openledger.abci_app.modules.rewards.records import rewards
@@ -20,7 +20,7 @@ WORK_FEE = 4 * 10**9
 STAKERS = OPEN * 15 // 100
 
 
-def ended(status: int, verdicts: dict[str, int], challenge_seconds: int = 0) -> tuple[Money, int]:
+def ended(status: int, verdicts: dict[str, int | Vote], challenge_seconds: int = 0) -> tuple[Money, int]:
     """A world in which a claim over 1 OPEN has just ended, and the wei that this has burned."""
     world = Money(replace(DEVNET_PARAMS, challenge_seconds=challenge_seconds))
     world.seat([(name, power, True) for name, power in POWERS.items()])
@@ -66,10 +66,18 @@ def test_of_a_claim_without_a_verdict_those_earn_who_have_said_what_counts() -> 
 
 
 @pytest.mark.parametrize("verdicts", [{}, {"d": VOID}])
-def test_where_nobody_could_verify_all_are_paid(verdicts: dict[str, int]) -> None:
+def test_where_nobody_could_verify_all_are_paid(verdicts: dict[str, int | Vote]) -> None:
     """The claimant may have withheld the blobs."""
     world, _ = ended(LAPSED, verdicts)
     assert earned(world) == POWERS
+
+
+def test_silence_does_not_earn_by_keeping_a_claim_from_its_vote() -> None:
+    """With a third or more of the power silent nobody can show a verdict: who has committed is paid, and where it did
+    not come to commitments, who has the blobs."""
+    held, committed = Vote(held=1), Vote(1, b"d" * 32)
+    assert earned(ended(LAPSED, {"a": committed, "b": held})[0]) == {"a": 40}
+    assert earned(ended(LAPSED, {"a": held, "b": held, "d": VOID})[0]) == {"a": 40, "b": 30}
 
 
 def test_where_nobody_has_power_the_pool_is_paid() -> None:

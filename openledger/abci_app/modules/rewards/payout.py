@@ -20,9 +20,9 @@ from openledger.abci_app.modules.attribution.records import (
     NO,
     NONE,
     REFUSED,
-    VOID,
     YES,
     Claim,
+    Vote,
     votes,
 )
 from openledger.abci_app.modules.attribution.voting import Outcome
@@ -131,15 +131,15 @@ def _credit(state: Overlay, number: int, account: Address, amount: int, role: st
 def _pay_stakers(state: Overlay, number: int, claim: Claim, amount: int, locked: bool = False) -> list[Log]:
     """By power, to those who have worked; the parts of the others burn. To the pool where nobody had any power, so that
     no wei stays behind in the escrow."""
-    cast = [(member, said.verdict) for member, said in votes(state, number) if member.power]
+    cast = [(member, _work_shown(claim, said)) for member, said in votes(state, number) if member.power]
     if not cast:
         transfer(state, ESCROW, POOL, amount)
         return [PAID.log(number, POOL, amount, ROLE_POOL)] if amount else []
     parts = split_exact(amount, [member.power for member, _ in cast])
-    earns = _earning_verdicts(claim, [verdict for _, verdict in cast])
+    most = max(shown for _, shown in cast)
     unearned, logs = 0, list[Log]()
-    for (member, verdict), part in zip(cast, parts, strict=True):
-        if verdict in earns:
+    for (member, shown), part in zip(cast, parts, strict=True):
+        if shown == most:
             logs += _credit(state, number, member.operator, part, ROLE_STAKER, locked)
         else:
             unearned += part
@@ -147,14 +147,16 @@ def _pay_stakers(state: Overlay, number: int, claim: Claim, amount: int, locked:
     return [*logs, BURNED.log(number, unearned)] if unearned else logs
 
 
-def _earning_verdicts(claim: Claim, cast: Sequence[int]) -> tuple[int, ...]:
-    """What one must have said to be paid: what was decided; where nothing was, anything that counts. Where nobody has
-    said anything that counts the blobs may have been withheld, so all are paid."""
-    if claim.status == ACCEPTED:
-        return (YES,)
-    if claim.status == REFUSED:
-        return (NO,)
-    return (YES, NO) if YES in cast or NO in cast else (NONE, VOID)
+def _work_shown(claim: Claim, said: Vote) -> int:
+    """How far somebody came with a claim; who came furthest is paid. The verdict that was decided counts, in a
+    lapsed claim any that is not void; where it came to none, a commitment, or else that the blobs were there. Where
+    nobody came anywhere the claimant may have withheld the blobs, and all are equal."""
+    decided = {ACCEPTED: (YES,), REFUSED: (NO,)}.get(claim.status, (YES, NO))
+    if said.verdict in decided:
+        return 3
+    if said.verdict != NONE:
+        return 0
+    return 2 if said.digest else said.held
 
 
 def _refund(state: Overlay, number: int, claim: Claim) -> list[Log]:
