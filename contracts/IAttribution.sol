@@ -40,6 +40,25 @@ interface IAttribution {
         uint32 ppm;
     }
 
+    /// @notice How a challenge ended, if it did.
+    enum Outcome {
+        None,
+        Open,
+        Upheld,
+        Dismissed
+    }
+
+    /// @notice The newest challenge of a claim.
+    struct Challenge {
+        address challenger;
+        /// @dev In wei.
+        uint256 bond;
+        /// @dev The index row that is said to be wrong, where `contributor` is the zero address; else the share of `contributor` is.
+        uint64 row;
+        address contributor;
+        Outcome outcome;
+    }
+
     /// @notice Number of claims; their ids are 1 to this number.
     function claimCount() external view returns (uint64);
 
@@ -51,6 +70,9 @@ interface IAttribution {
 
     /// @notice Voting power that said yes and no in revealed verdicts, and all the power that may vote.
     function getTally(uint64 claim) external view returns (uint64 yes, uint64 no, uint64 total);
+
+    /// @notice The claim's newest challenge. Reverts when there is no such claim, or when it was never challenged.
+    function getChallenge(uint64 claim) external view returns (Challenge memory);
 
     /// @notice Rewards of an account that it has not withdrawn yet, in wei.
     function pendingRewards(address account) external view returns (uint256);

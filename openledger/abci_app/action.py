@@ -72,6 +72,11 @@ class Action:
     def validate(self, view: StateReader, ctx: ActionContext) -> None:
         """Against state, reading only. Raises an ActionRefused leaf."""
 
+    def admit(self, view: StateReader, ctx: ActionContext) -> None:
+        """What a node looks at before it takes the action into its mempool, for which nobody has paid: ``validate``,
+        where that is little work. What is left out is judged in the block. Raises an ActionRefused leaf."""
+        self.validate(view, ctx)
+
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
         """Write, after ``validate`` has passed in the same block. Returns the logs."""
         raise UnknownAction(f"{type(self).__name__} has no effect")

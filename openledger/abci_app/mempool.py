@@ -167,7 +167,7 @@ class Mempool:
         if decoded.nonce > current + self._limits.nonce_gap:
             raise NonceTooHigh(f"nonce too high: tx: {decoded.nonce} state: {current}", "send the missing ones first")
         if decoded.action is not None and decoded.nonce == current:
-            decoded.action.validate(self._state, ActionContext(ctx, decoded.sender))
+            decoded.action.admit(self._state, ActionContext(ctx, decoded.sender))
 
     def _check_room(self, decoded: Decoded, queue: dict[int, Decoded], old: Decoded | None) -> None:
         if old is not None:

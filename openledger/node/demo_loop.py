@@ -141,7 +141,8 @@ class Loop:
         root, count = rows.version_root([*before, mine])
         part = Part(author.signer.address, bytes.fromhex(self.client.put_blob(blob)), len(rows.rows_of(blob)))
         message = f"{author.person.name}, {author.person.years}"
-        action = DatanetCommit(datanet=number, parent=version, root=root, rows=count, add=(part,), message=message)
+        action = DatanetCommit(datanet=number, parent=version, root=root, rows=count, add=(part,), message=message,
+                               parts=len(before) + 1)  # fmt: skip
         receipt = operator.send(self.client, author.signer, action)
         self.transactions[f"datanet.commit {author.person.key}"] = receipt["transactionHash"]
         return mine

@@ -8,6 +8,7 @@ import pytest
 from harness import ACCOUNTS, PRICE, Harness
 
 from openledger.abci_app import reads
+from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
 from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.datanets.records import VERSIONS, Part
@@ -30,6 +31,7 @@ ATTRIBUTION = ("IAttribution", ATTRIBUTION_ADDRESS)
 STAKING = ("IStaking", STAKING_ADDRESS)
 GOVERNANCE = ("IGovernance", GOVERNANCE_ADDRESS)
 NOBODY = "0x" + "11" * 20
+ZERO = bytes(20)
 
 
 def hexed(address: bytes) -> str:
@@ -110,6 +112,25 @@ def test_claims_tallies_and_rewards(chain: Harness, calls: Any) -> None:
     assert calls.ask(*ATTRIBUTION, "currentEpoch") == chain.query("get_epoch")["number"]
 
 
+def test_the_newest_challenge_of_a_claim(calls: Any) -> None:
+    chain = calls.chain = Harness(challenge_seconds=1_000, challenge_bond=5 * OPEN, engine=calls.chain.app.engine)
+    chain.publish()
+    epoch = chain.settle()
+    chain.close_epoch()
+    number = chain.claim(epoch, {1: 900_000}, 100_000)
+    assert calls.error(*ATTRIBUTION, "getChallenge", number).endswith(f"claim {number} was never challenged")
+    assert chain.run_claim(number) == "accepted"
+    bond, who = chain.genesis.params.challenge_bond, hexed(ACCOUNTS[6][0])
+    chain.act(6, AttributionChallenge(number, 7, ZERO))
+    assert calls.ask(*ATTRIBUTION, "getChallenge", number) == (who, bond, 7, hexed(ZERO), 1)
+    for _ in range(30):
+        if chain.query("get_claim", number)["challenge"]["outcome"] == "open":
+            chain.block(1)
+    assert calls.ask(*ATTRIBUTION, "getChallenge", number) == (who, bond, 7, hexed(ZERO), 3)
+    chain.act(6, AttributionChallenge(number, 0, ACCOUNTS[1][0]))
+    assert calls.ask(*ATTRIBUTION, "getChallenge", number) == (who, bond, 0, hexed(ACCOUNTS[1][0]), 1)
+
+
 def test_validators(calls: Any) -> None:
     chain = calls.chain = Harness(powers=(10, 20, 5), engine=calls.chain.app.engine)
     views = {v["operator"].lower(): v for v in chain.query("list_validators")}
@@ -147,6 +168,7 @@ def test_parameters(chain: Harness, calls: Any) -> None:
         (ATTRIBUTION, "getClaim", (1,), "there is no claim 1"),
         (ATTRIBUTION, "getShares", (1,), "there is no claim 1"),
         (ATTRIBUTION, "getTally", (1,), "there is no claim 1"),
+        (ATTRIBUTION, "getChallenge", (1,), "there is no claim 1"),
     ],
 )
 def test_a_record_that_is_not_there_reverts_and_says_so(
@@ -203,7 +225,7 @@ def test_gas_grows_with_what_is_read_and_returned_and_one_less_is_too_little(
     who = ACCOUNTS[1][0]
     for version, parts in ((1, 1), (2, 100)):
         added = tuple(Part(who, bytes([version, i]) * 16, 1) for i in range(parts))
-        chain.act(1, DatanetCommit(1, version - 1, bytes([version]) * 32, 1 if version == 1 else 101, added))
+        chain.act(1, DatanetCommit(1, version - 1, bytes([version]) * 32, 1 if version == 1 else 101, added, parts=101))
     costs = []
     for version in (1, 2):
         data = interfaces["IDatanets"].data("getParts", 1, version)

@@ -108,7 +108,8 @@ def commit_blob(
         head = int(app.call("openledger_getDatanet", number)["head"])
         old = parts_of(app, number, head) if head else []
         root, count = rows.version_root([*old, (contributor, blob)])
-        action = DatanetCommit(datanet=number, parent=head, root=root, rows=count, add=(part,), message=message)
+        action = DatanetCommit(datanet=number, parent=head, root=root, rows=count, add=(part,), message=message,
+                               parts=len(old) + 1)  # fmt: skip
         try:
             return app.send(action, signer), head + 1, count
         except WrongPhase:

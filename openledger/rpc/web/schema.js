@@ -2,7 +2,7 @@
 
 export const ACTIONS = {
   "datanet.create": {"type": "DatanetCreate", "fields": [["name", "string"], ["description", "string"], ["schema", "string"], ["licence", "string"], ["policy", "string"], ["reviewQuorum", "uint8"], ["bond", "uint256"]]},
-  "datanet.commit": {"type": "DatanetCommit", "fields": [["datanet", "uint64"], ["parent", "uint64"], ["root", "bytes32"], ["rows", "uint64"], ["add", "Part[]"], ["remove", "bytes32[]"], ["message", "string"]]},
+  "datanet.commit": {"type": "DatanetCommit", "fields": [["datanet", "uint64"], ["parent", "uint64"], ["root", "bytes32"], ["rows", "uint64"], ["add", "Part[]"], ["remove", "bytes32[]"], ["message", "string"], ["parts", "uint32"]]},
   "model.publish": {"type": "ModelPublish", "fields": [["name", "string"], ["base", "string"], ["data", "DataRef[]"], ["weights", "bytes32"], ["bundle", "bytes32"], ["receipt", "bytes32"], ["index", "bytes32"], ["indexRoot", "bytes32"], ["rows", "uint64"], ["method", "string"], ["baseLoss", "uint64"], ["heldOutLoss", "uint64"], ["lds", "uint32"], ["price", "uint256"]]},
   "model.retire": {"type": "ModelRetire", "fields": [["model", "uint64"]]},
   "inference.open": {"type": "InferenceOpen", "fields": [["model", "uint64"], ["deposit", "uint256"], ["expiry", "uint64"]]},

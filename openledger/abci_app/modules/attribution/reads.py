@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from openledger.abci_app.modules.attribution.records import CLAIM_COUNT, ELECTORATES, NO, YES, must_claim, vote
+from openledger.abci_app.modules.attribution.records import (
+    CHALLENGES,
+    CLAIM_COUNT,
+    ELECTORATES,
+    NO,
+    YES,
+    must_claim,
+    vote,
+)
 from openledger.abci_app.modules.models.records import epoch
 from openledger.abci_app.reads import Read
+from openledger.primitives.errors import NotFound
 from openledger.state.ports import StateReader
 
 _CLAIM = "(uint64,uint64,address,uint8,uint256,uint256,uint256,uint32,bytes32,bytes32)"
+_CHALLENGE = "(address,uint256,uint64,address,uint8)"
 
 
 def _count(state: StateReader) -> tuple[Any, ...]:
@@ -38,6 +48,14 @@ def _tally(state: StateReader, claim: int) -> tuple[Any, ...]:
     return (yes, no, sum(power for _, power in said))
 
 
+def _challenge(state: StateReader, claim: int) -> tuple[Any, ...]:
+    must_claim(state, claim)
+    found = CHALLENGES.get(state, claim)
+    if found is None:
+        raise NotFound(f"claim {claim} was never challenged")
+    return ((found.challenger, found.bond, found.row, found.contributor, found.outcome),)
+
+
 def _epoch(state: StateReader) -> tuple[Any, ...]:
     return (epoch(state).number,)
 
@@ -47,5 +65,6 @@ CLAIM_READS = (
     Read("getClaim(uint64)", (_CLAIM,), _claim),
     Read("getShares(uint64)", ("(address,uint32)[]",), _shares),
     Read("getTally(uint64)", ("uint64", "uint64", "uint64"), _tally),
+    Read("getChallenge(uint64)", (_CHALLENGE,), _challenge),
     Read("currentEpoch()", ("uint64",), _epoch),
 )

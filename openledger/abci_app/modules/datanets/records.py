@@ -62,6 +62,11 @@ class Version:
     time: U64
 
 
+FREE_PARTS = 64
+"""Parts of a version that the price of its kind pays for; every further one costs gas of its own."""
+VERSION_BYTES, PART_BYTES = 700, 72
+"""The longest form of a version without its parts, and of a part; a part has 59 bytes at least."""
+
 DATANETS = Table(DATANETS_ADDRESS, "datanet", Datanet)
 VERSIONS = Table(DATANETS_ADDRESS, "version", Version)
 COUNT = Counter(DATANETS_ADDRESS, "count")
@@ -92,6 +97,13 @@ def must_version(state: StateReader, datanet: int, version: int) -> Version:
     if found is None:
         raise NotFound(f"datanet {datanet} has no version {version}")
     return found
+
+
+def part_bytes(state: StateReader, datanet: int, version: int) -> int:
+    """Bytes of a version's record that can only be parts, told without reading them: 59 to 72 each, less 700 at most;
+    0 where there is no such version."""
+    raw = state.record(DATANETS_ADDRESS, VERSIONS.key(datanet, version))
+    return 0 if raw is None else max(0, len(raw) - VERSION_BYTES)
 
 
 def versions(state: StateReader, datanet: int) -> Iterator[tuple[int, Version]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext, require_text
-from openledger.abci_app.modules.datanets.records import HeldPart, must_version
+from openledger.abci_app.modules.datanets.records import FREE_PARTS, PART_BYTES, HeldPart, must_version, part_bytes
 from openledger.abci_app.modules.models.records import (
     CONTRIBUTORS,
     MODEL_COUNT,
@@ -27,7 +27,11 @@ METHODS = ("gradient-dot", "path-influence")
 MAX_DATA = 64
 MAX_PRICE = 1_000_000 * OPEN
 GAS_PER_DATANET = 45_000
-"""A version of a datanet can list a thousand parts, and all of them are read."""
+"""Pays for reading 64 parts."""
+GAS_PER_ROW = 400
+"""For every part beyond those; a part has a row at least, so the rows say how many there can be."""
+MOST_PARTS = 1_024
+"""Parts of a version that are paid for at most."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class ModelPublish(Action):
     """Hashes are sha256 names of blobs; ``index_root`` is the Merkle root of the index; ``rows`` its length.
 
     Losses in micro-nats a token on held-out rows, before and after tuning; ``lds`` in ppm, 0 where not measured;
-    ``price`` in wei an answer. Each datanet costs 45,000 gas besides.
+    ``price`` in wei an answer. Each datanet costs 45,000 gas besides, and
+    each row 400: those beyond 64 a datanet, and up to 1,024 a datanet.
     """
 
     KIND: ClassVar[str] = "model.publish"
@@ -70,9 +75,25 @@ class ModelPublish(Action):
             raise AmountOutOfRange("price must be more than 0 and at most 1,000,000 OPEN an answer")
 
     def kind_gas(self) -> int:
-        return self.GAS + GAS_PER_DATANET * len(self.data)
+        return self.GAS + GAS_PER_DATANET * len(self.data) + GAS_PER_ROW * (self._paid - FREE_PARTS * len(self.data))
+
+    @property
+    def _paid(self) -> int:
+        """Parts that the price pays for."""
+        return max(FREE_PARTS * len(self.data), min(self.rows, MOST_PARTS * len(self.data)))
+
+    def _is_within(self, view: StateReader, parts: int) -> bool:
+        """Whether the data, taken together, can hold no more than about so many parts."""
+        found = [part_bytes(view, ref.datanet, ref.version) for ref in self.data]
+        return sum(found) <= PART_BYTES * parts
+
+    def admit(self, view: StateReader, ctx: ActionContext) -> None:
+        if self._is_within(view, FREE_PARTS):
+            self.validate(view, ctx)
 
     def _parts(self, view: StateReader) -> list[HeldPart]:
+        if not self._is_within(view, self._paid):
+            raise MalformedAction(f"the data has more than the {self._paid} parts that {self.rows} rows pay for")
         return [part for ref in self.data for part in must_version(view, ref.datanet, ref.version).parts]
 
     def validate(self, view: StateReader, ctx: ActionContext) -> None:
