@@ -1,8 +1,7 @@
 """A published model as blobs: one JSON manifest that names all other files by hash.
 
 Manifest: ``{"format", "base", "base_hash", "config", "kind", "settings", "tokenizer", "weights", "receipt", "index",
-"index_root",
-"method", "rows", "data": [{"datanet", "version", "root", "parts": [{"contributor", "blob",
+"index_root", "method", "entries", "rows", "data": [{"datanet", "version", "root", "parts": [{"contributor", "blob",
 "rows", "height"}]}]}``; hashes are sha256 in hex
 with 0x, except roots, which are Merkle roots (keccak256). Nothing in a bundle is code, and nothing is unpickled.
 """
@@ -19,7 +18,8 @@ import torch
 
 from openledger.attribution_oracle import lora
 from openledger.attribution_oracle.bases import Base, load_base
-from openledger.attribution_oracle.influence import Index, Run
+from openledger.attribution_oracle.index import Index
+from openledger.attribution_oracle.influence import Run
 from openledger.attribution_oracle.methods import method
 from openledger.attribution_oracle.near import Known, known_parts
 from openledger.attribution_oracle.ports import Blobs, blob_name
@@ -138,6 +138,7 @@ def publish_bundle(blobs: Blobs, trained: Trained, index: Index, data: Sequence[
         **names,
         "index_root": to_hex(root),
         "method": index.method,
+        "entries": index.entries,
         "rows": len(lines),
         "data": [{**asdict(v), "root": to_hex(r)} for v, r in zip(data, roots, strict=True)],
     }
@@ -173,6 +174,7 @@ def read_manifest(raw: bytes) -> tuple[dict[str, Any], tuple[VersionData, ...]]:
         for name in ("base_hash", "tokenizer", "weights", "receipt", "index", "index_root"):
             from_hex(manifest[name], 32)
         manifest["rows"] = int(manifest["rows"])
+        manifest["entries"] = int(manifest.get("entries", 0))
         data = tuple(
             VersionData(
                 int(v["datanet"]),
@@ -220,7 +222,8 @@ def load_bundle(
         shapes = lora.shapes(model, settings.lora)
     tensors = load_like(blobs.get(blob_name(manifest["weights"])), shapes, "weights file")
     run = Run.of(base, settings, tensors, receipt, texts, device)
-    index = Index.load(blobs.get(blob_name(manifest["index"])), len(lines), method(manifest["method"]).dim(run))
+    dim = method(manifest["method"]).dim(run)
+    index = Index.load(blobs.get(blob_name(manifest["index"])), len(lines), dim, manifest["entries"])
     if index.method != manifest["method"]:
         raise InvalidModel("the index was built by another method than the manifest says")
     root = index.root(row_leaves(contributors, lines))

@@ -18,18 +18,34 @@ from openledger.attribution_oracle import bundle as bundles
 from openledger.attribution_oracle import claims, influence, measured, methods, train
 from openledger.attribution_oracle.bases import TINY, Base, load_base
 from openledger.attribution_oracle.bundle import Bundle, VersionData
+from openledger.attribution_oracle.lora import LoraSettings
 from openledger.attribution_oracle.model import choose_device
 from openledger.attribution_oracle.payment import Ledger
 from openledger.attribution_oracle.ports import Blobs, ChainReader, Progress, silent
 from openledger.attribution_oracle.serve import Served, Server, quantity
+from openledger.attribution_oracle.tape import MEMORY, Place
 from openledger.primitives.attribution import SettlementFacts, Voucher
 from openledger.primitives.errors import OracleError
 from openledger.primitives.types import to_hex
+
+FULL_RATE = 5e-4
 
 
 def set_threads(count: int) -> None:
     """How many threads torch may use in this process."""
     torch.set_num_threads(max(1, count))
+
+
+def usual_device(wanted: str) -> str:
+    """``auto`` is CUDA where there is a device, else the CPU; other names stay."""
+    return wanted if wanted != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def shape(kind: str, rank: int | None = None) -> dict[str, Any]:
+    """Settings for ``train_model``: of a full fine-tune, whose learning rate is lower, or of an adapter's rank."""
+    if kind == "full":
+        return {"kind": kind, "lr": FULL_RATE}
+    return {"kind": kind, **({} if rank is None else {"lora": LoraSettings(rank, 2.0 * rank)})}
 
 
 @dataclass(frozen=True)
@@ -67,12 +83,14 @@ def train_model(
 
 
 def make_index(
-    model: Model, *, method: str = methods.DEFAULT_METHOD, device: str = "cpu", progress: Progress = silent
-) -> influence.Index:
-    """The attribution index of a trained model."""
+    model: Model, *, method: str = methods.DEFAULT_METHOD, device: str = "cpu", progress: Progress = silent,
+    folder: Path | None = None, memory: int = MEMORY, row_bytes: int = methods.ROW_BYTES,
+) -> influence.Index:  # fmt: skip
+    """The attribution index of a trained model. A long work is kept in ``folder``, to go on there after it was broken
+    off, and holds at most ``memory`` bytes of rows at once; ``row_bytes`` bounds a row's size."""
     t = model.trained
     run = influence.Run.of(t.base, t.settings, t.tensors, t.receipt, model.texts, choose_device(device))
-    return methods.make_index(run, method, progress)
+    return methods.make_index(run, method, progress, Place(folder, memory), row_bytes)
 
 
 def measure(
@@ -156,6 +174,5 @@ def claim(
 
 __all__ = [
     "Model", "Served", "Serving", "VersionData", "claim", "evaluate", "load_bundle", "make_index", "measure", "publish",
-    "set_threads",
-    "train_model",
+    "set_threads", "shape", "train_model", "usual_device",
 ]  # fmt: skip

@@ -6,32 +6,38 @@ answer's loss at the final weights, both in the adapter's parameters: a small st
 the answer's loss by their dot product (TracIn with one checkpoint, Pruthi et al. 2020, arXiv 2002.08484).
 For full fine-tunes the parameters are those of a probe: a LoRA adapter at B = 0 whose A follows from the seed.
 
-Index rows are stored as int8 with one fp32 scale a row. All arithmetic up to there is fp32; scores are summed in fp64.
+Index rows are stored as int8 with one fp32 scale a row (``index``). All arithmetic up to there is fp32.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from openledger.attribution_oracle import lora
 from openledger.attribution_oracle.bases import Base
+from openledger.attribution_oracle.index import Index, Rows, quantise, row_error, small
 from openledger.attribution_oracle.model import GPT, pad, row_losses
-from openledger.attribution_oracle.ports import Progress
-from openledger.attribution_oracle.tensors import dump, load, note_of
+from openledger.attribution_oracle.ports import Progress, silent
+from openledger.attribution_oracle.tape import Place
 from openledger.attribution_oracle.tokenizer import PAD, START
 from openledger.attribution_oracle.train import Settings, assemble, documents
 from openledger.primitives.errors import InvalidModel, OracleError
-from openledger.primitives.hashing import merkle_leaf, merkle_root
 
 BATCH = 16
+
+
+def checked(vectors: Tensor) -> Tensor:
+    """The same vectors. Raises InvalidModel when one is not finite."""
+    if not bool(torch.isfinite(vectors).all()):
+        raise InvalidModel("a row's influence vector is not finite")
+    return vectors
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,10 @@ class Method(Protocol):
         """Length of a vector."""
         ...
 
+    def index_rows(self, run: Run, entries: int, place: Place, progress: Progress) -> Iterator[Rows]:
+        """The rows of the index in their order, piece by piece, with ``entries`` entries each."""
+        ...
+
     def row_vectors(self, run: Run, numbers: Sequence[int], progress: Progress) -> Tensor:
         """fp32 [len(numbers), dim], on the CPU."""
         ...
@@ -96,6 +106,13 @@ class GradientDot:
 
     def dim(self, run: Run) -> int:
         return sum(math.prod(shape) for shape in lora.shapes(run.model, run.settings.lora).values())
+
+    def index_rows(self, run: Run, entries: int, place: Place, progress: Progress) -> Iterator[Rows]:
+        total = len(run.rows)
+        for at in range(0, total, 4 * BATCH):
+            vectors = self.row_vectors(run, range(at, min(at + 4 * BATCH, total)), silent if at else progress)
+            yield small(checked(vectors), entries)
+            progress(min(at + 4 * BATCH, total), total, "index rows")
 
     def row_vectors(self, run: Run, numbers: Sequence[int], progress: Progress) -> Tensor:
         found: list[Tensor] = []
@@ -128,76 +145,4 @@ class GradientDot:
         return torch.cat([g.reshape(len(ids), -1) for g in gradients], dim=1).cpu()
 
 
-@dataclass(frozen=True)
-class Index:
-    """The committed vectors: ``q`` int8 [rows, dim], ``scale`` fp32 [rows]; a vector is q * scale."""
-
-    method: str
-    q: Tensor
-    scale: Tensor
-
-    @property
-    def rows(self) -> int:
-        return int(self.q.shape[0])
-
-    def dump(self) -> bytes:
-        """The index file (safetensors)."""
-        note = {"method": self.method, "rows": self.rows, "dim": int(self.q.shape[1])}
-        return dump({"q": self.q, "scale": self.scale}, note)
-
-    @classmethod
-    def load(cls, raw: bytes, rows: int, dim: int) -> Index:
-        """Of its file. Raises InvalidModel when corrupt, of another shape, or with a scale below zero or not finite."""
-        note, tensors = note_of(raw, "index"), load(raw, "index")
-        if set(tensors) != {"q", "scale"}:
-            raise InvalidModel("the index must hold q and scale, and nothing else")
-        q, scale = tensors["q"], tensors["scale"]
-        if q.dtype != torch.int8 or scale.dtype != torch.float32:
-            raise InvalidModel("the index must hold int8 entries and fp32 scales")
-        if tuple(q.shape) != (rows, dim) or tuple(scale.shape) != (rows,):
-            raise InvalidModel(f"the index has {tuple(q.shape)} entries, the model needs {(rows, dim)}")
-        if bool((scale < 0).any()) or bool((q == -128).any()):
-            raise InvalidModel("the index holds a negative scale or an entry of -128")
-        return cls(str(note.get("method")), q, scale)
-
-    def root(self, row_leaves: Sequence[bytes]) -> bytes:
-        """Merkle root over leaves (row number 8 bytes, data row's leaf 32, scale as little-endian fp32, entries)."""
-        if len(row_leaves) != self.rows:
-            raise InvalidModel(f"the index has {self.rows} rows, the data {len(row_leaves)}")
-        q, scales = self.q.numpy(), self.scale.numpy().astype("<f4")
-        return merkle_root(
-            [
-                merkle_leaf(number.to_bytes(8, "big") + leaf + scales[number].tobytes() + q[number].tobytes())
-                for number, leaf in enumerate(row_leaves)
-            ]
-        )
-
-    def dot(self, vector: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """fp64 [rows]: the score of every row for one answer."""
-        wide = vector.double().numpy()
-        q, scale = self.q.numpy(), self.scale.numpy().astype(np.float64)
-        parts = [q[at : at + 64].astype(np.float64) @ wide for at in range(0, self.rows, 64)]
-        return np.asarray(np.concatenate(parts) * scale, dtype=np.float64)
-
-
-def quantise(vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """int8 entries and fp32 scales of fp32 [rows, dim]: scale = largest magnitude / 127; a zero row has scale 0."""
-    scale = vectors.abs().amax(dim=1) / 127.0
-    safe = torch.where(scale > 0, scale, torch.ones_like(scale))
-    q = torch.round(vectors / safe[:, None]).clamp(-127, 127).to(torch.int8)
-    return q, scale
-
-
-def row_error(index: Index, number: int, vector: Tensor) -> float:
-    """How far a committed row lies from the recomputed ``vector`` [dim], relative to it: what exceeds int8 rounding, or
-    the difference of scales, whichever is larger. An honest row of another machine stays below 1e-4."""
-    size = float(vector.double().norm())
-    scale = float(index.scale[number])
-    own = float(vector.abs().amax()) / 127.0
-    if size == 0.0 or own == 0.0:
-        return 0.0 if scale == 0.0 or not bool(index.q[number].any()) else math.inf
-    apart = (vector.double() - index.q[number].double() * scale).abs() - scale / 2
-    return max(float(apart.clamp(min=0.0).norm()) / size, abs(scale - own) / own)
-
-
-__all__ = ["BATCH", "GradientDot", "Index", "Method", "Run", "answer_ids", "quantise", "row_error"]
+__all__ = ["BATCH", "GradientDot", "Index", "Method", "Run", "answer_ids", "checked", "quantise", "row_error"]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import torch
 
-from openledger.attribution_oracle.influence import BATCH, GradientDot, Index, Method, Run, quantise
+from openledger.attribution_oracle.index import Index, bytes_of, entries_of
+from openledger.attribution_oracle.influence import GradientDot, Method, Run
 from openledger.attribution_oracle.ports import Progress, silent
 from openledger.attribution_oracle.replayed import PathInfluence
+from openledger.attribution_oracle.tape import Place
 from openledger.primitives.errors import InvalidModel, OracleError
 
 DEFAULT_METHOD = "gradient-dot"
+ROW_BYTES = 1 << 16
+LARGEST = 1 << 28
+"""Bytes of the largest index; a blob travels whole."""
 METHODS: dict[str, Method] = {method.name: method for method in (GradientDot(), PathInfluence())}
 
 
@@ -20,23 +25,26 @@ def method(name: str) -> Method:
     return METHODS[name]
 
 
-def make_index(run: Run, name: str = DEFAULT_METHOD, progress: Progress = silent) -> Index:
-    """The index of all rows. Raises OracleError for an unknown method, InvalidModel when a vector is not finite, or
-    when the method cannot index this model."""
+def make_index(
+    run: Run, name: str = DEFAULT_METHOD, progress: Progress = silent, place: Place | None = None,
+    row_bytes: int | None = None,
+) -> Index:  # fmt: skip
+    """The index of all rows. ``place`` is where a long work is kept and how much memory its rows may take;
+    ``row_bytes`` bounds a row's size (None: ``ROW_BYTES``). Raises OracleError for an unknown
+    method, or when disk or memory do not suffice; InvalidModel when a vector is not finite, or when the method cannot
+    index this model."""
     chosen = method(name)
-    chosen.dim(run)
-    q, scale = [], []
-    total = len(run.rows)
-    for at in range(0, total, 4 * BATCH):
-        numbers = range(at, min(at + 4 * BATCH, total))
-        vectors = chosen.row_vectors(run, numbers, silent if at else progress)
-        if not bool(torch.isfinite(vectors).all()):
-            raise InvalidModel("a row's influence vector is not finite")
-        some_q, some_scale = quantise(vectors)
-        q.append(some_q)
-        scale.append(some_scale)
-        progress(numbers[-1] + 1, total, "index rows")
-    return Index(name, torch.cat(q), torch.cat(scale))
+    dim = chosen.dim(run)
+    entries = entries_of(ROW_BYTES if row_bytes is None else row_bytes, dim)
+    size = len(run.rows) * bytes_of(entries, dim)
+    if size > LARGEST:
+        raise InvalidModel(
+            f"the index would have {size >> 20} MiB, {LARGEST >> 20} are allowed", "take fewer --row-bytes"
+        )
+    pieces = list(chosen.index_rows(run, entries, place or Place(), progress))
+    at = [piece.at for piece in pieces if piece.at is not None]
+    q, scale = torch.cat([piece.q for piece in pieces]), torch.cat([piece.scale for piece in pieces])
+    return Index(name, q, scale, torch.cat(at) if at else None, dim if at else 0)
 
 
 __all__ = ["DEFAULT_METHOD", "METHODS", "make_index", "method"]

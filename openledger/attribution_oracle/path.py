@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -121,16 +121,35 @@ def is_lean(rows: int, parameters: int, memory: int = MEMORY) -> bool:
     return 12 * rows * parameters > memory
 
 
+class Source(Protocol):
+    """Where a replay takes its gradients from: ``Gradients``, or a tape of them."""
+
+    size: int
+
+    def rows(self, theta: Tensor, ids: Tensor) -> Tensor: ...
+
+    def drawn(self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str) -> tuple[Tensor, Tensor]: ...
+
+
 def path_rows(
-    gradients: Gradients, start: Tensor, ids: Tensor, steps: Steps, draws: int, seed: int,
-    progress: Progress = silent, memory: int = MEMORY,
+    gradients: Source, start: Tensor, ids: Tensor, steps: Steps, draws: int, seed: int,
+    progress: Progress = silent, memory: int = MEMORY, wanted: Sequence[int] | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """U fp32 [rows, parameters], and the weights that the replay ends at. ``draws`` vectors of curvature a row and
-    step. Raises OracleError when a number is not finite, or when U alone exceeds ``memory`` (bytes) eight times."""
-    size = 4 * len(ids) * gradients.size
+    """U fp32 [rows, parameters] of the ``wanted`` rows (default: all), and the weights that the replay ends at.
+    ``draws`` vectors of curvature a row and step. Raises OracleError when a number is not finite, or when U alone
+    exceeds ``memory`` (bytes) eight times."""
+    chosen = range(len(ids)) if wanted is None else wanted
+    size = 4 * len(chosen) * gradients.size
     if size > 8 * memory:
-        raise OracleError(f"{len(ids)} rows of {gradients.size} parameters need {size >> 20} MiB", "train an adapter")
-    effects = Effects(len(ids), adam := Moments(start, steps), lean := is_lean(len(ids), gradients.size, memory))
+        raise OracleError(
+            f"{len(chosen)} rows of {gradients.size} parameters need {size >> 20} MiB", "train an adapter"
+        )
+    lean = is_lean(len(ids), gradients.size, memory)
+    places = torch.full((len(ids),), len(chosen), device=ids.device)  # the others share one row behind the last
+    places[torch.tensor(list(chosen), device=ids.device, dtype=torch.long)] = torch.arange(
+        len(chosen), device=ids.device
+    )
+    effects = Effects(len(chosen) + (wanted is not None), adam := Moments(start, steps), lean)
     draws, every = (min(draws, LEAN_DRAWS), LEAN_EVERY) if lean else (draws, 1)
     drawn: Tensor | None = None
     for step, (numbers, lr) in enumerate(zip(steps.batches, steps.lrs, strict=True)):
@@ -140,11 +159,11 @@ def path_rows(
         else:
             own, drawn = gradients.rows(adam.theta, ids[batch]), None
         adam.step(own.mean(0), lr)
-        effects.step(batch.to(start.device), own, drawn, lr, every)
+        effects.step(places[batch].to(start.device), own, drawn, lr, every)
         if not math.isfinite(float(adam.theta.sum())):
             raise OracleError(f"the replay of the training run is not finite at step {step}")
         progress(step + 1, len(steps.batches), "training run replayed")
-    return effects.u, adam.theta
+    return effects.u[: len(chosen)], adam.theta
 
 
 def retrained(gradients: Gradients, start: Tensor, ids: Tensor, steps: Steps, kept: Sequence[bool]) -> Tensor:

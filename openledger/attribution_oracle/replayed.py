@@ -1,14 +1,16 @@
 """Path influence as a method of the registry: the receipt's run is replayed, and every row gets its part in it.
 
 Nothing but the receipt, the base and the rows decides the index, and curvature is drawn by (seed, step), so that
-anybody recomputes it; a model that its receipt does not lead to is refused. A process replays a model once and keeps
-its vectors: the next claims cost no more than with any other method.
+anybody recomputes it; a model that its receipt does not lead to is refused. A process keeps the rows it has replayed:
+where all of a model fit its memory the next claims cost no more than with any other method, else each new draw of rows
+costs a replay.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,17 +18,27 @@ from torch import Tensor, nn
 from openledger.attribution_oracle import lora
 from openledger.attribution_oracle.bases import Base
 from openledger.attribution_oracle.gradients import Gradients
-from openledger.attribution_oracle.influence import GradientDot, Run
-from openledger.attribution_oracle.model import document_losses, pad
-from openledger.attribution_oracle.path import Steps, path_rows
+from openledger.attribution_oracle.index import Rows, small
+from openledger.attribution_oracle.influence import GradientDot, Run, answer_ids, checked
+from openledger.attribution_oracle.model import document_losses, pad, row_losses
+from openledger.attribution_oracle.path import Source, Steps, path_rows
 from openledger.attribution_oracle.ports import Progress
+from openledger.attribution_oracle.tape import (
+    MEMORY,
+    Passes,
+    Place,
+    Tape,
+    pace,
+    passes,
+    read_rows,
+    room,
+    write_rows,
+)  # fmt: skip
 from openledger.attribution_oracle.train import Settings, receipt_bytes, start_tensors
 from openledger.primitives.errors import InvalidModel
 
 DRAWS = 2
 KEPT_MODELS = 2
-LARGEST = 1 << 28
-"""Entries of the largest index: the replay holds three fp32 matrices of this size."""
 REPLAY_TOLERANCE = 1e-3
 
 
@@ -60,45 +72,106 @@ def trainable_losses(model: nn.Module, ids: Tensor) -> Tensor:
     return document_losses(model, ids)  # type: ignore[arg-type]
 
 
+class Replay:
+    """A run to be replayed: its model, its gradients, where it starts."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.model = Trainable(run.base, run.settings, run.tensors).to(next(run.model.parameters()).device)
+        self.gradients = Gradients(self.model, trainable_losses)
+        self.ids = pad(run.rows, run.base.config.context).to(self.gradients.device)
+        self.steps = Steps.of(run.receipt, len(self.ids))
+
+    def rows(self, source: Source, numbers: Sequence[int], progress: Progress) -> Tensor:
+        """Influence of the rows, fp32 [numbers, parameters]. Raises InvalidModel when the receipt does not lead to the
+        weights."""
+        run, now = self.run, self.gradients.now()
+        fresh = start_tensors(run.base, run.base.build(), run.seed, run.settings)
+        full = run.settings.kind == "full"
+        start = self.gradients.vector({f"gpt.{n}" if full else n.replace(".", "_"): t for n, t in fresh.items()})
+        found, end = path_rows(source, start, self.ids, self.steps, DRAWS, run.seed, progress, wanted=numbers)
+        away = float((end - now).norm() / now.norm().clamp(min=1e-30))
+        if not away <= REPLAY_TOLERANCE:
+            raise InvalidModel(f"the training receipt does not lead to the weights: they are {away:.1e} apart")
+        return found.neg_()
+
+    def passes(self, numbers: Sequence[int], memory: int) -> list[Sequence[int]]:
+        """The rows in as many parts as memory asks for."""
+        return passes(numbers, len(self.ids), self.steps, self.gradients.size, DRAWS, memory)
+
+    def answer(self, ids: Sequence[int], counted: Sequence[bool]) -> Tensor:
+        """Gradient of an answer's loss at the final weights, fp32 [parameters], on the CPU."""
+        device = self.gradients.device
+        loss = row_losses(self.model, torch.tensor([ids]).to(device), torch.tensor([counted]).to(device))  # type: ignore[arg-type]
+        found = torch.autograd.grad(loss.sum(), [p for p in self.model.parameters() if p.requires_grad])
+        return torch.cat([g.reshape(-1) for g in found]).cpu()
+
+
 class PathInfluence(GradientDot):
     """Rows along the training run (see ``path``); answers as gradients at the final weights."""
 
     name = "path-influence"
     cost = (
-        "index: about 3.5 fine-tunes, for a verifier once per model; answer: one pass, then rows x dim multiplications"
+        "index: about 3.5 fine-tunes of an adapter, 6 of all weights, for a verifier once per model; answer: one pass,"
+        " then rows x entries multiplications"
     )
 
     def __init__(self) -> None:
-        self._kept: dict[bytes, Tensor] = {}
+        self._known: dict[bytes, tuple[Replay, dict[int, Tensor]]] = {}
 
     def dim(self, run: Run) -> int:
         if run.settings.kind == "full":
-            raise InvalidModel("path influence indexes adapters", "take gradient-dot for a full fine-tune")
+            return sum(t.numel() for t in run.tensors.values())
         return super().dim(run)
 
     def row_vectors(self, run: Run, numbers: Sequence[int], progress: Progress) -> Tensor:
-        key = hashlib.sha256(receipt_bytes(run.receipt)).digest()
-        if key not in self._kept:
-            replayed = self._replay(run, progress)
-            while len(self._kept) >= KEPT_MODELS:
-                self._kept.pop(next(iter(self._kept)))
-            self._kept[key] = replayed
-        return self._kept[key][torch.tensor(list(numbers), dtype=torch.long)]
+        replay, rows = self._of(run)
+        parts = replay.passes(range(len(run.rows)), MEMORY)
+        found = rows if len(parts) == 1 else {}
+        missing = [number for number in numbers if number not in found]
+        if missing:
+            for part in parts if len(parts) == 1 else replay.passes(missing, MEMORY):
+                vectors = replay.rows(replay.gradients, part, progress).cpu()
+                found.update(zip(part, vectors, strict=True))
+        return torch.stack([found[number] for number in numbers])
 
-    def _replay(self, run: Run, progress: Progress) -> Tensor:
-        if self.dim(run) * len(run.rows) > LARGEST:
-            raise InvalidModel(f"the index would have more than {LARGEST} entries", "take gradient-dot")
-        model = Trainable(run.base, run.settings, run.tensors).to(next(run.model.parameters()).device)
-        gradients = Gradients(model, trainable_losses)
-        ids = pad(run.rows, run.base.config.context).to(gradients.device)
-        steps = Steps.of(run.receipt, len(ids))
-        fresh = start_tensors(run.base, run.base.build(), run.seed, run.settings)
-        start = gradients.vector({name.replace(".", "_"): tensor for name, tensor in fresh.items()})
-        found, end = path_rows(gradients, start, ids, steps, DRAWS, run.seed, progress)
-        away = float((end - gradients.now()).norm() / gradients.now().norm().clamp(min=1e-30))
-        if not away <= REPLAY_TOLERANCE:
-            raise InvalidModel(f"the training receipt does not lead to the weights: they are {away:.1e} apart")
-        return found.neg_().cpu()
+    def index_rows(self, run: Run, entries: int, place: Place, progress: Progress) -> Iterator[Rows]:
+        replay, _ = self._of(run)
+        parts = replay.passes(range(len(run.rows)), place.memory)
+        folder = place.folder and place.folder / _key(run).hex()[:16]
+        if folder is not None:
+            room(folder, replay.steps, replay.gradients.size, *pace(len(run.rows), replay.gradients.size, DRAWS))
+        for number, part in enumerate(parts):
+            kept = folder and folder / f"rows-{part[0]:07}-{part[-1]:07}-{entries}"
+            if kept is not None and kept.exists():
+                yield read_rows(kept, len(part), entries)
+                continue
+            source: Source = replay.gradients if folder is None else Tape(replay.gradients, folder)
+            steps = Passes(progress, number, len(parts))
+            piece = small(checked(replay.rows(source, part, steps)).cpu(), entries)
+            if kept is not None:
+                write_rows(kept, piece)
+            yield piece
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def answer_vector(self, run: Run, query: str, answer: str) -> Tensor:
+        if run.settings.kind != "full":
+            return super().answer_vector(run, query, answer)
+        return self._of(run)[0].answer(*answer_ids(run.base, query, answer))
+
+    def _of(self, run: Run) -> tuple[Replay, dict[int, Tensor]]:
+        """A model's replay, and the rows that were kept of it."""
+        key = _key(run)
+        if key not in self._known:
+            while len(self._known) >= KEPT_MODELS:
+                self._known.pop(next(iter(self._known)))
+            self._known[key] = Replay(run), {}
+        return self._known[key]
 
 
-__all__ = ["PathInfluence", "Trainable", "trainable_losses"]
+def _key(run: Run) -> bytes:
+    return hashlib.sha256(receipt_bytes(run.receipt)).digest()
+
+
+__all__ = ["PathInfluence", "Replay", "Trainable", "trainable_losses"]

@@ -62,17 +62,28 @@ def data_ref(text: str) -> tuple[int, int]:
               type=click.Choice(["gradient-dot", "path-influence"]),
               help="How rows are credited: path-influence is more accurate and replays the training, here and at each"
               " validator.")  # fmt: skip
+@click.option("--kind", default="lora", show_default=True, type=click.Choice(["lora", "full"]),
+              help="Train a small adapter, or all weights.")  # fmt: skip
+@click.option("--rank", type=click.IntRange(1, 256), help="Rank of the adapter.")
+@click.option("--memory", default=1024, show_default=True, type=click.IntRange(1), metavar="MB",
+              help="Most memory for the rows of the index while it is made; more rows take more passes.")  # fmt: skip
+@click.option("--row-bytes", default=65536, show_default=True, type=click.IntRange(4096, 1 << 24), metavar="BYTES",
+              help="Largest row of the index; of longer rows the largest entries are kept.")  # fmt: skip
+@click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+              help="Where to compute; auto takes a CUDA device where there is one.")  # fmt: skip
 @click.option("--held-out", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="Documents that are not trained on, for the held-out loss.")  # fmt: skip
 @lds_options
 @pass_app
 def train(
-    app: App, refs: tuple[str, ...], output: Path, size: str, seed: int, method: str, held_out: Path | None,
-    subsets: int | None, seconds: int, plot: Path | None,
+    app: App, refs: tuple[str, ...], output: Path, size: str, seed: int, method: str, kind: str, rank: int | None,
+    memory: int, row_bytes: int, device: str, held_out: Path | None, subsets: int | None, seconds: int,
+    plot: Path | None,
 ) -> None:  # fmt: skip
     """Fine-tune a model on datanets and build its attribution index.
 
-    With --lds the index is measured, on the documents of --held-out, and the number goes on chain with the model.
+    Run again with the same words after it was broken off, it goes on with the index where it was. With --lds the index
+    is measured, on the documents of --held-out, and the number goes on chain with the model.
     """
     evaluation.require(subsets, plot)
     need_torch()
@@ -84,13 +95,20 @@ def train(
     texts = read_file(held_out) if held_out else []
     if subsets and not texts:
         raise OracleError("an LDS is measured on held-out documents", "add --held-out FILE")
+    device = factory.usual_device(device)
     output.mkdir(parents=True, exist_ok=True)
     blobs = Layered(BlobStore(str(output / "blobs")), NodeBlobs(app.client))
     data = version_data(app.client, [data_ref(ref) for ref in refs])
     with stage(app, "train", "Train") as running:
-        trained = factory.train_model(blobs, data, size=size, seed=seed, held_out=texts, progress=running.progress)
+        trained = factory.train_model(
+            blobs, data, size=size, seed=seed, settings=factory.shape(kind, rank), held_out=texts, device=device,
+            progress=running.progress,
+        )  # fmt: skip
     with stage(app, "index", "Build the attribution index") as running:
-        index = factory.make_index(trained, method=method, progress=running.progress)
+        index = factory.make_index(
+            trained, method=method, device=device, progress=running.progress, folder=output / "index-work",
+            memory=memory << 20, row_bytes=row_bytes,
+        )  # fmt: skip
     fields = factory.publish(blobs, trained, index)
     measurement: dict[str, Any] = {}
     said: list[str] = []

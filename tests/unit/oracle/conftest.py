@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from openledger.attribution_oracle import claims, corpus, factory, lora, tensors  # noqa: E402
+from openledger.attribution_oracle import claims, corpus, factory, influence, lora, tensors  # noqa: E402
 from openledger.attribution_oracle.bases import Base, base_of  # noqa: E402
 from openledger.attribution_oracle.bundle import Bundle, VersionData  # noqa: E402
 from openledger.attribution_oracle.model import GPT, Config, initialise  # noqa: E402
@@ -113,14 +113,20 @@ def put_data(blobs: MemoryBlobs, rows: dict[bytes, list[str]]) -> tuple[VersionD
     return VersionData(1, 1, tuple(parts[:1])), VersionData(2, 4, tuple(parts[1:]))
 
 
-def make_world(blobs: MemoryBlobs, kind: str = "lora", method: str = "gradient-dot") -> World:
+def make_world(blobs: MemoryBlobs, kind: str = "lora", method: str = "gradient-dot", **more: int) -> World:
     """Train, index, publish and load the toy model."""
     base = toy_base()
     known = {"toy": base}
     data = put_data(blobs, {who: sentences(words, 12) for who, words in WORDS.items()})
-    settings = {"kind": kind, "epochs": 15, "lr": 2e-2 if kind == "lora" else 3e-3, "lora": lora.LoraSettings(4, 8.0)}
+    settings = {
+        "kind": kind,
+        "epochs": more.get("epochs", 15),
+        "lr": 2e-2 if kind == "lora" else 3e-3,
+        "lora": lora.LoraSettings(4, 8.0),
+    }
     model = factory.train_model(blobs, data, base="toy", seed=5, settings=settings, known=known)
-    published = factory.publish(blobs, model, factory.make_index(model, method=method))
+    index = factory.make_index(model, method=method, row_bytes=more.get("row_bytes", 1 << 16))
+    published = factory.publish(blobs, model, index)
     bundle = factory.load_bundle(blobs, to_hex(published["bundle"]), known=known)
     answers = [
         claims.Answer(1, 0, "silver tin", " lead iron", PRICE),
@@ -131,6 +137,13 @@ def make_world(blobs: MemoryBlobs, kind: str = "lora", method: str = "gradient-d
     world = World(blobs, known, model, published, bundle, data, answers)
     world.settle()
     return world
+
+
+def small_model(kind: str) -> factory.Model:
+    """A trained toy model, three epochs only, for tests of how its index is made."""
+    data = put_data(blobs := MemoryBlobs(), {who: sentences(words, 8) for who, words in WORDS.items()})
+    settings = {"kind": kind, "epochs": 3, "lr": 3e-3}
+    return factory.train_model(blobs, data, base="toy", seed=5, settings=settings, known={"toy": toy_base()})
 
 
 @pytest.fixture(scope="session")
@@ -156,6 +169,19 @@ def full_world() -> World:
 @pytest.fixture(scope="session")
 def path_world() -> World:
     return make_world(MemoryBlobs(), method="path-influence")
+
+
+@pytest.fixture(scope="session")
+def full_path_world() -> World:
+    return make_world(MemoryBlobs(), kind="full", method="path-influence", epochs=6, row_bytes=1 << 15)
+
+
+@pytest.fixture(scope="session")
+def small_run() -> influence.Run:
+    """The run of a small full fine-tune."""
+    model = small_model("full")
+    t = model.trained
+    return influence.Run.of(t.base, t.settings, t.tensors, t.receipt, model.texts)
 
 
 @pytest.fixture

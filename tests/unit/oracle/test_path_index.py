@@ -16,7 +16,7 @@ from openledger.attribution_oracle.bundle import row_leaves  # noqa: E402
 from openledger.attribution_oracle.model import pad  # noqa: E402
 from openledger.attribution_oracle.train import receipt_bytes  # noqa: E402
 from openledger.attribution_oracle.verify import verify_job  # noqa: E402
-from openledger.primitives.errors import InvalidModel, OracleError  # noqa: E402
+from openledger.primitives.errors import InvalidModel  # noqa: E402
 from openledger.primitives.types import to_hex  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -114,11 +114,6 @@ def test_a_model_that_was_called_plainly_still_takes_other_weights(path_world: A
     found = gradients.Gradients(model, replayed.trainable_losses)
     assert torch.allclose(found.losses(found.now(), ids), plainly.detach(), atol=1e-5)
     assert found.rows(found.now(), ids).abs().sum() > 0
-
-
-def test_a_full_fine_tune_is_refused_in_words(full_world: Any) -> None:
-    with pytest.raises(OracleError, match="adapters"):
-        methods.make_index(full_world.bundle.run, "path-influence")
 
 
 def test_signs_are_the_generators_bits() -> None:

@@ -1,0 +1,200 @@
+"""The gradients of a replayed run, kept on disk: rows are then carried along it in as many passes as memory asks for,
+and a replay that was killed goes on where it was.
+
+Every call of the replay for gradients is one file, written under another name and renamed when it is whole. A pass
+reads what is there and computes the rest; as the replay follows from its gradients alone, all passes are the same to
+the bit. A file is ``OLTAPE01``, rows and vectors of curvature (4 bytes each, little-endian), parameters (8), CRC-32 of
+the rest (4), then fp32 numbers.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from openledger.attribution_oracle.gradients import Gradients
+from openledger.attribution_oracle.index import Rows
+from openledger.attribution_oracle.path import LEAN_DRAWS, LEAN_EVERY, Steps, is_lean
+from openledger.attribution_oracle.ports import Progress
+from openledger.attribution_oracle.tensors import dump, load
+from openledger.primitives.errors import OracleError
+
+HEAD = struct.Struct("<8sIIQI")
+MAGIC = b"OLTAPE01"
+MEMORY = 1 << 30
+SPARE = 64 << 20
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the making of an index may keep what it has done (None: nowhere), and the bytes of memory for its rows."""
+
+    folder: Path | None = None
+    memory: int = MEMORY
+
+
+class Passes:
+    """Progress of one of several passes over a run."""
+
+    def __init__(self, progress: Progress, number: int, count: int) -> None:
+        self._progress, self._number, self._count = progress, number, count
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        self._progress(self._number * total + done, self._count * total, what)
+
+
+class Tape:
+    """Stands for ``Gradients`` in one pass over a run."""
+
+    def __init__(self, gradients: Gradients, folder: Path) -> None:
+        self._gradients, self._folder, self._call = gradients, folder, 0
+        self.size, self.device = gradients.size, gradients.device
+
+    def rows(self, theta: Tensor, ids: Tensor) -> Tensor:
+        """As ``Gradients.rows``."""
+        return self._next(len(ids), len(ids), lambda: self._gradients.rows(theta, ids))
+
+    def drawn(self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str) -> tuple[Tensor, Tensor]:
+        """As ``Gradients.drawn``."""
+        at = len(ids)
+        together = self._next(at, 0, lambda: torch.cat(self._gradients.drawn(theta, ids, draws, seed, label)))
+        return together[:at], together[at:]
+
+    def _next(self, rows: int, most: int, make: Callable[[], Tensor]) -> Tensor:
+        """[rows and vectors of curvature, parameters]; ``most`` 0 = any number of them."""
+        path = self._folder / f"step-{self._call:07}"
+        self._call += 1
+        if not path.exists():
+            made = make()
+            write_vectors(path, made, rows)
+            return made
+        kept = read_vectors(path, self.size)
+        if len(kept) < rows or (most and len(kept) > most):
+            raise damaged(path)
+        return kept.to(self.device)
+
+
+def write_vectors(path: Path, vectors: Tensor, rows: int = 0) -> None:
+    """Write fp32 [any, size] so that it is there whole or not at all. Raises OracleError when the disk does not take
+    it."""
+    body = vectors.detach().cpu().contiguous().numpy().astype("<f4", copy=False).data.cast("B")
+    _whole(path, HEAD.pack(MAGIC, rows, len(vectors) - rows, vectors.shape[1], zlib.crc32(body)), body)
+
+
+def _whole(path: Path, *parts: bytes | memoryview) -> None:
+    half = path.with_name(path.name + ".part")
+    with on_disk(path.parent):
+        try:
+            with half.open("wb") as file:
+                for part in parts:
+                    file.write(part)
+        except OSError:
+            half.unlink(missing_ok=True)
+            raise
+        half.rename(path)
+
+
+def _read(path: Path) -> bytearray:
+    with on_disk(path.parent):
+        return bytearray(path.read_bytes())
+
+
+def read_vectors(path: Path, size: int) -> Tensor:
+    """fp32 [any, size]. Raises OracleError when the file was cut off or changed."""
+    raw = _read(path)
+    if len(raw) < HEAD.size:
+        raise damaged(path)
+    magic, rows, curved, width, crc = HEAD.unpack_from(raw)
+    body = memoryview(raw)[HEAD.size :]
+    if magic != MAGIC or width != size or len(body) != 4 * (rows + curved) * width or zlib.crc32(body) != crc:
+        raise damaged(path)
+    return torch.from_numpy(np.frombuffer(body, dtype="<f4").reshape(rows + curved, width))
+
+
+def write_rows(path: Path, rows: Rows) -> None:
+    """Write some rows of an index, as ``write_vectors``."""
+    tensors = {"q": rows.q, "scale": rows.scale, **({} if rows.at is None else {"at": rows.at})}
+    body = dump(tensors)
+    _whole(path, struct.pack("<I", zlib.crc32(body)), body)
+
+
+def read_rows(path: Path, rows: int, entries: int) -> Rows:
+    """``rows`` rows of ``entries``. Raises OracleError when the file was cut off or changed."""
+    raw = _read(path)
+    if len(raw) < 4 or zlib.crc32(raw[4:]) != int.from_bytes(raw[:4], "little"):
+        raise damaged(path)
+    found = load(bytes(raw[4:]), path.name)
+    if not {"q", "scale"} <= set(found) or tuple(found["q"].shape) != (rows, entries):
+        raise damaged(path)
+    return Rows(found["q"], found["scale"], found.get("at"))
+
+
+def damaged(path: Path) -> OracleError:
+    """What to say about a file that is not as it was written."""
+    return OracleError(f"{path} is damaged", f"remove {path.parent}; the index is then made from its beginning")
+
+
+@contextmanager
+def on_disk(folder: Path) -> Iterator[None]:
+    """Turns what a disk says into one sentence."""
+    try:
+        yield
+    except OSError as err:
+        if err.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OracleError(
+                f"the disk of {folder} is full", "free some space and run it again: what is done is kept"
+            ) from None
+        raise OracleError(f"cannot keep the index's work in {folder}: {err.strerror or err}") from None
+
+
+def room(folder: Path, steps: Steps, parameters: int, draws: int, every: int) -> None:
+    """Make the folder. Raises OracleError when the whole tape will not fit on its disk."""
+    vectors = sum(len(b) * (1 + (draws if n and n % every == every - 1 else 0)) for n, b in enumerate(steps.batches))
+    with on_disk(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        there = sum(entry.stat().st_size for entry in os.scandir(folder))
+        free = shutil.disk_usage(folder).free
+    missing = 4 * vectors * parameters + SPARE - there
+    if missing > free:
+        raise OracleError(
+            f"the index's work needs {missing >> 20} MiB in {folder}, {free >> 20} are free", "take another --output"
+        )
+
+
+def passes(
+    rows: Sequence[int], count: int, steps: Steps, parameters: int, draws: int, memory: int
+) -> list[Sequence[int]]:
+    """``rows`` of a run of ``count`` rows in as many parts as ``memory`` bytes ask for. Raises OracleError when not
+    even one row fits beside what a step needs."""
+    lean = is_lean(count, parameters)
+    batch = max(len(b) for b in steps.batches)
+    step = 4 * parameters * (3 * batch * (1 + (min(draws, LEAN_DRAWS) if lean else draws)) + 12)
+    each = 4 * parameters * (1 if lean else 3)
+    fit = (memory - step) // each - 1
+    if fit < 1:
+        need = -(-(step + 2 * each) >> 20)
+        raise OracleError(
+            f"an index of {parameters} parameters needs {need} MiB of memory, {memory >> 20} are allowed",
+            f"--memory {need}",
+        )
+    even = -(-len(rows) // -(-len(rows) // fit))
+    return [rows[at : at + even] for at in range(0, len(rows), even)]
+
+
+def pace(count: int, parameters: int, draws: int) -> tuple[int, int]:
+    """Draws of curvature a row, and how many steps one stands for."""
+    return (min(draws, LEAN_DRAWS), LEAN_EVERY) if is_lean(count, parameters) else (draws, 1)
+
+
+__all__ = ["MEMORY", "Passes", "Place", "Tape", "pace", "passes", "read_rows", "room", "write_rows"]
