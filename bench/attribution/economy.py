@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
@@ -377,37 +378,55 @@ def grinders(seed: int, claims: int) -> None:
 # --- squatters ----------------------------------------------------------------------------------------------------
 
 
-def squatters(seed: int) -> None:
-    """Needs torch. The author is one of ten; the squatter commits first or last."""
-    import attacks
+def scored(texts: Sequence[str], queries: Sequence[str], seed: int) -> Any:
+    """Train an adapter on the texts; gradient dot scores of all rows for the queries: [queries, rows]."""
     import numpy as np
+
+    from openledger.attribution_oracle import influence, lora, methods
+    from openledger.attribution_oracle.bases import load_base
+    from openledger.attribution_oracle.ports import silent
+    from openledger.attribution_oracle.train import Settings, train
+
+    base, settings = load_base(), Settings(epochs=3, batch=8, lr=4e-3, warmup=4, lora=lora.LoraSettings(4, 8.0))
+    trained = train(base, list(texts), seed, settings, silent)
+    run = influence.Run.of(base, settings, trained.tensors, trained.receipt, list(texts))
+    index = methods.make_index(run)
+    chosen = methods.method(methods.DEFAULT_METHOD)
+    return np.stack([index.dot(chosen.answer_vector(run, q[:60], q[60:])) for q in queries])
+
+
+def squatters(seed: int) -> None:
+    """Needs torch. The author is one of ten, 16 rows each; the squatter commits first or last."""
+    import numpy as np
+    from corpora import CORPORA
 
     from openledger.attribution_oracle.bench import rewards as shares_of
 
-    chance = random.Random(seed)
-    people = [[text[: attacks.LENGTH] for text in person] for person in attacks.CORPORA["speeches"](chance)]
-    honest = [text for person in people for text in person[: attacks.ROWS]]
-    queries = [text for person in people for text in person[attacks.ROWS : attacks.ROWS + 3]]
+    chance, rows = random.Random(seed), 16
+    people = [[text[:260] for text in person] for person in CORPORA["speeches"](chance)]
+    honest = [text for person in people for text in person[:rows]]
+    queries = [text for person in people for text in person[rows : rows + 3]]
+    chance.shuffle(queries)
     words = sorted({word for text in honest for word in text.split()})
-    author = people[attacks.VICTIM][: attacks.ROWS]
-    other = people[attacks.VICTIM + 1][: attacks.ROWS]
-    public = [text for person in people[4:6] for text in person[attacks.ROWS + 3 : attacks.ROWS + 11]]
-    changed = attacks.ATTACKS["paraphrase"](chance, author, other, words)
+    author, at = people[2][:rows], len(people)
+    changed = [" ".join(chance.choice(words) if chance.random() < 0.1 else w for w in t.split()) for t in author]
+    public = [text for person in people for text in person[rows + 3 :]][:rows]
     print(f"\nSquatters, speeches, seed {seed}, % of all pay\n| who commits | author | squatter |\n| --- | --- | --- |")
-    for name, rows, first in (
-        ("nobody", [], False), ("a copy, after the author", author, False), ("a copy, before the author", author, True),
-        ("half of it, before the author", author[::2], True), ("a paraphrase, before the author", changed, True),
-        ("other public texts of the same authors", public, True),
+    for name, theirs, first in (
+        ("nobody", [], False), ("a copy, before him", author, True), ("a copy, after him", author, False),
+        ("one word in ten another, before him", changed, True), ("half of it, before him", author[::2], True),
+        ("other texts, before all", public, True),
     ):  # fmt: skip
-        texts, at = honest + rows, np.arange(len(honest) + len(rows))
-        groups = np.concatenate([np.repeat(np.arange(len(people)), attacks.ROWS), np.full(len(rows), len(people))])
-        order = np.concatenate([at[len(honest) :], at[: len(honest)]]) if first else at
-        pay = shares_of(attacks.scored(texts, queries[: attacks.QUERIES], seed), groups, order, texts)
-        squatter = pay[len(people)] if len(rows) else 0.0
-        if not rows:
-            single = shares_of(attacks.scored(texts, queries[: attacks.QUERIES], seed), at, order, texts)
-            print(f"(rows that score zero, within the tolerance: {np.mean(single < 2e-6):.0%})")
-        print(f"| {name} | {pay[attacks.VICTIM] / pay.sum():.1%} | {squatter / pay.sum():.1%} |", flush=True)
+        texts, numbers = honest + theirs, np.arange(len(honest) + len(theirs))
+        groups = np.concatenate([np.repeat(np.arange(at), rows), np.full(len(theirs), at)])
+        order = np.concatenate([numbers[len(honest) :], numbers[: len(honest)]]) if first else numbers
+        scores = scored(texts, queries[:24], seed)
+        pay = shares_of(scores, groups, order, texts)
+        squatter = pay[at] / pay.sum() if theirs else 0.0
+        print(f"| {name} | {pay[2] / pay.sum():.1%} | {squatter:.1%} |", flush=True)
+        if not theirs:
+            zero = np.mean(shares_of(scores, numbers, order, texts) < 2e-6)
+            print(f"| (rows that score zero within the tolerance: {zero:.0%}) | | |", flush=True)
 
 
 # --- plots --------------------------------------------------------------------------------------------------------
