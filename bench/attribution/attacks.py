@@ -1,32 +1,44 @@
 """What attackers earn: real trainings with the attackers' rows among the honest ones, real scores, the pay rule.
 
-    .venv/bin/python bench/attribution/attacks.py [--corpus speeches] [--seed 1] [--only copy,mosaic]
+    .venv/bin/python bench/attribution/attacks.py [--corpus speeches] [--seed 1] [--only copy,mosaic] [--together]
+        [--rows 16] [--epochs 4] [--context 64] [--cache DIR]
 
-For each attack a rank-4 adapter of the built-in base is trained anew on 16 rows of each honest contributor and 16 or
-more of the attacker, who commits last. Scores are the method's for held-out documents. "plain" divides each answer's
-scores by the sum of their absolute values, sums over the answers and clips per row; "rule" is the product's.
-Printed are the attacker's part of all pay, and the rank correlation of the honest contributors' pay with that of the
-same training and scores when the attacker's columns are left out. A line takes about half a minute of one core.
+For each attack a rank-4 adapter of the built-in base is trained anew on as many rows of each honest contributor as of
+the attacker, who commits last. Scores are those of `attribute` ("path") and of gradient dot, for held-out documents.
+With ``--together`` all attackers train in one run, which costs a tenth, and each is judged with the others' columns
+left out.
+
+Printed for each method: the attacker's part of all pay by the plain rule (each answer's scores divided by the sum of
+their absolute values, summed over the answers, clipped per row) and by the product's; the rank correlation of the
+honest contributors' pay with what it is when the attacker's columns are left out, and with what it is in a training
+without any attacker. What noise alone makes of the latter stands in a line of its own: the honest rows trained by
+another seed. Then: a contributor whose rows' scores are multiplied by 100, and a contributor who splits himself over
+five identities, with scores retaken, since retrained halves are drawn by contributor.
+
+Scores are kept in ``--cache``; a training and its scores cost some minutes of one core.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import random
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from corpora import CORPORA, Rows
+from lds import QUERIES, gradient_dot, losses, trained
 
-from openledger.attribution_oracle import influence, lora
-from openledger.attribution_oracle.bases import load_base
+from openledger.attribution_oracle.attribute import attribute
 from openledger.attribution_oracle.bench import rewards
-from openledger.attribution_oracle.ports import silent
-from openledger.attribution_oracle.train import Settings, train
 
-ROWS, QUERIES, LENGTH, VICTIM = 16, 24, 260, 2
+METHODS = ("path", "gradient dot")
+VICTIM = 2
+Scores = dict[str, np.ndarray]
 Attack = Callable[[random.Random, Rows, Rows, Rows], Rows]
 
 
@@ -51,6 +63,18 @@ def garbage(make: Callable[[random.Random, Rows], str]) -> Attack:
     return lambda chance, victim, other, words: [make(chance, words) for _ in victim]
 
 
+def shuffled(chance: random.Random, victim: Rows, other: Rows, words: Rows) -> Rows:
+    """Each row's words in another order."""
+    return [" ".join(chance.sample(text.split(), len(text.split()))) for text in victim]
+
+
+def stirred(chance: random.Random, victim: Rows, other: Rows, words: Rows) -> Rows:
+    """All the victim's words, over all rows, in another order."""
+    said = [word for text in victim for word in text.split()]
+    chance.shuffle(said)
+    return [" ".join(said[number :: len(victim)]) for number in range(len(victim))]
+
+
 def around(chance: random.Random, victim: Rows, other: Rows, words: Rows) -> Rows:
     return [" ".join([*chance.sample(words, 8), text, *chance.sample(words, 8)]) for text in victim]
 
@@ -59,36 +83,107 @@ def mosaic(chance: random.Random, victim: Rows, other: Rows, words: Rows) -> Row
     return [a[: len(a) // 2] + " " + b[: len(b) // 2] for a, b in zip(victim, other, strict=True)]
 
 
-LATIN = """lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore et dolore
-magna aliqua enim minim veniam quis nostrud exercitation ullamco laboris nisi aliquip ex ea commodo consequat"""
+def letters(chance: random.Random, words: Rows) -> str:
+    return "".join(chance.choices("abcdefghijklmnopqrstuvwxyz ,.", k=260))
+
+
+def mixed(chance: random.Random, words: Rows) -> str:
+    """A third each of random words, random letters, rare signs."""
+    signs = "".join(chance.choices(SIGNS, k=20))
+    return " ".join([*chance.choices(words, k=15), letters(chance, words)[:80], signs])
+
+
+def loud(chance: random.Random, victim: Rows, other: Rows, words: Rows) -> Rows:
+    """Rare signs after every fourth random word: large gradients."""
+    found = []
+    for _ in victim:
+        said = chance.choices(words, k=40)
+        found.append(" ".join(w if n % 4 else w + chance.choice(SIGNS) * 2 for n, w in enumerate(said)))
+    return found
+
+
+CICERO = """Sed ut perspiciatis, unde omnis iste natus error sit voluptatem accusantium doloremque laudantium, totam rem
+aperiam eaque ipsa, quae ab illo inventore veritatis et quasi architecto beatae vitae dicta sunt, explicabo. Nemo enim
+ipsam voluptatem, quia voluptas sit, aspernatur aut odit aut fugit, sed quia consequuntur magni dolores eos, qui ratione
+voluptatem sequi nesciunt, neque porro quisquam est, qui dolorem ipsum, quia dolor sit amet consectetur adipisci velit,
+sed quia non numquam eius modi tempora incidunt, ut labore et dolore magnam aliquam quaerat voluptatem. Ut enim ad
+minima veniam, quis nostrum exercitationem ullam corporis suscipit laboriosam, nisi ut aliquid ex ea commodi
+consequatur? Quis autem vel eum iure reprehenderit, qui in ea voluptate velit esse, quam nihil molestiae consequatur,
+vel illum, qui dolorem eum fugiat, quo voluptas nulla pariatur? At vero eos et accusamus et iusto odio dignissimos
+ducimus, qui blanditiis praesentium voluptatum deleniti atque corrupti, quos dolores et quas molestias excepturi sint,
+obcaecati cupiditate non provident, similique sunt in culpa, qui officia deserunt mollitia animi, id est laborum et
+dolorum fuga. Et harum quidem rerum facilis est et expedita distinctio."""
 SIGNS = "ŒßÐþ€¥§¶µΩЖЩфђ"
-ATTACKS: dict[str, Attack] = {
+COPIES: dict[str, Attack] = {
     "copy": lambda chance, victim, other, words: list(victim),
     "copy by 3 sybils": lambda chance, victim, other, words: victim * 3,
     "paraphrase 10 %": paraphrase(10),
     "paraphrase 20 %": paraphrase(5),
     "noise around a copy": around,
     "two halves": mosaic,
-    "random words": garbage(lambda chance, words: " ".join(chance.choices(words, k=45))),
-    "random letters": garbage(lambda chance, words: "".join(chance.choices("abcdefghijklmnopqrstuvwxyz ,.", k=LENGTH))),
-    "one word": garbage(lambda chance, words: " ".join([chance.choice(words)] * 50)),
-    "another language": garbage(lambda chance, words: " ".join(chance.choices(LATIN.split(), k=45))),
-    "rare signs": garbage(lambda chance, words: "".join(chance.choices(SIGNS, k=60))),
 }
+GARBAGE: dict[str, Attack] = {
+    "random words": garbage(lambda chance, words: " ".join(chance.choices(words, k=45))),
+    "random letters": garbage(letters),
+    "one word": garbage(lambda chance, words: " ".join([chance.choice(words)] * 50)),
+    "another language": garbage(lambda chance, words: " ".join(chance.choices(CICERO.split(), k=45))),
+    "rare signs": garbage(lambda chance, words: "".join(chance.choices(SIGNS, k=60))),
+    "shuffled words": shuffled,
+    "stirred words": stirred,
+    "mixture": garbage(mixed),
+    "loud words": loud,
+}
+ATTACKS = COPIES | GARBAGE
 
 
-def scored(texts: Rows, queries: Rows, seed: int) -> np.ndarray:
-    """Train on the texts; the method's scores of all rows for the queries: [queries, rows]."""
-    base, settings = load_base(), Settings(epochs=3, batch=8, lr=4e-3, warmup=4, lora=lora.LoraSettings(4, 8.0))
-    trained = train(base, texts, seed, settings, silent)
-    run = influence.Run.of(base, settings, trained.tensors, trained.receipt, texts)
-    index = influence.make_index(run)
-    method = influence.method(index.method)
-    return np.stack([index.dot(method.answer_vector(run, q[:60], q[60:])) for q in queries])
+@dataclass
+class Bench:
+    """One corpus and seed, and how its models are trained."""
+
+    corpus: str
+    seed: int
+    rows: int = 16
+    epochs: int = 4
+    context: int = 64
+    cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        chance = random.Random(self.seed)
+        people = CORPORA[self.corpus](chance)
+        self.people = [person[: self.rows] for person in people]
+        self.honest = [text for person in self.people for text in person]
+        self.groups = np.repeat(np.arange(len(people)), self.rows)
+        queries = [text for person in people for text in person[-2:]]
+        chance.shuffle(queries)
+        self.queries = queries[:QUERIES]
+        self.words = sorted({word for text in self.honest for word in text.split()})
+
+    def attacker(self, name: str) -> Rows:
+        """The rows of an attack, the same whenever asked."""
+        victim, other = self.people[VICTIM], self.people[VICTIM + 1]
+        return ATTACKS[name](random.Random(f"{self.seed} {name}"), victim, other, self.words)
+
+    def scored(self, texts: Sequence[str], groups: np.ndarray, seed: int) -> Scores:
+        """Train on the texts; scores [queries, rows] by method."""
+        told = [list(texts), self.queries, groups.tolist(), seed, self.epochs, self.context]
+        name = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24] + ".npz"
+        if self.cache and (self.cache / name).exists():
+            return dict(np.load(self.cache / name))
+        made = trained(texts, self.queries, groups, seed, epochs=self.epochs, context=self.context)
+        path = attribute(made.model, losses, made.train, made.query, made.groups, made.run)
+        found = dict(zip(METHODS, (path, gradient_dot(made).astype(np.float64)), strict=True))
+        if self.cache:
+            np.savez(self.cache / name, **found)
+        return found
+
+
+def pay(scores: np.ndarray, groups: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+    """Shares by the product's rule, rows committed in their order."""
+    return rewards(scores, groups, np.arange(len(texts)), texts)
 
 
 def plain(scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Pay of the plain rule by contributor."""
+    """Shares by the plain rule."""
     rows = np.maximum((scores / np.abs(scores).sum(axis=1, keepdims=True)).mean(axis=0), 0.0)
     return np.bincount(groups, rows)
 
@@ -98,34 +193,89 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(*(np.argsort(np.argsort(x)) for x in (one, other)))[0, 1])
 
 
+def attacked(bench: Bench, names: Sequence[str], alone: Scores) -> None:
+    """One training with these attackers; a line for each and method."""
+    rows = {name: bench.attacker(name) for name in names}
+    people, honest = len(bench.people), len(bench.honest)
+    texts = [*bench.honest, *(text for own in rows.values() for text in own)]
+    own = [(name, number) for name, own in rows.items() for number in range(len(own))]
+    sybils = {key: n for n, key in enumerate(dict.fromkeys((name, k // bench.rows) for name, k in own))}
+    groups = np.concatenate([bench.groups, [people + sybils[name, k // bench.rows] for name, k in own]]).astype(int)
+    scores = bench.scored(texts, groups, bench.seed)
+    for name in names:
+        kept = np.array([*range(honest), *(honest + n for n, (whose, _) in enumerate(own) if whose == name)])
+        for method, table in scores.items():
+            some = (table[:, kept], groups[kept])
+            without = pay(table[:, :honest], bench.groups, bench.honest)
+            shares, simple = pay(*some, [texts[k] for k in kept]), plain(*some)
+            lost = [float(s[people:].sum() / s.sum()) * 100 for s in (simple, shares)]
+            trained_alone = pay(alone[method], bench.groups, bench.honest)
+            order = [correlation(shares[:people], x) for x in (without, trained_alone)]
+            print(f"| {name:<20} | {method:<12} | {lost[0]:4.1f} % | {lost[1]:5.2f} % | {order[0]:5.2f} |"
+                  f" {order[1]:5.2f} |", flush=True)  # fmt: skip
+
+
+def inflated(bench: Bench, alone: Scores) -> None:
+    """Who multiplies his scores by 100: what his part of the pay grows by at most, all his rows or one of them."""
+    for method, table in alone.items():
+        before = pay(table, bench.groups, bench.honest)
+        gains: dict[str, list[float]] = {"all": [], "one": []}
+        for person in range(len(bench.people)):
+            for what, rows in (("all", np.flatnonzero(bench.groups == person)), ("one", [person * bench.rows])):
+                louder = table.copy()
+                louder[:, rows] *= 100
+                after = pay(louder, bench.groups, bench.honest)
+                gains[what].append(float(after[person] / after.sum() - before[person] / before.sum()) * 100)
+        told = ", ".join(f"{what} rows: {max(own):.2f} %, median {np.median(own):.2f} %" for what, own in gains.items())
+        print(f"scores times 100, {method}: {told}", flush=True)
+
+
+def split(bench: Bench, alone: Scores, person: int = VICTIM, identities: int = 5) -> None:
+    """The same rows, one contributor's under several names, scores retaken."""
+    mine = np.flatnonzero(bench.groups == person)
+    groups = bench.groups.copy()
+    groups[mine] = np.where(np.arange(len(mine)) % identities, groups.max() + np.arange(len(mine)) % identities, person)
+    again = bench.scored(bench.honest, groups, bench.seed)
+    for method, table in alone.items():
+        whole = [pay(t, bench.groups, bench.honest) for t in (table, again[method])]
+        before, after = (float(shares[person] / shares.sum()) for shares in whole)
+        change = (after / before - 1) * 100 if before else float("nan")
+        print(f"split over {identities}, {method}: {100 * before:.2f} % -> {100 * after:.2f} % of all pay,"
+              f" {change:+.1f} % of itself", flush=True)  # fmt: skip
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What attackers earn, by attack.")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", choices=CORPORA, default="speeches")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", help="Attacks, by comma.")
+    parser.add_argument("--only", help="attacks, by comma, and 'inflated', 'split', 'noise'; default: all")
+    parser.add_argument("--together", action="store_true", help="all attackers in one training")
+    parser.add_argument("--rows", type=int, default=16, help="of a contributor")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--context", type=int, default=64, help="tokens of a row")
+    parser.add_argument("--cache", type=Path, help="folder that keeps scores")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    chance = random.Random(args.seed)
-    people = [[text[:LENGTH] for text in person] for person in CORPORA[args.corpus](chance)]
-    honest = [text for person in people for text in person[:ROWS]]
-    queries = [text for person in people for text in person[ROWS : ROWS + 3]]
-    chance.shuffle(queries)
-    words = sorted({word for text in honest for word in text.split()})
-    victim, other = people[VICTIM][:ROWS], people[VICTIM + 1][:ROWS]
-    print(f"{args.corpus}, seed {args.seed}, {influence.DEFAULT_METHOD}")
-    print(f"| {'attack':<20} | plain  | rule   | order | seconds |\n| --- | --- | --- | --- | --- |")
-    for name in args.only.split(",") if args.only else ATTACKS:
-        began, bad = time.monotonic(), ATTACKS[name](chance, victim, other, words)
-        texts = honest + bad
-        groups = np.repeat(np.arange(len(people)), ROWS)
-        groups = np.concatenate([groups, len(people) + np.arange(len(bad)) // ROWS])
-        scores, order = scored(texts, queries[:QUERIES], args.seed), np.arange(len(texts))
-        before = rewards(scores[:, : len(honest)], groups[: len(honest)], order[: len(honest)], honest)
-        shares, simple = rewards(scores, groups, order, texts), plain(scores, groups)
-        lost = [float(s[len(people) :].sum() / s.sum()) * 100 for s in (simple, shares)]
-        same = correlation(shares[: len(people)], before)
-        seconds = time.monotonic() - began
-        print(f"| {name:<20} | {lost[0]:4.1f} % | {lost[1]:4.1f} % | {same:5.2f} | {seconds:7.0f} |", flush=True)
+    if args.cache:
+        args.cache.mkdir(parents=True, exist_ok=True)
+    bench = Bench(args.corpus, args.seed, args.rows, args.epochs, args.context, args.cache)
+    chosen = args.only.split(",") if args.only else [*ATTACKS, "inflated", "split", "noise"]
+    names = [name for name in chosen if name in ATTACKS]
+    print(f"{args.corpus}, seed {args.seed}: {len(bench.honest)} rows of {len(bench.people)} contributors")
+    alone = bench.scored(bench.honest, bench.groups, bench.seed)
+    print("| attack | method | plain | rule | order, columns left out | order, trained without |")
+    print("| --- " * 6 + "|")
+    for some in [names] if args.together and names else [[name] for name in names]:
+        attacked(bench, some, alone)
+    if "inflated" in chosen:
+        inflated(bench, alone)
+    if "split" in chosen:
+        split(bench, alone)
+    if "noise" in chosen:
+        other = bench.scored(bench.honest, bench.groups, bench.seed + 1000)
+        for method, table in alone.items():
+            shares = [pay(t, bench.groups, bench.honest) for t in (table, other[method])]
+            print(f"order by another seed, {method}: {correlation(*shares):.2f}")
 
 
 if __name__ == "__main__":

@@ -79,11 +79,12 @@ def world(name: str, seed: int, full: bool, epochs: int = 4) -> World:
 
 
 def trained(
-    texts: Sequence[str], asked: Sequence[str], groups: np.ndarray, seed: int, full: bool = False, epochs: int = 4
-) -> World:
-    """Train on the texts, whose contributors are ``groups``; ``asked`` are the queries."""
+    texts: Sequence[str], asked: Sequence[str], groups: np.ndarray, seed: int, full: bool = False, epochs: int = 4,
+    context: int = CONTEXT,
+) -> World:  # fmt: skip
+    """Train on the texts, whose contributors are ``groups``; ``asked`` are the queries. ``context`` in tokens."""
     tokenizer = load_base().tokenizer
-    train, query = (pad([tokenizer.document(t) for t in some], CONTEXT) for some in (texts, asked))
+    train, query = (pad([tokenizer.document(t) for t in some], context) for some in (texts, asked))
     batches, lrs = plan(len(train), seed, Settings(epochs=epochs, batch=8, lr=5e-4 if full else 4e-3, warmup=4))
     model = untrained(full, seed)
     start = {k: v.clone() for k, v in model.state_dict().items()}

@@ -5,7 +5,8 @@ counts. *Runs*: the share of a row's four-word runs that earlier rows had, each 
 copies with noise around them, shuffled sentences and mosaics of many rows are found. *Pairs*: the share of a row's
 two-word runs that one earlier row of comparable size has; paraphrases are found whose every fourth word differs.
 
-What a row says again and again is known as well, from itself, and no part of anybody's row.
+What a row says again and again is known as well, from itself, and no part of anybody's row; nor is a row that is no
+language beside the others (prose.py).
 
 A row of which nothing is new owns no run, so a thousand copies neither hide their source among themselves
 nor pull honest rows into their cluster: what is compared is always the first row, and there are no chains.
@@ -18,7 +19,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-PPM = 1_000_000
+from openledger.attribution_oracle.prose import PPM, WIDE, disorder, ramp
+
 RUN, PAIR = 4, 2
 RUNS_FROM, RUNS_FULL = 250_000, 500_000  # ppm of known runs at which credit begins to pass on, and is passed on whole
 PAIRS_FROM, PAIRS_FULL = 300_000, 500_000
@@ -27,13 +29,12 @@ HOLDERS = 16  # of one pair, the earliest
 AGAIN_FROM, AGAIN_FULL = 500_000, 750_000  # ppm of pairs that the row itself has had
 CANDIDATES = 4
 _WORD = re.compile(r"[^\W_]+")
-_WIDE = re.compile("([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
 
 
 def words_of(text: str) -> list[str]:
     """Words without case, accents of presentation and punctuation; scripts without spaces give a word a sign."""
     plain = unicodedata.normalize("NFKC", text).casefold()
-    return _WORD.findall(_WIDE.sub(r" \1 ", plain))
+    return _WORD.findall(WIDE.sub(r" \1 ", plain))
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,6 @@ class Known:
 
 
 NEW = Known(0, ())
-
-
-def ramp(share: int, begin: int, full: int) -> int:
-    """0 up to ``begin``, 1,000,000 from ``full`` on, straight between; all in ppm."""
-    return min(max(share - begin, 0) * PPM // (full - begin), PPM)
 
 
 @dataclass
@@ -114,12 +110,14 @@ def _known(owners: dict[int, int], size: int, begin: int, full: int) -> Known:
 
 
 def known_parts(texts: Sequence[str], order: Sequence[int]) -> list[Known]:
-    """For every row what of it was known when it was committed. ``order``: row numbers, the earliest first."""
+    """For every row what of it was known when it was committed, or is no language (see prose): the larger of both.
+    ``order``: row numbers, the earliest first."""
     first = FirstCommits()
     found = [NEW] * len(texts)
     for row in order:
         found[row] = first.add(row, texts[row])
-    return found
+    nobodys = [Known(ppm, ()) for ppm in disorder(texts, [not known.ppm for known in found])]
+    return [max(pair, key=lambda known: known.ppm) for pair in zip(found, nobodys, strict=True)]
 
 
-__all__ = ["NEW", "FirstCommits", "Known", "known_parts", "ramp", "words_of"]
+__all__ = ["NEW", "PPM", "FirstCommits", "Known", "known_parts", "ramp", "words_of"]

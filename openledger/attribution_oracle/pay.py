@@ -1,10 +1,11 @@
 """The pay rule: from signed row scores of a claim's answers to what each row earns.
 
 1. Per answer, scores are divided by the sum of their absolute values, so every answer weighs what was paid for it.
-2. What of a row's text was committed earlier (near.py) is no part of the row. As far as it pulls in the same direction
-   it is added to the first commit, which it can bring up to the size of a typical row, and not beyond: whoever is
-   copied loses nothing, and copying oneself gains nothing.
-3. A row that is everywhere larger than the typical row is brought down to it: size is in the hand of the author.
+2. What of a row's text was committed earlier (near.py) or is no language (prose.py) is no part of the row. As far as
+   what was committed earlier pulls in the same direction it is added to the first commit, which it can bring up to the
+   size of a typical row, and not beyond: whoever is copied loses nothing, and copying oneself gains nothing.
+3. A row that is everywhere larger than half the typical row is brought down to that: size is in the hand of the author,
+   so most rows count alike, and only those that hardly touch any answer count less.
 4. Over the whole claim the signed parts are summed; what a row's own noise over the answers explains is taken off
    (a garrote: rows far above their noise keep nearly all), and what is below zero is nothing. Never per
    contributor: that would pay for splitting identities; never per answer: that would pay noise.
@@ -26,7 +27,7 @@ from openledger.primitives.errors import OracleError
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
-LARGEST = 0.85  # of the typical row, times 1 + PRIOR / answers
+LARGEST = 0.5  # of the typical row, times 1 + (PRIOR / answers)^2
 NOISE = 0.5  # deviations of a row's own noise that are taken off
 PRIOR = 8.0  # answers that the typical row's noise counts for beside the row's own
 TINY = 1e-300
@@ -70,13 +71,18 @@ def parts(shared: Array, weights: Array, known: Sequence[Known], order: Sequence
     """Signed parts without what others had before, none far larger than the typical one; sums as before."""
     even = np.divide(shared, weights[:, None], out=np.zeros_like(shared), where=weights[:, None] > 0)
     whole = np.abs(shared).sum(axis=1)
-    even = first_commits(even, known, order)
-    size = _size(even)
-    limit = LARGEST * (1.0 + PRIOR / len(even)) * _typical(size)
+    even = _weighing(first_commits(even, known, order), whole)
+    size = _size(np.divide(even, weights[:, None], out=np.zeros_like(even), where=weights[:, None] > 0))
+    limit = LARGEST * (1.0 + (PRIOR / len(even)) ** 2) * _typical(size)
     if limit > 0.0:
         even = even * (limit / np.maximum(size, limit))
-    sums = np.abs(even).sum(axis=1)
-    return np.asarray(even * np.divide(whole, sums, out=np.zeros_like(whole), where=sums > 0)[:, None])
+    return _weighing(even, whole)
+
+
+def _weighing(shared: Array, whole: Array) -> Array:
+    """Each answer's parts so that their absolute values add up to ``whole`` [answers] again."""
+    sums = np.abs(shared).sum(axis=1)
+    return np.asarray(shared * np.divide(whole, sums, out=np.zeros_like(whole), where=sums > 0)[:, None])
 
 
 def first_commits(shared: Array, known: Sequence[Known], order: Sequence[int]) -> Array:

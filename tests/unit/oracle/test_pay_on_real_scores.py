@@ -1,0 +1,151 @@
+"""The pay rule on what real trainings gave, and what rows must look like to count as language.
+
+The stored matrices are of one training: 12 rows each of ten contributors (paragraphs of State of the Union addresses,
+CC0), and after them 12 rows each of eight attackers, in the order of ``GARBAGE``; scores of 20 held-out documents by
+`attribute` and by gradient dot, in parts of each answer's largest. ``bench/attribution/attacks.py`` makes such ones.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from openledger.attribution_oracle.bench import rewards
+from openledger.attribution_oracle.near import known_parts
+from openledger.attribution_oracle.prose import disorder
+
+PEOPLE, EACH, HONEST = 10, 12, 120
+GARBAGE = (
+    "random words", "random letters", "another language", "rare signs", "shuffled words", "stirred words", "mixture",
+    "loud words",
+)  # fmt: skip
+METHODS = ("path", "gradient_dot")
+
+
+@pytest.fixture(scope="module")
+def stored() -> dict[str, Any]:
+    with np.load(Path(__file__).with_name("attacked_speeches.npz"), allow_pickle=False) as file:
+        found: dict[str, Any] = {name: file[name] for name in file.files}
+    found["texts"] = found["texts"].tobytes().decode().split("\n\n")
+    for method in METHODS:
+        alone = found[method][:, :HONEST].astype(float)
+        found[f"honest {method}"] = pay(alone, found["groups"][:HONEST], found["texts"][:HONEST])
+    return found
+
+
+def pay(scores: Any, groups: Any, texts: list[str]) -> Any:
+    return rewards(scores, groups, np.arange(len(texts)), texts)
+
+
+def rank(one: Any, other: Any) -> float:
+    return float(np.corrcoef(*(np.argsort(np.argsort(v)) for v in (one, other)))[0, 1])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", GARBAGE)
+def test_garbage_earns_at_most_two_percent_and_the_honest_keep_their_order(
+    stored: dict[str, Any], name: str, method: str
+) -> None:
+    scores, texts, first = stored[method].astype(float), stored["texts"], HONEST + EACH * GARBAGE.index(name)
+    kept = [*range(HONEST), *range(first, first + EACH)]
+    shares = pay(scores[:, kept], np.minimum(stored["groups"][kept], PEOPLE), [texts[row] for row in kept])
+    assert shares[PEOPLE] / shares.sum() <= 0.02
+    assert rank(shares[:PEOPLE], stored[f"honest {method}"]) >= 0.9
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_all_of_ones_rows_scaled_up_gain_no_more_than_two_percent_of_the_pay(
+    stored: dict[str, Any], method: str
+) -> None:
+    scores, groups = stored[method][:, :HONEST].astype(float), stored["groups"][:HONEST]
+    before = stored[f"honest {method}"]
+    for person in range(0, PEOPLE, 3):
+        louder = scores.copy()
+        louder[:, groups == person] *= 100
+        after = pay(louder, groups, stored["texts"][:HONEST])
+        assert after[person] / after.sum() - before[person] / before.sum() <= 0.02, person
+
+
+@pytest.fixture
+def paragraphs(stored: dict[str, Any]) -> list[str]:
+    return list(stored["texts"][:HONEST])
+
+
+def lost(honest: list[str], bad: list[str]) -> tuple[float, float]:
+    """How much of the rows is no language, of the honest and of the bad."""
+    found = np.array(disorder(honest + bad, [True] * (len(honest) + len(bad)))) / 1e6
+    return float(found[: len(honest)].mean()), float(found[len(honest) :].mean()) if bad else 0.0
+
+
+def test_paragraphs_are_language_and_words_letters_and_signs_at_random_are_not(paragraphs: list[str]) -> None:
+    chance = random.Random(7)
+    words = sorted({word for text in paragraphs for word in text.split()})
+    assert lost(paragraphs, [])[0] <= 0.02
+    for make in (
+        lambda: " ".join(chance.choices(words, k=50)),
+        lambda: "".join(chance.choices("abcdefghijklmnopqrstuvwxyz ", k=250)),
+        lambda: "".join(chance.choices("§¶µΩЖЩфђ", k=60)),
+        lambda: "",
+    ):
+        honest, bad = lost(paragraphs, [make() for _ in range(EACH)])
+        assert bad >= 0.9
+        assert honest <= 0.02
+
+
+def test_words_drawn_as_often_as_they_are_said_are_found_more_often_than_not(paragraphs: list[str]) -> None:
+    """Common words stand side by side by chance, so a row in four passes."""
+    chance = random.Random(7)
+    said = [word for text in paragraphs for word in text.split()]
+    assert lost(paragraphs, [" ".join(chance.choices(said, k=50)) for _ in range(5 * EACH)])[1] >= 0.6
+
+
+def test_shuffling_ones_words_undoes_most_and_takes_nothing_from_whose_words_they_were(paragraphs: list[str]) -> None:
+    chance = random.Random(8)
+    rows = [" ".join(chance.sample(t.split(), len(t.split()))) for t in paragraphs[: 2 * EACH]]
+    before, (after, bad) = lost(paragraphs, [])[0], lost(paragraphs, rows)
+    assert bad >= 0.4
+    assert after <= before + 0.01
+
+
+def test_garbage_committed_twice_does_not_vouch_for_itself(paragraphs: list[str]) -> None:
+    chance = random.Random(9)
+    words = sorted({word for text in paragraphs for word in text.split()})
+    rows = [" ".join(chance.choices(words, k=50)) for _ in range(EACH)]
+    found = known_parts([*paragraphs, *rows, *rows], range(HONEST + 2 * EACH))
+    assert np.mean([part.ppm for part in found[HONEST:]]) >= 900_000
+
+
+def test_where_no_row_has_any_order_nothing_is_said_about_anybody() -> None:
+    chance = random.Random(10)
+    words = [f"{a}{b}" for a in "bdfgklm" for b in "aeiou"]
+    assert disorder([" ".join(chance.choices(words, k=40)) for _ in range(60)], [True] * 60) == [0] * 60
+    assert disorder([], []) == []
+    assert disorder(["a sentence that stands alone"], [True]) == [0]
+    assert disorder(["yes", "no", "perhaps"], [True] * 3) == [0] * 3
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize(("corpus", "seed"), [("speeches", 11), ("manuals", 12)])
+def test_attackers_in_fresh_trainings_earn_what_they_may(
+    corpus: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "bench" / "attribution"))
+    import attacks  # type: ignore[import-not-found]
+
+    bench = attacks.Bench(corpus, seed, rows=12, epochs=3, context=48)
+    people = len(bench.people)
+    for name in attacks.ATTACKS:
+        bad = bench.attacker(name)
+        groups = np.concatenate([bench.groups, people + np.arange(len(bad)) // bench.rows])
+        texts = bench.honest + bad
+        most = 0.02 if name in attacks.GARBAGE else 0.03 if "paraphrase" in name else 0.005
+        scores = bench.scored(texts, groups, seed)["path"]
+        shares = pay(scores, groups, texts)
+        without = pay(scores[:, : len(bench.honest)], bench.groups, bench.honest)
+        assert shares[people:].sum() / shares.sum() <= most, name
+        assert rank(shares[:people], without) >= 0.9, name
