@@ -282,3 +282,41 @@ def test_the_index_is_measured_by_one_command_and_the_number_goes_on_chain(
     assert found["lds_rows"]["value"] == pytest.approx(trained["lds_rows"]["value"], abs=0.3)
     assert (found["retrainings"], found["lds_contributors"], found["documents"]) == (4, None, 2)
     assert (tmp_path / "lds.svg").read_text("utf-8").startswith("<svg")
+
+
+@pytest.mark.parametrize("what", ["pickled weights", "a cut index", "a missing index", "strange data"])
+def test_a_spoilt_model_is_refused_by_the_command_line_in_a_sentence(
+    world: World, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client, manifest = world.client, dict(world.bundle.manifest)
+    if what == "pickled weights":
+        manifest["weights"] = "0x" + client.put_blob(b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94")
+        receipt = {**world.bundle.run.receipt, "final_hash": manifest["weights"][2:]}
+        manifest["receipt"] = "0x" + client.put_blob(json.dumps(receipt).encode())
+    elif what == "a cut index":
+        manifest["index"] = "0x" + client.put_blob(client.get_blob(manifest["index"][2:])[:-9])
+    elif what == "a missing index":
+        manifest["index"] = "0x" + "9f" * 32
+    else:
+        manifest["data"] = [[]]
+    hashes = {name: bytes.fromhex(manifest[name][2:]) for name in ("weights", "receipt", "index", "index_root")}
+    fields = hashes | {
+        "base": manifest["base"], "data": [(1, 2)], "rows": 12, "method": manifest["method"], "base_loss": 0,
+        "held_out_loss": 0, "lds": 0, "bundle": bytes.fromhex(client.put_blob(json.dumps(manifest).encode())),
+    }  # fmt: skip
+    number, _ = operator.publish(client, dev(4), what, PRICE, fields)
+    for command in (["model", "eval", str(number)], ["model", "serve", str(number), "--port", "0"]):
+        capsys.readouterr()
+        assert run(["--home", str(tmp_path), "--node", client.url, *command]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("error: ")
+        assert "Traceback" not in said
+        assert {"pickled weights": "weights", "a cut index": "index", "a missing index": "9f9f",
+                "strange data": "manifest"}[what] in said  # fmt: skip
+
+
+def test_an_empty_datanet_is_not_trained_on(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    number = operator.created_id(operator.send(world.client, dev(0), DatanetCreate("empty")))
+    command = ["model", "train", "--data", str(number), "-o", str(tmp_path / "m")]
+    assert run(["--node", world.client.url, *command]) == 1
+    assert "no version yet" in capsys.readouterr().err
