@@ -64,6 +64,16 @@ class Run:
         model = assemble(base, settings, tensors, device)
         return cls(base, settings, int(receipt["seed"]), tensors, receipt, model, ids)
 
+    def adapter(self) -> Mapping[str, Tensor]:
+        """The parameters whose gradients are looked at: the adapter's, or those of the probe of a full fine-tune."""
+        full = self.settings.kind == "full"
+        return lora.create(self.model, self.settings.lora, self.seed) if full else self.tensors
+
+    @property
+    def parameters(self) -> int:
+        """How many these are."""
+        return sum(math.prod(shape) for shape in lora.shapes(self.model, self.settings.lora).values())
+
 
 class Method(Protocol):
     """One way of measuring influence."""
@@ -105,7 +115,7 @@ class GradientDot:
     cost = "index: one forward and backward pass a row; answer: one pass, then rows x dim multiplications"
 
     def dim(self, run: Run) -> int:
-        return sum(math.prod(shape) for shape in lora.shapes(run.model, run.settings.lora).values())
+        return run.parameters
 
     def index_rows(self, run: Run, entries: int, place: Place, progress: Progress) -> Iterator[Rows]:
         total = len(run.rows)
@@ -121,7 +131,7 @@ class GradientDot:
             ids = pad([run.rows[numbers[i]] for i in by_length[at : at + BATCH]], run.model.config.context)
             found.append(self._gradients(run, ids, ids != PAD))
             progress(min(at + BATCH, len(by_length)), len(by_length), "rows")
-        together = torch.empty((len(numbers), self.dim(run)), dtype=torch.float32)
+        together = torch.empty((len(numbers), run.parameters), dtype=torch.float32)
         if found:
             together[torch.tensor(by_length)] = torch.cat(found)
         return together
@@ -133,10 +143,9 @@ class GradientDot:
     def _gradients(self, run: Run, ids: Tensor, counted: Tensor) -> Tensor:
         """One gradient per row of ``ids``: every row gets its own copy of the adapter."""
         device = next(run.model.parameters()).device
-        full = run.settings.kind == "full"
-        adapter = lora.create(run.model, run.settings.lora, run.seed) if full else run.tensors
         copies = {
-            name: t.to(device).expand(len(ids), *t.shape).clone().requires_grad_(True) for name, t in adapter.items()
+            name: t.to(device).expand(len(ids), *t.shape).clone().requires_grad_(True)
+            for name, t in run.adapter().items()
         }
         ids, counted = ids.to(device), counted.to(device)
         with run.lock, lora.attached(run.model, run.settings.lora, copies):

@@ -7,6 +7,7 @@ import torch
 from openledger.attribution_oracle.index import Index, bytes_of, entries_of
 from openledger.attribution_oracle.influence import GradientDot, Method, Run
 from openledger.attribution_oracle.ports import Progress, silent
+from openledger.attribution_oracle.preconditioned import DataInf, EkFac, LoGra
 from openledger.attribution_oracle.replayed import PathInfluence
 from openledger.attribution_oracle.tape import Place
 from openledger.primitives.errors import InvalidModel, OracleError
@@ -15,7 +16,9 @@ DEFAULT_METHOD = "gradient-dot"
 ROW_BYTES = 1 << 16
 LARGEST = 1 << 28
 """Bytes of the largest index; a blob travels whole."""
-METHODS: dict[str, Method] = {method.name: method for method in (GradientDot(), PathInfluence())}
+METHODS: dict[str, Method] = {
+    method.name: method for method in (GradientDot(), PathInfluence(), EkFac(), LoGra(), DataInf())
+}
 
 
 def method(name: str) -> Method:

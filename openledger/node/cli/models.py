@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from openledger.node.demo_view import Stage
 
 SERVING = "serving"
+DEFAULT_METHOD = "gradient-dot"
+METHODS = ("gradient-dot", "path-influence", "ek-fac", "logra", "datainf")
 _HASHES = ("weights", "bundle", "receipt", "index", "index_root")
 
 
@@ -58,10 +60,8 @@ def data_ref(text: str) -> tuple[int, int]:
 )
 @click.option("--size", default="medium", type=click.Choice(["small", "medium", "large"]), help="How much to learn.")
 @click.option("--seed", default=1, show_default=True, help="Seed of the training.")
-@click.option("--method", default="gradient-dot", show_default=True,
-              type=click.Choice(["gradient-dot", "path-influence"]),
-              help="How rows are credited: path-influence is more accurate and replays the training, here and at each"
-              " validator.")  # fmt: skip
+@click.option("--method", default=DEFAULT_METHOD, show_default=True, type=click.Choice(METHODS),
+              help="How rows are credited: openledger model methods says what each costs.")  # fmt: skip
 @click.option("--kind", default="lora", show_default=True, type=click.Choice(["lora", "full"]),
               help="Train a small adapter, or all weights.")  # fmt: skip
 @click.option("--rank", type=click.IntRange(1, 256), help="Rank of the adapter.")
@@ -163,6 +163,18 @@ def publish(app: App, folder: Path, name: str, price: str) -> None:
     app.emit(
         {"model": number, "transaction": transaction}, f"model {number}: {name}; next: openledger model serve {number}"
     )
+
+
+@model.command("methods")
+@pass_app
+def show_methods(app: App) -> None:
+    """Say how rows can be credited, and what each method costs."""
+    need_torch()
+    from openledger.attribution_oracle.methods import METHODS as REGISTRY
+
+    found = [{"name": m.name, "default": m.name == DEFAULT_METHOD, "cost": m.cost} for m in REGISTRY.values()]
+    lines = [f"{m['name']}{' (default)' if m['default'] else ''}: {m['cost']}" for m in found]
+    app.emit(found, [*lines, "", "how well each tells the truth: openledger model eval MODEL --lds SUBSETS"])
 
 
 @model.command("list")

@@ -23,7 +23,7 @@ from openledger.primitives.types import MODELS_ADDRESS, Address, Log
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
 
-METHODS = ("gradient-dot", "path-influence")
+METHODS = ("gradient-dot", "path-influence", "ek-fac", "logra", "datainf")
 MAX_DATA = 64
 MAX_PRICE = 1_000_000 * OPEN
 GAS_PER_DATANET = 45_000
