@@ -13,6 +13,11 @@ from openledger.attribution_oracle.tape import Place
 from openledger.primitives.errors import InvalidModel, OracleError
 
 DEFAULT_METHOD = "gradient-dot"
+REPLAY = {"lora": 4.0, "full": 6.0}
+FACTORS = 1.5
+SLOWER = 2.5
+JOB_SECONDS = 600
+"""Longest work of a verifying process on one claim (node.oracle_worker)."""
 ROW_BYTES = 1 << 16
 LARGEST = 1 << 28
 """Bytes of the largest index; a blob travels whole."""
@@ -26,6 +31,16 @@ def method(name: str) -> Method:
     if name not in METHODS:
         raise OracleError(f"unknown attribution method {name!r}", "known: " + ", ".join(METHODS))
     return METHODS[name]
+
+
+def fitting(kind: str, training: float, vote: float) -> str:
+    """The most accurate method that validators can recheck in time, on a machine like this one: ``training`` CPU
+    seconds of the fine-tune just made, ``vote`` seconds that a claim is voted on. They need ``REPLAY`` or ``FACTORS``
+    times the training (docs/lab/methods.md), and may be ``SLOWER`` than this machine."""
+    within = min(vote, JOB_SECONDS) / SLOWER
+    if training * REPLAY[kind] <= within:
+        return "path-influence"
+    return "ek-fac" if kind == "lora" and training * FACTORS <= within else DEFAULT_METHOD
 
 
 def make_index(
@@ -50,4 +65,4 @@ def make_index(
     return Index(name, q, scale, torch.cat(at) if at else None, dim if at else 0)
 
 
-__all__ = ["DEFAULT_METHOD", "METHODS", "make_index", "method"]
+__all__ = ["DEFAULT_METHOD", "METHODS", "fitting", "make_index", "method"]

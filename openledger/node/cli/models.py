@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,8 +61,9 @@ def data_ref(text: str) -> tuple[int, int]:
 )
 @click.option("--size", default="medium", type=click.Choice(["small", "medium", "large"]), help="How much to learn.")
 @click.option("--seed", default=1, show_default=True, help="Seed of the training.")
-@click.option("--method", default=DEFAULT_METHOD, show_default=True, type=click.Choice(METHODS),
-              help="How rows are credited: openledger model methods says what each costs.")  # fmt: skip
+@click.option("--method", default="auto", show_default=True, type=click.Choice(("auto", *METHODS)),
+              help="How rows are credited: openledger model methods says what each costs. auto takes the most accurate"
+              " one that validators can recheck while a claim is voted on.")  # fmt: skip
 @click.option("--kind", default="lora", show_default=True, type=click.Choice(["lora", "full"]),
               help="Train a small adapter, or all weights.")  # fmt: skip
 @click.option("--rank", type=click.IntRange(1, 256), help="Rank of the adapter.")
@@ -99,12 +101,15 @@ def train(
     output.mkdir(parents=True, exist_ok=True)
     blobs = Layered(BlobStore(str(output / "blobs")), NodeBlobs(app.client))
     data = version_data(app.client, [data_ref(ref) for ref in refs])
+    began = time.process_time()
     with stage(app, "train", "Train") as running:
         trained = factory.train_model(
             blobs, data, size=size, seed=seed, settings=factory.shape(kind, rank), held_out=texts, device=device,
             progress=running.progress,
         )  # fmt: skip
-    with stage(app, "index", "Build the attribution index") as running:
+    if method == "auto":
+        method = rechecked_in_time(app, kind, device, time.process_time() - began)
+    with stage(app, "index", f"Build the attribution index: {method}") as running:
         index = factory.make_index(
             trained, method=method, device=device, progress=running.progress, folder=output / "index-work",
             memory=memory << 20, row_bytes=row_bytes,
@@ -122,6 +127,15 @@ def train(
         {"folder": str(output), **view, **measurement},
         [*said, f"{fields['rows']} rows; next: openledger model publish {output} --name NAME"],
     )
+
+
+def rechecked_in_time(app: App, kind: str, device: str, training: float) -> str:
+    """Name of the method of ``auto``, after ``training`` CPU seconds. Where no CPU trained, nobody knows how long
+    validators without that device would take."""
+    from openledger.attribution_oracle.methods import fitting
+
+    vote = int(app.call("openledger_getParams")["voteSeconds"])
+    return fitting(kind, training, vote) if device == "cpu" else DEFAULT_METHOD
 
 
 def measured(
@@ -172,8 +186,8 @@ def show_methods(app: App) -> None:
     need_torch()
     from openledger.attribution_oracle.methods import METHODS as REGISTRY
 
-    found = [{"name": m.name, "default": m.name == DEFAULT_METHOD, "cost": m.cost} for m in REGISTRY.values()]
-    lines = [f"{m['name']}{' (default)' if m['default'] else ''}: {m['cost']}" for m in found]
+    found = [{"name": m.name, "cost": m.cost} for m in REGISTRY.values()]
+    lines = [f"{m['name']}: {m['cost']}" for m in found]
     app.emit(found, [*lines, "", "how well each tells the truth: openledger model eval MODEL --lds SUBSETS"])
 
 

@@ -25,6 +25,7 @@ from openledger.attribution_oracle import (  # noqa: E402
 from openledger.attribution_oracle.bundle import row_leaves  # noqa: E402
 from openledger.attribution_oracle.model import Adapted  # noqa: E402
 from openledger.attribution_oracle.verify import verify_job  # noqa: E402
+from openledger.node import oracle_worker  # noqa: E402
 from openledger.node.cli import models  # noqa: E402
 from openledger.primitives.errors import InvalidModel  # noqa: E402
 from openledger.primitives.types import to_hex  # noqa: E402
@@ -54,6 +55,17 @@ def test_the_chain_takes_every_method_of_the_registry_and_no_other() -> None:
     assert set(publish.METHODS) == set(methods.METHODS) == set(models.METHODS)
     assert models.DEFAULT_METHOD == methods.DEFAULT_METHOD
     assert all(method.cost and method.name == name for name, method in methods.METHODS.items())
+
+
+def test_the_method_taken_by_itself_is_one_that_validators_recheck_in_time() -> None:
+    """A devnet votes for 60 s, a network for an hour, and a verifying process works for 600 s at most."""
+    assert methods.fitting("lora", 6.0, 60) == "path-influence"
+    assert methods.fitting("lora", 7.0, 60) == "ek-fac"
+    assert methods.fitting("lora", 17.0, 60) == "gradient-dot"
+    assert methods.fitting("full", 5.0, 60) == "gradient-dot"
+    assert methods.fitting("lora", 60.0, 3600) == "path-influence"
+    assert methods.fitting("lora", 61.0, 3600) == "ek-fac"
+    assert methods.JOB_SECONDS == oracle_worker.JOB_SECONDS
 
 
 def test_an_honest_claim_is_accepted_and_pays_who_wrote_the_words(indexed: Any) -> None:
