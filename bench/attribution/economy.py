@@ -419,7 +419,9 @@ def squatters(seed: int) -> None:
     ):  # fmt: skip
         texts, numbers = honest + theirs, np.arange(len(honest) + len(theirs))
         groups = np.concatenate([np.repeat(np.arange(at), rows), np.full(len(theirs), at)])
-        order = np.concatenate([numbers[len(honest) :], numbers[: len(honest)]]) if first else numbers
+        order = np.where(
+            numbers < len(honest), numbers, numbers - 10_000 if first else numbers
+        )  # when it was committed
         scores = scored(texts, queries[:24], seed)
         pay = shares_of(scores, groups, order, texts)
         squatter = pay[at] / pay.sum() if theirs else 0.0
