@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,11 @@ def make_index(
     off, and holds at most ``memory`` bytes of rows at once; ``row_bytes`` bounds a row's size."""
     t = model.trained
     run = influence.Run.of(t.base, t.settings, t.tensors, t.receipt, model.texts, choose_device(device))
-    return methods.make_index(run, method, progress, Place(folder, memory), row_bytes)
+    index = methods.make_index(run, method, progress, Place(folder, memory), row_bytes)
+    if folder is not None:
+        with suppress(OSError):
+            folder.rmdir()
+    return index
 
 
 def measure(

@@ -24,7 +24,6 @@ from openledger.attribution_oracle.model import document_losses, pad, row_losses
 from openledger.attribution_oracle.path import Source, Steps, path_rows
 from openledger.attribution_oracle.ports import Progress
 from openledger.attribution_oracle.tape import (
-    MEMORY,
     Passes,
     Place,
     Tape,
@@ -40,6 +39,8 @@ from openledger.primitives.errors import InvalidModel
 DRAWS = 2
 KEPT_MODELS = 2
 REPLAY_TOLERANCE = 1e-3
+VERIFY_MEMORY = 3 << 30
+"""Bytes for the rows that a verifier replays at once, half of what its process may have."""
 
 
 class Trainable(nn.Module):
@@ -126,11 +127,11 @@ class PathInfluence(GradientDot):
 
     def row_vectors(self, run: Run, numbers: Sequence[int], progress: Progress) -> Tensor:
         replay, rows = self._of(run)
-        parts = replay.passes(range(len(run.rows)), MEMORY)
+        parts = replay.passes(range(len(run.rows)), VERIFY_MEMORY)
         found = rows if len(parts) == 1 else {}
         missing = [number for number in numbers if number not in found]
         if missing:
-            for part in parts if len(parts) == 1 else replay.passes(missing, MEMORY):
+            for part in parts if len(parts) == 1 else replay.passes(missing, VERIFY_MEMORY):
                 vectors = replay.rows(replay.gradients, part, progress).cpu()
                 found.update(zip(part, vectors, strict=True))
         return torch.stack([found[number] for number in numbers])

@@ -68,7 +68,7 @@ def data_ref(text: str) -> tuple[int, int]:
               help="Train a small adapter, or all weights.")  # fmt: skip
 @click.option("--rank", type=click.IntRange(1, 256), help="Rank of the adapter.")
 @click.option("--memory", default=1024, show_default=True, type=click.IntRange(1), metavar="MB",
-              help="Most memory for the rows of the index while it is made; more rows take more passes.")  # fmt: skip
+              help="Most memory for making the index, beside the program's own; more rows: more passes.")  # fmt: skip
 @click.option("--row-bytes", default=65536, show_default=True, type=click.IntRange(4096, 1 << 24), metavar="BYTES",
               help="Largest row of the index; of longer rows the largest entries are kept.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda", "mps"]),

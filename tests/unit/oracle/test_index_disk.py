@@ -153,11 +153,11 @@ def test_too_little_memory_says_how_much_is_needed(small_run: Run) -> None:
     assert all(len(part) >= 1 for part in replay.passes(range(len(small_run.rows)), need << 20))
 
 
-@pytest.mark.parametrize("memory", [1 << 28, 1 << 30, 1 << 32])
-def test_rows_in_memory_stay_below_the_setting(memory: int) -> None:
+@pytest.mark.parametrize(("memory", "most"), [(1 << 29, 250), (1 << 30, 30), (1 << 32, 5)])
+def test_rows_in_memory_stay_below_the_setting(memory: int, most: int) -> None:
     parameters, rows = 1_050_880, 4000
     steps = Steps(((0,) * 8,), (1e-3,), 0.9, 0.99, 1e-6)
     parts = tape.passes(range(rows), rows, steps, parameters, 2, memory)
     assert [n for part in parts for n in part] == list(range(rows))
     assert max(len(part) for part in parts) * 4 * parameters < memory
-    assert len(parts) <= 2 * 4 * rows * parameters // memory + 1 or memory < 1 << 29
+    assert len(parts) <= most
