@@ -18,6 +18,8 @@ from openledger.primitives.errors import OracleError
 
 DRAWS = 3
 HALVES = 4
+LEAN_HALVES = 3
+SHRINKAGE = 4
 Scores = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
@@ -82,22 +84,22 @@ def influence_rows(
     retrainings: int, seed: int, progress: Progress = silent,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """d(final weights) / d(weight of the row), fp32 [rows, parameters], and the weights at which to take a query's
-    gradient: half way to the mean of the retrained ones, so that what is left out changes the loss about as its
-    derivative there says. A large index does without retrainings. ``groups`` contributor numbers from 0."""
+    gradient: k / (k + SHRINKAGE) of the way to the mean of the k retrained ones, so that what is left out changes
+    the loss about as its derivative there says. A large index gets LEAN_HALVES. ``groups`` numbers from 0."""
     found, _ = path_rows(gradients, start, ids, steps, draws, seed, progress)
     contributors = int(groups.max()) + 1
-    if contributors < 3 or not retrainings or is_lean(len(ids), gradients.size):
+    if contributors < 3 or not retrainings:
         return found, final
-    kept = halves(contributors, retrainings, seed)
-    of_row = groups.tolist()
+    if is_lean(len(ids), gradients.size):
+        retrainings = min(retrainings, LEAN_HALVES)
+    kept = torch.from_numpy(halves(contributors, retrainings, seed))[:, groups.cpu()]
     moved = []
     for number, line in enumerate(kept):
-        moved.append(retrained(gradients, start, ids, steps, [bool(line[g]) for g in of_row]))
+        moved.append(retrained(gradients, start, ids, steps, line.tolist()))
         progress(number + 1, len(kept), "retrainings")
-    probes = torch.stack([gradients.mean(final, ids[groups == c]) for c in range(contributors)])
     together = torch.stack(moved)
-    found = corrected(found, groups.to(found.device), torch.from_numpy(kept).to(found.device), together, probes)
-    return found, (final + together.mean(0)) / 2
+    found = corrected(found, kept.to(found.device), together)
+    return found, final + (together.mean(0) - final) * len(moved) / (len(moved) + SHRINKAGE)
 
 
 def _ids(ids: Tensor, what: str) -> Tensor:

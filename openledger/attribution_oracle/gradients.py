@@ -182,13 +182,11 @@ class Gradients:
 
     def _each(self, theta: Tensor, inputs: tuple[Tensor, ...], values: Values, draws: int) -> Tensor:
         """Gradients of a row's loss and of its ``draws`` pulled values, [rows, 1 + draws, parameters]."""
-        found = torch.empty(len(inputs[0]), 1 + draws, self.size, device=self.device)
-        chunk = CHUNK if draws else ASKED
-        for at in range(0, len(found), chunk):
-            some = tuple(x[at : at + chunk] for x in inputs)
+        found = []
+        for some in zip(*(torch.split(x, CHUNK if draws else ASKED) for x in inputs), strict=True):
             done = self._batched(theta, some, values, draws) if self._together else None
-            found[at : at + chunk] = done if done is not None else self._plain(theta, some, values)
-        return found
+            found.append(done if done is not None else self._plain(theta, some, values))
+        return torch.cat(found) if len(found) > 1 else found[0]
 
     def _batched(self, theta: Tensor, some: tuple[Tensor, ...], values: Values, draws: int) -> Tensor | None:
         """None when vmap cannot take this model: branches on data, ``item()``, operations without a batching rule."""

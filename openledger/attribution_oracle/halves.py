@@ -4,10 +4,11 @@ A linear account of a training run misses what its curvature estimate misses, an
 other. So the run is repeated a few times with random halves of the contributors (half the rows: half the work). With
 theta_S the weights so reached, and s the centred signs of who was kept, the correction is the ridge regression
 
-    theta_S - mean theta = sum over contributors of s_c (a U_c + E_c) + noise
+    theta_S - mean theta = sum over rows of s_i (a U_i + E_i) + noise
 
-with a the scale that fits best, U_c the sum of the contributor's rows, and E_c ~ N(0, 1/RIDGE) spread evenly over the
-contributor's rows. What the retrainings do not tell stays as path influence has it. The index stays one vector a row.
+with a the scale that fits best, and E_i normal, with covariance (1 + cos(U_i, U_j)) / 2 between rows where 1 stands for
+i = j alone: like rows share what is learnt, whoever brought them. RIDGE is the noise's variance relative to what the
+E_i bring. What the retrainings do not tell stays as path influence has it. The index stays one vector a row.
 """
 
 from __future__ import annotations
@@ -37,26 +38,19 @@ def halves(groups: int, count: int, seed: int) -> np.ndarray[tuple[int, int], np
     return best
 
 
-def corrected(
-    rows: Tensor, groups: Tensor, kept: Tensor, moved: Tensor, probes: Tensor, ridge: float = RIDGE
-) -> Tensor:
-    """The rows set right in place, fp32 [rows, parameters]. ``groups`` contributor number per row, ``kept`` bool
-    [halves, contributors], ``moved`` the retrained weights [halves, parameters], ``probes`` gradients
-    [any, parameters] in whose directions the scale a is fitted."""
+def corrected(rows: Tensor, kept: Tensor, moved: Tensor, ridge: float = RIDGE) -> Tensor:
+    """The rows set right in place, fp32 [rows, parameters]. ``kept`` bool [halves, rows], ``moved`` the retrained
+    weights [halves, parameters]."""
     signs = kept.to(rows.dtype) - kept.to(rows.dtype).mean(0)
-    away = moved - moved.mean(0)
-    sums = torch.zeros(kept.shape[1], rows.shape[1], device=rows.device).index_add_(0, groups, rows)
-    told, seen = (signs @ (sums @ probes.T)).double(), (away @ probes.T).double()
-    scale = float((told * seen).sum() / told.square().sum().clamp(min=1e-30))
+    away, sums = moved - moved.mean(0), signs @ rows
+    scale = float((sums.double() * away).sum() / sums.double().square().sum().clamp(min=1e-30))
     scale = scale if scale > 0 else 1.0
-    rest = away - scale * (signs @ sums)
-    inner = signs @ signs.T + ridge * torch.eye(len(signs), device=rows.device)
-    share = signs.T @ torch.linalg.solve(inner, rest)
-    sizes = torch.bincount(groups, minlength=kept.shape[1]).clamp(min=1).to(rows.dtype)
-    share /= sizes[:, None]
-    for row, contributor in zip(rows, groups.tolist(), strict=True):
-        row.mul_(scale).add_(share[contributor])
-    return rows
+    size = rows.norm(dim=1).clamp(min=1e-30)
+    alike = (signs.T + rows @ ((signs / size) @ rows).T / size[:, None]) / 2
+    inner = signs @ alike
+    unit = inner.diagonal().mean().clamp(min=1e-30)
+    inner += ridge * unit * torch.eye(len(signs), device=rows.device)
+    return rows.mul_(scale).addmm_(alike, torch.linalg.solve(inner, away - scale * sums))
 
 
 __all__ = ["RIDGE", "corrected", "halves"]

@@ -14,7 +14,8 @@ gradient of the loss times U_i.
 
 Memory: three fp32 matrices [rows, parameters]. Where they would exceed ``memory``, only U is kept (a third of the
 memory, a quarter of the traffic): what a row's gradient will do through the first moment, over the steps that remain,
-is then done at once, the second moment is taken as given, and one draw of curvature stands for two steps.
+is then done at once, the second moment is taken as given, and curvature (one draw a row) is applied for a few steps
+together: U is read and written once for all of them.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from openledger.primitives.errors import OracleError
 
 DAMPING = 0.1
 MEMORY = 1 << 30
-LEAN_DRAWS, LEAN_EVERY = 1, 2
+LEAN_DRAWS, LEAN_HELD = 1, 32
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,11 @@ class Effects:
         self.u = torch.zeros(rows, len(adam.theta), device=adam.theta.device)
         self.m: Tensor | None = None if lean else torch.zeros_like(self.u)
         self.v: Tensor | None = None if lean else torch.zeros_like(self.u)
+        self._held: list[tuple[Tensor, Tensor]] = []
+        self._most = LEAN_HELD if lean else 1
 
-    def step(self, batch: Tensor, own: Tensor, drawn: Tensor | None, lr: float, every: int = 1) -> None:
-        """What the step that ``adam`` has just made does. ``own`` gradients [batch, parameters] before it;
-        ``drawn`` curvature stands for ``every`` steps."""
+    def step(self, batch: Tensor, own: Tensor, drawn: Tensor | None, lr: float) -> None:
+        """What the step that ``adam`` has just made does. ``own`` gradients [batch, parameters] before it."""
         adam, s = self.adam, self.adam.steps
         fix1, fix2 = 1 - s.b1**adam.count, 1 - s.b2**adam.count
         mean = own.mean(0)
@@ -111,9 +113,18 @@ class Effects:
             self.u.addcmul_(self.m, (lr / fix1 / root).expand_as(self.m), value=-1)
             self.u.addcmul_(self.v, (lr / (2 * fix1 * fix2) * adam.m / root**3).expand_as(self.v))
         if drawn is not None:
-            scaled = drawn * (every * lr / root)
-            inner = scaled @ drawn.T + len(drawn) * torch.eye(len(drawn), device=drawn.device)
-            self.u.addmm_(torch.linalg.solve(inner, drawn @ self.u.T).T, scaled, alpha=-1)
+            self._held.append((drawn, drawn * (lr / root / len(drawn))))
+        if sum(len(vectors) for vectors, _ in self._held) >= self._most:
+            self.decay()
+
+    def decay(self) -> None:
+        """What the curvature that is held back does."""
+        if not self._held:
+            return
+        drawn, scaled = (torch.cat(parts) for parts in zip(*self._held, strict=True))
+        self._held.clear()
+        inner = scaled @ drawn.T + torch.eye(len(drawn), device=drawn.device)
+        self.u.addmm_(torch.linalg.solve(inner, drawn @ self.u.T).T, scaled, alpha=-1)
 
 
 def is_lean(rows: int, parameters: int, memory: int = MEMORY) -> bool:
@@ -150,19 +161,20 @@ def path_rows(
         len(chosen), device=ids.device
     )
     effects = Effects(len(chosen) + (wanted is not None), adam := Moments(start, steps), lean)
-    draws, every = (min(draws, LEAN_DRAWS), LEAN_EVERY) if lean else (draws, 1)
+    draws = min(draws, LEAN_DRAWS) if lean else draws
     drawn: Tensor | None = None
     for step, (numbers, lr) in enumerate(zip(steps.batches, steps.lrs, strict=True)):
         batch = torch.tensor(numbers, device=ids.device)
-        if step and draws and step % every == every - 1:
+        if step and draws:
             own, drawn = gradients.drawn(adam.theta, ids[batch], draws, seed, f"fisher.{step}")
         else:
             own, drawn = gradients.rows(adam.theta, ids[batch]), None
         adam.step(own.mean(0), lr)
-        effects.step(places[batch].to(start.device), own, drawn, lr, every)
+        effects.step(places[batch].to(start.device), own, drawn, lr)
         if not math.isfinite(float(adam.theta.sum())):
             raise OracleError(f"the replay of the training run is not finite at step {step}")
         progress(step + 1, len(steps.batches), "training run replayed")
+    effects.decay()
     return effects.u[: len(chosen)], adam.theta
 
 

@@ -304,9 +304,21 @@ def test_correction_recovers_what_the_rows_lack() -> None:
     truth_, groups = torch.randn(4, 30, generator=draw), torch.arange(4).repeat_interleave(5)
     kept = torch.from_numpy(halves.halves(4, 8, seed=1))
     moved = kept.float() @ truth_ + 3.0
-    rows = halves.corrected(torch.zeros(20, 30), groups, kept, moved, torch.eye(30), ridge=1e-4)
+    rows = halves.corrected(torch.zeros(20, 30), kept[:, groups], moved, ridge=1e-4)
     found = torch.zeros(4, 30).index_add_(0, groups, rows)
     torch.testing.assert_close(found - found.mean(0), truth_ - truth_.mean(0), atol=1e-2, rtol=1e-2)
+
+
+def test_what_is_learnt_of_a_row_goes_to_rows_like_it() -> None:
+    """Two rows of one direction and one of another: without the first, the weights moved along a third."""
+    rows = torch.eye(3)[[0, 0, 1]].contiguous()
+    kept, moved = (
+        torch.tensor([[True, False, False], [False, False, False]]),
+        torch.eye(3)[[2, 1]] * 2 - torch.eye(3)[1],
+    )
+    found = halves.corrected(rows.clone(), kept, moved)[:, 2]
+    assert found[0] > found[1] > 0.2
+    assert abs(float(found[2])) < 1e-6
 
 
 def test_queries_lose_their_padding_only_where_it_does_not_count(small: World) -> None:
