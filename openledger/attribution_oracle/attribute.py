@@ -20,6 +20,7 @@ DRAWS = 3
 HALVES = 4
 LEAN_HALVES = 3
 SHRINKAGE = 4
+HELD = 32
 Scores = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
@@ -86,7 +87,7 @@ def influence_rows(
     """d(final weights) / d(weight of the row), fp32 [rows, parameters], and the weights at which to take a query's
     gradient: k / (k + SHRINKAGE) of the way to the mean of the k retrained ones, so that what is left out changes
     the loss about as its derivative there says. A large index gets LEAN_HALVES. ``groups`` numbers from 0."""
-    found, _ = path_rows(gradients, start, ids, steps, draws, seed, progress)
+    found, _ = path_rows(gradients, start, ids, steps, draws, seed, progress, held=HELD)
     contributors = int(groups.max()) + 1
     if contributors < 3 or not retrainings:
         return found, final

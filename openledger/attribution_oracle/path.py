@@ -14,8 +14,8 @@ gradient of the loss times U_i.
 
 Memory: three fp32 matrices [rows, parameters]. Where they would exceed ``memory``, only U is kept (a third of the
 memory, a quarter of the traffic): what a row's gradient will do through the first moment, over the steps that remain,
-is then done at once, the second moment is taken as given, and curvature (one draw a row) is applied for a few steps
-together: U is read and written once for all of them.
+is then done at once, the second moment is taken as given, and curvature is one draw a row. Where vectors are ``held``,
+several steps' curvature is applied together: U is read and written once for all of them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from openledger.primitives.errors import OracleError
 
 DAMPING = 0.1
 MEMORY = 1 << 30
-LEAN_DRAWS, LEAN_HELD = 1, 32
+LEAN_DRAWS = 1
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,13 @@ class Moments:
 class Effects:
     """U, M and V of all rows (see the top of the file); U alone when ``lean``."""
 
-    def __init__(self, rows: int, adam: Moments, lean: bool = False) -> None:
+    def __init__(self, rows: int, adam: Moments, lean: bool = False, held: int = 1) -> None:
         self.adam = adam
         self.u = torch.zeros(rows, len(adam.theta), device=adam.theta.device)
         self.m: Tensor | None = None if lean else torch.zeros_like(self.u)
         self.v: Tensor | None = None if lean else torch.zeros_like(self.u)
         self._held: list[tuple[Tensor, Tensor]] = []
-        self._most = LEAN_HELD if lean else 1
+        self._most = held if lean else 1
 
     def step(self, batch: Tensor, own: Tensor, drawn: Tensor | None, lr: float) -> None:
         """What the step that ``adam`` has just made does. ``own`` gradients [batch, parameters] before it."""
@@ -144,11 +144,11 @@ class Source(Protocol):
 
 def path_rows(
     gradients: Source, start: Tensor, ids: Tensor, steps: Steps, draws: int, seed: int,
-    progress: Progress = silent, memory: int = MEMORY, wanted: Sequence[int] | None = None,
+    progress: Progress = silent, memory: int = MEMORY, wanted: Sequence[int] | None = None, held: int = 1,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """U fp32 [rows, parameters] of the ``wanted`` rows (default: all), and the weights that the replay ends at.
     ``draws`` vectors of curvature a row and step. Raises OracleError when a number is not finite, or when U alone
-    exceeds ``memory`` (bytes) eight times."""
+    exceeds ``memory`` (bytes) eight times. ``held``: see the top of the file."""
     chosen = range(len(ids)) if wanted is None else wanted
     size = 4 * len(chosen) * gradients.size
     if size > 8 * memory:
@@ -160,7 +160,7 @@ def path_rows(
     places[torch.tensor(list(chosen), device=ids.device, dtype=torch.long)] = torch.arange(
         len(chosen), device=ids.device
     )
-    effects = Effects(len(chosen) + (wanted is not None), adam := Moments(start, steps), lean)
+    effects = Effects(len(chosen) + (wanted is not None), adam := Moments(start, steps), lean, held)
     draws = min(draws, LEAN_DRAWS) if lean else draws
     drawn: Tensor | None = None
     for step, (numbers, lr) in enumerate(zip(steps.batches, steps.lrs, strict=True)):

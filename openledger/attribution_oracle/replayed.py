@@ -141,7 +141,7 @@ class PathInfluence(GradientDot):
         parts = replay.passes(range(len(run.rows)), place.memory)
         folder = place.folder and place.folder / _key(run).hex()[:16]
         if folder is not None:
-            room(folder, replay.steps, replay.gradients.size, *pace(len(run.rows), replay.gradients.size, DRAWS))
+            room(folder, replay.steps, replay.gradients.size, pace(len(run.rows), replay.gradients.size, DRAWS))
         for number, part in enumerate(parts):
             kept = folder and folder / f"rows-{part[0]:07}-{part[-1]:07}-{entries}"
             if kept is not None and kept.exists():

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from openledger.attribution_oracle.gradients import Gradients
 from openledger.attribution_oracle.index import Rows
-from openledger.attribution_oracle.path import LEAN_DRAWS, LEAN_EVERY, Steps, is_lean
+from openledger.attribution_oracle.path import LEAN_DRAWS, Steps, is_lean
 from openledger.attribution_oracle.ports import Progress
 from openledger.attribution_oracle.tensors import dump, load
 from openledger.primitives.errors import OracleError
@@ -160,9 +160,9 @@ def on_disk(folder: Path) -> Iterator[None]:
         raise OracleError(f"cannot keep the index's work in {folder}: {err.strerror or err}") from None
 
 
-def room(folder: Path, steps: Steps, parameters: int, draws: int, every: int) -> None:
+def room(folder: Path, steps: Steps, parameters: int, draws: int) -> None:
     """Make the folder. Raises OracleError when the whole tape will not fit on its disk."""
-    vectors = sum(len(b) * (1 + (draws if n and n % every == every - 1 else 0)) for n, b in enumerate(steps.batches))
+    vectors = sum(len(b) * (1 + (draws if n else 0)) for n, b in enumerate(steps.batches))
     with on_disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
         there = sum(entry.stat().st_size for entry in os.scandir(folder))
@@ -181,7 +181,7 @@ def passes(
     even one row fits beside what a step needs."""
     lean = is_lean(count, parameters)
     batch = max(len(b) for b in steps.batches)
-    step = 4 * parameters * (WORK * batch * (1 + (min(draws, LEAN_DRAWS) if lean else draws)) + 12)
+    step = 4 * parameters * (WORK * batch * (1 + pace(count, parameters, draws)) + 12)
     each = 4 * parameters * (1 if lean else 3)
     fit = (memory - step) // each - 1
     if fit < 1:
@@ -194,9 +194,9 @@ def passes(
     return [rows[at : at + even] for at in range(0, len(rows), even)]
 
 
-def pace(count: int, parameters: int, draws: int) -> tuple[int, int]:
-    """Draws of curvature a row, and how many steps one stands for."""
-    return (min(draws, LEAN_DRAWS), LEAN_EVERY) if is_lean(count, parameters) else (draws, 1)
+def pace(count: int, parameters: int, draws: int) -> int:
+    """Draws of curvature a row."""
+    return min(draws, LEAN_DRAWS) if is_lean(count, parameters) else draws
 
 
 __all__ = ["MEMORY", "Passes", "Place", "Tape", "pace", "passes", "read_rows", "room", "write_rows"]
