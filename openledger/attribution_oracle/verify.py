@@ -53,24 +53,44 @@ class Fault:
     named: Named | None = None
 
 
+class Rechecked:
+    """Index rows that this process has recomputed and found right, by model: an index does not change, so the next
+    claims of a model need only the rows that were not drawn yet."""
+
+    def __init__(self, models: int = 16) -> None:
+        self._models = models
+        self._rows: dict[str, set[int]] = {}
+
+    def of(self, job: AttributionJob) -> set[int]:
+        """Rows of the job's model; those of the model that was asked for longest ago are forgotten."""
+        name = blob_name(job.bundle_blob)
+        self._rows[name] = self._rows.pop(name, set())
+        while len(self._rows) > self._models:
+            self._rows.pop(next(iter(self._rows)))
+        return self._rows[name]
+
+
 def verify_job(
     job: AttributionJob, blobs: Blobs, *, seed: bytes | None = None, known: Mapping[str, Base] | None = None,
     device: torch.device | None = None, progress: Progress = silent, count: int = CHECKED_ROWS,
+    known_rows: Rechecked | None = None,
 ) -> Verdict:  # fmt: skip
-    """Recompute the claim. ``seed`` draws the ``count`` index rows that are checked (own randomness without it). The
+    """Recompute the claim. ``seed`` draws the ``count`` index rows that are checked (own randomness without it),
+    but for ``known_rows``. The
     verdict names the share or row that is wrong. Raises BlobNotFound when a blob is not at hand, or damaged here."""
     try:
         require_blobs(job, blobs)
         check_manifest(job, *read_manifest(blobs.get(blob_name(job.bundle_blob))))
         bundle = load_bundle(blobs, job.bundle_blob, known=known, device=device)
         check_roots(job, bundle)
+        right = set() if known_rows is None else known_rows.of(job)
         if job.again:
-            return _verdict(job, check_rows(bundle, [row for row in job.named if row < job.rows]), ())
+            return _verdict(job, check_rows(bundle, [row for row in job.named if row < job.rows], right), ())
         answers = check_evidence(job, read_evidence(blobs.get(blob_name(job.evidence_blob))))
         scores = score_rows(bundle, answers, progress)
         drawn = drawn_index_rows(scores, seed if seed is not None else secrets.token_bytes(16), count)
         rows = sorted({*drawn, *(row for row in job.named if row < job.rows)})
-        fault = check_rows(bundle, rows) or check_shares(job, bundle, scores)
+        fault = check_rows(bundle, rows, right) or check_shares(job, bundle, scores)
     except BlobCorrupt as err:  # a fault of this machine's disk says nothing about the claim
         raise BlobNotFound(f"a blob of claim {job.claim} is damaged here: {err}") from None
     except (OracleError, DecodingError) as err:
@@ -174,14 +194,17 @@ def drawn_index_rows(scores: Sequence[int], seed: bytes, count: int) -> list[int
     return sorted(chosen)
 
 
-def check_rows(bundle: Bundle, rows: Sequence[int]) -> Fault | None:
-    """Recompute index rows from data and weights; the first that is wrong."""
+def check_rows(bundle: Bundle, wanted: Sequence[int], right: set[int]) -> Fault | None:
+    """Recompute index rows from data and weights but for those known to be ``right``, to which those that are get
+    added; the first that is wrong."""
+    rows = [row for row in wanted if row not in right]
     vectors = method(bundle.index.method).row_vectors(bundle.run, rows, silent)
     for number, vector in zip(rows, vectors, strict=True):
         error = row_error(bundle.index, number, vector)
         if not error <= ROW_TOLERANCE:
             reason = f"index row {number} is wrong: it differs by {error:.2e} from the recomputed one"
             return Fault(reason, Named(NAMED_ROW, number))
+        right.add(number)
     return None
 
 
@@ -204,6 +227,7 @@ def check_shares(job: AttributionJob, bundle: Bundle, scores: Sequence[int]) -> 
 
 __all__ = [
     "Fault",
+    "Rechecked",
     "check_evidence",
     "check_manifest",
     "check_roots",

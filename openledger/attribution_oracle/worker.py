@@ -26,7 +26,7 @@ import torch
 
 from openledger.attribution_oracle.model import choose_device
 from openledger.attribution_oracle.ports import Blobs
-from openledger.attribution_oracle.verify import verify_job
+from openledger.attribution_oracle.verify import Rechecked, verify_job
 from openledger.primitives.attribution import AttributionJob
 from openledger.primitives.errors import DecodingError, InvalidJson, OpenLedgerError, OracleError
 from openledger.primitives.jsonio import read_json
@@ -60,7 +60,9 @@ def error_line(claim: int | None, code: int, message: str) -> str:
     return json.dumps({"claim": claim, "error": {"code": code, "message": message}})
 
 
-def answer_line(line: str, blobs: Blobs, seconds: int, device: torch.device | None = None) -> str:
+def answer_line(
+    line: str, blobs: Blobs, seconds: int, device: torch.device | None = None, known_rows: Rechecked | None = None
+) -> str:
     """The line out for one line in."""
     try:
         read_json(line)
@@ -70,7 +72,8 @@ def answer_line(line: str, blobs: Blobs, seconds: int, device: torch.device | No
     began = time.monotonic()
     try:
         with time_limit(seconds):
-            verdict = verify_job(job, blobs, seed=bytes.fromhex(job.seed) if job.seed else None, device=device)
+            seed = bytes.fromhex(job.seed) if job.seed else None
+            verdict = verify_job(job, blobs, seed=seed, device=device, known_rows=known_rows)
     except OpenLedgerError as err:
         log.warning("claim %s: no verdict: %s", job.claim, err)
         return error_line(job.claim, err.code, str(err))
@@ -124,9 +127,10 @@ def main(arguments: list[str] | None = None) -> int:
     device = choose_device(args.device)
     blobs = open_blobs(args.blobs)
     limit_memory(args.memory_mb)
+    known_rows = Rechecked()
     log.info("ready")
     try:
-        serve(sys.stdin, sys.stdout, lambda line: answer_line(line, blobs, args.seconds, device))
+        serve(sys.stdin, sys.stdout, lambda line: answer_line(line, blobs, args.seconds, device, known_rows))
     except (BrokenPipeError, KeyboardInterrupt):
         return 0
     return 0

@@ -19,7 +19,7 @@ import torch
 from openledger.attribution_oracle import claims, explained, influence, tensors
 from openledger.attribution_oracle.bundle import row_leaves
 from openledger.attribution_oracle.explained import explained_fraction
-from openledger.attribution_oracle.verify import CHECKED_ROWS, check_shares, drawn_index_rows, verify_job
+from openledger.attribution_oracle.verify import CHECKED_ROWS, Rechecked, check_shares, drawn_index_rows, verify_job
 from openledger.primitives.attribution import NAMED_REST, NAMED_ROW, NAMED_SHARE, SCORE_UNIT, Named, score_leaf
 from openledger.primitives.errors import BlobNotFound, OracleError
 from openledger.primitives.hashing import merkle_root
@@ -255,6 +255,37 @@ def test_a_second_look_recomputes_the_named_rows_and_nothing_else(world: Any, mo
     assert (found.valid, found.named, found.scores, looked) == (False, Named(NAMED_ROW, 4), (), [4, 7])
     assert check(world, **wrong, named=(7,), again=True).valid
     assert check(world, named=(4, 7), again=True).valid
+
+
+def test_a_row_that_this_process_has_found_right_is_not_recomputed_for_the_same_model(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    recompute = influence.GradientDot.row_vectors
+    monkeypatch.setattr(
+        influence.GradientDot,
+        "row_vectors",
+        lambda self, run, numbers, progress: looked.extend(numbers) or recompute(self, run, numbers, progress),
+    )
+    kept, rows = Rechecked(models=2), world.job.rows
+    index = world.bundle.index
+    scale = index.scale.clone()
+    scale[4] *= 1.05
+    wrong = replace(world.job, **republished(world, influence.Index(index.method, index.q, scale)))
+
+    def look(job: Any, count: int = CHECKED_ROWS) -> int:
+        looked.clear()
+        verify_job(job, world.blobs, seed=b"seed", known=world.known, known_rows=kept, count=count)
+        return len(looked)
+
+    assert 0 < look(world.job, 8) <= 8
+    assert 0 < look(world.job) < rows
+    assert look(world.job) == 0
+    assert look(wrong) == rows, "another index, although of the same weights"
+    assert kept.of(wrong) == set(range(4)), "a wrong row is never taken for right, nor are those behind it"
+    assert look(wrong) == rows - 4
+    kept.of(replace(world.job, bundle_blob="0x" + "22" * 32))
+    assert look(world.job) == rows, "two models are kept"
 
 
 def test_the_unattributed_part_is_named_when_it_is_what_is_most_wrong(world: Any) -> None:

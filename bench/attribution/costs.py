@@ -1,0 +1,145 @@
+"""What a claim costs who makes it and who verifies it, in CPU seconds of one thread.
+
+    .venv/bin/python bench/attribution/costs.py [--method gradient-dot] [--rows 240] [--answers 16] [--tokens 48]
+
+Makes a model on the paragraphs shipped with the package, its answers and a claim, and verifies the claim as a
+validator's process does: of a model that it has not seen yet, and once more. "prove" is what the model's owner has
+computed for the claim: training and index (once a model), the answers, the scores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import hashlib
+import json
+import random
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from openledger.attribution_oracle import claims, corpus, factory, methods
+from openledger.attribution_oracle.bundle import VersionData
+from openledger.attribution_oracle.claims import Answer
+from openledger.attribution_oracle.openai import Ask
+from openledger.attribution_oracle.replayed import PathInfluence
+from openledger.attribution_oracle.serve import run_model
+from openledger.attribution_oracle.verify import Rechecked, verify_job
+from openledger.primitives.attribution import AttributionJob, PartFacts, SettlementFacts
+from openledger.primitives.errors import BlobNotFound
+from openledger.primitives.types import to_hex
+
+T = TypeVar("T")
+PRICE = 10**15
+CONTRIBUTORS = 8
+
+
+class Kept:
+    """Blobs in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def put(self, data: bytes, /) -> str:
+        name = hashlib.sha256(data).hexdigest()
+        self.kept[name] = data
+        return name
+
+    def has(self, name: str, /) -> bool:
+        return name in self.kept
+
+    def get(self, name: str, /) -> bytes:
+        if name not in self.kept:
+            raise BlobNotFound(f"no blob {name}")
+        return self.kept[name]
+
+
+def timed(what: Callable[[], T]) -> tuple[T, float]:
+    """A result, and the CPU seconds of this process that it took."""
+    gc.collect()
+    begin = time.process_time()
+    found = what()
+    return found, time.process_time() - begin
+
+
+def texts(rows: int, seed: int) -> list[str]:
+    """Different paragraphs."""
+    found = [d.text for person in corpus.PEOPLE for held in (False, True) for d in corpus.documents(person.key, held)]
+    if len(found) < rows:
+        raise SystemExit(f"there are {len(found)} paragraphs")
+    random.Random(seed).shuffle(found)
+    return found[:rows]
+
+
+def measure(method: str, rows: int, answers: int, tokens: int, seed: int) -> dict[str, Any]:
+    """CPU seconds by step."""
+    blobs, wanted = Kept(), texts(rows + answers, seed)
+    parts = []
+    for number in range(CONTRIBUTORS):
+        mine = wanted[number:rows:CONTRIBUTORS]
+        who = to_hex(bytes([number + 1]) * 20)
+        parts.append(PartFacts(who, "0x" + blobs.put(corpus.to_lines(mine)), len(mine), number))
+    data = (VersionData(1, 1, tuple(parts)),)
+    model, training = timed(lambda: factory.train_model(blobs, data, seed=seed))
+    index, indexing = timed(lambda: factory.make_index(model, method=method))
+    published = factory.publish(blobs, model, index)
+    bundle = factory.load_bundle(blobs, to_hex(published["bundle"]))
+    asked = [" ".join(text.split()[:12]) for text in wanted[rows:]]
+
+    def answer_all() -> list[Answer]:
+        found = []
+        for number, query in enumerate(asked):
+            ask = Ask(
+                model="m", query=query, tokens=tokens, temperature=0.7, seed=number, top_p=1.0, stream=False, chat=False
+            )
+            found.append(Answer(1, number, query, run_model(bundle, ask, lambda piece: None)[0] or " .", PRICE))
+        return found
+
+    said, generation = timed(answer_all)
+    root = to_hex(claims.receipts_root(1, said))
+    settlements = (SettlementFacts(1, 0, len(said), PRICE * len(said), root),)
+    claim, scoring = timed(lambda: claims.build_claim(bundle, said, settlements))
+    job = AttributionJob(
+        claim=1, model=1, method=method, bundle_blob=to_hex(published["bundle"]), index_blob=to_hex(published["index"]),
+        index_root=to_hex(published["index_root"]), weights_hash=to_hex(published["weights"]),
+        receipt_hash=to_hex(published["receipt"]), parts=tuple(parts), roots=tuple(to_hex(r) for r in bundle.roots),
+        settlements=settlements, shares=tuple((to_hex(a), s) for a, s in claim.shares),
+        unattributed=claim.unattributed, evidence_blob=blobs.put(claim.evidence),
+        scores_root=to_hex(claim.scores_root), rows=rows,
+    )  # fmt: skip
+    methods.METHODS["path-influence"] = PathInfluence()  # as in a process that has not seen this model
+    rows_seen = Rechecked()
+    first, verifying = timed(lambda: verify_job(job, blobs, seed=b"seed", known_rows=rows_seen))
+    again, second = timed(lambda: verify_job(job, blobs, seed=b"other", known_rows=rows_seen))
+    rows_seen.of(job).update(range(rows))  # as after many claims
+    last, later = timed(lambda: verify_job(job, blobs, seed=b"last", known_rows=rows_seen))
+    if not (first.valid and again.valid and last.valid):
+        raise SystemExit(f"the claim was refused: {first.reason}")
+    prove = training + indexing + generation + scoring
+    return {
+        "method": method, "rows": rows, "answers": answers,
+        "answer_tokens": sum(len(bundle.run.base.tokenizer.encode(a.answer)) for a in said),
+        "zero_scores": sum(score == 0 for score in claim.row_scores) / rows,
+        "training": training, "index": indexing, "generation": generation, "scoring": scoring,
+        "verify_first": verifying, "verify_second": second, "verify_later": later,
+        "first_of_prove": verifying / prove,
+        "first_of_prove_without_generation": verifying / (prove - generation),
+        "later_of_generation_and_scoring": later / (generation + scoring),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
+    parser.add_argument("--method", default="gradient-dot", choices=sorted(methods.METHODS))
+    parser.add_argument("--rows", type=int, default=240)
+    parser.add_argument("--answers", type=int, default=16)
+    parser.add_argument("--tokens", type=int, default=48)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    factory.set_threads(1)
+    found = measure(options.method, options.rows, options.answers, options.tokens, options.seed)
+    print(json.dumps({k: round(v, 3) if isinstance(v, float) else v for k, v in found.items()}))
+
+
+if __name__ == "__main__":
+    main()
