@@ -2,10 +2,10 @@
 
     .venv/bin/python bench/slot0.py [--validators 150] [--rounds 20] [--depth 14]
 
-Every validator reveals a verdict with two rows of a model of 2^depth rows, the largest message that is usual (about
-1 KB with 16,384 rows). "check" is what each node does once a block: parse, verify 150 signatures, decode every
-message. The signature cache is emptied before each round. The best round of several is the figure; the median says
-how busy the machine was.
+Every validator reveals a verdict with two blocks of 8 rows of a model of 2^depth rows, the largest message that is
+usual (about 1 KB with 16,384 rows). "check" is what each node does once a block: parse, verify 150 signatures, decode
+every message. The signature cache is emptied before each round. The best round of several is the figure; the median
+says how busy the machine was.
 """
 
 from __future__ import annotations
@@ -22,16 +22,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from harness import Harness
 
 from openledger.abci_app import votes
-from openledger.abci_app.modules.attribution.messages import Reveal, ShownRow, encode_extension, score_bytes
+from openledger.abci_app.modules.attribution.messages import (
+    Reveal,
+    ShownBlock,
+    encode_extension,
+    own_bytes,
+    score_bytes,
+)
 from openledger.abci_app.protocol import messages as abci
 from openledger.abci_app.protocol.canonical import extension_sign_bytes
 from openledger.primitives.keys import ed25519_sign
 
 
 def reveal(number: int, depth: int) -> bytes:
-    """The extension of one validator, with Merkle proofs of ``depth`` hashes."""
-    proof = b"".join(bytes([number % 256, level]) * 16 for level in range(depth))
-    shown = tuple(ShownRow(2**depth - i, score_bytes(-(10**9)), score_bytes(10**9), proof) for i in (2, 1))
+    """The extension of one validator, for a model of 2^depth rows."""
+    proof = b"".join(bytes([number % 256, level]) * 16 for level in range(depth - 3))
+    shown = tuple(
+        ShownBlock(2 ** (depth - 3) - i, own_bytes([10**9] * 8), score_bytes(10**9) * 8, proof) for i in (2, 1)
+    )
     return encode_extension([Reveal(900_000, 0, True, "", bytes(range(16)), bytes(32), shown)])
 
 
@@ -50,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--validators", type=int, default=150)
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--depth", type=int, default=14, help="hashes in the Merkle proof of a row")
+    parser.add_argument("--depth", type=int, default=14, help="of the tree over the model's rows")
     options = parser.parse_args()
     chain = Harness(powers=(1,) * options.validators)
     of = votes.Precommits(SimpleNamespace(chain_id=chain.genesis.chain_id, extensions_from=1), 1, 0)

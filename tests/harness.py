@@ -26,8 +26,9 @@ from openledger.abci_app.modules.attribution.messages import (
     Message,
     Promise,
     Reveal,
-    ShownRow,
+    ShownBlock,
     encode_extension,
+    own_bytes,
     score_bytes,
     verdict_digest,
 )
@@ -60,7 +61,15 @@ from openledger.genesis.genesis import GenesisValidator
 from openledger.genesis.presets import DEVNET_PARAMS, dev_accounts, devnet_genesis
 from openledger.node.oracle_seeds import Seeds
 from openledger.primitives.amounts import GWEI, OPEN
-from openledger.primitives.attribution import Voucher, drawn_rows, receipt_leaf, score_leaf, seed_leaf
+from openledger.primitives.attribution import (
+    Voucher,
+    block_rows,
+    count_blocks,
+    drawn_blocks,
+    receipt_leaf,
+    score_leaf,
+    seed_leaf,
+)
 from openledger.primitives.blocks import Receipt
 from openledger.primitives.hashing import keccak256, merkle_proof, merkle_root
 from openledger.primitives.keys import (
@@ -112,14 +121,15 @@ class ScriptedOracle:
             messages.append(self._message(state, number))
         return encode_extension([m for m in messages if m is not None])
 
-    def _own(self, state: StateReader, number: int) -> list[tuple[int, int]]:
+    def _own(self, state: StateReader, number: int) -> list[tuple[int, bytes]]:
         if self.mode == "no":
             return []
         claim = CLAIMS.must(state, number)
         seed = self.seeds.seed(self.address, number)
-        rows = drawn_rows(number, self.address, seed, claim.scores_root, claim.rows, 2)
+        blocks = drawn_blocks(number, self.address, seed, claim.scores_root, claim.rows, 2)
         wrong = 10**8 if self.mode == "blind" else 0
-        return [(row, self.scores[number][row] + wrong) for row in rows]
+        scores = self.scores[number]
+        return [(block, own_bytes(scores[row] + wrong for row in block_rows(block, claim.rows))) for block in blocks]
 
     def digest(self, state: StateReader, number: int) -> bytes:
         valid = self.mode != "no"
@@ -147,10 +157,17 @@ class ScriptedOracle:
 
     def _reveal(self, state: StateReader, number: int, attempt: int) -> Reveal:
         speaker = self.neighbour if self.mode == "copy" and self.neighbour else self
-        leaves = [score_leaf(row, score) for row, score in enumerate(self.scores[number])]
+        scores = self.scores[number]
+        blocks = [block_rows(block, len(scores)) for block in range(count_blocks(len(scores)))]
+        nodes = [merkle_root([score_leaf(row, scores[row]) for row in rows]) for rows in blocks]
         shown = tuple(
-            ShownRow(row, score_bytes(own), score_bytes(self.scores[number][row]), b"".join(merkle_proof(leaves, row)))
-            for row, own in speaker._own(state, number)
+            ShownBlock(
+                block,
+                own,
+                b"".join(score_bytes(scores[row]) for row in blocks[block]),
+                b"".join(merkle_proof(nodes, block)),
+            )
+            for block, own in speaker._own(state, number)
         )
         if self.mode == "no":
             return Reveal(number, attempt, False, self._reason(), self.salt, b"", shown)

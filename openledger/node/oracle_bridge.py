@@ -27,7 +27,6 @@ from openledger.abci_app.modules.attribution.accusations import accused_by, name
 from openledger.abci_app.modules.attribution.draws import batches, counted, promised
 from openledger.abci_app.modules.attribution.messages import (
     MAX_MESSAGES,
-    MAX_REASON,
     Accusation,
     ClaimMessage,
     Commitment,
@@ -35,8 +34,9 @@ from openledger.abci_app.modules.attribution.messages import (
     Message,
     Promise,
     Reveal,
-    ShownRow,
+    ShownBlock,
     encode_extension,
+    own_bytes,
     score_bytes,
     verdict_digest,
 )
@@ -60,7 +60,15 @@ from openledger.node.oracle_findings import Finding, FindingStore
 from openledger.node.oracle_jobs import JobQueue
 from openledger.node.oracle_seeds import Seeds
 from openledger.node.oracle_worker import OracleWorker
-from openledger.primitives.attribution import SEED_BATCH, AttributionJob, Verdict, drawn_rows, score_leaf, seed_leaf
+from openledger.primitives.attribution import (
+    SEED_BATCH,
+    AttributionJob,
+    block_rows,
+    count_blocks,
+    drawn_blocks,
+    score_leaf,
+    seed_leaf,
+)
 from openledger.primitives.errors import BlobError, BlobNotFound, OracleError
 from openledger.primitives.hashing import merkle_proof, merkle_root
 from openledger.primitives.types import ZERO_ADDRESS, Address, parse_address
@@ -191,7 +199,12 @@ class OracleBridge:
                 self._awaited[key] = job
                 self._hold_wake.set()
         finding = self._findings.get(key)
-        if claim.status == VOTING and finding and key not in self._jobs and (left := _unseen(state, number, finding)):
+        if (
+            claim.status == VOTING
+            and finding
+            and key not in self._jobs
+            and (left := finding.unseen(named_rows(state, number)))
+        ):
             again = replace(attribution_job(state, number), named=left, again=True)
             self._jobs.add(key, again)
             self._wake.set()
@@ -221,14 +234,14 @@ class OracleBridge:
         if finding is None:
             return None
         if claim.status == VOTING and not said.digest:
-            if claim.look and _unseen(state, number, finding):
+            if claim.look and finding.unseen(named_rows(state, number)):
                 return None
             verdict, bound = finding.verdict, counted(state, validator, number, claim.opened)
             if verdict.valid and bound != seeds.root(validator, number // SEED_BATCH):
                 return None  # a yes would be void: what draws our rows was not promised in time
             own = self._own_rows(number, claim, finding, validator, read_params(state).drawn_rows, seeds)
             digest = verdict_digest(
-                number, claim.attempt, validator, verdict.valid, _reason(verdict), finding.salt_of(claim.look), own
+                number, claim.attempt, validator, verdict.valid, finding.reason, finding.salt_of(claim.look), own
             )
             leaf = seed_leaf(number, seeds.seed(validator, number))
             return Commitment(number, claim.attempt, digest, leaf, b"".join(seeds.path(validator, number)), claim.look)
@@ -238,36 +251,43 @@ class OracleBridge:
 
     def _own_rows(
         self, number: int, claim: Claim, finding: Finding, validator: Address, count: int, seeds: Seeds
-    ) -> list[tuple[int, int]]:
-        """(row, own score) of the rows that this validator has to show; none for a no."""
+    ) -> list[tuple[int, bytes]]:
+        """(block, own scores) of the rows that this validator has to show; none for a no."""
         if not finding.verdict.valid:
             return []
-        rows = drawn_rows(number, validator, seeds.seed(validator, number), claim.scores_root, claim.rows, count)
-        return [(row, finding.verdict.scores[row]) for row in rows]
+        blocks = drawn_blocks(number, validator, seeds.seed(validator, number), claim.scores_root, claim.rows, count)
+        scores = finding.verdict.scores
+        return [(block, own_bytes(scores[row] for row in block_rows(block, claim.rows))) for block in blocks]
 
     def _reveal(
         self, number: int, claim: Claim, finding: Finding, validator: Address, count: int, seeds: Seeds
     ) -> Reveal:
         """Raises BlobError while the claimant has not shown the scores."""
         own = self._own_rows(number, claim, finding, validator, count, seeds)
-        shown: list[ShownRow] = []
+        shown: list[ShownBlock] = []
         if own:
             name = claim.scores.hex()
             if (size := self._blobs.size(name)) != 8 * claim.rows:  # the claimant chose both, the root as well
                 raise BlobError(f"the scores of claim {number} are {size} bytes, not those of {claim.rows} rows")
             raw = self._blobs.get(name)
             claimed = [int.from_bytes(raw[i : i + 8], "big", signed=True) for i in range(0, len(raw), 8)]
-            leaves = [score_leaf(row, score) for row, score in enumerate(claimed)]
-            if merkle_root(leaves) != claim.scores_root:
+            blocks = [block_rows(block, claim.rows) for block in range(count_blocks(claim.rows))]
+            nodes = [merkle_root([score_leaf(row, claimed[row]) for row in rows]) for rows in blocks]
+            if merkle_root(nodes) != claim.scores_root:
                 raise BlobError(f"the scores of claim {number} do not have the Merkle root that it names")
             shown = [
-                ShownRow(row, score_bytes(score), score_bytes(claimed[row]), b"".join(merkle_proof(leaves, row)))
-                for row, score in own
+                ShownBlock(
+                    block,
+                    scores,
+                    b"".join(score_bytes(claimed[row]) for row in blocks[block]),
+                    b"".join(merkle_proof(nodes, block)),
+                )
+                for block, scores in own
             ]
         verdict = finding.verdict
         seed = seeds.seed(validator, number) if verdict.valid else b""
         salt = finding.salt_of(claim.look)
-        return Reveal(number, claim.attempt, verdict.valid, _reason(verdict), salt, seed, tuple(shown))
+        return Reveal(number, claim.attempt, verdict.valid, finding.reason, salt, seed, tuple(shown))
 
     # --- background ---------------------------------------------------------------------------------------
 
@@ -361,13 +381,6 @@ def _tell_of_failure(task: asyncio.Task[None]) -> None:
         log.critical("the oracle bridge failed: %r; this validator is silent until it is restarted", fault)
 
 
-def _unseen(state: StateReader, number: int, finding: Finding) -> tuple[int, ...]:
-    """Named rows that our yes has not looked at."""
-    if not finding.verdict.valid:
-        return ()
-    return tuple(row for row in named_rows(state, number) if row not in finding.rows)
-
-
 def _add(messages: list[Message], more: list[ClaimMessage], most: int) -> bool:
     """Add what there is to say about one claim; False when the rest must wait for the next block."""
     if len(encode_extension(more)) > most:
@@ -379,8 +392,3 @@ def _add(messages: list[Message], more: list[ClaimMessage], most: int) -> bool:
         return False
     messages += more
     return True
-
-
-def _reason(verdict: Verdict) -> str:
-    """The reason as it travels: short, and only for a no."""
-    return "" if verdict.valid else verdict.reason.encode()[:MAX_REASON].decode(errors="ignore")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from openledger.abci_app.modules.attribution.messages import MAX_REASON
 from openledger.primitives.attribution import Verdict
 from openledger.primitives.hashing import keccak256
 
@@ -22,6 +24,15 @@ class Finding:
     verdict: Verdict
     salt: bytes
     rows: tuple[int, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """The reason as it travels: short, and only for a no."""
+        return "" if self.verdict.valid else self.verdict.reason.encode()[:MAX_REASON].decode(errors="ignore")
+
+    def unseen(self, named: Sequence[int]) -> tuple[int, ...]:
+        """Those of the named rows that our yes has not looked at; a no stands as it is."""
+        return tuple(row for row in named if row not in self.rows) if self.verdict.valid else ()
 
     def salt_of(self, look: int) -> bytes:
         """The salt of a look: the second one's follows from the first one's, and says nothing about it."""

@@ -15,6 +15,8 @@ from openledger.primitives.hashing import keccak256, merkle_leaf
 from openledger.primitives.types import Address, Hash32
 
 SCORE_UNIT = 1_000_000_000
+SHOWN_ROWS = 8
+"""Rows of a block that is shown together: a power of two, so that each block is one node of the tree of scores."""
 SEED_BATCH = 256
 """Claim numbers whose seeds a validator promises with one root."""
 
@@ -58,7 +60,7 @@ def seed_leaf(claim: int, seed: bytes) -> Hash32:
 
 
 def drawn_rows(claim: int, validator: Address, seed: bytes, root: Hash32, rows: int, count: int) -> list[int]:
-    """The rows whose scores this validator must show, drawn by H(claim, validator, seed, root); distinct, sorted. The
+    """Rows whose blocks this validator must show, drawn by H(claim, validator, seed, root); distinct, sorted. The
     validator promises ``seed`` before it can know the claim's ``root`` of scores, and the claimant does not know the
     seed: so neither can grind the draw."""
     chosen: set[int] = set()
@@ -69,6 +71,21 @@ def drawn_rows(claim: int, validator: Address, seed: bytes, root: Hash32, rows: 
         chosen.add(int.from_bytes(digest, "big") % rows)
         counter += 1
     return sorted(chosen)
+
+
+def drawn_blocks(claim: int, validator: Address, seed: bytes, root: Hash32, rows: int, count: int) -> list[int]:
+    """The blocks of ``SHOWN_ROWS`` consecutive rows that this validator must show: those of its drawn rows."""
+    return sorted({row // SHOWN_ROWS for row in drawn_rows(claim, validator, seed, root, rows, count)})
+
+
+def block_rows(block: int, rows: int) -> range:
+    """Rows of a block of a claim over ``rows`` rows; the last block may have fewer."""
+    return range(block * SHOWN_ROWS, min(rows, (block + 1) * SHOWN_ROWS))
+
+
+def count_blocks(rows: int) -> int:
+    """Blocks of a claim: they are the leaves of the upper part of the tree of scores."""
+    return -(-rows // SHOWN_ROWS)
 
 
 NAMED_ROW, NAMED_SHARE, NAMED_REST = 1, 2, 3
@@ -180,12 +197,16 @@ __all__ = [
     "NAMED_SHARE",
     "SCORE_UNIT",
     "SEED_BATCH",
+    "SHOWN_ROWS",
     "AttributionJob",
     "Named",
     "PartFacts",
     "SettlementFacts",
     "Verdict",
     "Voucher",
+    "block_rows",
+    "count_blocks",
+    "drawn_blocks",
     "drawn_rows",
     "receipt_leaf",
     "row_leaf",

@@ -12,9 +12,10 @@ from openledger.abci_app import votes
 from openledger.abci_app.modules.attribution.messages import (
     Hold,
     Reveal,
-    ShownRow,
+    ShownBlock,
     decode_extension,
     encode_extension,
+    own_bytes,
     score_bytes,
 )
 from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
@@ -120,7 +121,7 @@ def reveal(number: int, bytes_wanted: int) -> bytes:
     """A well-formed extension of about this size."""
     proof = b"".join(bytes([number, level]) * 16 for level in range(40))
     rows = max(1, (bytes_wanted - 60) // 480)
-    shown = tuple(ShownRow(i, score_bytes(1), score_bytes(2), proof[: 14 * 32]) for i in range(rows))
+    shown = tuple(ShownBlock(i, own_bytes([1]), score_bytes(2), proof[: 14 * 32]) for i in range(rows))
     extension = encode_extension([Reveal(1, 0, True, "", bytes(32), b"", shown)])
     assert decode_extension(extension)
     assert bytes_wanted - 480 < len(extension) <= bytes_wanted

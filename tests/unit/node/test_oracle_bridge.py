@@ -18,7 +18,7 @@ from openledger.abci_app.modules.attribution.messages import (
     Message,
     Promise,
     Reveal,
-    ShownRow,
+    ShownBlock,
     decode_extension,
 )
 from openledger.abci_app.modules.attribution.records import (
@@ -268,7 +268,7 @@ async def test_what_is_too_large_to_be_said_keeps_nothing_else_from_being_said(b
         bridge._findings[number, 0] = Finding(Verdict(number, True, "", SCORES), b"s" * 16)
     VOTES.delete(state, 3, VALIDATOR)
     for number, depth in depths.items():
-        row = ShownRow(0, bytes(8), bytes(8), bytes(32 * depth))
+        row = ShownBlock(0, bytes(4), bytes(8), bytes(32 * depth))
         bridge._reveals[number, 0] = Reveal(number, 0, True, "", b"s" * 16, bytes(32), (row, row))
     bridge._seeds = Seeds(b"secret")
     for batch in (0, 1):

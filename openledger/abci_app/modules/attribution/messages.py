@@ -5,11 +5,11 @@ An extension is canonical msgpack of a list of [tag, fields...]; it is at most `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from openledger.primitives.attribution import NAMED_REST, NAMED_ROW, NAMED_SHARE
+from openledger.primitives.attribution import NAMED_REST, NAMED_ROW, NAMED_SHARE, SHOWN_ROWS
 from openledger.primitives.codec import decode, encode
 from openledger.primitives.errors import InvalidMsgpack, MalformedAction
 from openledger.primitives.fields import (
@@ -33,6 +33,8 @@ MAX_REASON = 200
 MAX_PROOF = 40
 HASH_BYTES = 32
 SEED_BYTES = 32
+OWN_BYTES, CLAIMED_BYTES = 4, 8
+OWN_MOST = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,11 @@ class Accusation:
 
 
 @dataclass(frozen=True)
-class ShownRow:
-    """A drawn row: my own score, and the claim's score (8 bytes signed, ppb) with its Merkle proof (hashes, one behind
-    the other)."""
+class ShownBlock:
+    """A drawn row's block of rows: my own scores (4 bytes each, signed, ppb), and the claim's scores (8 bytes each)
+    with the Merkle proof of their node (hashes, one behind the other)."""
 
-    row: U64
+    block: U64
     own: Bytes
     claimed: Bytes
     proof: Bytes
@@ -91,7 +93,7 @@ class Reveal:
     reason: Text
     salt: Bytes
     seed: Bytes
-    shown: tuple[ShownRow, ...]
+    shown: tuple[ShownBlock, ...]
 
 
 @dataclass(frozen=True)
@@ -113,14 +115,21 @@ _TAGS: dict[int, type[Hold] | type[Commitment] | type[Reveal] | type[Promise] | 
 }
 
 
+def own_bytes(scores: Iterable[int]) -> bytes:
+    """Own scores as a message has them; what does not fit 4 bytes is no score of a claim, and becomes the nearest."""
+    return b"".join(
+        max(-OWN_MOST - 1, min(score, OWN_MOST)).to_bytes(OWN_BYTES, "big", signed=True) for score in scores
+    )
+
+
+def scores_of(raw: bytes, width: int) -> list[int]:
+    """Scores of ``width`` bytes each that stand one behind the other."""
+    return [int.from_bytes(raw[at : at + width], "big", signed=True) for at in range(0, len(raw), width)]
+
+
 def score_bytes(score: int) -> bytes:
     """A score as it stands in messages: 8 bytes, big-endian, signed."""
     return score.to_bytes(8, "big", signed=True)
-
-
-def score_of(raw: bytes) -> int:
-    """The score of its 8 bytes."""
-    return int.from_bytes(raw, "big", signed=True)
 
 
 def hashes_of(raw: bytes) -> list[Hash32]:
@@ -131,11 +140,17 @@ def hashes_of(raw: bytes) -> list[Hash32]:
 
 
 def verdict_digest(
-    claim: int, attempt: int, validator: Address, valid: bool, reason: str, salt: bytes, own: Sequence[tuple[int, int]]
+    claim: int,
+    attempt: int,
+    validator: Address,
+    valid: bool,
+    reason: str,
+    salt: bytes,
+    own: Sequence[tuple[int, bytes]],
 ) -> Hash32:
-    """What a commitment contains. ``own`` are (row, own score) of the drawn rows, so that scores cannot be fitted to
-    what the claimant shows later; the validator's address keeps neighbours from copying."""
-    body = encode([claim, attempt, validator, valid, reason, salt, [[row, score_bytes(score)] for row, score in own]])
+    """What a commitment contains. ``own`` are (block, own scores) of the drawn blocks, so that scores cannot be fitted
+    to what the claimant shows later; the validator's address keeps neighbours from copying."""
+    body = encode([claim, attempt, validator, valid, reason, salt, [[block, raw] for block, raw in own]])
     return keccak256(b"openledger.verdict" + body)
 
 
@@ -192,6 +207,7 @@ def _check_reveal(message: Reveal) -> None:
     if len(message.seed) not in (0, SEED_BYTES):
         raise MalformedAction(f"a seed has {SEED_BYTES} bytes")
     for shown in message.shown:
-        if len(shown.own) != 8 or len(shown.claimed) != 8:
-            raise MalformedAction("a shown row has two scores of 8 bytes")
+        rows, rest = divmod(len(shown.own), OWN_BYTES)
+        if rest or not 1 <= rows <= SHOWN_ROWS or len(shown.claimed) != rows * CLAIMED_BYTES:
+            raise MalformedAction(f"a shown block has two scores of {OWN_BYTES} and {CLAIMED_BYTES} bytes for each row")
         hashes_of(shown.proof)

@@ -13,6 +13,8 @@ from openledger.abci_app.action import BlockContext
 from openledger.abci_app.modules.attribution.accusations import hear_accusation, look_again, second_look_due
 from openledger.abci_app.modules.attribution.draws import counted, hear_promise, leaf_holds
 from openledger.abci_app.modules.attribution.messages import (
+    CLAIMED_BYTES,
+    OWN_BYTES,
     Accusation,
     ClaimMessage,
     Commitment,
@@ -20,9 +22,9 @@ from openledger.abci_app.modules.attribution.messages import (
     Message,
     Promise,
     Reveal,
-    ShownRow,
+    ShownBlock,
     hashes_of,
-    score_of,
+    scores_of,
     verdict_digest,
 )
 from openledger.abci_app.modules.attribution.records import (
@@ -52,8 +54,8 @@ from openledger.abci_app.modules.attribution.records import (
 from openledger.abci_app.modules.staking.silence import note_silent
 from openledger.genesis.params import Params
 from openledger.primitives.amounts import PPM
-from openledger.primitives.attribution import drawn_rows, score_leaf, seed_leaf
-from openledger.primitives.hashing import merkle_verify
+from openledger.primitives.attribution import block_rows, count_blocks, drawn_blocks, score_leaf, seed_leaf
+from openledger.primitives.hashing import merkle_root, merkle_verify
 from openledger.primitives.types import Address, Log
 from openledger.state.overlay import Overlay
 
@@ -107,9 +109,9 @@ def _apply(
 
 
 def _judge(claim: Claim, before: Vote, message: Reveal, validator: Address, params: Params) -> int:
-    """YES or NO, or VOID: another verdict than the committed one, another seed than the promised one, other rows than
-    it draws, or scores that are not the claim's within tolerance."""
-    own = [(s.row, score_of(s.own)) for s in message.shown]
+    """YES or NO, or VOID: another verdict than the committed one, another seed than the promised one, other blocks
+    than it draws, or scores that are not the claim's within tolerance."""
+    own = [(s.block, s.own) for s in message.shown]
     digest = verdict_digest(message.claim, message.attempt, validator, message.valid, message.reason, message.salt, own)
     if digest != before.digest:
         return VOID
@@ -117,19 +119,26 @@ def _judge(claim: Claim, before: Vote, message: Reveal, validator: Address, para
         return VOID if message.shown or message.seed else NO
     if not before.leaf or seed_leaf(message.claim, message.seed) != before.leaf:
         return VOID
-    rows = drawn_rows(message.claim, validator, message.seed, claim.scores_root, claim.rows, params.drawn_rows)
-    if [row for row, _ in own] != rows:
+    blocks = drawn_blocks(message.claim, validator, message.seed, claim.scores_root, claim.rows, params.drawn_rows)
+    if [block for block, _ in own] != blocks:
         return VOID
     return YES if all(_matches(claim, shown, params) for shown in message.shown) else VOID
 
 
-def _matches(claim: Claim, shown: ShownRow, params: Params) -> bool:
-    claimed = score_of(shown.claimed)
-    proof = hashes_of(shown.proof)
-    if not merkle_verify(claim.scores_root, score_leaf(shown.row, claimed), shown.row, claim.rows, proof):
+def _matches(claim: Claim, shown: ShownBlock, params: Params) -> bool:
+    rows = block_rows(shown.block, claim.rows)
+    own, claimed = scores_of(shown.own, OWN_BYTES), scores_of(shown.claimed, CLAIMED_BYTES)
+    if not len(rows) == len(own) == len(claimed):
         return False
+    node = merkle_root([score_leaf(row, score) for row, score in zip(rows, claimed, strict=True)])
+    if not merkle_verify(claim.scores_root, node, shown.block, count_blocks(claim.rows), hashes_of(shown.proof)):
+        return False
+    return all(_is_near(mine, score, params) for mine, score in zip(own, claimed, strict=True))
+
+
+def _is_near(own: int, claimed: int, params: Params) -> bool:
     allowed = params.score_tolerance + abs(claimed) * params.score_tolerance_relative // PPM
-    return abs(score_of(shown.own) - claimed) <= allowed
+    return abs(own - claimed) <= allowed
 
 
 def advance(state: Overlay, ctx: BlockContext) -> tuple[list[Outcome], list[Log]]:
