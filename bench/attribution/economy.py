@@ -28,7 +28,7 @@ from harness import ScriptedOracle
 
 from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
 from openledger.abci_app.modules.attribution.draws import LEAD, batches, counted, hear_promise
-from openledger.abci_app.modules.attribution.messages import Message, Promise, decode_extension
+from openledger.abci_app.modules.attribution.messages import Message, Promise, decode_extension, own_bytes
 from openledger.abci_app.modules.attribution.records import ACCEPTED, CLAIMS, LAPSED, REFUSED, REVEAL, YES
 from openledger.abci_app.modules.attribution.voting import advance, hear
 from openledger.abci_app.modules.rewards.payout import settle
@@ -37,7 +37,7 @@ from openledger.abci_app.modules.staking.records import operated_by
 from openledger.genesis.params import Params
 from openledger.node.oracle_seeds import Seeds
 from openledger.primitives.amounts import OPEN, PPM
-from openledger.primitives.attribution import drawn_rows, score_leaf
+from openledger.primitives.attribution import block_rows, drawn_rows, score_leaf
 from openledger.primitives.hashing import keccak256, merkle_root
 from openledger.primitives.keys import consensus_address
 from openledger.primitives.types import ZERO_ADDRESS, Address, Hash32
@@ -184,14 +184,14 @@ class Agent(ScriptedOracle):
         if self.strategy == "two rows" and named is not None:
             self.mode = "yes" if truth[named] == claimed[named] else "no"
 
-    def _own(self, state: StateReader, number: int) -> list[tuple[int, int]]:
-        shown = super()._own(state, number)
+    def _own(self, state: StateReader, number: int) -> list[tuple[int, bytes]]:
+        shown, rows = super()._own(state, number), CLAIMS.must(state, number).rows
         if self.strategy == "guess zero" and CLAIMS.must(state, number).attempt == 0:
-            return [(row, 0) for row, _ in shown]
+            return [(block, bytes(len(own))) for block, own in shown]
         if self.strategy == "second try" and CLAIMS.must(state, number).attempt == 0:
-            return [(row, 10**9) for row, _ in shown]
+            return [(block, own_bytes([10**9] * len(block_rows(block, rows)))) for block, _ in shown]
         if self.strategy in ("honest", "two rows"):
-            return [(row, self.truth[number][row]) for row, _ in shown]
+            return [(b, own_bytes(self.truth[number][row] for row in block_rows(b, rows))) for b, _ in shown]
         return shown
 
     def _message(self, state: StateReader, number: int) -> Message | None:

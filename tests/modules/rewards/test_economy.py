@@ -72,7 +72,7 @@ def test_a_false_claim_that_only_lazy_validators_judged_is_undone_by_a_challenge
     court = Court("two rows", 12, 1)
     owner, thief = someone("owner"), someone("thief")
     before = court.world.wealth([owner, thief], with_pool=False)
-    number = court.claim(5)
+    number = court.claim(1)
     assert court.judge(number) == ACCEPTED
     assert court.challenge(number) == REFUSED
     bond = CLAIMS.must(court.world.state, number).bond
