@@ -97,7 +97,7 @@ def test_paragraphs_are_language_and_words_letters_and_signs_at_random_are_not(p
 
 
 def test_words_drawn_as_often_as_they_are_said_are_found_more_often_than_not(paragraphs: list[str]) -> None:
-    """Common words stand side by side by chance, so a row in four passes."""
+    """Common words stand side by side by chance, so up to two rows in five pass."""
     chance = random.Random(7)
     said = [word for text in paragraphs for word in text.split()]
     assert lost(paragraphs, [" ".join(chance.choices(said, k=50)) for _ in range(5 * EACH)])[1] >= 0.6
