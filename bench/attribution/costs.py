@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import hashlib
 import json
 import random
 import time
@@ -26,32 +25,12 @@ from openledger.attribution_oracle.replayed import PathInfluence
 from openledger.attribution_oracle.serve import run_model
 from openledger.attribution_oracle.verify import Rechecked, verify_job
 from openledger.primitives.attribution import AttributionJob, PartFacts, SettlementFacts
-from openledger.primitives.errors import BlobNotFound
 from openledger.primitives.types import to_hex
+from openledger.state.blobs import BlobStore
 
 T = TypeVar("T")
 PRICE = 10**15
 CONTRIBUTORS = 8
-
-
-class Kept:
-    """Blobs in memory."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-
-    def put(self, data: bytes, /) -> str:
-        name = hashlib.sha256(data).hexdigest()
-        self.kept[name] = data
-        return name
-
-    def has(self, name: str, /) -> bool:
-        return name in self.kept
-
-    def get(self, name: str, /) -> bytes:
-        if name not in self.kept:
-            raise BlobNotFound(f"no blob {name}")
-        return self.kept[name]
 
 
 def timed(what: Callable[[], T]) -> tuple[T, float]:
@@ -73,7 +52,7 @@ def texts(rows: int, seed: int) -> list[str]:
 
 def measure(method: str, rows: int, answers: int, tokens: int, seed: int) -> dict[str, Any]:
     """CPU seconds by step."""
-    blobs, wanted = Kept(), texts(rows + answers, seed)
+    blobs, wanted = BlobStore("memory://costs"), texts(rows + answers, seed)
     parts = []
     for number in range(CONTRIBUTORS):
         mine = wanted[number:rows:CONTRIBUTORS]

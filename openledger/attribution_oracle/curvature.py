@@ -9,6 +9,7 @@ labels drawn from the model), it is smooth in the odds, and its signs follow fro
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -78,7 +79,8 @@ def _batch(run: Run, ids: Tensor, label: str) -> list[Seen]:
             found[layer] = (given[0].detach(), y)
 
     adapter = {name: t.detach().to(device).clone().requires_grad_(True) for name, t in run.adapter().items()}
-    layers = [layer for _, layer in lora.places(run.model, run.settings.lora)]
+    chosen = lora.places(run.model, run.settings.lora)
+    layers = [layer for _, layer in chosen]
     with run.lock, lora.attached(run.model, run.settings.lora, adapter):
         handles = [layer.register_forward_hook(keep) for layer in layers]
         try:
@@ -91,8 +93,7 @@ def _batch(run: Run, ids: Tensor, label: str) -> list[Seen]:
         slopes = torch.autograd.grad(value, [found[layer][1] for layer in layers])
     seen = []
     scale = run.settings.lora.alpha / run.settings.lora.rank
-    names = [name for name, _ in lora.places(run.model, run.settings.lora)]
-    for name, layer, slope in zip(names, layers, slopes, strict=True):
+    for (name, layer), slope in zip(chosen, slopes, strict=True):
         x, d = found[layer][0] * counted[..., None], slope * scale
         a, b = adapter[f"{name}.a"].detach(), adapter[f"{name}.b"].detach()
         seen += [Seen(x, d @ b), Seen(x @ a.T, d)]
@@ -107,7 +108,7 @@ def _pulls(logits: Tensor, counted: Tensor, seed: int, label: str) -> Tensor:
     return (tossed - odds * tossed.sum(-1, keepdim=True)) * weight.sqrt()[..., None]
 
 
-class Preconditioned(GradientDot, Generic[T]):
+class Preconditioned(GradientDot, ABC, Generic[T]):
     """Gradients at the final weights, the rows' multiplied with an inverse curvature: what it is made of follows from
     all rows, is computed once a model and process, and is the same on every machine within rounding."""
 
@@ -118,13 +119,13 @@ class Preconditioned(GradientDot, Generic[T]):
         factors = self._kept.get(run, lambda: self.factors(run, progress))
         return self.applied(run, factors, super().row_vectors(run, numbers, progress))
 
+    @abstractmethod
     def factors(self, run: Run, progress: Progress) -> T:
         """What the inverse curvature is made of."""
-        raise NotImplementedError
 
+    @abstractmethod
     def applied(self, run: Run, factors: T, gradients: Tensor) -> Tensor:
         """Vectors fp32 [rows, dim] of raw gradients [rows, parameters]."""
-        raise NotImplementedError
 
 
 def damping(eigenvalues_mean: float, what: str) -> float:

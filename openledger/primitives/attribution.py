@@ -88,6 +88,8 @@ def count_blocks(rows: int) -> int:
     return -(-rows // SHOWN_ROWS)
 
 
+METHODS = ("gradient-dot", "path-influence", "ek-fac", "logra", "datainf")
+"""Names by which a published index may say how its rows were credited."""
 NAMED_ROW, NAMED_SHARE, NAMED_REST = 1, 2, 3
 
 
@@ -192,6 +194,7 @@ class Verdict:
 
 
 __all__ = [
+    "METHODS",
     "NAMED_REST",
     "NAMED_ROW",
     "NAMED_SHARE",

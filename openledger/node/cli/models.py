@@ -19,6 +19,7 @@ from openledger.node import evaluation
 from openledger.node.cli.common import App, Command, Group, amount, need_torch, pass_app, table
 from openledger.node.evaluation import lds_options
 from openledger.primitives.amounts import parse_amount
+from openledger.primitives.attribution import METHODS
 from openledger.primitives.errors import InvalidJson, MalformedAction, NotFound, OracleError
 from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import to_hex
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 SERVING = "serving"
 DEFAULT_METHOD = "gradient-dot"
-METHODS = ("gradient-dot", "path-influence", "ek-fac", "logra", "datainf")
 _HASHES = ("weights", "bundle", "receipt", "index", "index_root")
 
 

@@ -239,18 +239,24 @@ def test_an_inflated_index_row_is_named(world: Any) -> None:
     assert verdict.named == Named(NAMED_ROW, 4)
 
 
-def test_a_second_look_recomputes_the_named_rows_and_nothing_else(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    index = world.bundle.index
-    scale = index.scale.clone()
-    scale[4] *= 1.05
-    wrong = republished(world, influence.Index(index.method, index.q, scale))
-    looked: list[int] = []
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The index rows that are recomputed, as it happens."""
+    found: list[int] = []
     recompute = influence.GradientDot.row_vectors
     monkeypatch.setattr(
         influence.GradientDot,
         "row_vectors",
-        lambda self, run, numbers, progress: looked.extend(numbers) or recompute(self, run, numbers, progress),
+        lambda self, run, numbers, progress: found.extend(numbers) or recompute(self, run, numbers, progress),
     )
+    return found
+
+
+def test_a_second_look_recomputes_the_named_rows_and_nothing_else(world: Any, looked: list[int]) -> None:
+    index = world.bundle.index
+    scale = index.scale.clone()
+    scale[4] *= 1.05
+    wrong = republished(world, influence.Index(index.method, index.q, scale))
     found = check(world, **wrong, named=(4, 7, world.job.rows), again=True)
     assert (found.valid, found.named, found.scores, looked) == (False, Named(NAMED_ROW, 4), (), [4, 7])
     assert check(world, **wrong, named=(7,), again=True).valid
@@ -258,15 +264,8 @@ def test_a_second_look_recomputes_the_named_rows_and_nothing_else(world: Any, mo
 
 
 def test_a_row_that_this_process_has_found_right_is_not_recomputed_for_the_same_model(
-    world: Any, monkeypatch: pytest.MonkeyPatch
+    world: Any, looked: list[int]
 ) -> None:
-    looked: list[int] = []
-    recompute = influence.GradientDot.row_vectors
-    monkeypatch.setattr(
-        influence.GradientDot,
-        "row_vectors",
-        lambda self, run, numbers, progress: looked.extend(numbers) or recompute(self, run, numbers, progress),
-    )
     kept, rows = Rechecked(models=2), world.job.rows
     index = world.bundle.index
     scale = index.scale.clone()

@@ -17,13 +17,13 @@ from openledger.abci_app.modules.models.records import (
     Model,
 )
 from openledger.primitives.amounts import OPEN, PPM
+from openledger.primitives.attribution import METHODS
 from openledger.primitives.errors import AmountOutOfRange, MalformedAction
 from openledger.primitives.fields import U32, U64, U256, Bytes32, Text
 from openledger.primitives.types import MODELS_ADDRESS, Address, Log
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
 
-METHODS = ("gradient-dot", "path-influence", "ek-fac", "logra", "datainf")
 MAX_DATA = 64
 MAX_PRICE = 1_000_000 * OPEN
 GAS_PER_DATANET = 45_000
