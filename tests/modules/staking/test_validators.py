@@ -13,6 +13,7 @@ from openledger.abci_app.events import EVENTS
 from openledger.abci_app.modules.staking.create import ValidatorCreate, key_proof_message
 from openledger.abci_app.modules.staking.delegate import StakeDelegate
 from openledger.abci_app.modules.staking.edit import ValidatorEdit
+from openledger.abci_app.modules.staking.reads import total_bonded, voting_stake
 from openledger.abci_app.modules.staking.sets import last_signers, newest_set, next_signers
 from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
 from openledger.abci_app.modules.staking.unjail import ValidatorUnjail
@@ -385,3 +386,11 @@ def test_evidence_misses_and_payments_of_a_block_stand_in_one_system_transaction
     assert names == [
         "ValidatorSlashed", "ValidatorTombstoned", "ValidatorSlashed", "ValidatorJailed", "Unbonded",
     ]  # fmt: skip
+
+
+def test_the_stake_that_votes_is_what_stands_behind_a_seat() -> None:
+    chain = Harness(powers=(10, 20), max_validators=2)
+    chain.join(1, 15 * OPEN + 7, SEED)
+    assert voting_stake(chain.state, A) == [(NEW, 15 * OPEN + 7)]
+    assert voting_stake(chain.state, B) == voting_stake(chain.state, ACCOUNTS[9][0]) == []
+    assert total_bonded(chain.state) == 35 * OPEN + 7

@@ -8,10 +8,23 @@ from __future__ import annotations
 from typing import Any
 
 from openledger.abci_app.modules.staking.records import ValidatorRecord, must_operate, operated_by, validators
-from openledger.abci_app.modules.staking.sets import newest_set
+from openledger.abci_app.modules.staking.sets import newest_set, seated
 from openledger.abci_app.reads import Read, Reads
 from openledger.primitives.types import STAKING_ADDRESS, Address
 from openledger.state.ports import StateReader
+
+
+def voting_stake(state: StateReader, address: Address) -> list[tuple[Address, int]]:
+    """Wei that an account has at stake now, own and delegated, by consensus address of the validator, ascending. Only
+    stake behind a seat in the newest validator set counts; what unbonds does not."""
+    record = operated_by(state, address)
+    return [(record.address, record.stake)] if record is not None and record.power and record.stake else []
+
+
+def total_bonded(state: StateReader) -> int:
+    """Wei behind all seats of the newest validator set: the sum of everybody's ``voting_stake``."""
+    return sum(record.stake for record in seated(state))
+
 
 _VALIDATOR = "(address,bytes32,string,uint64,bool)"
 
