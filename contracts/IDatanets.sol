@@ -41,6 +41,19 @@ interface IDatanets {
         /// @dev sha256 of the content.
         bytes32 blob;
         uint32 rows;
+        /// @dev The block of the part's promise, or of its commit where it had none.
+        uint64 height;
+        /// @dev The same in the count of all promises and commits of the chain: it decides who was first.
+        uint64 place;
+    }
+
+    /// @notice A salted hash of rows that are not shown yet.
+    struct Promise {
+        address sender;
+        uint64 height;
+        uint64 place;
+        /// @dev Unix seconds; from then on no commit can rely on it.
+        uint64 expires;
     }
 
     /// @notice Number of data sets; their ids are 1 to this number.
@@ -54,6 +67,10 @@ interface IDatanets {
 
     /// @notice Who brought what to a version, in row order.
     function getParts(uint64 datanet, uint64 version) external view returns (Part[] memory);
+
+    /// @notice One promise. Reverts when there is none, or it has expired and is cleared.
+    /// @param digest keccak256 of "openledger.promise", contributor (20 bytes), sha256 of the content, salt (32 bytes).
+    function getPromise(bytes32 digest) external view returns (Promise memory);
 
     /// @notice Whether `proof` shows that row `index` of a version is `rowHash`, brought by `contributor`.
     /// @param rowHash keccak256 of the row's bytes.

@@ -15,6 +15,7 @@ from openledger.abci_app.modules.attribution import records as claims
 from openledger.abci_app.modules.attribution.accusations import accused_by, named_rows
 from openledger.abci_app.modules.attribution.claim import coverage
 from openledger.abci_app.modules.datanets import records as datanets
+from openledger.abci_app.modules.datanets.promises import must_promise
 from openledger.abci_app.modules.fees import records as fees
 from openledger.abci_app.modules.governance import records as governance
 from openledger.abci_app.modules.models import records as models
@@ -26,7 +27,7 @@ from openledger.abci_app.modules.staking.unbonding import unbondings
 from openledger.primitives.attribution import NAMED_ROW, NAMED_SHARE, AttributionJob, PartFacts, SettlementFacts
 from openledger.primitives.errors import DecodingError, NotFound
 from openledger.primitives.fields import to_json
-from openledger.primitives.types import ZERO_ADDRESS, Address, parse_address, to_checksum, to_hex
+from openledger.primitives.types import ZERO_ADDRESS, Address, Hash32, parse_address, to_checksum, to_hex
 from openledger.state.ports import StateReader
 
 View = dict[str, Any]
@@ -77,6 +78,11 @@ def get_commits(state: StateReader, datanet: int) -> list[View]:
     """All versions, oldest first. Raises NotFound."""
     datanets.must_datanet(state, datanet)
     return [get_commit(state, datanet, number) for number, _ in datanets.versions(state, datanet)]
+
+
+def get_promise(state: StateReader, digest: Hash32) -> View:
+    """A promise, as long as it is not cleared. Raises NotFound."""
+    return {"digest": to_hex(digest)} | to_json(must_promise(state, digest))
 
 
 # --- models -----------------------------------------------------------------------------------------------
@@ -206,7 +212,7 @@ def attribution_job(state: StateReader, claim: int) -> AttributionJob:
         weights_hash=model.weights.hex(),
         receipt_hash=model.receipt.hex(),
         parts=tuple(
-            PartFacts(to_hex(p.contributor), p.blob.hex(), p.rows, p.height) for v in versions for p in v.parts
+            PartFacts(to_hex(p.contributor), p.blob.hex(), p.rows, p.height, p.place) for v in versions for p in v.parts
         ),
         roots=tuple(to_hex(v.root) for v in versions),
         settlements=tuple(SettlementFacts(e.session, e.first, e.last, e.amount, to_hex(e.receipts)) for e in entries),

@@ -11,6 +11,7 @@ from openledger.abci_app.modules.attribution.challenge import AttributionChallen
 from openledger.abci_app.modules.attribution.claim import AttributionClaim
 from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.create import DatanetCreate
+from openledger.abci_app.modules.datanets.promise import DatanetPromise
 from openledger.abci_app.modules.datanets.reads import DATANETS
 from openledger.abci_app.modules.governance.reads import GOVERNANCE
 from openledger.abci_app.modules.models.close import InferenceClose
@@ -32,6 +33,7 @@ from openledger.primitives.types import Address
 
 ACTIONS: tuple[type[Action], ...] = (
     DatanetCreate,
+    DatanetPromise,
     DatanetCommit,
     ModelPublish,
     ModelRetire,

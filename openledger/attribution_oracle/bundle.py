@@ -2,7 +2,7 @@
 
 Manifest: ``{"format", "base", "base_hash", "config", "kind", "settings", "tokenizer", "weights", "receipt", "index",
 "index_root", "method", "entries", "rows", "data": [{"datanet", "version", "root", "parts": [{"contributor", "blob",
-"rows", "height"}]}]}``; hashes are sha256 in hex
+"rows", "height", "place"}]}]}``; hashes are sha256 in hex
 with 0x, except roots, which are Merkle roots (keccak256). Nothing in a bundle is code, and nothing is unpickled.
 """
 
@@ -25,7 +25,7 @@ from openledger.attribution_oracle.near import Known, known_parts
 from openledger.attribution_oracle.ports import Blobs, blob_name
 from openledger.attribution_oracle.tensors import load_like
 from openledger.attribution_oracle.train import Settings, Trained, read_receipt, receipt_bytes, rows_hash
-from openledger.primitives.attribution import PartFacts, row_leaf
+from openledger.primitives.attribution import PartFacts, commit_order, row_leaf
 from openledger.primitives.errors import DecodingError, InvalidModel
 from openledger.primitives.hashing import merkle_root, sha256
 from openledger.primitives.jsonio import read_json
@@ -64,9 +64,8 @@ class Bundle:
 
     @cached_property
     def order(self) -> tuple[int, ...]:
-        """Row numbers, the earliest commit first; in one block, as the data lists them."""
-        heights = [part.height for v in self.data for part in v.parts for _ in range(part.rows)]
-        return tuple(sorted(range(len(heights)), key=lambda row: (heights[row], row)))
+        """Row numbers, the earliest promise or commit first."""
+        return commit_order(part for v in self.data for part in v.parts)
 
     @cached_property
     def known(self) -> tuple[Known, ...]:
@@ -180,7 +179,7 @@ def read_manifest(raw: bytes) -> tuple[dict[str, Any], tuple[VersionData, ...]]:
                 int(v["datanet"]),
                 int(v["version"]),
                 tuple(
-                    PartFacts(str(p["contributor"]), str(p["blob"]), int(p["rows"]), int(p["height"]))
+                    PartFacts(str(p["contributor"]), str(p["blob"]), int(p["rows"]), int(p["height"]), int(p["place"]))
                     for p in v["parts"]
                 ),
             )

@@ -135,7 +135,7 @@ def check_manifest(job: AttributionJob, manifest: Mapping[str, Any], data: Seque
         same = parse_address(here.contributor) == parse_address(part.contributor)
         if (
             not same
-            or (here.rows, here.height) != (part.rows, part.height)
+            or (here.rows, here.height, here.place) != (part.rows, part.height, part.place)
             or blob_name(here.blob) != blob_name(part.blob)
         ):
             raise OracleError(f"part {number} of the data is another one in the bundle than on chain")

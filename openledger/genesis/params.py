@@ -16,6 +16,7 @@ CAP = 1_000_000_000 * OPEN
 RESERVE = CAP // 10_000 * 5_171
 MAX_SECONDS = 10 * 365 * 86_400
 """Longest epoch and phase: a time added to any block's must still be a time."""
+MAX_PROMISE_SECONDS = 30 * 86_400
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Params:
     jail_seconds: U64 = 600
     # data sets
     max_parts: U32 = 1_024
+    promise_seconds: U64 = 86_400
     # bases whose fine-tunes may mint
     bases: tuple[Text, ...] = ("openledger/tiny-v1",)
 
@@ -91,13 +93,15 @@ class Params:
         for name in ("block_gas_limit", "base_fee_floor", "elasticity", "base_fee_denominator", "epoch_seconds",
                      "hold_seconds", "vote_seconds", "reveal_seconds", "drawn_rows", "max_shares", "max_settlements",
                      "max_parts", "max_open_claims_per_block", "unbonding_seconds", "jail_seconds",
-                     "max_unbondings_per_block"):  # fmt: skip
+                     "max_unbondings_per_block", "promise_seconds"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise InvalidGenesis(f"parameter {name} must be at least 1")
         for name in ("epoch_seconds", "hold_seconds", "vote_seconds", "reveal_seconds", "unbonding_seconds",
                      "jail_seconds", "challenge_seconds"):  # fmt: skip
             if getattr(self, name) > MAX_SECONDS:
                 raise InvalidGenesis(f"parameter {name} must be at most {MAX_SECONDS}")
+        if self.promise_seconds > MAX_PROMISE_SECONDS:
+            raise InvalidGenesis(f"promise_seconds is at most {MAX_PROMISE_SECONDS}: state keeps promises so long")
         if self.cap > CAP or self.reserve > self.cap:
             raise InvalidGenesis("the cap is at most 1,000,000,000 OPEN and holds the reserve")
         if sum(self.fee_split) != BASIS_POINTS:

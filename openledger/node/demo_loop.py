@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.create import DatanetCreate
+from openledger.abci_app.modules.datanets.promise import DatanetPromise
 from openledger.abci_app.modules.datanets.records import Part
 from openledger.abci_app.modules.rewards.claim import RewardsClaim
 from openledger.attribution_oracle import corpus, factory
@@ -18,8 +20,9 @@ from openledger.node.demo_view import View, shorten
 from openledger.node.keystore import Signer, dev_signer
 from openledger.node.serving import ModelServer
 from openledger.primitives.amounts import OPEN, PPM, format_amount
-from openledger.primitives.attribution import SCORE_UNIT
+from openledger.primitives.attribution import SCORE_UNIT, promise_digest
 from openledger.primitives.errors import OpenLedgerError
+from openledger.primitives.hashing import sha256
 from openledger.primitives.types import to_checksum
 from openledger.rpc.client import Client
 
@@ -125,27 +128,37 @@ class Loop:
             self.transactions["datanet.create"] = receipt["transactionHash"]
             stage.note = f"datanet {number}, licence {corpus.LICENCE}"
         with self.view.stage("commits", f"{len(self.authors)} authors commit documents") as stage:
+            stage.say("each promises them first, so that nobody can be quicker with what they show")
+            written = {a: corpus.to_lines(d.text for d in corpus.documents(a.person.key)) for a in self.authors}
+            salts = self.promise(written)
             parts: list[tuple[bytes, bytes]] = []
-            for version, author in enumerate(self.authors):
+            for version, (author, blob) in enumerate(written.items()):
                 stage.progress(version, len(self.authors), author.person.name)
-                parts.append(self.commit(number, version, author, parts))
+                self.commit(number, author, blob, salts[author], parts)
+                parts.append((author.signer.address, blob))
             stage.note = f"{rows.version_root(parts)[1]} documents, version {len(parts)}"
         return number
 
-    def commit(
-        self, number: int, version: int, author: Author, before: list[tuple[bytes, bytes]]
-    ) -> tuple[bytes, bytes]:
-        """One author's documents as the version after ``version``."""
-        blob = corpus.to_lines(d.text for d in corpus.documents(author.person.key))
-        mine = (author.signer.address, blob)
-        root, count = rows.version_root([*before, mine])
+    def promise(self, written: dict[Author, bytes]) -> dict[Author, bytes]:
+        """Promise every author's documents; the salts. All are on their way before the first is waited for."""
+        salts = {author: secrets.token_bytes(32) for author in written}
+        sent = []
+        for author, blob in written.items():
+            digest = promise_digest(author.signer.address, sha256(blob), salts[author])
+            sent.append(self.client.send_native(author.signer.secret, DatanetPromise(digest)))
+        for tx_hash in sent:
+            self.client.wait_receipt(tx_hash)
+        return salts
+
+    def commit(self, number: int, author: Author, blob: bytes, salt: bytes, before: list[tuple[bytes, bytes]]) -> None:
+        """One author's documents on top of what the authors ``before`` have committed."""
+        root, count = rows.version_root([*before, (author.signer.address, blob)])
         part = Part(author.signer.address, bytes.fromhex(self.client.put_blob(blob)), len(rows.rows_of(blob)))
         message = f"{author.person.name}, {author.person.years}"
-        action = DatanetCommit(datanet=number, parent=version, root=root, rows=count, add=(part,), message=message,
-                               parts=len(before) + 1)  # fmt: skip
+        action = DatanetCommit(datanet=number, parent=len(before), root=root, rows=count, add=(part,), message=message,
+                               parts=len(before) + 1, salts=(salt,))  # fmt: skip
         receipt = operator.send(self.client, author.signer, action)
         self.transactions[f"datanet.commit {author.person.key}"] = receipt["transactionHash"]
-        return mine
 
     def make_model(self, datanet: int) -> tuple[int, Any]:
         """Train, index, publish; model number and the bundle loaded back from the node's blobs."""

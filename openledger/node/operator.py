@@ -109,7 +109,10 @@ def version_data(client: Client, refs: Iterable[tuple[int, int]]) -> tuple[Versi
         if not version:
             raise NotFound(f"datanet {datanet} has no version yet", f"openledger datanet add {datanet} FILE")
         commit = client.call("openledger_getCommit", datanet, version)
-        parts = tuple(PartFacts(p["contributor"], p["blob"], int(p["rows"]), int(p["height"])) for p in commit["parts"])
+        parts = tuple(
+            PartFacts(p["contributor"], p["blob"], int(p["rows"]), int(p["height"]), int(p["place"]))
+            for p in commit["parts"]
+        )
         found.append(VersionData(datanet, version, parts))
     return tuple(found)
 

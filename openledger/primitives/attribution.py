@@ -7,6 +7,7 @@ with ``unattributed``. Row scores are signed integers in parts per billion of th
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,6 +48,11 @@ def receipt_leaf(model: int, query: str, answer: str, price: int) -> Hash32:
 def row_leaf(contributor: Address, row: bytes) -> Hash32:
     """Leaf of one data row in a datanet version: (contributor, keccak256(row bytes))."""
     return merkle_leaf(contributor + keccak256(row))
+
+
+def promise_digest(contributor: Address, blob: Hash32, salt: bytes) -> Hash32:
+    """What ``datanet.promise`` says of a blob (its sha256) and its contributor; ``salt`` has 32 random bytes."""
+    return keccak256(b"openledger.promise" + contributor + blob + salt)
 
 
 def score_leaf(row: int, score: int) -> Hash32:
@@ -105,13 +111,21 @@ class Named:
 
 @dataclass(frozen=True)
 class PartFacts:
-    """Some consecutive rows of one version: who brought them, in which blob (sha256, hex), how many, and the height of
-    the block in which they were committed."""
+    """Some consecutive rows of one version: who brought them, in which blob (sha256, hex), how many, the height of the
+    block in which they were promised or committed, and the place among all promises and commits of the chain."""
 
     contributor: str
     blob: str
     rows: int
     height: int = 0
+    place: int = 0
+
+
+def commit_order(parts: Iterable[PartFacts]) -> tuple[int, ...]:
+    """Numbers of the rows of ``parts``, who was first first; rows of one place in the order of ``parts``. Heights do
+    not decide, for they begin anew on a chain that goes on from another's state."""
+    when = [part.place for part in parts for _ in range(part.rows)]
+    return tuple(sorted(range(len(when)), key=lambda row: (when[row], row)))
 
 
 @dataclass(frozen=True)
@@ -208,9 +222,11 @@ __all__ = [
     "Verdict",
     "Voucher",
     "block_rows",
+    "commit_order",
     "count_blocks",
     "drawn_blocks",
     "drawn_rows",
+    "promise_digest",
     "receipt_leaf",
     "row_leaf",
     "score_leaf",

@@ -65,6 +65,10 @@ class OpenLedgerReads:
         """All versions of a datanet, oldest first."""
         return queries.get_commits(self._backend.state(block), datanet)
 
+    def get_promise(self, digest: HashArg, block: BlockArg = LATEST) -> Any:
+        """A promise of rows: who sent it, in which block, at which place, and when it expires."""
+        return queries.get_promise(self._backend.state(block), digest)
+
     def get_model(self, model: NumberArg, block: BlockArg = LATEST) -> Any:
         """One model."""
         return queries.get_model(self._backend.state(block), model)

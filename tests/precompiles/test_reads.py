@@ -11,6 +11,7 @@ from openledger.abci_app import reads
 from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
 from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.create import DatanetCreate
+from openledger.abci_app.modules.datanets.promise import DatanetPromise
 from openledger.abci_app.modules.datanets.records import VERSIONS, Part
 from openledger.abci_app.registry import PRECOMPILES, READS
 from openledger.primitives.amounts import OPEN
@@ -68,7 +69,12 @@ def test_datanets(chain: Harness, calls: Any) -> None:
     )  # fmt: skip
     commit = calls.ask(*DATANETS, "getCommit", 1, 1)
     assert commit == (hexed(alice), 0, merkle_root(leaves), 3, chain.query("get_commit", 1, 1)["time"], "first")
-    assert calls.ask(*DATANETS, "getParts", 1, 1) == ((hexed(alice), b"\x07" * 32, 3),)
+    height = chain.app.head().number
+    assert calls.ask(*DATANETS, "getParts", 1, 1) == ((hexed(alice), b"\x07" * 32, 3, height, 1),)
+    chain.act(2, DatanetPromise(b"\x05" * 32))
+    promise = chain.query("get_promise", b"\x05" * 32)
+    told = calls.ask(*DATANETS, "getPromise", b"\x05" * 32)
+    assert told == (hexed(ACCOUNTS[2][0]), height + 1, 2, promise["expires"])
     for index, row in enumerate(rows):
         arguments: list[Any] = [1, 1, index, alice, keccak256(row), merkle_proof(leaves, index)]
         assert calls.ask(*DATANETS, "verifyRow", *arguments) is True

@@ -12,8 +12,8 @@ import click
 from openledger.node import rows
 from openledger.node.cli.common import App, Group, pass_app, table, wei
 from openledger.node.quality import inspect
-from openledger.primitives.errors import MalformedAction, NotFound, WrongPhase
-from openledger.primitives.types import Address, from_hex, parse_address, to_checksum, to_hex
+from openledger.primitives.errors import MalformedAction, NotFound
+from openledger.primitives.types import from_hex, to_checksum, to_hex
 
 
 @click.group(cls=Group)
@@ -74,56 +74,31 @@ def refuse(findings: list[rows.Finding]) -> None:
 @click.argument("number", metavar="DATANET", type=click.IntRange(1))
 @click.option("--message", "-m", default="", help="What changes, in a sentence.")
 @click.option("--dry-run", is_flag=True, help="Only check, against everything in the datanet; send nothing.")
+@click.option("--no-promise", is_flag=True, help="Show the rows at once: whoever sees them on their way can be first.")
 @pass_app
-def commit(app: App, number: int, message: str, dry_run: bool) -> int:
-    """Upload the collected rows and commit them as the next version, in the name of --key."""
+def commit(app: App, number: int, message: str, dry_run: bool, no_promise: bool) -> int:
+    """Promise the collected rows, upload them and commit them as the next version, in the name of --key. Broken off,
+    it goes on where it was."""
+    from openledger.node.contributing import Contribution, Salts
+
     path = staged(app, number)
     if not path.exists():
         raise NotFound(f"nothing is collected for datanet {number}", f"openledger datanet add {number} FILE")
     blob = path.read_bytes()
     if dry_run:
         return report(app, [rows.text_of(row) for row in rows.rows_of(blob)], committed(app, [number]))
-    signer = app.signer()
-    receipt, version, count = commit_blob(app, number, signer.address, blob, message)
+    said: list[str] = []
+    way = Contribution(app.client, app.signer(), Salts(app.home / "promises"), said.append)
+    done = way.commit(number, blob, message, promise=not no_promise)
     path.unlink()
-    data = {"datanet": number, "version": version, "rows": count, "transaction": receipt["transactionHash"]}
-    app.emit(data, f"datanet {number} version {version}: {count} rows in all")
+    data = {
+        "datanet": number,
+        "version": done.version,
+        "rows": done.rows,
+        "transaction": done.receipt["transactionHash"],
+    }
+    app.emit(data, [*said, f"datanet {number} version {done.version}: {done.rows} rows in all"])
     return 0
-
-
-def commit_blob(
-    app: App, number: int, contributor: Address, blob: bytes, message: str
-) -> tuple[dict[str, Any], int, int]:
-    """Upload ``blob``, commit it on top of the newest version; receipt, version, rows of the version.
-
-    When somebody else was quicker, the commit is made again on top of theirs, up to five times.
-    """
-    from openledger.abci_app.modules.datanets.commit import DatanetCommit
-    from openledger.abci_app.modules.datanets.records import Part
-
-    signer = app.signer()
-    name = app.client.put_blob(blob)
-    part = Part(contributor, bytes.fromhex(name), len(rows.rows_of(blob)))
-    for left in (4, 3, 2, 1, 0):
-        head = int(app.call("openledger_getDatanet", number)["head"])
-        old = parts_of(app, number, head) if head else []
-        root, count = rows.version_root([*old, (contributor, blob)])
-        action = DatanetCommit(datanet=number, parent=head, root=root, rows=count, add=(part,), message=message,
-                               parts=len(old) + 1)  # fmt: skip
-        try:
-            return app.send(action, signer), head + 1, count
-        except WrongPhase:
-            if not left:
-                raise
-    raise WrongPhase(f"datanet {number} changes too fast")
-
-
-def parts_of(app: App, number: int, version: int) -> list[tuple[Address, bytes]]:
-    """(contributor, content blob) of a version, in order. Raises NotFound, BlobNotFound, BlobCorrupt."""
-    found = app.call("openledger_getCommit", number, version)
-    return [
-        (parse_address(p["contributor"]), app.client.get_blob(p["blob"].removeprefix("0x"))) for p in found["parts"]
-    ]
 
 
 @datanet.command()
@@ -174,12 +149,14 @@ def list_datanets(app: App) -> None:
 @pass_app
 def pull(app: App, number: int, version: int | None, output: Path | None) -> None:
     """Fetch all rows of a version and check them against the root on the chain."""
+    from openledger.node.contributing import parts_of
+
     head = int(app.call("openledger_getDatanet", number)["head"])
     version = version or head
     if not version:
         raise NotFound(f"datanet {number} has no version yet")
     commit_record = app.call("openledger_getCommit", number, version)
-    parts = parts_of(app, number, version)
+    parts = parts_of(app.client, number, version)
     root, count = rows.version_root(parts)
     if root != from_hex(commit_record["root"], 32):
         raise MalformedAction(
@@ -210,7 +187,7 @@ def check(app: App, files: tuple[Path, ...], numbers: tuple[int, ...]) -> int:
 
 
 def committed(app: App, numbers: Iterable[int]) -> list[tuple[str, str]]:
-    """(name, text) of all rows of the newest versions of datanets, in order of their commits."""
+    """(name, text) of all rows of the newest versions of datanets, who was first first."""
     found: list[tuple[int, str, str]] = []
     for number in numbers:
         head = int(app.call("openledger_getDatanet", number)["head"])
@@ -219,7 +196,7 @@ def committed(app: App, numbers: Iterable[int]) -> list[tuple[str, str]]:
         place = 0
         for part in app.call("openledger_getCommit", number, head)["parts"]:
             for row in rows.rows_of(app.client.get_blob(part["blob"].removeprefix("0x"))):
-                found.append((int(part["height"]), f"row {place} of datanet {number}", rows.text_of(row)))
+                found.append((int(part["place"]), f"row {place} of datanet {number}", rows.text_of(row)))
                 place += 1
     return [(name, text) for _, name, text in sorted(found, key=lambda f: f[0])]
 

@@ -8,7 +8,7 @@ import click
 
 from openledger.node import rows
 from openledger.node.cli.common import App, Group, amount, need_torch, pass_app, short, table
-from openledger.node.cli.datanets import parts_of
+from openledger.node.contributing import parts_of
 from openledger.primitives.amounts import PPM, split_exact
 from openledger.primitives.attribution import SCORE_UNIT, receipt_leaf, score_leaf
 from openledger.primitives.errors import NotFound, SharesInvalid
@@ -66,7 +66,7 @@ def checked_rows(app: App, claim: dict[str, Any]) -> list[tuple[Address, bytes]]
     model = app.call("openledger_getModel", claim["model"])
     found: list[tuple[Address, bytes]] = []
     for ref in model["data"]:
-        parts = parts_of(app, int(ref["datanet"]), int(ref["version"]))
+        parts = parts_of(app.client, int(ref["datanet"]), int(ref["version"]))
         version = app.call("openledger_getCommit", ref["datanet"], ref["version"])
         if rows.version_root(parts)[0] != from_hex(version["root"], 32):
             raise SharesInvalid(f"the rows of datanet {ref['datanet']} do not have the root on the chain")

@@ -34,6 +34,7 @@ export const VERDICTS = ["none yet", "yes", "no", "void"];
 /** Native actions in words. */
 export const ACTIONS = {
   "datanet.create": "create a datanet",
+  "datanet.promise": "promise rows to come",
   "datanet.commit": "commit rows to a datanet",
   "model.publish": "publish a model",
   "model.retire": "retire a model",

@@ -2,7 +2,8 @@
 
 export const ACTIONS = {
   "datanet.create": {"type": "DatanetCreate", "fields": [["name", "string"], ["description", "string"], ["schema", "string"], ["licence", "string"], ["policy", "string"], ["reviewQuorum", "uint8"], ["bond", "uint256"]]},
-  "datanet.commit": {"type": "DatanetCommit", "fields": [["datanet", "uint64"], ["parent", "uint64"], ["root", "bytes32"], ["rows", "uint64"], ["add", "Part[]"], ["remove", "bytes32[]"], ["message", "string"], ["parts", "uint32"]]},
+  "datanet.promise": {"type": "DatanetPromise", "fields": [["digest", "bytes32"]]},
+  "datanet.commit": {"type": "DatanetCommit", "fields": [["datanet", "uint64"], ["parent", "uint64"], ["root", "bytes32"], ["rows", "uint64"], ["add", "Part[]"], ["remove", "Removal[]"], ["message", "string"], ["parts", "uint32"], ["salts", "bytes32[]"]]},
   "model.publish": {"type": "ModelPublish", "fields": [["name", "string"], ["base", "string"], ["data", "DataRef[]"], ["weights", "bytes32"], ["bundle", "bytes32"], ["receipt", "bytes32"], ["index", "bytes32"], ["indexRoot", "bytes32"], ["rows", "uint64"], ["method", "string"], ["baseLoss", "uint64"], ["heldOutLoss", "uint64"], ["lds", "uint32"], ["price", "uint256"]]},
   "model.retire": {"type": "ModelRetire", "fields": [["model", "uint64"]]},
   "inference.open": {"type": "InferenceOpen", "fields": [["model", "uint64"], ["deposit", "uint256"], ["expiry", "uint64"]]},
@@ -21,12 +22,14 @@ export const ACTIONS = {
 export const STRUCTS = {
   "DataRef": [["datanet", "uint64"], ["version", "uint64"]],
   "Part": [["contributor", "address"], ["blob", "bytes32"], ["rows", "uint32"]],
+  "Removal": [["contributor", "address"], ["blob", "bytes32"]],
   "Share": [["contributor", "address"], ["ppm", "uint32"]],
 };
 
 export const EVENTS = {
   "0x3e23f60e2b3473b7daee4eef62b84ac82e4fafb2ef014fdcf0e6268f42fc7b9b": {"address": "0x0000000000000000000000000000000000000800", "name": "DatanetCommitted", "fields": [["datanet", "uint256", true], ["version", "uint256", true], ["author", "address", true], ["root", "bytes32", false], ["rows", "uint256", false]]},
   "0x72ddc5f7e6046dc07f21df491212d3b1757c4934b24e1a093c211e13476f5c33": {"address": "0x0000000000000000000000000000000000000800", "name": "DatanetCreated", "fields": [["datanet", "uint256", true], ["owner", "address", true], ["name", "string", false]]},
+  "0xd6c404b73c8ceb7e09897b3e7a53a478ae9c5ebf0dd1f18cb0ca01d21b80b95a": {"address": "0x0000000000000000000000000000000000000800", "name": "DatanetPromised", "fields": [["digest", "bytes32", true], ["sender", "address", true], ["expires", "uint256", false]]},
   "0xc71b75b3da3e004d1c38e4fe95862a1ca1d45762c09355e4dd1549eaaab20d39": {"address": "0x0000000000000000000000000000000000000801", "name": "EpochClosed", "fields": [["epoch", "uint256", true], ["minted", "uint256", false]]},
   "0x70e6cc9feac4125ab01e8730b951a4fe9519c5d07a94bf9f39fd7ffa825edc18": {"address": "0x0000000000000000000000000000000000000801", "name": "ModelPublished", "fields": [["model", "uint256", true], ["owner", "address", true], ["name", "string", false], ["price", "uint256", false]]},
   "0x791bfce3bfc5ac11726f885364a02a911d7554b6bb98088264f2cb3be3a125fa": {"address": "0x0000000000000000000000000000000000000801", "name": "ModelRetired", "fields": [["model", "uint256", true]]},

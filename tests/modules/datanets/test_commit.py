@@ -9,7 +9,7 @@ from harness import ACCOUNTS, Harness
 
 from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.create import DatanetCreate
-from openledger.abci_app.modules.datanets.records import Part
+from openledger.abci_app.modules.datanets.records import Part, Removal
 from openledger.primitives.errors import MalformedAction
 
 A, B, C = (bytes([i]) * 32 for i in (1, 2, 3))
@@ -36,12 +36,12 @@ def test_versions_keep_who_brought_what(net: Harness) -> None:
 
 
 def test_rows_are_corrected_by_removing_a_blob_and_adding_the_mended_one(net: Harness) -> None:
-    net.act(1, DatanetCommit(1, 1, C, 4, (Part(ALICE, C, 4),), (A,)))
+    net.act(1, DatanetCommit(1, 1, C, 4, (Part(ALICE, C, 4),), (Removal(ALICE, A),)))
     assert [p["blob"] for p in net.query("get_commit", 1, 2)["parts"]] == ["0x" + C.hex()]
 
 
 def test_the_owner_may_curate_everybodys_rows(net: Harness) -> None:
-    assert net.act(0, DatanetCommit(1, 1, C, 3, (Part(BOB, C, 3),), (A,))).status == 1
+    assert net.act(0, DatanetCommit(1, 1, C, 3, (Part(BOB, C, 3),), (Removal(ALICE, A),))).status == 1
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_the_owner_may_curate_everybodys_rows(net: Harness) -> None:
         (2, {"datanet": 9}, "there is no datanet 9"),
         (2, {"parent": 0}, "is at version 1"),
         (2, {"add": (Part(ALICE, B, 3),)}, "only its own rows"),
-        (2, {"remove": (A,), "rows": 3}, "only its own rows"),
-        (2, {"remove": (C,)}, "is not in version 1"),
+        (2, {"remove": (Removal(ALICE, A),), "rows": 3}, "only its own rows"),
+        (2, {"remove": (Removal(BOB, A),)}, "is not in version 1"),
         (1, {"add": (Part(ALICE, A, 3),)}, "in the datanet already"),
         (2, {"rows": 9}, "the parts have 8 rows"),
     ],
@@ -80,8 +80,9 @@ def test_a_version_has_a_bounded_number_of_parts() -> None:
     [
         {"add": ()},
         {"add": (Part(ALICE, A, 0),)},
-        {"add": (Part(ALICE, A, 1), Part(BOB, A, 1))},
-        {"remove": (B, B)},
+        {"add": (Part(ALICE, A, 1), Part(ALICE, A, 1))},
+        {"remove": (Removal(ALICE, B),) * 2},
+        {"salts": (A, B)},
         {"rows": 0},
         {"message": "m" * 513},
     ],

@@ -32,10 +32,10 @@ def check(world: Any, **changes: Any) -> Any:
     return verify_job(replace(world.job, **changes), world.blobs, seed=b"seed", known=world.known)
 
 
-def dated(bundle: Any, heights: tuple[int, ...]) -> Any:
-    """The bundle with its parts committed at these heights."""
-    left = iter(heights)
-    data = tuple(replace(v, parts=tuple(replace(p, height=next(left)) for p in v.parts)) for v in bundle.data)
+def dated(bundle: Any, places: tuple[int, ...]) -> Any:
+    """The bundle with its parts committed at these places."""
+    left = iter(places)
+    data = tuple(replace(v, parts=tuple(replace(p, place=next(left)) for p in v.parts)) for v in bundle.data)
     return replace(bundle, data=data)
 
 
@@ -78,16 +78,16 @@ def test_what_the_base_would_have_said_by_itself_is_nobodys(made: Any) -> None:
     assert sum(scores) <= learned * SCORE_UNIT + len(scores)
 
 
-def test_a_later_copy_by_somebody_else_earns_nothing_and_heights_decide_who_is_later(made: Any) -> None:
+def test_a_later_copy_by_somebody_else_earns_nothing_and_places_decide_who_is_later(made: Any) -> None:
     """The same model with its data said to be committed in other blocks: only the order changes."""
-    for heights in ((5, 6, 7), (9, 6, 3)):
-        bundle = dated(made.bundle, heights)
+    for places in ((5, 6, 7), (9, 6, 3)):
+        bundle = dated(made.bundle, places)
         assert [bundle.contributors[row][0] for row in (bundle.order[0], bundle.order[-1])] == (
-            [1, 3] if heights[0] == 5 else [3, 1]
+            [1, 3] if places[0] == 5 else [3, 1]
         )
         copied = replace(bundle, lines=bundle.lines[:12] * 3)
         scores = claims.score_rows(copied, [made.answers[1]])
-        first = 0 if heights[0] == 5 else 24
+        first = 0 if places[0] == 5 else 24
         assert sum(scores[first : first + 12]) > 0
         assert sum(scores) == sum(scores[first : first + 12])
 

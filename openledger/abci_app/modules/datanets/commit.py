@@ -11,27 +11,33 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext, require_text
+from openledger.abci_app.modules.datanets.promises import Promise, promise
 from openledger.abci_app.modules.datanets.records import (
     COMMITTED,
     DATANETS,
     FREE_PARTS,
     PART_BYTES,
+    PLACES,
     VERSIONS,
     Datanet,
     HeldPart,
     Part,
+    Removal,
     Version,
     must_datanet,
     part_bytes,
 )
+from openledger.primitives.attribution import promise_digest
 from openledger.primitives.errors import AlreadyExists, MalformedAction, NotAllowed, NotFound, WrongPhase
 from openledger.primitives.fields import U32, U64, Bytes32, Text
+from openledger.primitives.hashing import ZERO_HASH
 from openledger.primitives.types import DATANETS_ADDRESS, Address, Log
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
 
 GAS_PER_PART = 2_000
 """A version is read and written whole: 40 microseconds and 61 bytes of state a part."""
+GAS_PER_SALT = 5_000
 PARTS_HINT = "the field parts says how many the new version has"
 
 
@@ -40,7 +46,8 @@ class DatanetCommit(Action):
     """``parent`` is the version that this one follows (0 for the first); ``rows`` counts the whole new version.
 
     ``parts`` is how many parts the new version has at most: up to 64 come with the kind's gas, every further one costs
-    2,000.
+    2,000. ``salts`` open promises, one for each added part, zeros for a part without; or there are none. Each costs
+    5,000.
     """
 
     KIND: ClassVar[str] = "datanet.commit"
@@ -52,12 +59,13 @@ class DatanetCommit(Action):
     root: Bytes32
     rows: U64
     add: tuple[Part, ...]
-    remove: tuple[Bytes32, ...] = ()
+    remove: tuple[Removal, ...] = ()
     message: Text = ""
     parts: U32 = 0
+    salts: tuple[Bytes32, ...] = ()
 
     def kind_gas(self) -> int:
-        return self.GAS + GAS_PER_PART * (self._paid - FREE_PARTS)
+        return self.GAS + GAS_PER_PART * (self._paid - FREE_PARTS) + GAS_PER_SALT * len(self.salts)
 
     @property
     def _paid(self) -> int:
@@ -69,16 +77,35 @@ class DatanetCommit(Action):
             raise MalformedAction("a commit adds or removes at least one part")
         if any(part.rows == 0 for part in self.add):
             raise MalformedAction("a part has at least one row")
-        if len({p.blob for p in self.add}) != len(self.add) or len(set(self.remove)) != len(self.remove):
-            raise MalformedAction("a blob is named twice")
+        if len({(p.contributor, p.blob) for p in self.add}) != len(self.add) or len(set(self.remove)) != len(
+            self.remove
+        ):
+            raise MalformedAction("a part is named twice")
+        if self.salts and len(self.salts) != len(self.add):
+            raise MalformedAction("salts are as many as the parts that are added, or none")
         if self.rows == 0:
             raise MalformedAction("a version has at least one row")
 
-    def _parts(self, view: StateReader, height: int) -> tuple[HeldPart, ...]:
+    def _kept(self, view: StateReader) -> tuple[HeldPart, ...]:
+        """The parent's parts that stay."""
         old = VERSIONS.must(view, self.datanet, self.parent).parts if self.parent else ()
         removed = set(self.remove)
-        added = tuple(HeldPart(p.contributor, p.blob, p.rows, height) for p in self.add)
-        return tuple(p for p in old if p.blob not in removed) + added
+        return tuple(p for p in old if Removal(p.contributor, p.blob) not in removed)
+
+    def _opened(self, view: StateReader, time: int) -> list[Promise | None]:
+        """The promises of the added parts. Raises WrongPhase for one that does not stand."""
+        found: list[Promise | None] = []
+        for part, salt in zip(self.add, self.salts or (ZERO_HASH,) * len(self.add), strict=True):
+            known = (
+                promise(view, promise_digest(part.contributor, part.blob, salt), time) if salt != ZERO_HASH else None
+            )
+            if known is None and salt != ZERO_HASH:
+                raise WrongPhase(
+                    f"no promise stands of blob {part.blob.hex()} with this salt",
+                    "it may have expired: promise anew, or commit without a salt",
+                )
+            found.append(known)
+        return found
 
     def admit(self, view: StateReader, ctx: ActionContext) -> None:
         if part_bytes(view, self.datanet, self.parent) <= PART_BYTES * FREE_PARTS:
@@ -103,41 +130,47 @@ class DatanetCommit(Action):
     def validate(self, view: StateReader, ctx: ActionContext) -> None:
         datanet = self._follows(view)
         self._check_rights(view, ctx.sender, datanet)
-        parts = self._parts(view, ctx.block.height)
-        if len(parts) > self._paid:
-            raise MalformedAction(
-                f"the new version has {len(parts)} parts, this commit pays for {self._paid}", PARTS_HINT
-            )
-        if len({p.blob for p in parts}) != len(parts):
-            raise AlreadyExists("this blob is in the datanet already")
-        if len(parts) > ctx.block.params.max_parts:
+        self._opened(view, ctx.block.time)
+        parts: list[HeldPart | Part] = [*self._kept(view), *self.add]
+        count, rows = len(parts), sum(p.rows for p in parts)
+        if count > self._paid:
+            raise MalformedAction(f"the new version has {count} parts, this commit pays for {self._paid}", PARTS_HINT)
+        if len({(p.contributor, p.blob) for p in parts}) != count:
+            raise AlreadyExists("this blob is in the datanet already, of the same contributor")
+        if count > ctx.block.params.max_parts:
             raise MalformedAction(f"a version has at most {ctx.block.params.max_parts} parts")
-        if sum(p.rows for p in parts) != self.rows:
-            raise MalformedAction(f"the parts have {sum(p.rows for p in parts)} rows, the commit says {self.rows}")
+        if rows != self.rows:
+            raise MalformedAction(f"the parts have {rows} rows, the commit says {self.rows}")
 
     def _check_rights(self, view: StateReader, sender: Address, datanet: Datanet) -> None:
         old = VERSIONS.must(view, self.datanet, self.parent).parts if self.parent else ()
-        owners = {p.blob: p.contributor for p in old}
-        missing = [b for b in self.remove if b not in owners]
+        held = {Removal(p.contributor, p.blob) for p in old}
+        missing = [part for part in self.remove if part not in held]
         if missing:
-            raise NotFound(f"blob {missing[0].hex()} is not in version {self.parent}")
+            raise NotFound(
+                f"blob {missing[0].blob.hex()} of 0x{missing[0].contributor.hex()} is not in version {self.parent}"
+            )
         if sender == datanet.owner:
             return
         if datanet.policy != "open":
             raise NotAllowed("only the owner commits to this datanet; ask the owner to commit your rows in your name")
-        touched = [p.contributor for p in self.add] + [owners[b] for b in self.remove]
+        touched = [p.contributor for p in self.add] + [p.contributor for p in self.remove]
         if any(who != sender for who in touched):
             raise NotAllowed("a contributor may add and remove only its own rows")
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
-        datanet = must_datanet(state, self.datanet)
+        datanet, place = must_datanet(state, self.datanet), PLACES.next(state)
         number = datanet.head + 1
+        added = tuple(
+            HeldPart(part.contributor, part.blob, part.rows, *_first(opened, ctx, place))
+            for part, opened in zip(self.add, self._opened(state, ctx.block.time), strict=True)
+        )
         version = Version(
             parent=self.parent,
             author=ctx.sender,
             root=self.root,
             rows=self.rows,
-            parts=self._parts(state, ctx.block.height),
+            parts=self._kept(state) + added,
             message=self.message,
             height=ctx.block.height,
             time=ctx.block.time,
@@ -145,3 +178,8 @@ class DatanetCommit(Action):
         VERSIONS.put(state, version, self.datanet, number)
         DATANETS.put(state, replace(datanet, head=number), self.datanet)
         return [COMMITTED.log(self.datanet, number, ctx.sender, self.root, self.rows)]
+
+
+def _first(opened: Promise | None, ctx: ActionContext, place: int) -> tuple[int, int]:
+    """Height and place that decide who was first."""
+    return (ctx.block.height, place) if opened is None else (opened.height, opened.place)

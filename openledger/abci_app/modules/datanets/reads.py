@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from openledger.abci_app.modules.datanets.promises import must_promise
 from openledger.abci_app.modules.datanets.records import COUNT, must_datanet, must_version
 from openledger.abci_app.reads import Read, Reads
 from openledger.primitives.hashing import merkle_leaf, merkle_verify
@@ -12,7 +13,8 @@ from openledger.state.ports import StateReader
 
 _DATANET = "(address,string,string,string,string,string,uint8,uint256,uint64)"
 _COMMIT = "(address,uint64,bytes32,uint64,uint64,string)"
-_PART = "(address,bytes32,uint32)"
+_PART = "(address,bytes32,uint32,uint64,uint64)"
+_PROMISE = "(address,uint64,uint64,uint64)"
 
 
 def _count(state: StateReader) -> tuple[Any, ...]:
@@ -30,7 +32,13 @@ def _commit(state: StateReader, datanet: int, version: int) -> tuple[Any, ...]:
 
 
 def _parts(state: StateReader, datanet: int, version: int) -> tuple[Any, ...]:
-    return ([(p.contributor, p.blob, p.rows) for p in must_version(state, datanet, version).parts],)
+    found = must_version(state, datanet, version).parts
+    return ([(p.contributor, p.blob, p.rows, p.height, p.place) for p in found],)
+
+
+def _promise(state: StateReader, digest: Hash32) -> tuple[Any, ...]:
+    p = must_promise(state, digest)
+    return ((p.sender, p.height, p.place, p.expires),)
 
 
 def _verify_row(
@@ -47,5 +55,6 @@ DATANETS = Reads(
     Read("getDatanet(uint64)", (_DATANET,), _datanet),
     Read("getCommit(uint64,uint64)", (_COMMIT,), _commit),
     Read("getParts(uint64,uint64)", (_PART + "[]",), _parts),
+    Read("getPromise(bytes32)", (_PROMISE,), _promise),
     Read("verifyRow(uint64,uint64,uint64,address,bytes32,bytes32[])", ("bool",), _verify_row),
 )

@@ -23,13 +23,23 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Removal:
+    """A part to leave out: two contributors may have brought the same blob."""
+
+    contributor: AddressField
+    blob: Bytes32
+
+
+@dataclass(frozen=True)
 class HeldPart:
-    """A part of a version, and the height at which it was committed: who was first is decided by it."""
+    """A part of a version. ``height`` is the block of the part's promise, or of its commit where it had none. The same
+    in the count of all promises and commits of the chain is ``place``: by it the oracle tells who was first."""
 
     contributor: AddressField
     blob: Bytes32
     rows: U32
     height: U64
+    place: U64
 
 
 @dataclass(frozen=True)
@@ -64,12 +74,14 @@ class Version:
 
 FREE_PARTS = 64
 """Parts of a version that the price of its kind pays for; every further one costs gas of its own."""
-VERSION_BYTES, PART_BYTES = 700, 72
-"""The longest form of a version without its parts, and of a part; a part has 59 bytes at least."""
+VERSION_BYTES, PART_BYTES = 700, 82
+"""The longest form of a version without its parts, and of a part; a part has 60 bytes at least."""
 
 DATANETS = Table(DATANETS_ADDRESS, "datanet", Datanet)
 VERSIONS = Table(DATANETS_ADDRESS, "version", Version)
 COUNT = Counter(DATANETS_ADDRESS, "count")
+PLACES = Counter(DATANETS_ADDRESS, "place")
+"""Promises and commits so far, of all datanets."""
 
 CREATED = Event(DATANETS_ADDRESS, "DatanetCreated", "uint256 indexed datanet", "address indexed owner", "string name")
 COMMITTED = Event(
@@ -100,7 +112,7 @@ def must_version(state: StateReader, datanet: int, version: int) -> Version:
 
 
 def part_bytes(state: StateReader, datanet: int, version: int) -> int:
-    """Bytes of a version's record that can only be parts, told without reading them: 59 to 72 each, less 700 at most;
+    """Bytes of a version's record that can only be parts, told without reading them: 60 to 82 each, less 700 at most;
     0 where there is no such version."""
     raw = state.record(DATANETS_ADDRESS, VERSIONS.key(datanet, version))
     return 0 if raw is None else max(0, len(raw) - VERSION_BYTES)

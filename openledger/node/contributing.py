@@ -1,0 +1,157 @@
+"""How rows come to a datanet: promised first, then shown and committed (design.md, section 4).
+
+salt on disk, fsynced -> datanet.promise -> a block has it -> blob uploaded -> datanet.commit shows the salt
+
+Broken off anywhere, the same steps run again find the salt and go on.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from openledger.abci_app.modules.datanets.commit import DatanetCommit
+from openledger.abci_app.modules.datanets.promise import DatanetPromise
+from openledger.abci_app.modules.datanets.records import Part
+from openledger.node import rows
+from openledger.node.keystore import Signer
+from openledger.node.oracle_findings import write_synced
+from openledger.primitives.attribution import promise_digest
+from openledger.primitives.errors import AlreadyExists, NotFound, OpenLedgerError, WrongPhase
+from openledger.primitives.hashing import sha256
+from openledger.primitives.types import Address, Hash32, parse_address, to_hex
+
+if TYPE_CHECKING:
+    from openledger.rpc.client import Client
+
+TRIES = 5
+MARGIN_SECONDS = 300
+"""A promise that expires sooner is not relied on."""
+Report = Callable[[str], None]
+
+
+class Salts:
+    """Salts of promises that no commit has shown yet: a private file each, named by contributor and blob."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _path(self, contributor: Address, blob: Hash32) -> Path:
+        return self._folder / f"{contributor.hex()}-{blob.hex()}"
+
+    def get(self, contributor: Address, blob: Hash32) -> bytes | None:
+        """The salt of an earlier try; None where there was none, or its file is damaged."""
+        try:
+            salt = bytes.fromhex(self._path(contributor, blob).read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return salt if len(salt) == 32 else None
+
+    def new(self, contributor: Address, blob: Hash32) -> bytes:
+        """A fresh salt, on the disk when this returns."""
+        salt = secrets.token_bytes(32)
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_synced(self._path(contributor, blob), salt.hex())
+        return salt
+
+    def forget(self, contributor: Address, blob: Hash32) -> None:
+        """A commit has shown it."""
+        self._path(contributor, blob).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Committed:
+    """The receipt of a commit, its version, and the rows of that version."""
+
+    receipt: dict[str, Any]
+    version: int
+    rows: int
+
+
+class Contribution:
+    """One contributor's way to a datanet, through a node's public RPC."""
+
+    def __init__(self, client: Client, signer: Signer, salts: Salts, say: Report) -> None:
+        self._client, self._signer, self._salts, self._say = client, signer, salts, say
+
+    def _send(self, action: DatanetPromise | DatanetCommit) -> dict[str, Any]:
+        receipt: dict[str, Any] = self._client.wait_receipt(self._client.send_native(self._signer.secret, action))
+        return receipt
+
+    def _standing(self, digest: Hash32) -> dict[str, Any] | None:
+        """The promise, if it will stand for a while. One that is about to expire is as good as none."""
+        try:
+            found: dict[str, Any] = self._client.call("openledger_getPromise", to_hex(digest))
+        except NotFound:
+            return None
+        now = int(self._client.call("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+        return found if int(found["expires"]) > now + MARGIN_SECONDS else None
+
+    def promise(self, blob: Hash32) -> bytes:
+        """The salt of a promise of ``blob`` that a block has."""
+        me = self._signer.address
+        salt = self._salts.get(me, blob)
+        found = self._standing(promise_digest(me, blob, salt)) if salt is not None else None
+        again = found is not None
+        if salt is None or (found is None and self._is_known(promise_digest(me, blob, salt))):
+            salt = self._salts.new(me, blob)
+        if found is None:
+            found = self._make(promise_digest(me, blob, salt))
+        word = "promised before, in" if again else "promised in"
+        self._say(f"{word} block {int(found['height'])}: from there on these rows are yours, before they are shown")
+        return salt
+
+    def _is_known(self, digest: Hash32) -> bool:
+        """Whether the chain still has a promise, expired or not."""
+        try:
+            self._client.call("openledger_getPromise", to_hex(digest))
+        except NotFound:
+            return False
+        return True
+
+    def _make(self, digest: Hash32) -> dict[str, Any]:
+        """Send a promise; it as the chain has it. Who sends another's digest first does a favour."""
+        with suppress(AlreadyExists):
+            self._send(DatanetPromise(digest))
+        found: dict[str, Any] = self._client.call("openledger_getPromise", to_hex(digest))
+        return found
+
+    def commit(self, datanet: int, blob: bytes, message: str, *, promise: bool = True) -> Committed:
+        """Promise (unless told not to), upload and commit ``blob`` on top of the newest version. When somebody else was
+        quicker, the commit is made again on top of theirs. Raises WrongPhase after five times."""
+        name = sha256(blob)
+        salts = (self.promise(name),) if promise else ()
+        self._client.put_blob(blob)
+        me = self._signer.address
+        part = Part(me, name, len(rows.rows_of(blob)))
+        for left in reversed(range(TRIES)):
+            head = int(self._client.call("openledger_getDatanet", datanet)["head"])
+            old = parts_of(self._client, datanet, head) if head else []
+            root, count = rows.version_root([*old, (me, blob)])
+            action = DatanetCommit(datanet=datanet, parent=head, root=root, rows=count, add=(part,), message=message,
+                                   parts=len(old) + 1, salts=salts)  # fmt: skip
+            try:
+                receipt = self._send(action)
+            except OpenLedgerError as err:
+                if not left or not self._was_overtaken(err, datanet, head):
+                    raise
+                continue
+            self._salts.forget(me, name)
+            return Committed(receipt, int(receipt["logs"][0]["topics"][2], 16), count)
+        raise WrongPhase(f"datanet {datanet} changes too fast")
+
+    def _was_overtaken(self, err: OpenLedgerError, datanet: int, head: int) -> bool:
+        """Whether a commit failed, at the door or in a block, because another one came first."""
+        if type(err) not in (WrongPhase, OpenLedgerError):
+            return False
+        return int(self._client.call("openledger_getDatanet", datanet)["head"]) != head
+
+
+def parts_of(client: Client, datanet: int, version: int) -> list[tuple[Address, bytes]]:
+    """(contributor, content blob) of a version, in order. Raises NotFound, BlobNotFound, BlobCorrupt."""
+    found = client.call("openledger_getCommit", datanet, version)
+    return [(parse_address(p["contributor"]), client.get_blob(p["blob"].removeprefix("0x"))) for p in found["parts"]]

@@ -1,0 +1,167 @@
+"""How the command line brings rows to a datanet: promised first, and going on where it was broken off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import ACCOUNTS, Harness
+
+from openledger.abci_app.action import Action
+from openledger.abci_app.modules.datanets.commit import DatanetCommit
+from openledger.abci_app.modules.datanets.create import DatanetCreate
+from openledger.abci_app.modules.datanets.promise import DatanetPromise
+from openledger.abci_app.modules.datanets.records import Part
+from openledger.node.contributing import Contribution, Salts
+from openledger.node.keystore import Signer
+from openledger.node.rows import blob_of
+from openledger.primitives.errors import OpenLedgerError, WrongPhase
+from openledger.primitives.hashing import sha256
+
+BLOB = blob_of(["a row of some length", "another row of some length"])
+RIVAL = bytes([5]) * 32
+
+
+class Node:
+    """A client of a chain in this process. ``events`` lists what reached it; ``fails`` breaks off before a step;
+    ``rival`` commits before each of so many commits, in the same block where ``in_block``."""
+
+    def __init__(self, chain: Harness) -> None:
+        self.chain, self.events, self.fails = chain, list[str](), ""
+        self.blobs: dict[str, bytes] = {}
+        self.rival, self.in_block = 0, False
+
+    def call(self, method: str, *params: Any) -> Any:
+        if method == "eth_getBlockByNumber":
+            return {"timestamp": hex(self.chain.time)}
+        if method == "openledger_getPromise":
+            return self.chain.query("get_promise", bytes.fromhex(params[0][2:]))
+        return self.chain.query(
+            {"openledger_getDatanet": "get_datanet", "openledger_getCommit": "get_commit"}[method], *params
+        )
+
+    def _step(self, name: str) -> None:
+        if name == self.fails:
+            raise KeyboardInterrupt
+        self.events.append(name)
+
+    def send_native(self, secret: bytes, action: Action) -> Action:
+        self._step(action.KIND)
+        return action
+
+    def wait_receipt(self, action: Action) -> dict[str, Any]:
+        raws = []
+        if self.rival and isinstance(action, DatanetCommit):
+            self.rival -= 1
+            head = self.chain.query("get_datanet", 1)["head"]
+            blob = bytes([100 + self.rival]) * 32
+            self.blobs[blob.hex()] = BLOB
+            raws = [self.chain.native(2, DatanetCommit(1, head, RIVAL, 2 * head + 2, (Part(ACCOUNTS[2][0], blob, 2),)))]
+            if not self.in_block:
+                self.chain.finalize(tuple(raws))
+                raws = []
+        raw = self.chain.native(1, action)
+        if not raws and self.chain.submit(raw).code:
+            raise WrongPhase("refused at the door")
+        self.chain.finalize((*raws, raw))
+        receipt = self.chain.app.store.block(self.chain.app.head().number).receipts[-1]
+        if not receipt.status:
+            raise OpenLedgerError(f"the transaction failed: {receipt.error}")
+        return {"logs": [{"topics": ["0x" + t.hex() for t in log.topics]} for log in receipt.logs]}
+
+    def put_blob(self, body: bytes) -> str:
+        self._step("blob")
+        self.blobs[sha256(body).hex()] = body
+        return sha256(body).hex()
+
+    def get_blob(self, name: str) -> bytes:
+        return self.blobs[name]
+
+
+@pytest.fixture
+def node(chain: Harness) -> Node:
+    chain.act(0, DatanetCreate("d"))
+    return Node(chain)
+
+
+def bring(node: Node, folder: Path, **more: bool) -> list[str]:
+    """Commit ``BLOB`` to datanet 1 as account 1; what was said."""
+    said: list[str] = []
+    way = Contribution(node, Signer("alice", *ACCOUNTS[1]), Salts(folder), said.append)  # type: ignore[arg-type]
+    way.commit(1, BLOB, "", **more)
+    return said
+
+
+def part(node: Node) -> dict[str, Any]:
+    """Alice's part of the newest version."""
+    parts: list[dict[str, Any]] = node.chain.query("get_commit", 1, node.chain.query("get_datanet", 1)["head"])["parts"]
+    return next(p for p in parts if p["blob"] == "0x" + sha256(BLOB).hex())
+
+
+def test_rows_are_shown_only_when_a_block_has_their_promise(node: Node, tmp_path: Path) -> None:
+    said = bring(node, tmp_path)
+    assert node.events == ["datanet.promise", "blob", "datanet.commit"]
+    assert f"promised in block {part(node)['height']}" in said[0]
+    assert part(node)["height"] == node.chain.app.head().number - 1
+    assert list(tmp_path.iterdir()) == []
+    assert bring(Node(fresh()), tmp_path, promise=False) == []
+
+
+def fresh() -> Harness:
+    chain = Harness()
+    chain.act(0, DatanetCreate("d"))
+    return chain
+
+
+@pytest.mark.parametrize("where", ["datanet.promise", "blob", "datanet.commit"])
+def test_broken_off_anywhere_it_goes_on_with_the_same_promise(node: Node, tmp_path: Path, where: str) -> None:
+    node.fails = where
+    with pytest.raises(KeyboardInterrupt):
+        bring(node, tmp_path)
+    kept = [file.read_text() for file in tmp_path.iterdir()]
+    assert len(kept) == 1
+    node.fails = ""
+    bring(node, tmp_path)
+    assert node.events.count("datanet.promise") == 1
+    opened = node.chain.app.store.block(node.chain.app.head().number).transactions[-1]
+    assert bytes.fromhex(kept[0]) in opened
+
+
+def test_a_promise_that_expires_soon_or_is_gone_is_made_anew_with_another_salt(node: Node, tmp_path: Path) -> None:
+    for wait in (86_400 - 200, 86_400):
+        node.fails = "blob"
+        with pytest.raises(KeyboardInterrupt):
+            bring(node, tmp_path)
+        salts = [file.read_text() for file in tmp_path.iterdir()]
+        node.chain.block(wait)
+        with pytest.raises(KeyboardInterrupt):
+            bring(node, tmp_path)
+        assert ([file.read_text() for file in tmp_path.iterdir()] == salts) is (wait == 86_400)
+    node.fails = ""
+    bring(node, tmp_path)
+    assert part(node)["height"] == node.chain.app.head().number - 1
+
+
+def test_a_damaged_file_of_a_salt_is_as_good_as_none(node: Node, tmp_path: Path) -> None:
+    Salts(tmp_path).new(ACCOUNTS[1][0], sha256(BLOB))
+    next(tmp_path.iterdir()).write_text("no hex")
+    bring(node, tmp_path)
+    assert part(node)["rows"] == 2
+
+
+@pytest.mark.parametrize("in_block", [False, True])
+def test_who_is_overtaken_commits_again_and_stays_first(node: Node, tmp_path: Path, in_block: bool) -> None:
+    node.rival, node.in_block = 2, in_block
+    bring(node, tmp_path)
+    version = node.chain.query("get_commit", 1, 3)
+    assert len(version["parts"]) == 3
+    assert part(node)["place"] == min(p["place"] for p in version["parts"])
+
+
+def test_who_is_overtaken_for_ever_is_told_so(node: Node, tmp_path: Path) -> None:
+    node.rival = 9
+    with pytest.raises(WrongPhase):
+        bring(node, tmp_path)
+    assert (node.events.count(DatanetPromise.KIND), node.events.count(DatanetCommit.KIND)) == (1, 5)
+    assert len(list(tmp_path.iterdir())) == 1
