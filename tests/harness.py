@@ -80,7 +80,7 @@ from openledger.primitives.keys import (
     sign_digest,
 )
 from openledger.primitives.transactions import decode_transaction, sign_transaction
-from openledger.primitives.types import MODULE_ADDRESSES, Address
+from openledger.primitives.types import DEPOSITS_ADDRESS, MODULE_ADDRESSES, Address
 from openledger.state.memory import MemoryStore
 from openledger.state.ports import StateReader
 from openledger.state.store import StateStore
@@ -229,7 +229,7 @@ class Harness:
 
     def check_supply(self) -> None:
         """The sum of all balances is the supply."""
-        holders = {a for a, _ in ACCOUNTS} | set(MODULE_ADDRESSES) | self.touched
+        holders = {a for a, _ in ACCOUNTS} | set(MODULE_ADDRESSES) | {DEPOSITS_ADDRESS} | self.touched
         assert sum(self.balance(a) for a in holders) == int(self.query("get_supply")["total"], 16)
 
     # --- validators ---------------------------------------------------------------------------------------

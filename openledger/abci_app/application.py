@@ -87,7 +87,7 @@ class Application(ChainReads):
         self._keep_blocks = keep_blocks
         self.statesync = StateSync(genesis, store, shelf, self._commit_genesis, self._begin_from_snapshot, ask)
         self.gossip = Gossip(
-            self.mempool, genesis.params.max_block_bytes // BLOCK_PART
+            self.mempool, self.params().max_block_bytes // BLOCK_PART
         )  # CometBFT wants it to fit a block
         self._admission = Admission(self.decode, self.mempool, self.gossip, self._context)
 
@@ -254,7 +254,9 @@ class Application(ChainReads):
         )
         self._pending = _Finalized(sealed, prepared, output.diff, refused)
         updates = tuple(abci.ValidatorUpdate(change.pub_key, change.power) for change in output.power_changes)
-        return abci.ResponseFinalizeBlock(tuple(output.results), updates, app_hash=prepared.state_root)
+        return abci.ResponseFinalizeBlock(
+            tuple(output.results), updates, _engine_params(output.block_bytes), prepared.state_root
+        )
 
     def commit(self) -> abci.ResponseCommit:
         """One synced batch; then the mempool learns of the new state."""
@@ -331,3 +333,8 @@ class Application(ChainReads):
 
     def apply_snapshot_chunk(self, request: abci.RequestApplySnapshotChunk) -> abci.ResponseApplySnapshotChunk:
         return self.statesync.apply(request)
+
+
+def _engine_params(block_bytes: int | None) -> abci.ConsensusParams | None:
+    """What the consensus engine is told when a vote has changed the size of blocks. Gas is no matter of its."""
+    return None if block_bytes is None else abci.ConsensusParams(block_max_bytes=block_bytes, block_max_gas=-1)

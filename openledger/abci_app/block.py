@@ -4,7 +4,7 @@
     slot 0 is heard -> proven misbehaviour is slashed -> who is away too long is jailed -> what has unbonded is paid
         -> promises of rows that have expired are cleared
         -> claims move on -> those that ended are paid -> what nobody has challenged in time is unlocked
-        -> an epoch may close                                                             (the system transaction)
+        -> an epoch may close -> proposals whose time is over end                         (the system transaction)
     each transaction in order: EVM ones in batches through the engine, native ones here, Outbox actions after theirs
     what was burned is counted -> receipts are sealed -> the validator set of the height after the next is decided
 
@@ -24,6 +24,7 @@ from openledger.abci_app.modules.attribution.voting import advance, hear
 from openledger.abci_app.modules.datanets.promises import clear_promises
 from openledger.abci_app.modules.fees.market import next_base_fee
 from openledger.abci_app.modules.fees.records import count_burned
+from openledger.abci_app.modules.governance.ending import end_proposals
 from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.modules.rewards.payout import close_epoch, settle
 from openledger.abci_app.modules.rewards.vesting import vest
@@ -116,7 +117,8 @@ class BlockInput:
 
 @dataclass(slots=True)
 class BlockOutput:
-    """What a block does. ``results`` belong to ``BlockInput.txs``, ``receipts`` to ``transactions`` (Ethereum's)."""
+    """What a block does. ``results`` belong to ``BlockInput.txs``, ``receipts`` to ``transactions`` (Ethereum's);
+    ``block_bytes`` is the new size of CometBFT's blocks, where a vote has changed it."""
 
     env: BlockEnv
     params: Params
@@ -127,6 +129,7 @@ class BlockOutput:
     gas_used: int = 0
     slot0_valid: bool = True
     power_changes: tuple[PowerChange, ...] = ()
+    block_bytes: int | None = None
     diff: Diff = field(default_factory=Diff)
 
 
@@ -137,7 +140,10 @@ def execute_block(chain: Chain, state: StateReader, parent: Header, block: Block
     for raw in block.txs[len(run.output.results) :]:
         run.take(raw)
     run.flush()
-    run.output.power_changes = close_set(run.state, run.output.params, block.height)
+    after = read_params(run.state)
+    run.output.power_changes = close_set(run.state, after, block.height)
+    if after.max_block_bytes != run.output.params.max_block_bytes:
+        run.output.block_bytes = after.max_block_bytes
     if run.output.transactions:
         _remember_hashes(chain, run.state, block.height)
     run.output.diff = run.state.diff()
@@ -220,6 +226,7 @@ class Run:
         ended, moved = advance(self.state, self.ctx)
         logs += moved + settle(self.state, self.ctx, ended) + vest(self.state, self.ctx)
         logs += close_epoch(self.state, self.ctx, has_transactions)
+        logs += end_proposals(self.state, self.ctx)
         if not logs:
             return
         effects = keccak256(write_rlp([[log.address, list(log.topics), log.data] for log in logs]))

@@ -24,9 +24,10 @@ from openledger.abci_app.modules.staking import records as staking
 from openledger.abci_app.modules.staking import signing, silence
 from openledger.abci_app.modules.staking.sets import newest_set
 from openledger.abci_app.modules.staking.unbonding import unbondings
+from openledger.genesis.params import Params
 from openledger.primitives.attribution import NAMED_ROW, NAMED_SHARE, AttributionJob, PartFacts, SettlementFacts
 from openledger.primitives.errors import DecodingError, NotFound
-from openledger.primitives.fields import to_json
+from openledger.primitives.fields import schema, to_json
 from openledger.primitives.types import ZERO_ADDRESS, Address, Hash32, parse_address, to_checksum, to_hex
 from openledger.state.ports import StateReader
 
@@ -336,8 +337,7 @@ def get_supply(state: StateReader) -> View:
 def get_params(state: StateReader) -> View:
     """All parameters; amounts of 256 bits as hex quantities."""
     record = governance.params(state)
-    wei = ("initial_base_fee", "base_fee_floor", "cap", "reserve", "mint_per_epoch", "claim_bond",
-           "challenge_bond", "work_price", "power_unit", "min_self_bond")  # fmt: skip
+    wei = [name for name, kind in schema(Params) if kind.kind == "uint256"]
     view = to_json(record, camel=False) | {n: hex(getattr(record, n)) for n in wei}
     return {_camel(name): value for name, value in view.items()}
 

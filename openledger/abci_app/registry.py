@@ -1,4 +1,5 @@
-"""The address book of the state machine, said aloud: the actions in the order of the reference, and the block hooks.
+"""The address book of the state machine, said aloud: actions in the order of the reference, effects of proposals, and
+what contracts may read.
 
 A new native transaction is one file under ``modules/``, one line here, and one test; a new read for contracts is one
 function in its module's ``reads.py``.
@@ -13,7 +14,12 @@ from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.datanets.promise import DatanetPromise
 from openledger.abci_app.modules.datanets.reads import DATANETS
+from openledger.abci_app.modules.governance.changes import ParamsChange, TextOnly
+from openledger.abci_app.modules.governance.deposit import GovDeposit
+from openledger.abci_app.modules.governance.effects import Effect, register_effects
+from openledger.abci_app.modules.governance.propose import GovPropose
 from openledger.abci_app.modules.governance.reads import GOVERNANCE
+from openledger.abci_app.modules.governance.vote import GovVote
 from openledger.abci_app.modules.models.close import InferenceClose
 from openledger.abci_app.modules.models.open import InferenceOpen
 from openledger.abci_app.modules.models.publish import ModelPublish
@@ -48,7 +54,13 @@ ACTIONS: tuple[type[Action], ...] = (
     ValidatorUnjail,
     StakeDelegate,
     StakeUndelegate,
+    GovPropose,
+    GovDeposit,
+    GovVote,
 )
+
+EFFECTS: tuple[type[Effect], ...] = (TextOnly, ParamsChange)
+"""What proposals can do."""
 
 READS: tuple[Reads, ...] = (DATANETS, MODELS, ATTRIBUTION, STAKING, GOVERNANCE)
 """What contracts may ask, by address."""
@@ -57,3 +69,4 @@ PRECOMPILES: tuple[tuple[Address, Reads], ...] = tuple((reads.address, reads) fo
 """The table of native precompiles that every engine of this chain is made with."""
 
 register(ACTIONS)
+register_effects(EFFECTS)

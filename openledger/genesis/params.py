@@ -1,7 +1,8 @@
 """The parameters of a chain. They live in state under governance and begin as genesis says.
 
 All are integers: wei, seconds, bytes, gas, basis points or ppm, as the comments say. ``validate`` holds the hard
-bounds, joint ones included, that no governance vote can cross (design.md, sections 1 and 7).
+bounds, joint ones included, that no governance vote can cross (design.md, sections 1 and 7); ``BOUNDS`` holds the
+narrower ones of a change by a vote, so that no vote can leave a chain that can't vote any more.
 """
 
 from __future__ import annotations
@@ -77,6 +78,15 @@ class Params:
     signed_window: U32 = 100  # blocks
     min_signed: U32 = 500_000  # ppm of the window
     jail_seconds: U64 = 600
+    # governance
+    gov_deposit: U256 = 10_000 * OPEN  # wei before a proposal is voted on
+    gov_deposit_seconds: U64 = 7 * 86_400
+    gov_voting_seconds: U64 = 7 * 86_400
+    gov_quorum: U32 = 334_000  # ppm of the bonded stake that must vote
+    gov_pass: U32 = 500_000  # ppm: more of the yes, no and vetoes must be yes
+    gov_veto: U32 = 334_000  # ppm: with more of the votes a proposal is vetoed
+    max_votes_open: U32 = 32  # proposals that are voted on at the same time
+    max_proposals_per_block: U32 = 4  # proposals that may end in a block
     # data sets
     max_parts: U32 = 1_024
     promise_seconds: U64 = 86_400
@@ -115,6 +125,7 @@ class Params:
         if not 1_000 <= self.max_extension_bytes <= 4096:
             raise InvalidGenesis("max_extension_bytes must lie between 1,000 and 4,096")
         self._validate_staking()
+        self._validate_governance()
         if self.block_gas_limit > 2**63 - 1 or not 64 * 1024 <= self.max_block_bytes <= 100 * 1024 * 1024:
             raise InvalidGenesis("block_gas_limit or max_block_bytes is out of range")
         # m(p + b) < b + (2/3)t, so that a coalition with a third of the stake loses by paying itself.
@@ -140,3 +151,82 @@ class Params:
             raise InvalidGenesis("a slash takes at most the whole stake (1,000,000 ppm)")
         if not 2 * self.max_extension_bytes <= self.max_slot0_bytes <= self.max_block_bytes // 2:
             raise InvalidGenesis("max_slot0_bytes must hold two extensions, and leave half of a block")
+
+    def _validate_governance(self) -> None:
+        for name in ("gov_deposit", "gov_deposit_seconds", "gov_voting_seconds", "max_proposals_per_block"):
+            if getattr(self, name) < 1:
+                raise InvalidGenesis(f"parameter {name} must be at least 1")
+        if max(self.gov_deposit_seconds, self.gov_voting_seconds) > MAX_SECONDS:
+            raise InvalidGenesis(f"gov_deposit_seconds and gov_voting_seconds are at most {MAX_SECONDS}")
+        if not 100_000 <= self.gov_quorum <= 667_000 or not 500_000 <= self.gov_pass <= 667_000:
+            raise InvalidGenesis("gov_quorum is 100,000 to 667,000 ppm, gov_pass 500,000 to 667,000")
+        if not 250_000 <= self.gov_veto <= 500_000:
+            raise InvalidGenesis("gov_veto is 250,000 to 500,000 ppm")
+        if not 1 <= self.max_votes_open <= 64:
+            raise InvalidGenesis("max_votes_open is 1 to 64: who moves stake moves it in every open vote")
+
+
+_DAY = 86_400
+BOUNDS: dict[str, tuple[int, int]] = {
+    "block_gas_limit": (5_000_000, 1_000_000_000),
+    "initial_base_fee": (1, 1_000_000 * GWEI),
+    "base_fee_floor": (1, 1_000 * GWEI),
+    "elasticity": (2, 16),
+    "base_fee_denominator": (2, 1_000),
+    "max_block_bytes": (512 * 1024, 64 * 1024 * 1024),
+    "max_extension_bytes": (1_000, 4_096),
+    "max_slot0_bytes": (16 * 1024, 16 * 1024 * 1024),
+    "max_outbox_actions": (1, 64),
+    "cap": (1, CAP),
+    "reserve": (0, CAP),
+    "mint_factor": (0, PPM),
+    "mint_per_epoch": (0, 10_000_000 * OPEN),
+    "split_contributors": (0, BASIS_POINTS),
+    "split_owner": (0, BASIS_POINTS),
+    "split_stakers": (0, BASIS_POINTS),
+    "split_pool": (0, BASIS_POINTS),
+    "split_burn": (0, BASIS_POINTS),
+    "epoch_seconds": (5, 30 * _DAY),
+    "claim_bond": (OPEN // 10, 100_000 * OPEN),
+    "claim_bond_ppm": (10_000, PPM),
+    "challenge_seconds": (0, 30 * _DAY),
+    "challenge_bond": (OPEN // 10, 100_000 * OPEN),
+    "claim_grace_epochs": (0, 1_000),
+    "hold_seconds": (10, 7 * _DAY),
+    "vote_seconds": (10, 7 * _DAY),
+    "reveal_seconds": (10, 7 * _DAY),
+    "work_price": (0, 1_000 * GWEI),
+    "work_per_epoch": (1_000_000, 10**15),
+    "max_shares": (16, 4_096),
+    "max_settlements": (1, 4_096),
+    "drawn_rows": (1, 2),
+    "score_tolerance": (0, 1_000_000),
+    "score_tolerance_relative": (0, 100_000),
+    "max_open_claims_per_block": (1, 1_024),
+    "power_unit": (GWEI, 1_000_000 * OPEN),
+    "min_self_bond": (OPEN, 10_000_000 * OPEN),
+    "max_validators": (1, 500),
+    "unbonding_seconds": (60, 365 * _DAY),
+    "max_unbondings_per_block": (1, 1_024),
+    "slash_double_sign": (10_000, PPM),
+    "slash_downtime": (0, 100_000),
+    "slash_verdict": (1_000, PPM),
+    "verdict_window": (10, 1_000),
+    "min_verdicts": (0, 900_000),
+    "slash_silence": (0, 10_000),
+    "signed_window": (10, 10_000),
+    "min_signed": (10_000, 900_000),
+    "jail_seconds": (1, 30 * _DAY),
+    "gov_deposit": (OPEN, 1_000_000 * OPEN),
+    "gov_deposit_seconds": (10, 90 * _DAY),
+    "gov_voting_seconds": (10, 90 * _DAY),
+    "gov_quorum": (100_000, 667_000),
+    "gov_pass": (500_000, 667_000),
+    "gov_veto": (250_000, 500_000),
+    "max_votes_open": (1, 64),
+    "max_proposals_per_block": (1, 16),
+    "max_parts": (1, 16_384),
+    "promise_seconds": (10, MAX_PROMISE_SECONDS),
+}
+"""Least and largest value that a vote may give a parameter that is a number; who is not here stays as genesis says.
+Genesis may begin outside of these, within what ``validate`` allows."""

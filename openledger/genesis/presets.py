@@ -39,6 +39,9 @@ DEVNET_PARAMS = Params(
     unbonding_seconds=60,
     jail_seconds=10,
     min_verdicts=0,
+    gov_deposit=10 * OPEN,
+    gov_deposit_seconds=120,
+    gov_voting_seconds=60,
 )
 
 

@@ -20,6 +20,8 @@ MODELS_ADDRESS: Address = bytes(18) + b"\x08\x01"
 ATTRIBUTION_ADDRESS: Address = bytes(18) + b"\x08\x02"
 STAKING_ADDRESS: Address = bytes(18) + b"\x08\x03"
 GOVERNANCE_ADDRESS: Address = bytes(18) + b"\x08\x04"
+DEPOSITS_ADDRESS: Address = bytes(18) + b"\x08\x05"
+"""Holds the deposits of proposals; a plain account without code, of which nobody has the key."""
 OUTBOX_ADDRESS: Address = bytes(18) + b"\x09\x00"
 MODULE_ADDRESSES: tuple[Address, ...] = (
     DATANETS_ADDRESS,

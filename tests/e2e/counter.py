@@ -86,6 +86,9 @@ class CounterApp:
     def signers(self):
         return tuple(m.Validator(v.address, v.power) for v in self.genesis.validators)
 
+    def params(self):
+        return self.genesis.params
+
     def due(self, unix_seconds: int) -> bool:
         return self.due_now
 

@@ -12,8 +12,10 @@ from pathlib import Path
 import click
 import pytest
 
+from openledger.genesis.params import BOUNDS, Params
 from openledger.node import reference
 from openledger.primitives import errors
+from openledger.primitives.fields import schema
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "openledger"
@@ -154,3 +156,10 @@ def test_generated_pages_are_up_to_date() -> None:
     assert (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8") == reference.errors_page()
     assert (ROOT / "docs/reference/metrics.md").read_text(encoding="utf-8") == reference.metrics_page()
     assert (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8") == reference.cli_page()
+
+
+def test_every_number_among_the_parameters_has_bounds_and_the_defaults_lie_within() -> None:
+    numbers = {name for name, kind in schema(Params) if kind.kind.startswith("uint")}
+    assert numbers == set(BOUNDS)
+    for name, (least, most) in BOUNDS.items():
+        assert least <= getattr(Params(), name) <= most

@@ -16,6 +16,7 @@ from openledger.abci_app.protocol.canonical import extension_sign_bytes
 from openledger.abci_app.protocol.codec import encode_request
 from openledger.abci_app.protocol.server import AbciApplication
 from openledger.genesis.genesis import Genesis
+from openledger.genesis.params import Params
 from openledger.node.engines.standing import Standing
 from openledger.node.engines.submission import OwnPool
 from openledger.primitives.blocks import Header
@@ -41,6 +42,7 @@ class SoloApplication(AbciApplication, Protocol):
     def head(self) -> Header | None: ...
     def due(self, unix_seconds: int, /) -> bool: ...
     def signers(self) -> Sequence[m.Validator]: ...
+    def params(self) -> Params: ...
 
 
 class BlockMaker:
@@ -77,7 +79,7 @@ class BlockMaker:
     def propose(self, standing: Standing, now: int, waiting: tuple[bytes, ...]) -> m.RequestProcessProposal:
         """The proposal of the application, as the block that is then judged."""
         height, commit = standing.height + 1, standing.commit
-        limit = self._app.genesis.params.max_block_bytes - _BLOCK_OVERHEAD
+        limit = self._app.params().max_block_bytes - _BLOCK_OVERHEAD
         signers = ((v.validator.address, v.validator.power) for v in commit.votes)
         validators = hashlib.sha256(b"".join(address + power.to_bytes(8, "big") for address, power in signers)).digest()
         prepared = self._app.prepare_proposal(

@@ -99,3 +99,15 @@ class NotChallengeable(ActionRefused):
     """The claim was not accepted, or the time for challenges is over."""
 
     code = 140
+
+
+class ProposalRefused(ActionRefused):
+    """What a proposal would do is not possible: a bound would be crossed, or the money is not there."""
+
+    code = 150
+
+
+class TooManyVotes(ActionRefused):
+    """As many proposals are being voted on as may be at the same time."""
+
+    code = 151

@@ -27,3 +27,9 @@ class ConsensusFault(ProtocolError):
     """The consensus engine and the application disagree; the node stops."""
 
     code = 504
+
+
+class UpgradeNeeded(ConsensusFault):
+    """The chain has decided to go on with a newer version of this program; the node stops before that block."""
+
+    code = 505

@@ -102,12 +102,17 @@ def put_validator(state: Overlay, record: ValidatorRecord) -> None:
             _RANK.delete(state, *_rank_key(before))
         if _is_candidate(record):
             _RANK.put(state, Operated(record.address), *_rank_key(record))
-        _CHANGED.put(state, Number(1))
+        mark_changed(state)
     _VALIDATORS.put(state, record, record.address)
 
 
+def mark_changed(state: Overlay) -> None:
+    """Let the set be decided anew at the end of this block."""
+    _CHANGED.put(state, Number(1))
+
+
 def take_changed(state: Overlay) -> bool:
-    """True once after stakes or jails have changed in this block."""
+    """True once after stakes, jails, or what a seat asks for have changed in this block."""
     if _CHANGED.get(state) is None:
         return False
     _CHANGED.delete(state)
