@@ -1,7 +1,9 @@
 """Gradients of any torch language model, row by row, in its attributed parameters (those that require grad).
 
 The model and its loss are strangers: ``losses(model, ids)`` gives one loss per row of a LongTensor [rows, time]. Rows
-run together through ``torch.func`` (vmap of vjp); a model that vmap cannot take is asked row by row.
+run together in one forward and one backward pass (``rowwise``); a model whose graph holds more than that knows goes
+through ``torch.func`` (vmap of vjp), and one that vmap cannot take is asked row by row. The first rows of a graph that
+goes the first way are compared with plain gradients of each alone: a model that mixes its rows does not pass.
 Curvature comes from tossed coins: where the loss is a weighted cross-entropy of the model's logits, the drawn vector
 of a row is the sum over its tokens of sqrt(w) J^T (diag(p)^1/2 - p p^1/2^T) e, with p the odds, w the token's weight in
 the row's loss, and e independent signs; its outer product has the row's Gauss-Newton matrix as expectation, as that of
@@ -12,7 +14,9 @@ from (seed, label) on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, cast
 
 import torch
@@ -20,6 +24,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from openledger.attribution_oracle.rowwise import Layout, Rows, Strange
 from openledger.attribution_oracle.tensors import signs
 from openledger.primitives.errors import OracleError
 
@@ -27,6 +32,8 @@ Losses = Callable[[Any, Tensor], Tensor]
 Values = Callable[..., tuple[Tensor, Tensor | None]]
 CHUNK = 16
 ASKED = 32  # queries at once
+AGREE = 1e-5  # how far a row's gradient may be from that of the row alone, relative
+FAILS = (RuntimeError, NotImplementedError, ValueError, TypeError, AttributeError, IndexError)  # what strangers raise
 CROSS_ENTROPY = 1e-2  # how far a loss's derivative may be from that of a weighted cross-entropy, relative
 
 
@@ -59,6 +66,30 @@ class _Called(nn.Module):
         self.logits = found if isinstance(found, Tensor) and found.dim() == 3 else None
 
 
+@dataclass(frozen=True)
+class _Pass:
+    """One forward pass of some rows, whose graph is understood."""
+
+    losses: Tensor
+    logits: Tensor | None
+    graph: Rows
+    theta: Tensor
+
+    def own(self) -> Tensor:
+        """Gradients of the losses, [rows, parameters]."""
+        found = self.theta.new_empty(len(self.losses), len(self.theta))
+        self.graph.gradients(found, self.losses.sum())
+        return found
+
+    def pulled(self, pulls: Tensor) -> Tensor:
+        """Gradients of the logits times ``pulls`` [rows, draws, time, vocabulary]: [rows * draws, parameters]."""
+        rows, draws = pulls.shape[:2]
+        found = self.theta.new_empty(rows, draws, len(self.theta))
+        for draw in range(draws):
+            self.graph.gradients(found[:, draw], cast(Tensor, self.logits), pulls[:, draw])
+        return found.view(rows * draws, -1)
+
+
 class Gradients:
     """Gradients of one model and loss; parameters travel as one fp32 vector [parameters]."""
 
@@ -74,7 +105,10 @@ class Gradients:
         self._dtypes = [p.dtype for p in chosen.values()]
         self.size = sum(self._sizes)
         self.device = next(iter(chosen.values())).device
-        self._together = True
+        self._offsets = [0, *accumulate(self._sizes)]
+        self._direct = self._together = True
+        self._layouts: dict[tuple[Any, ...], Sequence[Layout]] = {}
+        self._compared: set[tuple[Any, ...]] = set()
 
     def vector(self, state: Mapping[str, Tensor]) -> Tensor:
         """The attributed parameters of a state dict, fp32 [parameters]. Raises OracleError when one is missing, has
@@ -106,7 +140,11 @@ class Gradients:
 
     def rows(self, theta: Tensor, ids: Tensor) -> Tensor:
         """One gradient per row of ``ids``, fp32 [rows, parameters]."""
-        return self._each(theta, (ids,), lambda params, row: (self._call(params, row[None])[0].sum(), None), 0)[:, 0]
+        found = []
+        for some in torch.split(ids, ASKED):
+            run = self._pass(theta, some)
+            found.append(self._each(theta, (some,), self._of_row, 0)[:, 0] if run is None else run.own())
+        return torch.cat(found) if len(found) > 1 else found[0]
 
     def trimmed(self, theta: Tensor, ids: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """The same as ``rows`` in parts, each with the numbers of its rows, int64: rows of about one length go together
@@ -130,25 +168,24 @@ class Gradients:
     def drawn(self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str) -> tuple[Tensor, Tensor]:
         """The rows' gradients, and ``draws`` vectors S per row, [rows * draws, parameters]: S^T S / (rows * draws) is
         the estimated curvature of the mean loss. One forward pass serves both."""
-        pulls = self._pulls(theta, ids, draws, seed, label)
+        run = self._pass(theta, ids) if len(ids) <= CHUNK else None
+        leaf = theta.detach().clone().requires_grad_(True)
+        losses, logits = (run.losses, run.logits) if run else self._losses(leaf, ids)
+        pulls = self._pulls(losses, logits, draws, seed, label)
         if pulls is None:
-            own = self.rows(theta, ids)
+            own = run.own() if run else self.rows(theta, ids)
             tokens = (ids != 0).sum(1).clamp(min=1).to(own.dtype)
             return own, own * tokens.sqrt()[:, None]
-
-        def both(params: dict[str, Tensor], row: Tensor, pull: Tensor) -> tuple[Tensor, Tensor | None]:
-            losses, logits = self._call(params, row[None])
-            return losses.sum(), None if logits is None else (logits[0].float() * pull).sum((1, 2))
-
-        found = self._each(theta, (ids, pulls), both, draws)
+        if run:
+            return run.own(), run.pulled(pulls)
+        found = self._each(theta, (ids, pulls), self._both, draws)
         return found[:, 0], found[:, 1:].reshape(-1, self.size)
 
-    def _pulls(self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str) -> Tensor | None:
+    def _pulls(self, losses: Tensor, logits: Tensor | None, draws: int, seed: int, label: str) -> Tensor | None:
         """[rows, draws, time, vocabulary]: what to pull the logits with; None when the loss is no cross-entropy."""
-        losses, logits = self._losses(theta.detach().clone().requires_grad_(True), ids)
-        if logits is None or len(logits) != len(ids) or not logits.requires_grad:
+        if logits is None or len(logits) != len(losses) or not logits.requires_grad:
             return None
-        (slope,) = torch.autograd.grad(losses.sum(), logits, materialize_grads=True)
+        (slope,) = torch.autograd.grad(losses.sum(), logits, retain_graph=True, materialize_grads=True)
         if not bool(slope.any()):
             return None
         slope, odds = slope.float(), logits.detach().float().softmax(-1)
@@ -161,12 +198,50 @@ class Gradients:
             return None
         rows, time, vocabulary = odds.shape
         coins = signs(seed, label, rows * draws * time * vocabulary).to(odds.device)
-        tossed = odds.sqrt()[:, None] * coins.view(rows, draws, time, vocabulary)
-        pulls = tossed - odds[:, None] * tossed.sum(-1, keepdim=True)
-        return pulls * weight[:, None].clamp(min=0).sqrt()
+        tossed = coins.view(rows, draws, time, vocabulary).mul_(odds.sqrt()[:, None])
+        pulls = tossed.sub_(odds[:, None] * tossed.sum(-1, keepdim=True))
+        return pulls.mul_(weight[:, None].clamp(min=0).sqrt())
+
+    def _of_row(self, params: dict[str, Tensor], row: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self._call(params, row[None])[0].sum(), None
+
+    def _both(self, params: dict[str, Tensor], row: Tensor, pull: Tensor) -> tuple[Tensor, Tensor | None]:
+        losses, logits = self._call(params, row[None])
+        return losses.sum(), None if logits is None else (logits[0].float() * pull).sum((1, 2))
+
+    def _pass(self, theta: Tensor, ids: Tensor) -> _Pass | None:
+        """A forward pass whose gradients by row are known to be right, or None."""
+        if not self._direct or len(ids) < 2:
+            return None
+        leaves = {name: part.detach().requires_grad_(True) for name, part in self._split(theta.detach()).items()}
+        try:
+            losses, logits = self._checked(self._call(leaves, ids), ids)
+            graph = Rows.of(losses, list(leaves.values()), self._offsets, self._layouts)
+            found = _Pass(losses, logits, graph, theta.detach())
+            if graph.signature not in self._compared:
+                self._compare(theta, ids, found.own())
+                self._compared.add(graph.signature)
+        except (Strange, *FAILS):
+            self._direct = False
+            return None
+        return found
+
+    def _compare(self, theta: Tensor, ids: Tensor, own: Tensor) -> None:
+        """Raises Strange where the first or last row's gradient is not that of the row alone: as a whole, or far off
+        in one tensor."""
+        for row in (0, len(ids) - 1):
+            alone = self._plain(theta, (ids[row : row + 1],), self._of_row)[0, 0]
+            size = float(alone.norm())
+            for one, other in zip(*(torch.split(x, self._sizes) for x in (own[row], alone)), strict=True):
+                if not float((one - other).norm()) <= AGREE * (size / 10 + 10 * float(other.norm())):
+                    raise Strange("a row's gradient depends on other rows")
+            if not float((own[row] - alone).norm()) <= AGREE * size:
+                raise Strange("a row's gradient depends on other rows")
 
     def _losses(self, theta: Tensor, ids: Tensor) -> tuple[Tensor, Tensor | None]:
-        found = self._call(self._split(theta), ids)
+        return self._checked(self._call(self._split(theta), ids), ids)
+
+    def _checked(self, found: tuple[Tensor, Tensor | None], ids: Tensor) -> tuple[Tensor, Tensor | None]:
         if not isinstance(found[0], Tensor) or found[0].shape != (len(ids),):
             raise OracleError("losses must give one number per row")
         return found
@@ -184,7 +259,7 @@ class Gradients:
         """Gradients of a row's loss and of its ``draws`` pulled values, [rows, 1 + draws, parameters]."""
         found = []
         for some in zip(*(torch.split(x, CHUNK if draws else ASKED) for x in inputs), strict=True):
-            done = self._batched(theta, some, values, draws) if self._together else None
+            done = self._batched(theta, some, values, draws) if self._together and len(some[0]) > 1 else None
             found.append(done if done is not None else self._plain(theta, some, values))
         return torch.cat(found) if len(found) > 1 else found[0]
 
@@ -201,7 +276,7 @@ class Gradients:
 
         try:
             found = vmap(of_row, in_dims=(None, *[0] * len(some)), randomness="different")(self._split(theta), *some)
-        except (RuntimeError, NotImplementedError, ValueError, TypeError, AttributeError):
+        except FAILS:
             self._together = False
             return None
         rows = (len(some[0]), 1 + draws, -1)

@@ -147,7 +147,7 @@ def agree(ours: Tensor, theirs: Tensor) -> None:
     assert max(errors) < ROW
 
 
-CHANGES = ["two threads", "chunks of three", "row by row", "other kernels", "fused attention"]
+CHANGES = ["two threads", "chunks of three", "without one pass", "row by row", "other kernels", "fused attention"]
 
 
 @contextmanager
@@ -158,8 +158,12 @@ def changed(what: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         around = threads(2)
     elif what == "chunks of three":
         monkeypatch.setattr(gradients, "CHUNK", 3)
+        monkeypatch.setattr(gradients, "ASKED", 3)
         monkeypatch.setattr(influence, "BATCH", 3)
+    elif what == "without one pass":
+        monkeypatch.setattr(gradients.Gradients, "_pass", lambda *args: None)
     elif what == "row by row":
+        monkeypatch.setattr(gradients.Gradients, "_pass", lambda *args: None)
         monkeypatch.setattr(gradients.Gradients, "_batched", lambda *args: None)
         monkeypatch.setattr(influence, "BATCH", 1)
     elif what == "fused attention":
