@@ -17,9 +17,14 @@ interface IDatanets {
         /// @dev "open", "invited" or "reviewed".
         string policy;
         uint8 reviewQuorum;
-        /// @dev In wei; what a contributor stakes on a commit.
+        /// @dev In wei; what a contributor bonds on a commit to a reviewed datanet.
         uint256 bond;
-        /// @dev Newest version; 0 before the first commit. Versions are 1, 2, 3 ...
+        /// @dev In wei; what a reviewer stakes on a review.
+        uint256 stake;
+        address[] reviewers;
+        /// @dev Newest version that counts; 0 before the first.
+        uint64 head;
+        /// @dev Number of versions, those that wait for reviewers or were not accepted included: 1, 2, 3 ...
         uint64 versions;
     }
 
@@ -47,6 +52,22 @@ interface IDatanets {
         uint64 place;
     }
 
+    /// @notice The review of one version of a reviewed datanet.
+    struct Review {
+        address author;
+        uint256 bond;
+        uint256 stake;
+        uint8 quorum;
+        /// @dev 1 pending, 2 accepted, 3 rejected, 4 expired.
+        uint8 status;
+        /// @dev Whether governance has overruled the reviewers.
+        bool overturned;
+        uint32 accepts;
+        uint32 rejects;
+        /// @dev Unix seconds: of the decision while pending, then until when bond and stakes are held; 0 afterwards.
+        uint64 deadline;
+    }
+
     /// @notice A salted hash of rows that are not shown yet.
     struct Promise {
         address sender;
@@ -67,6 +88,12 @@ interface IDatanets {
 
     /// @notice Who brought what to a version, in row order.
     function getParts(uint64 datanet, uint64 version) external view returns (Part[] memory);
+
+    /// @notice The review of a version. Reverts when it had none.
+    function getReview(uint64 datanet, uint64 version) external view returns (Review memory);
+
+    /// @notice Whether a version is there, and needs no review or was accepted: models can be published on it.
+    function isAccepted(uint64 datanet, uint64 version) external view returns (bool);
 
     /// @notice One promise. Reverts when there is none, or it has expired and is cleared.
     /// @param digest keccak256 of "openledger.promise", contributor (20 bytes), sha256 of the content, salt (32 bytes).

@@ -12,7 +12,7 @@ contract DataWatch {
     function look(uint64 datanet) public view returns (uint64 rows, address owner) {
         IDatanets.Datanet memory found = DATANETS.getDatanet(datanet);
         owner = found.owner;
-        if (found.versions != 0) rows = DATANETS.getCommit(datanet, found.versions).rows;
+        if (found.head != 0) rows = DATANETS.getCommit(datanet, found.head).rows;
     }
 
     /// @notice Hand an action over, but only while the data set has at least `least` rows.

@@ -2,7 +2,7 @@
 
     edits of a solo devnet (nothing on any other chain)
     slot 0 is heard -> proven misbehaviour is slashed -> who is away too long is jailed -> what has unbonded is paid
-        -> promises of rows that have expired are cleared
+        -> promises of rows that have expired are cleared, reviews whose time is over end
         -> claims move on -> those that ended are paid -> what nobody has challenged in time is unlocked
         -> an epoch may close -> proposals whose time is over end                         (the system transaction)
     each transaction in order: EVM ones in batches through the engine, native ones here, Outbox actions after theirs
@@ -22,6 +22,7 @@ from openledger.abci_app.decoder import Decoded
 from openledger.abci_app.edits import Edits, is_edits
 from openledger.abci_app.modules.attribution.voting import advance, hear
 from openledger.abci_app.modules.datanets.promises import clear_promises
+from openledger.abci_app.modules.datanets.reviews import close_reviews
 from openledger.abci_app.modules.fees.market import next_base_fee
 from openledger.abci_app.modules.fees.records import count_burned
 from openledger.abci_app.modules.governance.ending import end_proposals
@@ -223,6 +224,7 @@ class Run:
         logs += note_absent(self.state, self.ctx, block.absent)
         logs += pay_unbonded(self.state, self.ctx)
         clear_promises(self.state, self.ctx)
+        logs += close_reviews(self.state, self.ctx)
         ended, moved = advance(self.state, self.ctx)
         logs += moved + settle(self.state, self.ctx, ended) + vest(self.state, self.ctx)
         logs += close_epoch(self.state, self.ctx, has_transactions)

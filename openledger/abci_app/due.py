@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from openledger.abci_app.modules.attribution.records import CLAIMS, OPEN_SEEN, open_claims
 from openledger.abci_app.modules.datanets.promises import promises_are_due
+from openledger.abci_app.modules.datanets.reviews import reviews_are_due
 from openledger.abci_app.modules.governance.records import proposal_is_due
 from openledger.abci_app.modules.models.records import epoch
 from openledger.abci_app.modules.rewards.payout import epoch_is_due
@@ -19,7 +20,7 @@ def is_due(state: StateReader, time: int) -> bool:
         return True
     if unbonding_is_due(state, time) or vesting_is_due(state, time):
         return True
-    if promises_are_due(state, time) or proposal_is_due(state, time):
+    if promises_are_due(state, time) or reviews_are_due(state, time) or proposal_is_due(state, time):
         return True
     claims = open_claims(state, OPEN_SEEN)
     return any(CLAIMS.must(state, number).deadline <= time for number in claims)

@@ -15,6 +15,7 @@ from openledger.abci_app.modules.attribution import records as claims
 from openledger.abci_app.modules.attribution.accusations import accused_by, named_rows
 from openledger.abci_app.modules.attribution.claim import coverage
 from openledger.abci_app.modules.datanets import records as datanets
+from openledger.abci_app.modules.datanets import reviews
 from openledger.abci_app.modules.datanets.promises import must_promise
 from openledger.abci_app.modules.fees import records as fees
 from openledger.abci_app.modules.governance import records as governance
@@ -53,7 +54,7 @@ def _page(table: Any, state: StateReader, start: int, limit: int, view: Callable
 
 
 def _datanet(number: int, record: datanets.Datanet) -> View:
-    return {"id": number} | to_json(record) | {"bond": hex(record.bond)}
+    return {"id": number} | to_json(record) | {"bond": hex(record.bond), "stake": hex(record.stake)}
 
 
 def get_datanet(state: StateReader, datanet: int) -> View:
@@ -72,13 +73,26 @@ def get_commit(state: StateReader, datanet: int, version: int) -> View:
     for part in record.parts:
         who = to_checksum(part.contributor)
         rows[who] = rows.get(who, 0) + part.rows
-    return {"datanet": datanet, "version": version} | to_json(record) | {"contributors": rows}
+    status = reviews.STATUS_NAMES[reviews.status_of(state, datanet, version)]
+    return {"datanet": datanet, "version": version} | to_json(record) | {"contributors": rows, "status": status}
 
 
 def get_commits(state: StateReader, datanet: int) -> list[View]:
     """All versions, oldest first. Raises NotFound."""
     datanets.must_datanet(state, datanet)
     return [get_commit(state, datanet, number) for number, _ in datanets.versions(state, datanet)]
+
+
+def get_review(state: StateReader, datanet: int, version: int) -> View:
+    """The review of a version: rules, status, and what each reviewer has said. Raises NotFound."""
+    record = reviews.must_review(state, datanet, version)
+    said = [
+        {"reviewer": to_checksum(who), "accept": found.accept, "reason": found.reason}
+        for who, found in reviews.opinions(state, datanet, version)
+    ]
+    wei = {name: hex(getattr(record, name)) for name in ("bond", "stake")}
+    status = reviews.STATUS_NAMES[record.status]
+    return {"datanet": datanet, "version": version} | to_json(record) | wei | {"status": status, "opinions": said}
 
 
 def get_promise(state: StateReader, digest: Hash32) -> View:

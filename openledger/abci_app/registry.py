@@ -14,6 +14,8 @@ from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.datanets.promise import DatanetPromise
 from openledger.abci_app.modules.datanets.reads import DATANETS
+from openledger.abci_app.modules.datanets.review import DatanetReview
+from openledger.abci_app.modules.datanets.set_policy import DatanetSetPolicy
 from openledger.abci_app.modules.governance.changes import ParamsChange, TextOnly
 from openledger.abci_app.modules.governance.deposit import GovDeposit
 from openledger.abci_app.modules.governance.effects import Effect, register_effects
@@ -41,6 +43,8 @@ ACTIONS: tuple[type[Action], ...] = (
     DatanetCreate,
     DatanetPromise,
     DatanetCommit,
+    DatanetReview,
+    DatanetSetPolicy,
     ModelPublish,
     ModelRetire,
     InferenceOpen,

@@ -90,6 +90,8 @@ class Params:
     # data sets
     max_parts: U32 = 1_024
     promise_seconds: U64 = 86_400
+    review_seconds: U64 = 3 * 86_400
+    appeal_seconds: U64 = 14 * 86_400  # bond and stakes of a review are held so long after the decision
     # bases whose fine-tunes may mint
     bases: tuple[Text, ...] = ("openledger/tiny-v1",)
 
@@ -103,11 +105,11 @@ class Params:
         for name in ("block_gas_limit", "base_fee_floor", "elasticity", "base_fee_denominator", "epoch_seconds",
                      "hold_seconds", "vote_seconds", "reveal_seconds", "drawn_rows", "max_shares", "max_settlements",
                      "max_parts", "max_open_claims_per_block", "unbonding_seconds", "jail_seconds",
-                     "max_unbondings_per_block", "promise_seconds"):  # fmt: skip
+                     "max_unbondings_per_block", "promise_seconds", "review_seconds"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise InvalidGenesis(f"parameter {name} must be at least 1")
         for name in ("epoch_seconds", "hold_seconds", "vote_seconds", "reveal_seconds", "unbonding_seconds",
-                     "jail_seconds", "challenge_seconds"):  # fmt: skip
+                     "jail_seconds", "challenge_seconds", "review_seconds", "appeal_seconds"):  # fmt: skip
             if getattr(self, name) > MAX_SECONDS:
                 raise InvalidGenesis(f"parameter {name} must be at most {MAX_SECONDS}")
         if self.promise_seconds > MAX_PROMISE_SECONDS:
@@ -227,6 +229,8 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "max_proposals_per_block": (1, 16),
     "max_parts": (1, 16_384),
     "promise_seconds": (10, MAX_PROMISE_SECONDS),
+    "review_seconds": (10, 30 * _DAY),
+    "appeal_seconds": (0, 90 * _DAY),
 }
 """Least and largest value that a vote may give a parameter that is a number; who is not here stays as genesis says.
 Genesis may begin outside of these, within what ``validate`` allows."""

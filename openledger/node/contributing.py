@@ -59,17 +59,19 @@ class Salts:
         return salt
 
     def forget(self, contributor: Address, blob: Hash32) -> None:
-        """A commit has shown it."""
+        """A commit has shown it for good."""
         self._path(contributor, blob).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
 class Committed:
-    """The receipt of a commit, its version, and the rows of that version."""
+    """The receipt of a commit, its version, the rows of that version, and the wei that are bonded until its reviewers
+    have decided; None where it needs no review."""
 
     receipt: dict[str, Any]
     version: int
     rows: int
+    bond: int | None
 
 
 class Contribution:
@@ -122,26 +124,30 @@ class Contribution:
 
     def commit(self, datanet: int, blob: bytes, message: str, *, promise: bool = True) -> Committed:
         """Promise (unless told not to), upload and commit ``blob`` on top of the newest version. When somebody else was
-        quicker, the commit is made again on top of theirs. Raises WrongPhase after five times."""
+        quicker, the commit is made again on top of theirs. Raises WrongPhase after five times.
+
+        A reviewed datanet gets the bond that it asks for at this moment, and no more if that changes meanwhile."""
         name = sha256(blob)
         salts = (self.promise(name),) if promise else ()
         self._client.put_blob(blob)
         me = self._signer.address
         part = Part(me, name, len(rows.rows_of(blob)))
         for left in reversed(range(TRIES)):
-            head = int(self._client.call("openledger_getDatanet", datanet)["head"])
+            found = self._client.call("openledger_getDatanet", datanet)
+            head, bond = int(found["head"]), int(found["bond"], 16) if found["policy"] == "reviewed" else None
             old = parts_of(self._client, datanet, head) if head else []
             root, count = rows.version_root([*old, (me, blob)])
             action = DatanetCommit(datanet=datanet, parent=head, root=root, rows=count, add=(part,), message=message,
-                                   parts=len(old) + 1, salts=salts)  # fmt: skip
+                                   parts=len(old) + 1, salts=salts, bond=bond or 0)  # fmt: skip
             try:
                 receipt = self._send(action)
             except OpenLedgerError as err:
                 if not left or not self._was_overtaken(err, datanet, head):
                     raise
                 continue
-            self._salts.forget(me, name)
-            return Committed(receipt, int(receipt["logs"][0]["topics"][2], 16), count)
+            if bond is None:  # who has to commit again after a review that came to nothing needs the salt again
+                self._salts.forget(me, name)
+            return Committed(receipt, int(receipt["logs"][0]["topics"][2], 16), count, bond)
         raise WrongPhase(f"datanet {datanet} changes too fast")
 
     def _was_overtaken(self, err: OpenLedgerError, datanet: int, head: int) -> bool:

@@ -65,6 +65,10 @@ class OpenLedgerReads:
         """All versions of a datanet, oldest first."""
         return queries.get_commits(self._backend.state(block), datanet)
 
+    def get_review(self, datanet: NumberArg, version: NumberArg, block: BlockArg = LATEST) -> Any:
+        """The review of a version of a reviewed datanet: rules, status, what its reviewers have said."""
+        return queries.get_review(self._backend.state(block), datanet, version)
+
     def get_promise(self, digest: HashArg, block: BlockArg = LATEST) -> Any:
         """A promise of rows: who sent it, in which block, at which place, and when it expires."""
         return queries.get_promise(self._backend.state(block), digest)

@@ -13,6 +13,7 @@ from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.datanets.promise import DatanetPromise
 from openledger.abci_app.modules.datanets.records import VERSIONS, Part
+from openledger.abci_app.modules.datanets.review import DatanetReview
 from openledger.abci_app.registry import PRECOMPILES, READS
 from openledger.primitives.amounts import OPEN
 from openledger.primitives.attribution import row_leaf
@@ -59,13 +60,13 @@ def test_datanets(chain: Harness, calls: Any) -> None:
     alice = ACCOUNTS[1][0]
     leaves = [row_leaf(alice, row) for row in rows]
     chain.act(0, DatanetCreate("speeches", "famous ones", licence="CC0-1.0"))
-    assert calls.ask(*DATANETS, "getDatanet", 1)[-1] == 0
+    assert calls.ask(*DATANETS, "getDatanet", 1)[-2:] == (0, 0)
     chain.act(1, DatanetCommit(1, 0, merkle_root(leaves), 3, (Part(alice, b"\x07" * 32, 3),), message="first"))
     view = chain.query("get_datanet", 1)
     found = calls.ask(*DATANETS, "getDatanet", 1)
     assert found == (
         hexed(ACCOUNTS[0][0]), "speeches", "famous ones", view["schema"], "CC0-1.0", view["policy"],
-        view["reviewQuorum"], int(view["bond"], 16), 1,
+        view["reviewQuorum"], int(view["bond"], 16), int(view["stake"], 16), (), 1, 1,
     )  # fmt: skip
     commit = calls.ask(*DATANETS, "getCommit", 1, 1)
     assert commit == (hexed(alice), 0, merkle_root(leaves), 3, chain.query("get_commit", 1, 1)["time"], "first")
@@ -81,6 +82,20 @@ def test_datanets(chain: Harness, calls: Any) -> None:
         assert calls.ask(*DATANETS, "verifyRow", *arguments[:2], index + 1, *arguments[3:]) is False
         assert calls.ask(*DATANETS, "verifyRow", *arguments[:3], ACCOUNTS[2][0], *arguments[4:]) is False
         assert calls.ask(*DATANETS, "verifyRow", *arguments[:5], []) is False
+
+
+def test_reviews(chain: Harness, calls: Any) -> None:
+    alice, reviewer = ACCOUNTS[1][0], ACCOUNTS[2][0]
+    chain.act(0, DatanetCreate("d", "", "text", "CC0-1.0", "reviewed", 1, OPEN, 2 * OPEN, (reviewer,)))
+    assert calls.ask(*DATANETS, "getDatanet", 1)[5:] == ("reviewed", 1, OPEN, 2 * OPEN, (hexed(reviewer),), 0, 0)
+    chain.act(1, DatanetCommit(1, 0, bytes(32), 3, (Part(alice, b"\x07" * 32, 3),), bond=OPEN))
+    deadline = chain.query("get_review", 1, 1)["deadline"]
+    assert calls.ask(*DATANETS, "getReview", 1, 1) == (hexed(alice), OPEN, 2 * OPEN, 1, 1, False, 0, 0, deadline)
+    assert calls.ask(*DATANETS, "isAccepted", 1, 1) is False
+    chain.act(2, DatanetReview(1, 1, True, "fine", 2 * OPEN))
+    assert calls.ask(*DATANETS, "getReview", 1, 1)[4:8] == (2, False, 1, 0)
+    assert [calls.ask(*DATANETS, "isAccepted", 1, version) for version in (0, 1, 2)] == [False, True, False]
+    assert calls.ask(*DATANETS, "getDatanet", 1)[-2:] == (1, 1)
 
 
 def test_models_and_sessions(chain: Harness, calls: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ import click
 from openledger.node import rows
 from openledger.node.cli.common import App, Group, pass_app, table, wei
 from openledger.node.quality import inspect
+from openledger.primitives.amounts import format_amount, parse_amount
 from openledger.primitives.errors import MalformedAction, NotFound
-from openledger.primitives.types import from_hex, to_checksum, to_hex
+from openledger.primitives.types import from_hex, parse_address, to_checksum, to_hex
 
 
 @click.group(cls=Group)
@@ -21,19 +22,81 @@ def datanet() -> None:
     """Data sets with owners, rules and history."""
 
 
+def review_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that are the rules of a reviewed datanet."""
+    for option in (
+        click.option("--stake", default="0", metavar="OPEN", help="What a reviewer stakes on a review."),
+        click.option("--bond", default="0", metavar="OPEN", help="What a contributor bonds on a commit."),
+        click.option("--quorum", type=click.IntRange(1, 255), help="Reviewers that decide; default: more than half."),
+        click.option("--reviewer", "reviewers", multiple=True, metavar="ADDRESS", help="A reviewer; may be repeated."),
+    ):
+        command = option(command)
+    return command
+
+
+def reviewed_rules(given: dict[str, Any]) -> dict[str, Any]:
+    """Fields of an action of what ``review_options`` were given."""
+    reviewers = tuple(sorted(parse_address(address) for address in given["reviewers"]))
+    quorum = given["quorum"] or (len(reviewers) // 2 + 1 if reviewers else 0)
+    bond, stake = (parse_amount(given[name]) for name in ("bond", "stake"))
+    return {"reviewers": reviewers, "review_quorum": quorum, "bond": bond, "stake": stake}
+
+
+@datanet.command("set-policy")
+@click.argument("number", metavar="DATANET", type=click.IntRange(1))
+@click.option("--policy", required=True, type=click.Choice(["open", "invited", "reviewed"]),
+              help="As of `datanet create`.")  # fmt: skip
+@review_options
+@pass_app
+def set_policy(app: App, /, number: int, policy: str, **rules: Any) -> None:
+    """Change who may commit, and who reviews; only the owner may. What waits for reviewers keeps its rules."""
+    from openledger.abci_app.modules.datanets.set_policy import DatanetSetPolicy
+
+    receipt = app.send(DatanetSetPolicy(datanet=number, policy=policy, **reviewed_rules(rules)))
+    data = {"datanet": number, "policy": policy, "transaction": receipt["transactionHash"]}
+    app.emit(data, f"datanet {number} is {policy} now")
+
+
+@datanet.command()
+@click.argument("number", metavar="DATANET", type=click.IntRange(1))
+@click.argument("version", type=click.IntRange(1))
+@click.option("--accept/--reject", required=True, default=None, help="What you say of it.")
+@click.option("--reason", required=True, help="Why, in a sentence or two; everybody can read it.")
+@pass_app
+def review(app: App, number: int, version: int, accept: bool, reason: str) -> None:
+    """Accept or reject a version that waits for its reviewers, of whom you are one, and stake on it. Look at its rows
+    first: openledger datanet pull DATANET --version VERSION."""
+    from openledger.abci_app.modules.datanets.review import DatanetReview
+
+    stake = int(app.call("openledger_getReview", number, version)["stake"], 16)
+    receipt = app.send(DatanetReview(datanet=number, version=version, accept=accept, reason=reason, stake=stake))
+    found = app.call("openledger_getReview", number, version)
+    data = {**found, "transaction": receipt["transactionHash"]}
+    app.emit(data, f"version {version} of datanet {number}: {_standing(found)}; {format_amount(stake)} staked")
+
+
+def _standing(found: dict[str, Any]) -> str:
+    """How the review of a version stands, in words."""
+    votes = f"{found['accepts']} accept, {found['rejects']} reject, {found['quorum']} decide"
+    when = f", until {moment(found['deadline'])}" if found["status"] == "pending" else ""
+    return f"{found['status']} ({votes}{when})"
+
+
 @datanet.command()
 @click.argument("name")
 @click.option("--description", default="", help="What it is about.")
 @click.option("--licence", default="CC0-1.0", show_default=True, help="SPDX expression.")
-@click.option("--policy", default="open", show_default=True, type=click.Choice(["open", "invited"]),
-              help="Who may commit: anybody, or whoever the owner commits for.")  # fmt: skip
+@click.option("--policy", default="open", show_default=True, type=click.Choice(["open", "invited", "reviewed"]),
+              help="Who may commit: anybody, whoever the owner commits for, or whom the reviewers accept.")  # fmt: skip
+@review_options
 @pass_app
-def create(app: App, name: str, description: str, licence: str, policy: str) -> None:
+def create(app: App, /, name: str, description: str, licence: str, policy: str, **rules: Any) -> None:
     """Make a new datanet called NAME."""
     from openledger.abci_app.modules.datanets.create import DatanetCreate
     from openledger.node.operator import created_id
 
-    receipt = app.send(DatanetCreate(name=name, description=description, licence=licence, policy=policy))
+    action = DatanetCreate(name=name, description=description, licence=licence, policy=policy, **reviewed_rules(rules))
+    receipt = app.send(action)
     number = created_id(receipt)
     app.emit({"datanet": number, "transaction": receipt["transactionHash"]}, f"datanet {number}: {name}")
 
@@ -90,14 +153,21 @@ def commit(app: App, number: int, message: str, dry_run: bool, no_promise: bool)
     said: list[str] = []
     way = Contribution(app.client, app.signer(), Salts(app.home / "promises"), said.append)
     done = way.commit(number, blob, message, promise=not no_promise)
-    path.unlink()
-    data = {
+    data: dict[str, Any] = {
         "datanet": number,
         "version": done.version,
         "rows": done.rows,
         "transaction": done.receipt["transactionHash"],
     }
-    app.emit(data, [*said, f"datanet {number} version {done.version}: {done.rows} rows in all"])
+    said.append(f"datanet {number} version {done.version}: {done.rows} rows in all")
+    if done.bond is None:
+        path.unlink()
+    else:
+        kept = path.replace(path.with_name(f"datanet-{number}-version-{done.version}.jsonl"))
+        found = app.call("openledger_getReview", number, done.version)
+        data |= {"status": found["status"], "bond": hex(done.bond), "deadline": found["deadline"], "kept": str(kept)}
+        said.append(f"{_standing(found)}; {format_amount(done.bond)} bonded; the rows are kept in {kept}")
+    app.emit(data, said)
     return 0
 
 
@@ -108,8 +178,8 @@ def log(app: App, number: int) -> None:
     """Show the versions of a datanet, newest first."""
     found = app.call("openledger_getCommits", number)
     lines = table(
-        ["version", "time", "rows", "author", "message"],
-        [[c["version"], moment(c["time"]), c["rows"], c["author"], c["message"]] for c in reversed(found)],
+        ["version", "status", "time", "rows", "author", "message"],
+        [[c["version"], c["status"], moment(c["time"]), c["rows"], c["author"], c["message"]] for c in reversed(found)],
     )
     app.emit(found, lines)
 
@@ -123,14 +193,21 @@ def moment(seconds: Any) -> str:
 @click.argument("number", metavar="DATANET", type=click.IntRange(1))
 @pass_app
 def show(app: App, number: int) -> None:
-    """Show one datanet and who brought how much of its newest version."""
+    """Show one datanet, who brought how much of its newest version, and what waits for its reviewers."""
     found = app.call("openledger_getDatanet", number)
     head = int(found["head"])
     version = app.call("openledger_getCommit", number, head) if head else None
     held = version["contributors"] if version else {}
-    lines = [f"{k:<13} {v}" for k, v in found.items()]
+    commits = app.call("openledger_getCommits", number) if int(found["versions"]) > head else []
+    waiting = [app.call("openledger_getReview", number, c["version"]) for c in commits if c["status"] == "pending"]
+    lines = [f"{k:<13} {', '.join(v) if isinstance(v, list) else v}" for k, v in found.items()]
     lines += ["", *table(["contributor", "rows"], sorted(held.items()))] if held else []
-    app.emit({**found, "contributors": held}, lines)
+    for entry in waiting:
+        lines += ["", f"version {entry['version']} of {entry['author']}: {_standing(entry)}"]
+        lines += [
+            f"  {o['reviewer']} {'accepts' if o['accept'] else 'rejects'}: {o['reason']}" for o in entry["opinions"]
+        ]
+    app.emit({**found, "contributors": held, "waiting": waiting}, lines)
 
 
 @datanet.command("list")

@@ -6,7 +6,7 @@ import * as ui from "./ui.js";
 
 const nats = (micro) => (f.num(micro) ? `${(f.num(micro) / 1e6).toFixed(4)} nats a token` : null);
 
-const policy = (name) => ({ open: "anybody, own rows", invited: "the owner" })[name] ?? name;
+const policy = (name) => ({ open: "anybody, own rows", invited: "the owner", reviewed: "anybody whom its reviewers accept" })[name] ?? name;
 
 export async function datanets({ rpc }) {
   const found = await rpc.all("openledger_listDatanets");
@@ -72,9 +72,10 @@ export async function datanet({ rpc }, id, version) {
       `Versions (${commits.length})`,
       ui.table(
         "Versions",
-        ["Version", "Message", "Author", "Time", "#Rows", "#Contributors", "Merkle root"],
+        ["Version", "Status", "Message", "Author", "Time", "#Rows", "#Contributors", "Merkle root"],
         newestFirst.map((commit) => [
           h("a", { href: route("datanet", found.id, commit.version), "aria-current": commit === chosen ? "true" : null }, `version ${commit.version}`),
+          commit.status,
           h("div", { class: "text" }, commit.message || "–"),
           ui.accountLink(commit.author),
           ui.when(commit.time),

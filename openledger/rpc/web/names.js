@@ -36,6 +36,8 @@ export const ACTIONS = {
   "datanet.create": "create a datanet",
   "datanet.promise": "promise rows to come",
   "datanet.commit": "commit rows to a datanet",
+  "datanet.review": "review rows of a datanet",
+  "datanet.set_policy": "change who may commit to a datanet",
   "model.publish": "publish a model",
   "model.retire": "retire a model",
   "inference.open": "open a paid session",

@@ -1,9 +1,11 @@
 /** Native actions and events as the chain defines them. Made by tests/unit/web/schema_js.py; do not edit. */
 
 export const ACTIONS = {
-  "datanet.create": {"type": "DatanetCreate", "fields": [["name", "string"], ["description", "string"], ["schema", "string"], ["licence", "string"], ["policy", "string"], ["reviewQuorum", "uint8"], ["bond", "uint256"]]},
+  "datanet.create": {"type": "DatanetCreate", "fields": [["name", "string"], ["description", "string"], ["schema", "string"], ["licence", "string"], ["policy", "string"], ["reviewQuorum", "uint8"], ["bond", "uint256"], ["stake", "uint256"], ["reviewers", "address[]"]]},
   "datanet.promise": {"type": "DatanetPromise", "fields": [["digest", "bytes32"]]},
-  "datanet.commit": {"type": "DatanetCommit", "fields": [["datanet", "uint64"], ["parent", "uint64"], ["root", "bytes32"], ["rows", "uint64"], ["add", "Part[]"], ["remove", "Removal[]"], ["message", "string"], ["parts", "uint32"], ["salts", "bytes32[]"]]},
+  "datanet.commit": {"type": "DatanetCommit", "fields": [["datanet", "uint64"], ["parent", "uint64"], ["root", "bytes32"], ["rows", "uint64"], ["add", "Part[]"], ["remove", "Removal[]"], ["message", "string"], ["parts", "uint32"], ["salts", "bytes32[]"], ["bond", "uint256"]]},
+  "datanet.review": {"type": "DatanetReview", "fields": [["datanet", "uint64"], ["version", "uint64"], ["accept", "bool"], ["reason", "string"], ["stake", "uint256"]]},
+  "datanet.set_policy": {"type": "DatanetSetPolicy", "fields": [["datanet", "uint64"], ["policy", "string"], ["reviewQuorum", "uint8"], ["bond", "uint256"], ["stake", "uint256"], ["reviewers", "address[]"]]},
   "model.publish": {"type": "ModelPublish", "fields": [["name", "string"], ["base", "string"], ["data", "DataRef[]"], ["weights", "bytes32"], ["bundle", "bytes32"], ["receipt", "bytes32"], ["index", "bytes32"], ["indexRoot", "bytes32"], ["rows", "uint64"], ["method", "string"], ["baseLoss", "uint64"], ["heldOutLoss", "uint64"], ["lds", "uint32"], ["price", "uint256"]]},
   "model.retire": {"type": "ModelRetire", "fields": [["model", "uint64"]]},
   "inference.open": {"type": "InferenceOpen", "fields": [["model", "uint64"], ["deposit", "uint256"], ["expiry", "uint64"]]},
@@ -17,9 +19,13 @@ export const ACTIONS = {
   "validator.unjail": {"type": "ValidatorUnjail", "fields": []},
   "stake.delegate": {"type": "StakeDelegate", "fields": [["operator", "address"], ["amount", "uint256"]]},
   "stake.undelegate": {"type": "StakeUndelegate", "fields": [["operator", "address"], ["amount", "uint256"]]},
+  "gov.propose": {"type": "GovPropose", "fields": [["title", "string"], ["summary", "string"], ["effect", "string"], ["arguments", "Argument[]"], ["deposit", "uint256"]]},
+  "gov.deposit": {"type": "GovDeposit", "fields": [["proposal", "uint64"], ["amount", "uint256"]]},
+  "gov.vote": {"type": "GovVote", "fields": [["proposal", "uint64"], ["option", "string"]]},
 };
 
 export const STRUCTS = {
+  "Argument": [["name", "string"], ["value", "string"]],
   "DataRef": [["datanet", "uint64"], ["version", "uint64"]],
   "Part": [["contributor", "address"], ["blob", "bytes32"], ["rows", "uint32"]],
   "Removal": [["contributor", "address"], ["blob", "bytes32"]],
@@ -29,7 +35,11 @@ export const STRUCTS = {
 export const EVENTS = {
   "0x3e23f60e2b3473b7daee4eef62b84ac82e4fafb2ef014fdcf0e6268f42fc7b9b": {"address": "0x0000000000000000000000000000000000000800", "name": "DatanetCommitted", "fields": [["datanet", "uint256", true], ["version", "uint256", true], ["author", "address", true], ["root", "bytes32", false], ["rows", "uint256", false]]},
   "0x72ddc5f7e6046dc07f21df491212d3b1757c4934b24e1a093c211e13476f5c33": {"address": "0x0000000000000000000000000000000000000800", "name": "DatanetCreated", "fields": [["datanet", "uint256", true], ["owner", "address", true], ["name", "string", false]]},
+  "0xf9f1597991f3565f0ef265a87124b9304315884ccfaf5958e61e10db0f4e5440": {"address": "0x0000000000000000000000000000000000000800", "name": "DatanetDecided", "fields": [["datanet", "uint256", true], ["version", "uint256", true], ["status", "uint256", false]]},
+  "0x5e783b688a65a0a987d8ab8ccd553ea233a5cea10de1d5d2e3766c1d9a8c82da": {"address": "0x0000000000000000000000000000000000000800", "name": "DatanetPolicySet", "fields": [["datanet", "uint256", true], ["policy", "string", false]]},
   "0xd6c404b73c8ceb7e09897b3e7a53a478ae9c5ebf0dd1f18cb0ca01d21b80b95a": {"address": "0x0000000000000000000000000000000000000800", "name": "DatanetPromised", "fields": [["digest", "bytes32", true], ["sender", "address", true], ["expires", "uint256", false]]},
+  "0x5d65525bd356c8431fd01f2f5aa979fa668ffbe727b9d05a3c10abfe1e11cc54": {"address": "0x0000000000000000000000000000000000000800", "name": "DatanetReviewClosed", "fields": [["datanet", "uint256", true], ["version", "uint256", true], ["returned", "uint256", false], ["burned", "uint256", false]]},
+  "0xbc677072f32d77fbe8bb2761613046358a4d2d04e2e63edabb3f246e7df06f74": {"address": "0x0000000000000000000000000000000000000800", "name": "DatanetReviewed", "fields": [["datanet", "uint256", true], ["version", "uint256", true], ["reviewer", "address", true], ["accept", "bool", false], ["reason", "string", false]]},
   "0xc71b75b3da3e004d1c38e4fe95862a1ca1d45762c09355e4dd1549eaaab20d39": {"address": "0x0000000000000000000000000000000000000801", "name": "EpochClosed", "fields": [["epoch", "uint256", true], ["minted", "uint256", false]]},
   "0x70e6cc9feac4125ab01e8730b951a4fe9519c5d07a94bf9f39fd7ffa825edc18": {"address": "0x0000000000000000000000000000000000000801", "name": "ModelPublished", "fields": [["model", "uint256", true], ["owner", "address", true], ["name", "string", false], ["price", "uint256", false]]},
   "0x791bfce3bfc5ac11726f885364a02a911d7554b6bb98088264f2cb3be3a125fa": {"address": "0x0000000000000000000000000000000000000801", "name": "ModelRetired", "fields": [["model", "uint256", true]]},
@@ -59,5 +69,13 @@ export const EVENTS = {
   "0x8ca31e8f4507bb164d05d4c2a4efa602406c847d1aba468d08c95b7cbde50c4d": {"address": "0x0000000000000000000000000000000000000803", "name": "ValidatorSlashed", "fields": [["operator", "address", true], ["validator", "address", true], ["amount", "uint256", false], ["reason", "string", false]]},
   "0x206a309ed352d0dff935e68c83e823bcb4f300930c69e8c243de181fed58608a": {"address": "0x0000000000000000000000000000000000000803", "name": "ValidatorTombstoned", "fields": [["operator", "address", true], ["validator", "address", true], ["height", "uint64", false]]},
   "0xf396868b76109769670bba6427b74dad98a50caaafdd6a3600323c2d44358912": {"address": "0x0000000000000000000000000000000000000803", "name": "ValidatorUnjailed", "fields": [["operator", "address", true], ["validator", "address", true]]},
+  "0x80da2b855a7afd810e763338ee07bbf6b88883805c91bf3d098618fd46202ca5": {"address": "0x0000000000000000000000000000000000000804", "name": "DepositReturned", "fields": [["proposal", "uint256", true], ["depositor", "address", true], ["amount", "uint256", false]]},
+  "0x3e522fa36c330811eef6f907cd8eaca3ca824aca6ec380d86adfb7d878cd5826": {"address": "0x0000000000000000000000000000000000000804", "name": "DepositsBurned", "fields": [["proposal", "uint256", true], ["amount", "uint256", false]]},
+  "0x4eae06586df7b3f5a52a393c475ed04ebaa258f9df2181362e55cf03ba9be3bf": {"address": "0x0000000000000000000000000000000000000804", "name": "ParameterChanged", "fields": [["proposal", "uint256", true], ["name", "string", false], ["before", "string", false], ["after", "string", false]]},
+  "0xe54a339a7777cc44903ed6a76eeeb3a3d9da186d03884d310f7b27c0d55f5c72": {"address": "0x0000000000000000000000000000000000000804", "name": "ProposalDeposit", "fields": [["proposal", "uint256", true], ["depositor", "address", true], ["amount", "uint256", false]]},
+  "0x5e93384e03a5929097c6c224afecd0f6cdad5efd1581ae5afe2246ee7a01aa60": {"address": "0x0000000000000000000000000000000000000804", "name": "ProposalEnded", "fields": [["proposal", "uint256", true], ["status", "uint8", false], ["yes", "uint256", false], ["no", "uint256", false], ["abstain", "uint256", false], ["veto", "uint256", false], ["bonded", "uint256", false], ["failure", "string", false]]},
+  "0x7edc618964f595eb3f96e87d2c01643484aa8490797eb47bd46680d0ad4c7f72": {"address": "0x0000000000000000000000000000000000000804", "name": "ProposalSubmitted", "fields": [["proposal", "uint256", true], ["proposer", "address", true], ["effect", "string", false], ["title", "string", false]]},
+  "0x094f80829c509370abb2d421a078ba5926755d3de25d021dacf7bbd19853f7a2": {"address": "0x0000000000000000000000000000000000000804", "name": "Voted", "fields": [["proposal", "uint256", true], ["voter", "address", true], ["option", "uint8", false]]},
+  "0xe7588535456b9bfab376d029b167c8376184a1bffe677b97b6424966a3802ed9": {"address": "0x0000000000000000000000000000000000000804", "name": "VotingStarted", "fields": [["proposal", "uint256", true], ["ends", "uint64", false]]},
   "0x9329fbdd03d364d04954e9ee1852111a10d1b0c5981f9614ddb14c2d7c58c5ff": {"address": "0x0000000000000000000000000000000000000900", "name": "ActionFailed", "fields": [["index", "uint256", false], ["code", "uint256", false]]},
 };

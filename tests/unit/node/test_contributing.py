@@ -16,6 +16,7 @@ from openledger.abci_app.modules.datanets.records import Part
 from openledger.node.contributing import Contribution, Salts
 from openledger.node.keystore import Signer
 from openledger.node.rows import blob_of
+from openledger.primitives.amounts import OPEN
 from openledger.primitives.errors import OpenLedgerError, WrongPhase
 from openledger.primitives.hashing import sha256
 
@@ -157,6 +158,21 @@ def test_who_is_overtaken_commits_again_and_stays_first(node: Node, tmp_path: Pa
     version = node.chain.query("get_commit", 1, 3)
     assert len(version["parts"]) == 3
     assert part(node)["place"] == min(p["place"] for p in version["parts"])
+
+
+def test_rows_of_a_reviewed_datanet_are_bonded_as_it_asks_and_their_salt_is_kept(
+    chain: Harness, tmp_path: Path
+) -> None:
+    chain.act(0, DatanetCreate("d", "", "text", "CC0-1.0", "reviewed", 1, 3 * OPEN, OPEN, (ACCOUNTS[2][0],)))
+    node, before = Node(chain), chain.balance(ACCOUNTS[1][0])
+    bring(node, tmp_path)
+    assert chain.query("get_commit", 1, 1)["status"] == "pending"
+    assert 3 * OPEN < before - chain.balance(ACCOUNTS[1][0]) < 3.1 * OPEN
+    assert len(list(tmp_path.iterdir())) == 1
+    chain.block(chain.query("get_review", 1, 1)["deadline"] - chain.time)
+    bring(node, tmp_path)
+    again, first = (chain.query("get_commit", 1, version)["parts"][0]["place"] for version in (2, 1))
+    assert again == first
 
 
 def test_who_is_overtaken_for_ever_is_told_so(node: Node, tmp_path: Path) -> None:

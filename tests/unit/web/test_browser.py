@@ -29,11 +29,13 @@ BLOCK = {
 }  # fmt: skip
 DATANET = {
     "id": 1, "owner": OWNER, "name": HOSTILE, "description": HOSTILE, "schema": "text", "licence": HOSTILE,
-    "policy": "open", "reviewQuorum": 0, "bond": "0x0", "head": 1, "created": 1,
+    "policy": "open", "reviewQuorum": 0, "bond": "0x0", "stake": "0x0", "reviewers": [],
+    "head": 1, "versions": 1, "created": 1,
 }  # fmt: skip
 COMMIT = {
     "datanet": 1, "version": 1, "parent": 0, "author": OWNER, "root": ZERO, "rows": 2, "message": HOSTILE, "height": 1,
-    "time": 1, "parts": [{"contributor": OWNER, "blob": ZERO, "rows": 2}], "contributors": {OWNER: 2},
+    "time": 1, "parts": [{"contributor": OWNER, "blob": ZERO, "rows": 2, "height": 1, "place": 1}],
+    "contributors": {OWNER: 2}, "status": "accepted",
 }  # fmt: skip
 CLAIM = {
     "id": 1, "model": 1, "epoch": 1, "claimant": OWNER, "first": 0, "last": 1, "fee": "0x1", "bond": "0x2",

@@ -1,6 +1,7 @@
 """datanet.commit: the next version of a datanet, by adding and removing parts.
 
-A contributor changes only its own parts; the owner may curate everybody's. To correct rows, remove a blob and add
+A contributor changes only its own parts; the owner may curate everybody's. In a reviewed datanet the version counts
+when its reviewers have accepted it, and until then a bond stands for it. To correct rows, remove a blob and add
 the mended one in the same commit. The root is over all rows of the new version; the chain keeps it, and the oracle
 checks it against the blobs before anything is earned.
 """
@@ -11,7 +12,9 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext, require_text
-from openledger.abci_app.modules.datanets.promises import Promise, promise
+from openledger.abci_app.modules.accounts import balance
+from openledger.abci_app.modules.datanets.policies import INVITED, REVIEWED
+from openledger.abci_app.modules.datanets.promises import Promise, prolong, promise
 from openledger.abci_app.modules.datanets.records import (
     COMMITTED,
     DATANETS,
@@ -27,11 +30,19 @@ from openledger.abci_app.modules.datanets.records import (
     must_datanet,
     part_bytes,
 )
+from openledger.abci_app.modules.datanets.reviews import begin_review
 from openledger.primitives.attribution import promise_digest
-from openledger.primitives.errors import AlreadyExists, MalformedAction, NotAllowed, NotFound, WrongPhase
-from openledger.primitives.fields import U32, U64, Bytes32, Text
+from openledger.primitives.errors import (
+    AlreadyExists,
+    AmountOutOfRange,
+    MalformedAction,
+    NotAllowed,
+    NotFound,
+    WrongPhase,
+)
+from openledger.primitives.fields import U32, U64, U256, Bytes32, Text
 from openledger.primitives.hashing import ZERO_HASH
-from openledger.primitives.types import DATANETS_ADDRESS, Address, Log
+from openledger.primitives.types import DATANETS_ADDRESS, Address, Hash32, Log
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
 
@@ -47,7 +58,7 @@ class DatanetCommit(Action):
 
     ``parts`` is how many parts the new version has at most: up to 64 come with the kind's gas, every further one costs
     2,000. ``salts`` open promises, one for each added part, zeros for a part without; or there are none. Each costs
-    5,000.
+    5,000. ``bond`` in wei is the most that the sender bonds in a reviewed datanet.
     """
 
     KIND: ClassVar[str] = "datanet.commit"
@@ -63,6 +74,7 @@ class DatanetCommit(Action):
     message: Text = ""
     parts: U32 = 0
     salts: tuple[Bytes32, ...] = ()
+    bond: U256 = 0
 
     def kind_gas(self) -> int:
         return self.GAS + GAS_PER_PART * (self._paid - FREE_PARTS) + GAS_PER_SALT * len(self.salts)
@@ -91,6 +103,14 @@ class DatanetCommit(Action):
         old = VERSIONS.must(view, self.datanet, self.parent).parts if self.parent else ()
         removed = set(self.remove)
         return tuple(p for p in old if Removal(p.contributor, p.blob) not in removed)
+
+    def _digests(self) -> list[Hash32]:
+        """Of the promises that are opened."""
+        return [
+            promise_digest(part.contributor, part.blob, salt)
+            for part, salt in zip(self.add, self.salts, strict=False)
+            if salt != ZERO_HASH
+        ]
 
     def _opened(self, view: StateReader, time: int) -> list[Promise | None]:
         """The promises of the added parts. Raises WrongPhase for one that does not stand."""
@@ -131,6 +151,8 @@ class DatanetCommit(Action):
         datanet = self._follows(view)
         self._check_rights(view, ctx.sender, datanet)
         self._opened(view, ctx.block.time)
+        if datanet.policy == REVIEWED:
+            self._check_bond(view, ctx.sender, datanet)
         parts: list[HeldPart | Part] = [*self._kept(view), *self.add]
         count, rows = len(parts), sum(p.rows for p in parts)
         if count > self._paid:
@@ -142,6 +164,14 @@ class DatanetCommit(Action):
         if rows != self.rows:
             raise MalformedAction(f"the parts have {rows} rows, the commit says {self.rows}")
 
+    def _check_bond(self, view: StateReader, sender: Address, datanet: Datanet) -> None:
+        if datanet.bond > self.bond:
+            raise AmountOutOfRange(
+                f"a commit to datanet {self.datanet} bonds {datanet.bond} wei, this one agrees to {self.bond}"
+            )
+        if balance(view, sender) < datanet.bond:
+            raise AmountOutOfRange("insufficient balance for the bond")
+
     def _check_rights(self, view: StateReader, sender: Address, datanet: Datanet) -> None:
         old = VERSIONS.must(view, self.datanet, self.parent).parts if self.parent else ()
         held = {Removal(p.contributor, p.blob) for p in old}
@@ -152,7 +182,7 @@ class DatanetCommit(Action):
             )
         if sender == datanet.owner:
             return
-        if datanet.policy != "open":
+        if datanet.policy == INVITED:
             raise NotAllowed("only the owner commits to this datanet; ask the owner to commit your rows in your name")
         touched = [p.contributor for p in self.add] + [p.contributor for p in self.remove]
         if any(who != sender for who in touched):
@@ -160,7 +190,7 @@ class DatanetCommit(Action):
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
         datanet, place = must_datanet(state, self.datanet), PLACES.next(state)
-        number = datanet.head + 1
+        number = datanet.versions + 1
         added = tuple(
             HeldPart(part.contributor, part.blob, part.rows, *_first(opened, ctx, place))
             for part, opened in zip(self.add, self._opened(state, ctx.block.time), strict=True)
@@ -176,7 +206,12 @@ class DatanetCommit(Action):
             time=ctx.block.time,
         )
         VERSIONS.put(state, version, self.datanet, number)
-        DATANETS.put(state, replace(datanet, head=number), self.datanet)
+        pending = datanet.policy == REVIEWED
+        DATANETS.put(state, replace(datanet, head=datanet.head if pending else number, versions=number), self.datanet)
+        if pending:
+            until = begin_review(state, ctx.block, self.datanet, number, datanet, ctx.sender, self.parent)
+            for digest in self._digests():
+                prolong(state, digest, until + ctx.block.params.promise_seconds)
         return [COMMITTED.log(self.datanet, number, ctx.sender, self.root, self.rows)]
 
 

@@ -44,7 +44,8 @@ class HeldPart:
 
 @dataclass(frozen=True)
 class Datanet:
-    """``head`` is the newest version, 0 while there is none."""
+    """``head`` is the newest version that counts, 0 while there is none; ``versions`` are all, those that wait for
+    reviewers or were not accepted included. ``bond`` of a contributor and ``stake`` of a reviewer in wei."""
 
     owner: AddressField
     name: Text
@@ -54,7 +55,10 @@ class Datanet:
     policy: Text
     review_quorum: U8
     bond: U256
+    stake: U256
+    reviewers: tuple[AddressField, ...]
     head: U64
+    versions: U64
     created: U64
 
 
@@ -84,6 +88,7 @@ PLACES = Counter(DATANETS_ADDRESS, "place")
 """Promises and commits so far, of all datanets."""
 
 CREATED = Event(DATANETS_ADDRESS, "DatanetCreated", "uint256 indexed datanet", "address indexed owner", "string name")
+POLICY_SET = Event(DATANETS_ADDRESS, "DatanetPolicySet", "uint256 indexed datanet", "string policy")
 COMMITTED = Event(
     DATANETS_ADDRESS,
     "DatanetCommitted",

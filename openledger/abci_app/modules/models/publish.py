@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext, require_text
 from openledger.abci_app.modules.datanets.records import FREE_PARTS, PART_BYTES, HeldPart, must_version, part_bytes
+from openledger.abci_app.modules.datanets.reviews import must_be_accepted
 from openledger.abci_app.modules.models.records import (
     CONTRIBUTORS,
     MODEL_COUNT,
@@ -98,6 +99,8 @@ class ModelPublish(Action):
 
     def validate(self, view: StateReader, ctx: ActionContext) -> None:
         parts = self._parts(view)
+        for ref in self.data:
+            must_be_accepted(view, ref.datanet, ref.version)
         rows = sum(part.rows for part in parts)
         if rows != self.rows:
             raise MalformedAction(f"the data has {rows} rows, the index says {self.rows}")

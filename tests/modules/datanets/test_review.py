@@ -1,0 +1,329 @@
+"""datanet.review and datanet.set_policy: what becomes of versions that reviewers must accept, and of the money."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from harness import ACCOUNTS, PRICE, Harness
+
+from openledger.abci_app.due import is_due
+from openledger.abci_app.modules.datanets.commit import DatanetCommit
+from openledger.abci_app.modules.datanets.create import DatanetCreate
+from openledger.abci_app.modules.datanets.promise import DatanetPromise
+from openledger.abci_app.modules.datanets.records import Part
+from openledger.abci_app.modules.datanets.review import DatanetReview
+from openledger.abci_app.modules.datanets.reviews import CLOSED, ESCROW, check_overturn, overturn
+from openledger.abci_app.modules.datanets.set_policy import DatanetSetPolicy
+from openledger.abci_app.modules.models.publish import ModelPublish
+from openledger.abci_app.modules.models.records import DataRef
+from openledger.primitives.amounts import OPEN
+from openledger.primitives.attribution import promise_digest
+from openledger.primitives.errors import AmountOutOfRange, MalformedAction, WrongPhase
+from openledger.state.overlay import Overlay
+
+H = bytes(32)
+ALICE, BOB = ACCOUNTS[1][0], ACCOUNTS[2][0]
+BOND, STAKE = 3 * OPEN, 2 * OPEN
+REVIEWERS = tuple(sorted(ACCOUNTS[i][0] for i in (5, 6, 7)))
+RULES: dict[str, Any] = {"review_quorum": 2, "bond": BOND, "stake": STAKE, "reviewers": REVIEWERS}
+COMMIT = DatanetCommit(1, 0, H, 1, (Part(ALICE, b"\x01" * 32, 1),), bond=BOND)
+YES, NO = DatanetReview(1, 1, True, "well written", STAKE), DatanetReview(1, 1, False, "not yours", STAKE)
+MODEL = ModelPublish("m", "openledger/tiny-v1", (DataRef(1, 1),), H, H, H, H, H, 1, "gradient-dot", 5, 4, 0, PRICE)
+
+
+def make(**params: int) -> Harness:
+    """A datanet with three reviewers, accounts 5, 6 and 7, two of whom decide; Alice's commit waits for them."""
+    chain = Harness(**{"review_seconds": 100, "appeal_seconds": 50, **params})
+    chain.act(0, DatanetCreate("d", policy="reviewed", **RULES))
+    assert chain.act(1, COMMIT).status == 1
+    return chain
+
+
+@pytest.fixture
+def net() -> Harness:
+    return make()
+
+
+def status(net: Harness, version: int = 1) -> str:
+    found: str = net.query("get_commit", 1, version)["status"]
+    return found
+
+
+def head(net: Harness) -> int:
+    return int(net.query("get_datanet", 1)["head"])
+
+
+def wealth(net: Harness, *accounts: int) -> list[int]:
+    return [net.balance(ACCOUNTS[i][0]) for i in accounts]
+
+
+def burned(net: Harness) -> int:
+    """Wei that closed reviews say they have burned."""
+    blocks = [net.app.store.block(number) for number in range(1, net.app.head().number + 1)]
+    logs = [log for block in blocks if block is not None for receipt in block.receipts for log in receipt.logs]
+    return sum(int.from_bytes(log.data[32:64], "big") for log in logs if log.topics[0] == CLOSED.topic)
+
+
+def end(net: Harness, version: int = 1) -> None:
+    """Let the time of a review pass."""
+    net.block(net.query("get_review", 1, version)["deadline"] - net.time)
+    assert net.query("get_review", 1, version)["deadline"] == 0
+
+
+def test_a_quorum_accepts_and_everybody_has_their_money_back_after_the_time_for_appeals(net: Harness) -> None:
+    assert (status(net), head(net), net.balance(ESCROW)) == ("pending", 0, BOND)
+    net.act(5, YES)
+    net.act(6, NO)
+    assert (status(net), head(net)) == ("pending", 0)
+    net.act(7, YES)
+    assert (status(net), head(net), net.balance(ESCROW)) == ("accepted", 1, BOND + 3 * STAKE)
+    said = net.query("get_review", 1, 1)["opinions"]
+    assert sorted((o["accept"], o["reason"]) for o in said) == [
+        (False, "not yours"), (True, "well written"), (True, "well written"),
+    ]  # fmt: skip
+    before = wealth(net, 1, 5, 6, 7)
+    assert not is_due(net.state, net.time + 49)
+    assert is_due(net.state, net.time + 50)
+    end(net)
+    assert wealth(net, 1, 5, 6, 7) == [b + m for b, m in zip(before, (BOND, STAKE, STAKE, STAKE), strict=True)]
+    assert (net.balance(ESCROW), burned(net)) == (0, 0)
+
+
+def test_a_quorum_rejects_and_the_bond_burns(net: Harness) -> None:
+    net.act(5, NO)
+    net.act(6, NO)
+    assert (status(net), head(net)) == ("rejected", 0)
+    assert "rejected already" in net.refusal(7, YES)
+    before = wealth(net, 1, 5, 6)
+    end(net)
+    assert wealth(net, 1, 5, 6) == [before[0], before[1] + STAKE, before[2] + STAKE]
+    assert (net.balance(ESCROW), burned(net)) == (0, BOND)
+    assert net.act(1, COMMIT).status == 1
+    assert status(net, 2) == "pending"
+
+
+def test_without_a_decision_it_expires_and_nobody_loses_anything(net: Harness) -> None:
+    net.act(5, YES)
+    net.act(6, NO)
+    before = wealth(net, 1, 5, 6)
+    deadline = net.query("get_review", 1, 1)["deadline"]
+    late = net.native(7, YES)
+    net.finalize((late,), seconds=deadline - net.time)
+    assert (status(net), head(net)) == ("expired", 0)
+    assert wealth(net, 1, 5, 6) == [before[0] + BOND, before[1] + STAKE, before[2] + STAKE]
+    assert net.balance(ESCROW) == 0
+    assert "expired already" in net.refusal(7, YES)
+
+
+@pytest.mark.parametrize(
+    ("sender", "change", "reason"),
+    [
+        (4, {}, "only the reviewers"),
+        (5, {"version": 2}, "has no review"),
+        (5, {"datanet": 2}, "has no review"),
+        (5, {"stake": STAKE - 1}, f"is {STAKE} wei"),
+        (5, {"stake": STAKE + 1}, f"is {STAKE} wei"),
+    ],
+)
+def test_refusals(net: Harness, sender: int, change: dict[str, Any], reason: str) -> None:
+    assert reason in net.refusal(sender, dataclasses.replace(YES, **change))
+
+
+def test_a_reviewer_speaks_once_and_not_of_their_own(net: Harness) -> None:
+    net.act(5, YES)
+    assert "spoken already" in net.refusal(5, NO)
+    net.act(6, DatanetCommit(1, 0, H, 1, (Part(ACCOUNTS[6][0], b"\x02" * 32, 1),), bond=BOND))
+    assert "a commit of their own" in net.refusal(6, dataclasses.replace(YES, version=2))
+
+
+def test_who_cannot_pay_bond_or_stake_is_refused() -> None:
+    rich = 20_000 * OPEN
+    chain = Harness()
+    chain.act(0, DatanetCreate("d", policy="reviewed", **(RULES | {"bond": rich, "stake": 0})))
+    assert "for the bond" in chain.refusal(1, dataclasses.replace(COMMIT, bond=rich))
+    chain.act(0, DatanetSetPolicy(1, "reviewed", **(RULES | {"bond": 0, "stake": rich})))
+    assert chain.act(1, dataclasses.replace(COMMIT, bond=0)).status == 1
+    assert "for the stake" in chain.refusal(5, dataclasses.replace(YES, stake=rich))
+
+
+def test_nobody_bonds_more_than_they_have_agreed_to(net: Harness) -> None:
+    """An owner could raise the bond in front of a commit, and have it rejected."""
+    net.act(0, DatanetSetPolicy(1, "reviewed", **(RULES | {"bond": BOND + 1})))
+    assert f"agrees to {BOND}" in net.refusal(1, COMMIT)
+
+
+def test_what_waits_keeps_the_rules_that_it_was_committed_under(net: Harness) -> None:
+    mine = tuple(sorted(ACCOUNTS[i][0] for i in (8, 9)))
+    net.act(0, DatanetSetPolicy(1, "reviewed", 1, 0, 0, mine))
+    assert "only the reviewers" in net.refusal(8, dataclasses.replace(NO, stake=0))
+    net.act(5, YES)
+    net.act(6, YES)
+    assert status(net) == "accepted"
+    assert "only the owner" in net.refusal(1, DatanetSetPolicy(1, "open"))
+    assert "there is no datanet 7" in net.refusal(0, DatanetSetPolicy(7, "open"))
+
+
+def test_models_are_published_on_accepted_versions_only(net: Harness) -> None:
+    assert "is pending, not accepted" in net.refusal(4, MODEL)
+    net.act(5, NO)
+    net.act(6, NO)
+    assert "is rejected, not accepted" in net.refusal(4, MODEL)
+    net.act(1, COMMIT)
+    for reviewer in (5, 6):
+        net.act(reviewer, dataclasses.replace(YES, version=2))
+    assert net.act(4, dataclasses.replace(MODEL, data=(DataRef(1, 2),))).status == 1
+
+
+def test_of_two_that_wait_the_one_that_is_accepted_first_counts(net: Harness) -> None:
+    net.act(2, DatanetCommit(1, 0, H, 1, (Part(BOB, b"\x02" * 32, 1),), bond=BOND))
+    for reviewer in (5, 6):
+        net.act(reviewer, dataclasses.replace(YES, version=2))
+    assert (head(net), status(net)) == (2, "pending")
+    assert "version 2 was accepted since" in net.refusal(5, YES)
+    before = net.balance(ALICE)
+    end(net)
+    assert (status(net), net.balance(ALICE)) == ("expired", before + BOND)
+    assert net.act(1, dataclasses.replace(COMMIT, parent=2, rows=2)).status == 1
+    assert head(net) == 2
+
+
+def test_a_promise_stands_until_a_review_has_come_to_nothing_and_a_while_longer() -> None:
+    net, salt = make(promise_seconds=60), b"\x07" * 32
+    blob = b"\x05" * 32
+    net.act(1, DatanetPromise(promise_digest(ALICE, blob, salt)))
+    commit = DatanetCommit(1, 0, H, 1, (Part(ALICE, blob, 1),), salts=(salt,), bond=BOND)
+    net.act(1, commit)
+    place = net.query("get_commit", 1, 2)["parts"][0]["place"]
+    end(net, 2)
+    assert status(net, 2) == "expired"
+    net.act(1, commit)
+    assert net.query("get_commit", 1, 3)["parts"][0]["place"] == place
+    net.act(1, COMMIT)
+    assert net.query("get_commit", 1, 4)["parts"][0]["place"] > place
+
+
+def test_an_open_datanet_goes_on_where_a_reviewed_one_has_stopped(net: Harness) -> None:
+    net.act(0, DatanetSetPolicy(1, "open"))
+    assert net.act(2, DatanetCommit(1, 0, H, 1, (Part(BOB, b"\x02" * 32, 1),))).status == 1
+    assert (head(net), status(net, 2)) == (2, "accepted")
+    assert net.query("get_datanet", 1)["versions"] == 2
+
+
+# --- appeal -----------------------------------------------------------------------------------------------
+
+
+def appeal(net: Harness, version: int = 1) -> None:
+    """What an accepted proposal does, put into state as a block would."""
+    original = net.app.finalize_block
+
+    def with_effect(request: Any) -> Any:
+        from openledger.abci_app import block
+
+        close = block.close_reviews
+
+        def first(state: Overlay, ctx: Any) -> Any:
+            return overturn(state, 1, version) + close(state, ctx)
+
+        block.close_reviews = first
+        try:
+            return original(request)
+        finally:
+            block.close_reviews = close
+
+    net.app.finalize_block = with_effect  # type: ignore[method-assign]
+    net.finalize(())
+    net.app.finalize_block = original  # type: ignore[method-assign]
+
+
+def test_governance_overrules_a_rejection_the_bond_comes_back_and_who_was_wrong_pays(net: Harness) -> None:
+    net.act(5, NO)
+    net.act(6, YES)
+    net.act(7, NO)
+    before = wealth(net, 1, 5, 6, 7)
+    appeal(net)
+    assert (status(net), head(net)) == ("accepted", 1)
+    end(net)
+    assert wealth(net, 1, 5, 6, 7) == [before[0] + BOND, before[1], before[2] + STAKE, before[3]]
+    assert (net.balance(ESCROW), burned(net)) == (0, 2 * STAKE)
+
+
+def test_governance_overrules_an_acceptance(net: Harness) -> None:
+    net.act(5, YES)
+    net.act(6, YES)
+    before = wealth(net, 1, 5, 6)
+    appeal(net)
+    assert (status(net), head(net)) == ("rejected", 0)
+    end(net)
+    assert wealth(net, 1, 5, 6) == before
+    assert (net.balance(ESCROW), burned(net)) == (0, BOND + 2 * STAKE)
+
+
+def test_an_appeal_that_comes_late_changes_the_decision_and_no_money(net: Harness) -> None:
+    net.act(5, NO)
+    net.act(6, NO)
+    end(net)
+    before = wealth(net, 1, 5, 6)
+    appeal(net)
+    net.block(1_000)
+    assert (status(net), head(net), wealth(net, 1, 5, 6)) == ("accepted", 1, before)
+
+
+def test_a_version_that_others_build_on_is_rejected_and_they_stay(net: Harness) -> None:
+    for reviewer in (5, 6):
+        net.act(reviewer, YES)
+    net.act(2, DatanetCommit(1, 1, H, 2, (Part(BOB, b"\x02" * 32, 1),), bond=BOND))
+    for reviewer in (5, 6):
+        net.act(reviewer, dataclasses.replace(YES, version=2))
+    appeal(net)
+    assert (status(net), head(net)) == ("rejected", 2)
+    appeal(net, 2)
+    assert (status(net, 2), head(net)) == ("rejected", 0)
+    appeal(net, 1)
+    appeal(net, 2)
+    assert (status(net), status(net, 2), head(net)) == ("accepted", "accepted", 2)
+
+
+def test_there_must_be_a_decision_to_appeal_against(net: Harness) -> None:
+    with pytest.raises(WrongPhase, match="nothing is decided"):
+        check_overturn(net.state, 1, 1)
+
+
+def test_a_block_ends_a_bounded_number_of_reviews(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openledger.abci_app.modules.datanets.reviews.MAX_PER_BLOCK", 1)
+    net = make()
+    net.finalize((net.native(1, COMMIT), net.native(2, DatanetCommit(1, 0, H, 1, (Part(BOB, H, 1),), bond=BOND))))
+    net.block(100)
+    for left in (1, 0):
+        net.block()
+        assert sum(status(net, version) == "pending" for version in (1, 2, 3)) == left
+    assert net.balance(ESCROW) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"policy": "closed"}, MalformedAction),
+        ({"policy": "open"}, MalformedAction),
+        ({"reviewers": ()}, MalformedAction),
+        ({"reviewers": REVIEWERS[::-1]}, MalformedAction),
+        ({"reviewers": REVIEWERS[:1] * 2}, MalformedAction),
+        ({"reviewers": tuple(bytes([n]) * 20 for n in range(33))}, MalformedAction),
+        ({"review_quorum": 0}, MalformedAction),
+        ({"review_quorum": 4}, MalformedAction),
+        ({"bond": 1_000_001 * OPEN}, AmountOutOfRange),
+        ({"stake": 1_000_001 * OPEN}, AmountOutOfRange),
+    ],
+)
+def test_malformed_rules_are_refused(change: dict[str, Any], error: type[Exception]) -> None:
+    rules = {"policy": "reviewed"} | RULES | change
+    for action in (DatanetCreate("d", **rules), DatanetSetPolicy(1, **rules)):
+        with pytest.raises(error):
+            action.check()
+
+
+def test_a_review_gives_a_reason() -> None:
+    for reason in ("", "r" * 513, "\x00"):
+        with pytest.raises(MalformedAction):
+            dataclasses.replace(YES, reason=reason).check()
