@@ -14,23 +14,38 @@ interface IGovernance {
         Passed,
         Rejected,
         Vetoed,
-        Failed
+        Failed,
+        Expired,
+        NoQuorum
+    }
+
+    /// @notice What can be voted; None where an account has not.
+    enum Option {
+        None,
+        Yes,
+        No,
+        Abstain,
+        NoWithVeto
     }
 
     /// @notice One proposal.
     struct Proposal {
         address proposer;
         string title;
+        /// @dev What would be done: "text", "params", "spend", "upgrade", ...
+        string effect;
         Status status;
-        /// @dev In wei.
+        /// @dev In wei, what was deposited.
         uint256 deposit;
-        /// @dev Unix seconds.
-        uint64 votingEnds;
-        /// @dev Voting power.
-        uint64 yes;
-        uint64 no;
-        uint64 veto;
-        uint64 abstain;
+        /// @dev Unix seconds: until when deposits, then votes are taken.
+        uint64 deadline;
+        /// @dev Wei of stake: as it would be counted now, or as it was counted at the end.
+        uint256 yes;
+        uint256 no;
+        uint256 veto;
+        uint256 abstain;
+        /// @dev Wei of stake behind all seats.
+        uint256 bonded;
     }
 
     /// @notice Number of proposals; their ids are 1 to this number.
@@ -38,6 +53,9 @@ interface IGovernance {
 
     /// @notice One proposal. Reverts when there is none of this id.
     function getProposal(uint64 proposal) external view returns (Proposal memory);
+
+    /// @notice What an account has voted. Reverts when there is no such proposal.
+    function getVote(uint64 proposal, address voter) external view returns (Option);
 
     /// @notice A parameter of the chain by name, as its unsigned integer: "blockGasLimit" as in openledger_getParams, or
     /// "block_gas_limit" as in genesis. Reverts when there is none of this name, and for one that is no number.

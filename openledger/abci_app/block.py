@@ -1,6 +1,6 @@
 """f(state, block): one block, top to bottom. Read it aloud.
 
-    edits of a solo devnet (nothing on any other chain)
+    a planned upgrade begins -> edits of a solo devnet (nothing on any other chain)
     slot 0 is heard -> proven misbehaviour is slashed -> who is away too long is jailed -> what has unbonded is paid
         -> promises of rows that have expired are cleared, reviews whose time is over end
         -> claims move on -> those that ended are paid -> what nobody has challenged in time is unlocked
@@ -14,9 +14,10 @@ blocks and tests. Sources: design.md, section 3; EIP-2935 for the history of blo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import openledger
 from openledger.abci_app.action import BASE_GAS, ActionContext, BlockContext, decode_outbox, intrinsic_gas
 from openledger.abci_app.decoder import Decoded
 from openledger.abci_app.edits import Edits, is_edits
@@ -27,6 +28,7 @@ from openledger.abci_app.modules.fees.market import next_base_fee
 from openledger.abci_app.modules.fees.records import count_burned
 from openledger.abci_app.modules.governance.ending import end_proposals
 from openledger.abci_app.modules.governance.records import params as read_params
+from openledger.abci_app.modules.governance.upgrade import Migration, begin_upgrade
 from openledger.abci_app.modules.rewards.payout import close_epoch, settle
 from openledger.abci_app.modules.rewards.vesting import vest
 from openledger.abci_app.modules.staking.records import operator_of
@@ -47,6 +49,7 @@ from openledger.abci_app.protocol.messages import (
     ExecTxResult,
     Misbehavior,
 )
+from openledger.abci_app.upgrades import UPGRADES
 from openledger.abci_app.votes import Precommits, is_slot0, read_slot0
 from openledger.evm.engine import BlockEnv, EvmEngine, TxResult
 from openledger.evm.outbox import outbox_gas, submitted
@@ -69,7 +72,8 @@ CODESPACE = "openledger"
 @dataclass(frozen=True, slots=True)
 class Chain:
     """What stays the same from block to block. ``decode`` may remember; it never changes an outcome. Precommits carry
-    extensions from height ``extensions_from`` on. ``solo``: genesis says that blocks may have edits."""
+    extensions from height ``extensions_from`` on. ``solo``: genesis says that blocks may have edits. ``upgrades``:
+    those that this program knows."""
 
     chain_id: str
     evm_chain_id: int
@@ -78,6 +82,7 @@ class Chain:
     decode: Callable[[bytes], Decoded]
     extensions_from: int = 1
     solo: bool = False
+    upgrades: Mapping[str, Migration] = field(default_factory=lambda: UPGRADES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +157,10 @@ def execute_block(chain: Chain, state: StateReader, parent: Header, block: Block
 
 
 def begin(chain: Chain, state: StateReader, parent: Header, block: BlockInput) -> Run:
-    """A block on top of ``state`` of which nothing has run yet but its edits."""
+    """A block on top of ``state`` of which nothing has run yet but a planned upgrade and its edits. Raises
+    UpgradeNeeded."""
     changed, edits = Overlay(state), Edits.decode(block.edits if chain.solo else b"")
+    upgraded = begin_upgrade(changed, block.height, chain.upgrades, openledger.__version__)
     edits.apply(changed)
     params = read_params(changed)
     env = BlockEnv(
@@ -168,7 +175,7 @@ def begin(chain: Chain, state: StateReader, parent: Header, block: BlockInput) -
     )
     env = edits.environment(env)
     ctx = BlockContext(block.height, env.timestamp, env.coinbase, chain.evm_chain_id, params)
-    return Run(chain, env, ctx, changed, BlockOutput(env, params))
+    return Run(chain, env, ctx, changed, BlockOutput(env, params), upgraded)
 
 
 def seal(output: BlockOutput, state_root: Hash32, parent: Header, consensus: bytes) -> SealedBlock:
@@ -209,6 +216,7 @@ class Run:
     ctx: BlockContext
     state: Overlay
     output: BlockOutput
+    upgraded: list[Log] = field(default_factory=list)
     batch: list[EthTransaction] = field(default_factory=list)
 
     # --- effects outside any transaction ------------------------------------------------------------------
@@ -217,7 +225,7 @@ class Run:
         """The hooks, in this order; their logs become the system transaction at index 0."""
         edits = block.edits if self.chain.solo else b""
         has_transactions = len(block.txs) > len([part for part in (block.slot0, edits) if part])
-        logs = self._hear_slot0(block)
+        logs = self.upgraded + self._hear_slot0(block)
         if edits:
             self.output.results.append(ExecTxResult())
         logs += punish(self.state, self.ctx, block.offences)

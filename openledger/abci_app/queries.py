@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from openledger.abci_app.action import action_class
+from openledger.abci_app.governance_views import list_proposals
 from openledger.abci_app.modules.accounts import balance
 from openledger.abci_app.modules.attribution import records as claims
 from openledger.abci_app.modules.attribution.accusations import accused_by, named_rows
@@ -382,6 +383,7 @@ _PATHS: dict[str, Callable[..., object]] = {
     "rewards": lambda s, a: get_rewards(s, parse_address(a)),
     "supply": get_supply,
     "params": get_params,
+    "proposals": lambda s, i="1": list_proposals(s, _number(i)),
     "epoch": get_epoch,
 }
 

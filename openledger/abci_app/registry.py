@@ -21,6 +21,8 @@ from openledger.abci_app.modules.governance.deposit import GovDeposit
 from openledger.abci_app.modules.governance.effects import Effect, register_effects
 from openledger.abci_app.modules.governance.propose import GovPropose
 from openledger.abci_app.modules.governance.reads import GOVERNANCE
+from openledger.abci_app.modules.governance.spend import Spend
+from openledger.abci_app.modules.governance.upgrade import CancelUpgrade, Upgrade
 from openledger.abci_app.modules.governance.vote import GovVote
 from openledger.abci_app.modules.models.close import InferenceClose
 from openledger.abci_app.modules.models.open import InferenceOpen
@@ -63,7 +65,7 @@ ACTIONS: tuple[type[Action], ...] = (
     GovVote,
 )
 
-EFFECTS: tuple[type[Effect], ...] = (TextOnly, ParamsChange)
+EFFECTS: tuple[type[Effect], ...] = (TextOnly, ParamsChange, Spend, Upgrade, CancelUpgrade)
 """What proposals can do."""
 
 READS: tuple[Reads, ...] = (DATANETS, MODELS, ATTRIBUTION, STAKING, GOVERNANCE)

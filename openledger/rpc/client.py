@@ -125,6 +125,8 @@ class AsyncClient:
 
     async def send_native(self, secret: bytes, action: Action, *, gas: int | None = None) -> str:
         """Sign a native action with nonce and fees of the moment, and send it; the hash (0x hex)."""
+        from openledger.abci_app import registry  # noqa: F401  (the check of a proposal looks its effect up there)
+
         action.check()
         chain_id = await self.chain_id()
         sender = to_hex(address_of_private_key(secret))

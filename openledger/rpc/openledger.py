@@ -17,6 +17,7 @@ from openledger.abci_app.action import (
     native_sender,
     typed_data,
 )
+from openledger.abci_app.governance_views import get_upgrades
 from openledger.abci_app.registry import ACTIONS
 from openledger.primitives.attribution import row_leaf
 from openledger.primitives.errors import InvalidSignature, MalformedAction, NotFound, UnsupportedTransactionType
@@ -204,6 +205,7 @@ class OpenLedgerNode:
                 "peers": status.peers,
                 "validator": status.validator,
                 "waiting": len(self._backend.pending()),
+                "upgrade": get_upgrades(self._backend.state(LATEST))["plan"],
             }
         )
 

@@ -35,6 +35,7 @@ from openledger.rpc.eth_calls import EthCalls
 from openledger.rpc.eth_fees import EthFees
 from openledger.rpc.eth_filters import EthFilters
 from openledger.rpc.eth_node import EthNode
+from openledger.rpc.governance import OpenLedgerGovernance
 from openledger.rpc.jsontext import dump
 from openledger.rpc.net import Net
 from openledger.rpc.openledger import OpenLedgerNode, OpenLedgerReads
@@ -112,6 +113,7 @@ class RpcServer:
             ("ots", Otterscan(backend, self._workers)),
             ("erigon", Erigon(backend)),
             ("openledger", OpenLedgerReads(backend)),
+            ("openledger", OpenLedgerGovernance(backend)),
             ("openledger", OpenLedgerNode(backend, fees)),
             ("admin", Admin(backend.admin)),
         ]

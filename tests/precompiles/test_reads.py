@@ -14,6 +14,9 @@ from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.datanets.promise import DatanetPromise
 from openledger.abci_app.modules.datanets.records import VERSIONS, Part
 from openledger.abci_app.modules.datanets.review import DatanetReview
+from openledger.abci_app.modules.governance.propose import GovPropose
+from openledger.abci_app.modules.governance.records import must_proposal
+from openledger.abci_app.modules.governance.vote import GovVote
 from openledger.abci_app.registry import PRECOMPILES, READS
 from openledger.primitives.amounts import OPEN
 from openledger.primitives.attribution import row_leaf
@@ -174,6 +177,24 @@ def test_parameters(chain: Harness, calls: Any) -> None:
     for name in ("bases", "", "nothing"):
         assert "there is no parameter" in calls.error(*GOVERNANCE, "getParam", name)
     assert calls.error(*GOVERNANCE, "getProposal", 1) == "execution reverted: there is no proposal 1"
+
+
+def test_proposals_and_votes(calls: Any) -> None:
+    chain = calls.chain = Harness(powers=(10, 20), engine=calls.chain.app.engine)
+    chain.act(1, GovPropose("text", "", "text", (), 10 * OPEN))
+    chain.act(9, GovVote(1, "no"))
+    who, operator = hexed(ACCOUNTS[1][0]), ACCOUNTS[9][0]
+    deadline = must_proposal(chain.state, 1).deadline
+    assert calls.ask(*GOVERNANCE, "proposalCount") == 1
+    assert calls.ask(*GOVERNANCE, "getProposal", 1) == (
+        who, "text", "text", 2, 10 * OPEN, deadline, 0, 10 * OPEN, 0, 0, 30 * OPEN,
+    )  # fmt: skip
+    assert calls.ask(*GOVERNANCE, "getVote", 1, operator) == 2
+    assert calls.ask(*GOVERNANCE, "getVote", 1, NOBODY) == 0
+    chain.block(60)
+    assert calls.ask(*GOVERNANCE, "getProposal", 1)[3:] == (
+        8, 10 * OPEN, deadline, 0, 10 * OPEN, 0, 0, 30 * OPEN,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

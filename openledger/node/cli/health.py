@@ -63,6 +63,9 @@ def status_lines(found: dict[str, Any]) -> list[str]:
         text = f"{_size(disk['used'])} used ({_size(disk['database'])} database), {_size(disk['free'])} free"
         rows.append(("disk", text))
         rows.append(("memory", _size(found["memory"])))
+    if plan := found.get("upgrade"):
+        known = "" if plan["known"] else "; this version does not know it and will stop there"
+        rows.append(("upgrade", f"{plan['name']} at block {plan['height']}{known}"))
     if found.get("clock", "ok") != "ok":
         rows.append(("clock", found["clock"]))
     return [f"{name:<10} {text}" for name, text in rows]

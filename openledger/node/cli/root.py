@@ -15,6 +15,7 @@ from openledger.node.cli import (
     datanets,
     evm,
     genesis,
+    governance,
     health,
     index,
     keys,
@@ -43,7 +44,8 @@ def version(app: App) -> None:
 
 
 for module in (
-    chain, health, keys, genesis, state, upkeep, index, datanets, models, proofs, rewards, staking, transactions, evm,
+    chain, health, keys, genesis, state, upkeep, index, datanets, models, proofs, rewards, staking, governance,
+    transactions, evm,
 ):  # fmt: skip
     for command in module.COMMANDS:
         cli.add_command(command)

@@ -31,7 +31,7 @@ from openledger.node.engines.maker import BlockMaker, SoloApplication
 from openledger.node.engines.standing import Patience, Standing
 from openledger.node.engines.submission import Submission
 from openledger.node.pool_journal import PoolJournal
-from openledger.primitives.errors import ConsensusFault, ForkError, UnexpectedMessage
+from openledger.primitives.errors import ConsensusFault, ForkError, OpenLedgerError, UnexpectedMessage
 from openledger.primitives.types import Hash32
 from openledger.rpc.ports import ConsensusStatus
 
@@ -276,7 +276,8 @@ class SoloEngine:
         self._life.end(err)
         self._look_again()
         if first:
-            log.critical("block %d failed: %r; the node stops", self.height + 1, err, exc_info=err)
+            known = isinstance(err, OpenLedgerError)  # its sentence says all
+            log.critical("block %d failed: %r; the node stops", self.height + 1, err, exc_info=None if known else err)
             if self._on_fault is not None:
                 self._on_fault(err)
 

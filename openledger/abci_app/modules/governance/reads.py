@@ -1,21 +1,19 @@
-"""Reads of proposals and parameters for contracts: ``contracts/IGovernance.sol`` at 0x...0804.
-
-There are no proposals yet: their number is 0.
-"""
+"""Reads of proposals and parameters for contracts: ``contracts/IGovernance.sol`` at 0x...0804."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from openledger.abci_app.modules.governance.records import params
+from openledger.abci_app.modules.governance.records import PROPOSAL_COUNT, VOTING, must_proposal, params
+from openledger.abci_app.modules.staking.polls import choice, count
 from openledger.abci_app.reads import Read, Reads
 from openledger.genesis.params import Params
 from openledger.primitives.errors import NotFound
 from openledger.primitives.fields import schema
-from openledger.primitives.types import GOVERNANCE_ADDRESS
+from openledger.primitives.types import GOVERNANCE_ADDRESS, Address
 from openledger.state.ports import StateReader
 
-_PROPOSAL = "(address,string,uint8,uint256,uint64,uint64,uint64,uint64,uint64)"
+_PROPOSAL = "(address,string,string,uint8,uint256,uint64,uint256,uint256,uint256,uint256,uint256)"
 
 
 def _camel(name: str) -> str:
@@ -30,11 +28,22 @@ _NAMES = {
 
 
 def _count(state: StateReader) -> tuple[Any, ...]:
-    return (0,)
+    return (PROPOSAL_COUNT.get(state),)
 
 
 def _proposal(state: StateReader, proposal: int) -> tuple[Any, ...]:
-    raise NotFound(f"there is no proposal {proposal}")
+    found = must_proposal(state, proposal)
+    votes = (found.yes, found.no, found.veto, found.abstain, found.bonded)
+    if found.status == VOTING:
+        now = count(state, proposal)
+        yes, no, abstain, veto = now.weights
+        votes = (yes, no, veto, abstain, now.bonded)
+    return ((found.proposer, found.title, found.effect, found.status, found.deposit, found.deadline, *votes),)
+
+
+def _vote(state: StateReader, proposal: int, voter: Address) -> tuple[Any, ...]:
+    must_proposal(state, proposal)
+    return (choice(state, proposal, voter),)
 
 
 def _param(state: StateReader, name: str) -> tuple[Any, ...]:
@@ -48,5 +57,6 @@ GOVERNANCE = Reads(
     GOVERNANCE_ADDRESS,
     Read("proposalCount()", ("uint64",), _count),
     Read("getProposal(uint64)", (_PROPOSAL,), _proposal),
+    Read("getVote(uint64,address)", ("uint8",), _vote),
     Read("getParam(string)", ("uint256",), _param),
 )
