@@ -10,6 +10,7 @@ from __future__ import annotations
 from openledger.abci_app.action import Action, register
 from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
 from openledger.abci_app.modules.attribution.claim import AttributionClaim
+from openledger.abci_app.modules.datanets.appeals import PlaceChange, ReviewOverturn
 from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.datanets.promise import DatanetPromise
@@ -65,7 +66,7 @@ ACTIONS: tuple[type[Action], ...] = (
     GovVote,
 )
 
-EFFECTS: tuple[type[Effect], ...] = (TextOnly, ParamsChange, Spend, Upgrade, CancelUpgrade)
+EFFECTS: tuple[type[Effect], ...] = (TextOnly, ParamsChange, Spend, Upgrade, CancelUpgrade, ReviewOverturn, PlaceChange)
 """What proposals can do."""
 
 READS: tuple[Reads, ...] = (DATANETS, MODELS, ATTRIBUTION, STAKING, GOVERNANCE)

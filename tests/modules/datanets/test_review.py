@@ -8,20 +8,28 @@ from typing import Any
 import pytest
 from harness import ACCOUNTS, PRICE, Harness
 
+from openledger.abci_app.action import BlockContext
 from openledger.abci_app.due import is_due
+from openledger.abci_app.modules.datanets.appeals import PlaceChange, ReviewOverturn
 from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.datanets.promise import DatanetPromise
 from openledger.abci_app.modules.datanets.records import Part
 from openledger.abci_app.modules.datanets.review import DatanetReview
-from openledger.abci_app.modules.datanets.reviews import CLOSED, ESCROW, check_overturn, overturn
+from openledger.abci_app.modules.datanets.reviews import CLOSED, ESCROW
 from openledger.abci_app.modules.datanets.set_policy import DatanetSetPolicy
+from openledger.abci_app.modules.governance.effects import simulate
+from openledger.abci_app.modules.governance.propose import GovPropose
+from openledger.abci_app.modules.governance.records import FAILED, PASSED, Argument, must_proposal, params
+from openledger.abci_app.modules.governance.vote import GovVote
 from openledger.abci_app.modules.models.publish import ModelPublish
 from openledger.abci_app.modules.models.records import DataRef
+from openledger.genesis.presets import DEVNET_PARAMS
 from openledger.primitives.amounts import OPEN
 from openledger.primitives.attribution import promise_digest
-from openledger.primitives.errors import AmountOutOfRange, MalformedAction, WrongPhase
-from openledger.state.overlay import Overlay
+from openledger.primitives.errors import AmountOutOfRange, MalformedAction, NotFound, ProposalRefused, WrongPhase
+from openledger.primitives.fields import to_json
+from openledger.primitives.types import ZERO_ADDRESS
 
 H = bytes(32)
 ALICE, BOB = ACCOUNTS[1][0], ACCOUNTS[2][0]
@@ -30,12 +38,13 @@ REVIEWERS = tuple(sorted(ACCOUNTS[i][0] for i in (5, 6, 7)))
 RULES: dict[str, Any] = {"review_quorum": 2, "bond": BOND, "stake": STAKE, "reviewers": REVIEWERS}
 COMMIT = DatanetCommit(1, 0, H, 1, (Part(ALICE, b"\x01" * 32, 1),), bond=BOND)
 YES, NO = DatanetReview(1, 1, True, "well written", STAKE), DatanetReview(1, 1, False, "not yours", STAKE)
+CTX = BlockContext(100, 0, ZERO_ADDRESS, 1, DEVNET_PARAMS)
 MODEL = ModelPublish("m", "openledger/tiny-v1", (DataRef(1, 1),), H, H, H, H, H, 1, "gradient-dot", 5, 4, 0, PRICE)
 
 
 def make(**params: int) -> Harness:
     """A datanet with three reviewers, accounts 5, 6 and 7, two of whom decide; Alice's commit waits for them."""
-    chain = Harness(**{"review_seconds": 100, "appeal_seconds": 50, **params})
+    chain = Harness(**{"review_seconds": 100, "appeal_seconds": 500, **params})
     chain.act(0, DatanetCreate("d", policy="reviewed", **RULES))
     assert chain.act(1, COMMIT).status == 1
     return chain
@@ -84,8 +93,8 @@ def test_a_quorum_accepts_and_everybody_has_their_money_back_after_the_time_for_
         (False, "not yours"), (True, "well written"), (True, "well written"),
     ]  # fmt: skip
     before = wealth(net, 1, 5, 6, 7)
-    assert not is_due(net.state, net.time + 49)
-    assert is_due(net.state, net.time + 50)
+    assert not is_due(net.state, net.time + 499)
+    assert is_due(net.state, net.time + 500)
     end(net)
     assert wealth(net, 1, 5, 6, 7) == [b + m for b, m in zip(before, (BOND, STAKE, STAKE, STAKE), strict=True)]
     assert (net.balance(ESCROW), burned(net)) == (0, 0)
@@ -214,27 +223,20 @@ def test_an_open_datanet_goes_on_where_a_reviewed_one_has_stopped(net: Harness) 
 # --- appeal -----------------------------------------------------------------------------------------------
 
 
-def appeal(net: Harness, version: int = 1) -> None:
-    """What an accepted proposal does, put into state as a block would."""
-    original = net.app.finalize_block
+def propose(net: Harness, effect: str, **arguments: object) -> str:
+    """A proposal that the only validator, account 9, votes for; why it has failed, or nothing."""
+    named = tuple(Argument(name, str(value)) for name, value in arguments.items())
+    receipt = net.act(3, GovPropose("t", "s", effect, named, params(net.state).gov_deposit))
+    number = int.from_bytes(receipt.logs[0].topics[1], "big")
+    net.act(9, GovVote(number, "yes"))
+    net.block(must_proposal(net.state, number).deadline - net.time)
+    found = must_proposal(net.state, number)
+    assert found.status in (PASSED, FAILED)
+    return found.failure
 
-    def with_effect(request: Any) -> Any:
-        from openledger.abci_app import block
 
-        close = block.close_reviews
-
-        def first(state: Overlay, ctx: Any) -> Any:
-            return overturn(state, 1, version) + close(state, ctx)
-
-        block.close_reviews = first
-        try:
-            return original(request)
-        finally:
-            block.close_reviews = close
-
-    net.app.finalize_block = with_effect  # type: ignore[method-assign]
-    net.finalize(())
-    net.app.finalize_block = original  # type: ignore[method-assign]
+def appeal(net: Harness, version: int = 1, accept: bool = True) -> None:
+    assert propose(net, "datanet.review", datanet=1, version=version, accept=str(accept).lower()) == ""
 
 
 def test_governance_overrules_a_rejection_the_bond_comes_back_and_who_was_wrong_pays(net: Harness) -> None:
@@ -253,7 +255,7 @@ def test_governance_overrules_an_acceptance(net: Harness) -> None:
     net.act(5, YES)
     net.act(6, YES)
     before = wealth(net, 1, 5, 6)
-    appeal(net)
+    appeal(net, accept=False)
     assert (status(net), head(net)) == ("rejected", 0)
     end(net)
     assert wealth(net, 1, 5, 6) == before
@@ -276,18 +278,52 @@ def test_a_version_that_others_build_on_is_rejected_and_they_stay(net: Harness) 
     net.act(2, DatanetCommit(1, 1, H, 2, (Part(BOB, b"\x02" * 32, 1),), bond=BOND))
     for reviewer in (5, 6):
         net.act(reviewer, dataclasses.replace(YES, version=2))
-    appeal(net)
+    appeal(net, 1, False)
     assert (status(net), head(net)) == ("rejected", 2)
-    appeal(net, 2)
+    appeal(net, 2, False)
     assert (status(net, 2), head(net)) == ("rejected", 0)
     appeal(net, 1)
     appeal(net, 2)
     assert (status(net), status(net, 2), head(net)) == ("accepted", "accepted", 2)
 
 
-def test_there_must_be_a_decision_to_appeal_against(net: Harness) -> None:
+def test_there_must_be_another_decision_to_appeal_against(net: Harness) -> None:
     with pytest.raises(WrongPhase, match="nothing is decided"):
-        check_overturn(net.state, 1, 1)
+        ReviewOverturn(1, 1, True).validate(net.state, CTX)
+    with pytest.raises(NotFound, match="has no review"):
+        ReviewOverturn(1, 9, True).validate(net.state, CTX)
+    net.act(5, YES)
+    net.act(6, YES)
+    with pytest.raises(ProposalRefused, match="like this already"):
+        ReviewOverturn(1, 1, True).validate(net.state, CTX)
+    tried = simulate(net.state, CTX, ReviewOverturn(1, 1, False))
+    assert tried.changes == {"status": ("accepted", "rejected"), "head": (1, 0)}
+
+
+def test_governance_says_who_was_first_in_a_new_version_of_the_same_rows() -> None:
+    net = Harness()
+    net.act(0, DatanetCreate("d"))
+    net.act(2, DatanetCommit(1, 0, H, 1, (Part(BOB, H, 1),)))
+    net.act(1, DatanetCommit(1, 1, H, 2, (Part(ALICE, H, 1),)))
+    his, hers = net.query("get_commit", 1, 2)["parts"]
+    place = PlaceChange(1, BOB, "0x" + H.hex(), 2, hers["height"])
+    moved = to_json(place)
+    with pytest.raises(ProposalRefused, match="in the past"):
+        dataclasses.replace(place, place=3).validate(net.state, CTX)
+    assert simulate(net.state, CTX, place).changes == {
+        "head": (2, 3), "place": (1, 2), "height": (his["height"], hers["height"]),
+    }  # fmt: skip
+    assert propose(net, "datanet.place", **moved) == ""
+    version = net.query("get_commit", 1, 3)
+    assert [part["place"] for part in version["parts"]] == [2, 2]
+    assert (version["parent"], version["status"], version["message"]) == (2, "accepted", "proposal 1")
+    assert net.query("get_commit", 1, 2)["parts"] == [his, hers]
+    assert "no such part" in propose(net, "datanet.place", **(moved | {"contributor": "0x" + "11" * 20}))
+    for wrong in ("0x00", "nothing"):
+        with pytest.raises(MalformedAction, match="blob"):
+            PlaceChange.read({k: str(v) for k, v in (moved | {"blob": wrong}).items()})
+    with pytest.raises(NotFound, match="no datanet 5"):
+        PlaceChange(5, BOB, "0x" + H.hex(), 1, 1).validate(net.state, CTX)
 
 
 def test_a_block_ends_a_bounded_number_of_reviews(monkeypatch: pytest.MonkeyPatch) -> None:
