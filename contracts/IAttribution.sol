@@ -74,10 +74,10 @@ interface IAttribution {
     /// @notice The claim's newest challenge. Reverts when there is no such claim, or when it was never challenged.
     function getChallenge(uint64 claim) external view returns (Challenge memory);
 
-    /// @notice Rewards of an account that it has not withdrawn yet, in wei.
+    /// @notice Rewards of an account that it has not withdrawn yet, in wei, those of its stake included.
     function pendingRewards(address account) external view returns (uint256);
 
-    /// @notice What an account has earned since the beginning from fees and by mint, and what it has withdrawn, in wei.
+    /// @notice What an account has earned since the beginning from fees (those of its stake included) and by mint, and what it has withdrawn, in wei.
     function getRewards(address account) external view returns (uint256 fees, uint256 minted, uint256 taken);
 
     /// @notice Number of the epoch that is open now.

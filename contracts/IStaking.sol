@@ -5,7 +5,7 @@ pragma solidity ^0.8.20;
 /// @notice Read-only precompile at 0x0000000000000000000000000000000000000803. Writes go through the Outbox.
 /// @dev Call or STATICCALL it. With value, or by DELEGATECALL or CALLCODE, a call reverts; so does one with an unknown selector
 /// or malformed arguments. It reads the chain as it is at this moment of the block. Gas: see docs/reference/precompiles.md.
-/// For now only operators stake, each with its own validator; delegation and commission are to come.
+/// Stake that is on its way follows a slash when it is next touched; these functions say what it will be then.
 interface IStaking {
     /// @notice One validator.
     struct Validator {
@@ -18,6 +18,30 @@ interface IStaking {
         uint64 power;
         /// @dev Away too long, or (for ever) caught signing two blocks of one height.
         bool jailed;
+        /// @dev Wei that all have staked with it, and the shares that they have of it: one share is worth stake / shares.
+        uint256 stake;
+        uint256 shares;
+        /// @dev What the operator takes of the stakers' earnings before they are divided, in parts per million.
+        uint32 commission;
+    }
+
+    /// @notice Wei with one validator.
+    struct Stake {
+        address operator;
+        uint256 amount;
+    }
+
+    /// @notice Wei on their way back, paid when block time (Unix seconds) reaches `ready`.
+    struct Unbonding {
+        uint256 amount;
+        uint64 ready;
+    }
+
+    /// @notice Wei that have come from another validator, and answer for what it did until `ready`.
+    struct Redelegation {
+        address source;
+        uint256 amount;
+        uint64 ready;
     }
 
     /// @notice All validators with a stake or a seat, ascending by operator.
@@ -28,6 +52,15 @@ interface IStaking {
 
     /// @notice Wei that `delegator` has staked with `operator`. What unbonds is not counted.
     function getDelegation(address delegator, address operator) external view returns (uint256);
+
+    /// @notice All that `delegator` has staked, ascending by operator.
+    function getDelegations(address delegator) external view returns (Stake[] memory);
+
+    /// @notice What `delegator` unbonds from the validator of `operator`, the oldest first.
+    function getUnbondings(address delegator, address operator) external view returns (Unbonding[] memory);
+
+    /// @notice What `delegator` has redelegated to the validator of `operator` and cannot move on yet, the oldest first.
+    function getRedelegations(address delegator, address operator) external view returns (Redelegation[] memory);
 
     /// @notice Sum of the power of all seats.
     function totalPower() external view returns (uint64);

@@ -42,18 +42,26 @@ from openledger.abci_app.modules.models.records import (
 from openledger.abci_app.modules.models.settle import InferenceSettle
 from openledger.abci_app.modules.rewards.payout import close_epoch, settle
 from openledger.abci_app.modules.rewards.records import rewards
+from openledger.abci_app.modules.rewards.stakers import pots
 from openledger.abci_app.modules.rewards.vesting import vest
+from openledger.abci_app.modules.staking.delegations import add_stake, delegations, settle_all, take_stake, worth
+from openledger.abci_app.modules.staking.earning import pool
 from openledger.abci_app.modules.staking.records import (
+    COMMISSION,
     STAKES,
     ValidatorRecord,
+    must_operate,
     operated_by,
     put_validator,
+    validator,
     validators,
 )
+from openledger.abci_app.modules.staking.redelegate import StakeRedelegate
 from openledger.abci_app.modules.staking.sets import close_set
 from openledger.genesis.params import Params
 from openledger.primitives.amounts import OPEN as COIN
 from openledger.primitives.attribution import Voucher
+from openledger.primitives.errors import InvalidTransaction
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.keys import address_of_private_key, join_signature, sign_digest
 from openledger.primitives.types import ZERO_ADDRESS, Address
@@ -119,29 +127,66 @@ class Money:
         """Wei that some people have: balances, rewards taken or not, locked or not, stakes; and the pool's."""
         total = balance(self.state, POOL) if with_pool else 0
         for who in sorted(set(people)):
-            earned, seat = rewards(self.state, who), operated_by(self.state, who)
-            total += balance(self.state, who) + earned.fees + earned.minted - earned.taken
-            total += seat.stake if seat else 0
+            earned, staked = rewards(self.state, who), settle_all(Overlay(self.state), who)
+            total += balance(self.state, who) + earned.fees + earned.minted - earned.taken + staked.available
+            for address, held in delegations(self.state, who):
+                record = validator(self.state, address)
+                total += worth(record, held.total) if record else 0
         return total
+
+    def earned(self, who: Address) -> int:
+        """Wei that an operator and its own stake have earned, those included that wait in pots."""
+        total = rewards(self.state, who).fees + settle_all(Overlay(self.state), who).total
+        seat = operated_by(self.state, who)
+        if seat is None:
+            return total
+        return total + sum(pots(self.state, n).get(seat.address, 0) for n in range(1, CLAIM_COUNT.get(self.state) + 1))
 
     # --- who is there -------------------------------------------------------------------------------------
 
-    def seat(self, members: Sequence[tuple[str, int, bool]]) -> None:
-        """The validator set is (operator's name, power, votes on claims) from now on, and nobody else."""
+    def seat(
+        self,
+        members: Sequence[tuple[str, int, bool]],
+        delegated: Sequence[tuple[str, str, int]] = (),
+        commission: int = COMMISSION,
+    ) -> None:
+        """The validator set is (operator's name, power, votes on claims) from now on, and nobody else; others have
+        (name, operator's name, power) staked with it. All ask for the same commission (ppm)."""
         for record in list(validators(self.state)):
-            put_validator(self.state, replace(record, stake=0))
+            take_stake(self.state, record.operator, record.address, record.own)
         for name, power, oracle in members:
             key = keccak256(b"validator" + name.encode())
             stake = power * self.params.power_unit
-            put_validator(self.state, ValidatorRecord(someone(name), key, name, stake, 0, oracle, created=1))
+            record = ValidatorRecord(
+                someone(name), key, name, oracle=oracle, created=1, commission=commission, max_commission=1_000_000
+            )
+            put_validator(self.state, record)
+            add_stake(self.state, someone(name), record, stake)
+        for who, name, power in delegated:
+            add_stake(self.state, someone(who), must_operate(self.state, someone(name)), power * self.params.power_unit)
         self.fund_stakes()
         for _ in range(3):
-            self.height += 1
-            close_set(self.state, self.params, self.height)
+            self.end_block()
+
+    def end_block(self) -> None:
+        """Power follows stake."""
+        self.height += 1
+        close_set(self.state, self.params, self.height)
+
+    def move(self, who: Address, source: Address, target: Address, amount: int = 0) -> bool:
+        """Redelegate, where that may be; whether it has been done."""
+        mark = self.state.checkpoint()
+        try:
+            self.act(who, StakeRedelegate(source, target, amount))
+        except InvalidTransaction:
+            self.state.rollback(mark)
+            return False
+        self.state.commit(mark)
+        return True
 
     def fund_stakes(self) -> None:
         """The account of all stakes holds what the records say, so that a slash can burn it."""
-        wanted = sum(record.stake for record in validators(self.state))
+        wanted = sum(v.stake + pool(self.state, v.address).held for v in validators(self.state))
         missing = max(0, wanted - balance(self.state, STAKES))
         self.state.add_balance(STAKES, missing)
         count_edited(self.state, missing)

@@ -11,6 +11,7 @@ from typing import Any
 
 import random_worlds
 from harness import ACCOUNTS, Harness
+from stakes import owed
 
 from openledger.abci_app.action import Action, build_native, intrinsic_gas, outbox_bytes
 from openledger.abci_app.application import Application
@@ -20,8 +21,7 @@ from openledger.abci_app.modules.attribution.messages import Hold, encode_extens
 from openledger.abci_app.modules.staking.create import ValidatorCreate, key_proof_message
 from openledger.abci_app.modules.staking.delegate import StakeDelegate
 from openledger.abci_app.modules.staking.edit import ValidatorEdit
-from openledger.abci_app.modules.staking.records import validators
-from openledger.abci_app.modules.staking.unbonding import unbondings
+from openledger.abci_app.modules.staking.redelegate import StakeRedelegate
 from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
 from openledger.abci_app.modules.staking.unjail import ValidatorUnjail
 from openledger.abci_app.ports import Silence
@@ -81,6 +81,9 @@ def validator_action(rng: random.Random, chain_id: int, sender: Address) -> Acti
         StakeDelegate(sender, rng.choice(amounts)),
         StakeUndelegate(sender, rng.choice(amounts)),
         StakeUndelegate(sender, 0),
+        StakeDelegate(rng.choice(ACCOUNTS)[0], rng.choice(amounts)),
+        StakeUndelegate(rng.choice(ACCOUNTS)[0], rng.choice((0, OPEN))),
+        StakeRedelegate(rng.choice(ACCOUNTS)[0], rng.choice(ACCOUNTS)[0], rng.choice((0, OPEN))),
         ValidatorUnjail(),
         ValidatorEdit("named"),
     ])  # fmt: skip
@@ -206,8 +209,7 @@ class Rooms(Harness):
         entries = self.app.store.reader().entries(layout.ACCOUNT)
         total = sum(layout.decode_account(raw).balance for _, raw in entries)
         assert total == int(self.query("get_supply")["total"], 16)
-        held = sum(v.stake + sum(u.amount for u in unbondings(self.state, v.address)) for v in validators(self.state))
-        assert self.balance(STAKING_ADDRESS) == held, "the staking account holds what is staked or unbonding"
+        assert self.balance(STAKING_ADDRESS) == owed(self.state), "what is staked, unbonding, or earned"
 
     def names(self, number: int) -> set[str]:
         """Events in a block."""

@@ -32,7 +32,6 @@ from openledger.abci_app.modules.attribution.messages import Message, Promise, d
 from openledger.abci_app.modules.attribution.records import ACCEPTED, CLAIMS, LAPSED, REFUSED, REVEAL, YES
 from openledger.abci_app.modules.attribution.voting import advance, hear
 from openledger.abci_app.modules.rewards.payout import settle
-from openledger.abci_app.modules.rewards.records import rewards
 from openledger.abci_app.modules.staking.records import operated_by
 from openledger.genesis.params import Params
 from openledger.node.oracle_seeds import Seeds
@@ -272,7 +271,7 @@ class Court:
 
     def pay(self, agent: Agent) -> int:
         """Wei that a validator has earned."""
-        return rewards(self.world.state, someone(agent.name)).fees
+        return self.world.earned(someone(agent.name))
 
     def stake(self, agent: Agent) -> int:
         found = operated_by(self.world.state, someone(agent.name))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from openledger.abci_app.modules.fees.records import set_genesis_supply, supply
 from openledger.abci_app.modules.governance.records import params, set_params
 from openledger.abci_app.modules.models.records import Epoch, epoch, set_epoch
+from openledger.abci_app.modules.staking.delegations import add_stake
+from openledger.abci_app.modules.staking.earning import next_round
 from openledger.abci_app.modules.staking.records import STAKES, ValidatorRecord, put_validator
 from openledger.abci_app.modules.staking.sets import open_first_set, seated
 from openledger.evm.predeploys import PREDEPLOYS
@@ -49,12 +51,13 @@ def _first_records(state: Overlay, genesis: Genesis) -> None:
     """What the modules of a new chain know."""
     set_genesis_supply(state, genesis.supply)
     set_params(state, genesis.params)
-    for validator in genesis.validators:
-        stake = validator.power * genesis.params.power_unit
-        record = ValidatorRecord(validator.operator, validator.pub_key, validator.name, stake, validator.power)
+    for one in genesis.validators:
+        record = ValidatorRecord(one.operator, one.pub_key, one.name, power=one.power)
         put_validator(state, record)
+        add_stake(state, one.operator, record, one.power * genesis.params.power_unit)
     state.add_balance(STAKES, genesis.staked)
     open_first_set(state)
+    next_round(state, None)
     start = genesis.time_ns // 10**9
     set_epoch(state, Epoch(1, start, start + genesis.params.epoch_seconds, False))
 

@@ -22,15 +22,17 @@ from openledger.abci_app.modules.fees import records as fees
 from openledger.abci_app.modules.governance import records as governance
 from openledger.abci_app.modules.models import records as models
 from openledger.abci_app.modules.rewards import records as rewards
-from openledger.abci_app.modules.staking import records as staking
-from openledger.abci_app.modules.staking import signing, silence
-from openledger.abci_app.modules.staking.sets import newest_set
-from openledger.abci_app.modules.staking.unbonding import unbondings
+from openledger.abci_app.modules.rewards.stakers import pots
+from openledger.abci_app.modules.staking.delegations import settle_all
+from openledger.abci_app.queries_staking import get_delegations as get_delegations
+from openledger.abci_app.queries_staking import get_validator as get_validator
+from openledger.abci_app.queries_staking import list_validators as list_validators
 from openledger.genesis.params import Params
 from openledger.primitives.attribution import NAMED_ROW, NAMED_SHARE, AttributionJob, PartFacts, SettlementFacts
 from openledger.primitives.errors import DecodingError, NotFound
 from openledger.primitives.fields import schema, to_json
 from openledger.primitives.types import ZERO_ADDRESS, Address, Hash32, parse_address, to_checksum, to_hex
+from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
 
 View = dict[str, Any]
@@ -189,8 +191,10 @@ def _named(found: claims.Accused | None) -> View | None:
 
 
 def get_verdicts(state: StateReader, claim: int) -> list[View]:
-    """What each validator of the claim's electorate has said. Raises NotFound."""
+    """What each validator of the claim's electorate has said; ``pot`` is what waits for its stakers while the claim can
+    be challenged. Raises NotFound."""
     claims.must_claim(state, claim)
+    waiting = pots(state, claim)
     return [
         {
             "validator": to_hex(member.address),
@@ -201,6 +205,7 @@ def get_verdicts(state: StateReader, claim: int) -> list[View]:
             "verdict": claims.VERDICT_NAMES[said.verdict],
             "reason": said.reason,
             "named": _named(accused_by(state, claim, member.address)),
+            "pot": hex(waiting.get(member.address, 0)),
         }
         for member, said in claims.votes(state, claim)
     ]
@@ -245,15 +250,17 @@ def attribution_job(state: StateReader, claim: int) -> AttributionJob:
 
 
 def get_rewards(state: StateReader, account: Address) -> View:
-    """What an account has earned, taken, and can take."""
-    record = rewards.rewards(state, account)
+    """What an account has earned, taken, and can take. ``fees`` has what its stake has brought in it, which
+    ``staking`` says alone."""
+    record, staked = rewards.rewards(state, account), settle_all(Overlay(state), account)
     return {
         "account": to_checksum(account),
-        "fees": hex(record.fees),
+        "fees": hex(record.fees + staked.total),
+        "staking": hex(staked.total),
         "minted": hex(record.minted),
-        "taken": hex(record.taken),
+        "taken": hex(record.taken + staked.taken),
         "locked": hex(record.locked),
-        "available": hex(record.available),
+        "available": hex(record.available + staked.available),
     }
 
 
@@ -281,55 +288,6 @@ def explain_reward(state: StateReader, account: Address) -> View:
 
 
 # --- chain ------------------------------------------------------------------------------------------------
-
-
-def _validator(state: StateReader, record: staking.ValidatorRecord, height: int | None) -> View:
-    params = governance.params(state)
-    return (
-        {"address": to_hex(record.address)}
-        | to_json(record)
-        | {
-            "stake": hex(record.stake),
-            "missed": signing.missed(state, params, record.address, height),
-            "allowedMisses": signing.allowed_misses(params),
-            "window": params.signed_window,
-            "silent": silence.silences(state, params, record.address, claims.CLAIM_COUNT.get(state)),
-            "allowedSilences": silence.allowed_silences(params),
-            "verdictWindow": params.verdict_window,
-            "unbonding": [{"amount": hex(u.amount), "ready": u.ready} for u in unbondings(state, record.address)],
-        }
-    )
-
-
-def get_validator(state: StateReader, address: Address, height: int | None = None) -> View:
-    """By consensus address or operator. ``missed`` counts the blocks of the window that ends with ``height`` (default:
-    with the last miss). Raises NotFound."""
-    record = staking.validator(state, address) or staking.operated_by(state, address)
-    if record is None:
-        raise NotFound(f"there is no validator {to_hex(address)}")
-    return _validator(state, record, height)
-
-
-def list_validators(state: StateReader, height: int | None = None) -> list[View]:
-    """Those with a seat, by consensus address, then the other candidates by stake, then who is jailed."""
-    seats = [seat.address for seat in newest_set(state).seats]
-    found = {address: record for address in seats if (record := staking.validator(state, address))}
-    for record in staking.candidates(state):
-        if len(found) < MAX_LIST:
-            found.setdefault(record.address, record)
-    for record in staking.validators(state):
-        if record.jailed and record.stake and len(found) < MAX_LIST:
-            found.setdefault(record.address, record)
-    return [_validator(state, record, height) for record in found.values()]
-
-
-def get_delegations(state: StateReader, account: Address) -> list[View]:
-    """What an account has staked and with whom, and what comes back when."""
-    record = staking.operated_by(state, account)
-    if record is None:
-        return []
-    coming = [{"amount": hex(u.amount), "ready": u.ready} for u in unbondings(state, record.address)]
-    return [{"operator": to_checksum(account), "amount": hex(record.stake), "unbonding": coming}]
 
 
 def get_supply(state: StateReader) -> View:

@@ -37,6 +37,7 @@ from openledger.abci_app.modules.staking.create import ValidatorCreate
 from openledger.abci_app.modules.staking.delegate import StakeDelegate
 from openledger.abci_app.modules.staking.edit import ValidatorEdit
 from openledger.abci_app.modules.staking.reads import STAKING
+from openledger.abci_app.modules.staking.redelegate import StakeRedelegate
 from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
 from openledger.abci_app.modules.staking.unjail import ValidatorUnjail
 from openledger.abci_app.reads import Reads
@@ -61,6 +62,7 @@ ACTIONS: tuple[type[Action], ...] = (
     ValidatorUnjail,
     StakeDelegate,
     StakeUndelegate,
+    StakeRedelegate,
     GovPropose,
     GovDeposit,
     GovVote,

@@ -67,6 +67,8 @@ class Params:
     power_unit: U256 = OPEN  # wei of stake for one unit of power
     min_self_bond: U256 = 1_000 * OPEN
     max_validators: U32 = 150
+    min_delegation: U256 = OPEN
+    max_delegations: U32 = 16  # validators that one account may have stake with
     unbonding_seconds: U64 = 21 * 86_400
     max_unbondings_per_block: U32 = 32
     slash_double_sign: U32 = 50_000  # ppm of the stake
@@ -143,6 +145,8 @@ class Params:
             raise InvalidGenesis("min_self_bond must give a validator power: at least power_unit")
         if not 1 <= self.max_validators <= 500:
             raise InvalidGenesis("max_validators must lie between 1 and 500")
+        if not GWEI <= self.min_delegation <= self.min_self_bond or not 1 <= self.max_delegations <= 64:
+            raise InvalidGenesis("min_delegation is 1 gwei to min_self_bond, and max_delegations 1 to 64")
         if not 10 <= self.signed_window <= 10_000 or not 10_000 <= self.min_signed <= 900_000:
             raise InvalidGenesis("signed_window has 10 to 10,000 blocks, of which min_signed asks for 1 to 90 %")
         if not 10 <= self.verdict_window <= 1_000 or self.min_verdicts > 900_000:
@@ -208,6 +212,8 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "power_unit": (GWEI, 1_000_000 * OPEN),
     "min_self_bond": (OPEN, 10_000_000 * OPEN),
     "max_validators": (1, 500),
+    "min_delegation": (GWEI, 1_000 * OPEN),
+    "max_delegations": (4, 64),
     "unbonding_seconds": (60, 365 * _DAY),
     "max_unbondings_per_block": (1, 1_024),
     "slash_double_sign": (10_000, PPM),

@@ -7,12 +7,14 @@ import random
 
 import pytest
 from harness import ACCOUNTS, Harness
+from stakes import owed
 
 from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
 from openledger.abci_app.modules.attribution.records import (
     ACCEPTED,
     CHALLENGE_OPEN,
     CHALLENGES,
+    CLAIM_COUNT,
     CLAIMS,
     ESCROW,
     REVEAL,
@@ -20,6 +22,8 @@ from openledger.abci_app.modules.attribution.records import (
 from openledger.abci_app.modules.models.records import ledger, settlements
 from openledger.abci_app.modules.rewards.claim import RewardsClaim
 from openledger.abci_app.modules.rewards.records import REWARDS
+from openledger.abci_app.modules.rewards.stakers import pots
+from openledger.abci_app.modules.staking.records import STAKES
 from openledger.primitives.amounts import OPEN
 from openledger.primitives.types import ZERO_ADDRESS
 
@@ -30,6 +34,7 @@ def owned(chain: Harness) -> int:
     """What the records say that the attribution account owes, in wei."""
     state = chain.state
     total = sum(r.fees + r.minted - r.taken for _, r in REWARDS.items(state))
+    total += sum(sum(pots(state, number).values()) for number in range(1, CLAIM_COUNT.get(state) + 1))
     for rest, claim in CLAIMS.items(state):
         challenge = CHALLENGES.get(state, int.from_bytes(rest, "big"))
         if challenge is not None and challenge.outcome == CHALLENGE_OPEN:
@@ -46,6 +51,7 @@ def owned(chain: Harness) -> int:
 
 def check(chain: Harness) -> None:
     assert chain.balance(ESCROW) == owned(chain)
+    assert chain.balance(STAKES) == owed(chain.state)
     for _, record in REWARDS.items(chain.state):
         assert 0 <= record.locked <= record.fees + record.minted - record.taken
     supply = chain.query("get_supply")

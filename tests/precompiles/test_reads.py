@@ -17,6 +17,9 @@ from openledger.abci_app.modules.datanets.review import DatanetReview
 from openledger.abci_app.modules.governance.propose import GovPropose
 from openledger.abci_app.modules.governance.records import must_proposal
 from openledger.abci_app.modules.governance.vote import GovVote
+from openledger.abci_app.modules.staking.delegate import StakeDelegate
+from openledger.abci_app.modules.staking.redelegate import StakeRedelegate
+from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
 from openledger.abci_app.registry import PRECOMPILES, READS
 from openledger.primitives.amounts import OPEN
 from openledger.primitives.attribution import row_leaf
@@ -162,10 +165,21 @@ def test_validators(calls: Any) -> None:
     assert [v[0] for v in found] == sorted(views)
     for validator in found:
         view = views[validator[0]]
-        assert validator == (validator[0], bytes.fromhex(view["pubKey"][2:]), view["name"], view["power"], False)
+        facts = (validator[0], bytes.fromhex(view["pubKey"][2:]), view["name"], view["power"], False)
+        assert validator == (*facts, int(view["stake"], 16), int(view["shares"], 16), view["commission"])
         assert calls.ask(*STAKING, "getValidator", validator[0]) == validator
     assert calls.ask(*STAKING, "totalPower") == 35
     assert calls.ask(*STAKING, "getDelegation", NOBODY, found[0][0]) == 0
+    one, other = (bytes.fromhex(v[0][2:]) for v in found[:2])
+    chain.act(1, StakeDelegate(one, 7 * OPEN))
+    chain.act(1, StakeRedelegate(one, other, 2 * OPEN))
+    chain.act(1, StakeUndelegate(one, OPEN))
+    mine = ACCOUNTS[1][0]
+    assert calls.ask(*STAKING, "getDelegations", mine) == ((hexed(one), 4 * OPEN), (hexed(other), 2 * OPEN))
+    assert calls.ask(*STAKING, "getDelegation", mine, one) == 4 * OPEN
+    assert calls.ask(*STAKING, "getUnbondings", mine, one) == ((OPEN, chain.time + 60),)
+    assert calls.ask(*STAKING, "getRedelegations", mine, other) == ((hexed(one), 2 * OPEN, chain.time + 59),)
+    assert calls.ask(*STAKING, "getUnbondings", mine, NOBODY) == calls.ask(*STAKING, "getDelegations", NOBODY) == ()
     assert calls.error(*STAKING, "getValidator", NOBODY) == f"execution reverted: {NOBODY} operates no validator"
 
 

@@ -23,11 +23,14 @@ def rewards() -> None:
 @click.argument("address", required=False)
 @pass_app
 def show(app: App, address: str | None) -> None:
-    """Show the rewards of ADDRESS (default: the account of --key) and the claims they come from."""
+    """Show the rewards of ADDRESS (default: the account of --key) and the claims they come from. Fees have in them what
+    its stake has earned, which "staking" says alone."""
     address = address or to_checksum(app.address())
     found: dict[str, Any] = app.call("openledger_explainReward", address)
     because = found["claims"]
-    lines = [f"{name:<10} {amount(found[name])}" for name in ("fees", "minted", "taken", "locked", "available")]
+    lines = [
+        f"{name:<10} {amount(found[name])}" for name in ("fees", "staking", "minted", "taken", "locked", "available")
+    ]
     if because:
         cells = [
             [c["claim"], c["model"], c["epoch"], c["share"], amount(c["fees"]), amount(c["minted"])] for c in because

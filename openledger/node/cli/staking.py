@@ -1,4 +1,4 @@
-"""``openledger validator`` and ``openledger stake``: joining the validators, staying, coming back, leaving."""
+"""``openledger validator`` and ``openledger stake``: joining the validators, and staking with one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from openledger.node.cli.common import App, Group, amount, pass_app, table, wei
 from openledger.primitives.amounts import parse_amount
 from openledger.primitives.errors import KeystoreError
-from openledger.primitives.types import from_hex, parse_address, to_checksum, to_hex
+from openledger.primitives.types import Address, from_hex, parse_address, to_checksum, to_hex
 
 
 @click.group(cls=Group)
@@ -39,10 +39,23 @@ def show_key(app: App, operator: str | None) -> None:
 @click.option("--amount", "text", required=True, help="Stake to bond, for example '1000 OPEN'.")
 @click.option("--name", default="", help="Name that others see.")
 @click.option("--oracle/--no-oracle", default=True, show_default=True, help="Take part in verdicts on claims.")
+@click.option("--commission", default="10", show_default=True, metavar="PERCENT", help="Taken of what stakers earn.")
+@click.option("--max-commission", default="20", show_default=True, metavar="PERCENT", help="It never rises above.")
+@click.option("--max-change", default="1", show_default=True, metavar="PERCENT", help="Its largest rise, once a day.")
 @click.option("--pub-key", metavar="HEX", help="Consensus key that is not in --home; with --proof.")
 @click.option("--proof", metavar="HEX", help="Its proof: `validator show-key --operator ADDRESS` where the key is.")
 @pass_app
-def create(app: App, text: str, name: str, oracle: bool, pub_key: str | None, proof: str | None) -> None:
+def create(
+    app: App,
+    text: str,
+    name: str,
+    oracle: bool,
+    commission: str,
+    max_commission: str,
+    max_change: str,
+    pub_key: str | None,
+    proof: str | None,
+) -> None:
     """Make the home folder's node a validator, with stake of --key, which becomes its operator.
 
     Uses the consensus key in --home and sends through --node. Wait until this node has caught up: from two blocks
@@ -59,11 +72,28 @@ def create(app: App, text: str, name: str, oracle: bool, pub_key: str | None, pr
     else:
         message = key_proof_message(app.client.chain_id(), signer.address)
         public, signature = sign_with_validator_key(app.home, message)
-    receipt = app.send(ValidatorCreate(public, signature, parse_amount(text), name, oracle), signer)
+    rates = [_ppm(rate) for rate in (commission, max_commission, max_change)]
+    receipt = app.send(ValidatorCreate(public, signature, parse_amount(text), name, oracle, *rates), signer)
     signs_from = wei(receipt["blockNumber"]) + 2
     found = app.call("openledger_getValidator", to_checksum(signer.address))
     lines = [*_lines(found), "", f"It signs from block {signs_from} on." if found["power"] else _NO_SEAT]
     app.emit(found | {"transaction": receipt["transactionHash"], "signsFrom": signs_from}, lines)
+
+
+def _ppm(text: str) -> int:
+    """Parts per million of a percentage, exactly. Raises UsageError."""
+    whole, _, fraction = text.removesuffix("%").strip().partition(".")
+    if not (whole + fraction).isascii() or not (whole or "0").isdigit() or not (fraction or "0").isdigit():
+        raise click.UsageError(f"{text!r} is no percentage: write for example 7.5")
+    if len(fraction) > 4:
+        raise click.UsageError("a percentage has four decimals at most")
+    return int(whole or "0") * 10_000 + int(fraction.ljust(4, "0"))
+
+
+def _percent(ppm: int) -> str:
+    """7.5 % of 75000."""
+    whole, rest = divmod(ppm, 10_000)
+    return f"{whole}.{rest:04d}".rstrip("0").rstrip(".") + " %"
 
 
 _NO_SEAT = "It has no seat: the seats are taken by larger stakes. `openledger stake delegate` adds to this one."
@@ -72,14 +102,18 @@ _NO_SEAT = "It has no seat: the seats are taken by larger stakes. `openledger st
 @validator.command()
 @click.option("--name", help="New name.")
 @click.option("--oracle/--no-oracle", default=None, help="Take part in verdicts on claims that open from now on.")
+@click.option("--commission", metavar="PERCENT", help="New commission; once a day.")
 @pass_app
-def edit(app: App, name: str | None, oracle: bool | None) -> None:
-    """Change what the validator of --key is called, or whether it votes on claims. What is not named stays."""
-    from openledger.abci_app.modules.staking.edit import ValidatorEdit
+def edit(app: App, name: str | None, oracle: bool | None, commission: str | None) -> None:
+    """Change what the validator of --key is called, whether it votes on claims, or its commission. What is not named
+    stays."""
+    from openledger.abci_app.modules.staking.edit import UNCHANGED, ValidatorEdit
 
     signer = app.signer()
     now = app.call("openledger_getValidator", to_checksum(signer.address))
-    app.send(ValidatorEdit(now["name"] if name is None else name, now["oracle"] if oracle is None else oracle), signer)
+    rate = UNCHANGED if commission is None else _ppm(commission)
+    action = ValidatorEdit(now["name"] if name is None else name, now["oracle"] if oracle is None else oracle, rate)
+    app.send(action, signer)
     found = app.call("openledger_getValidator", to_checksum(signer.address))
     app.emit(found, _lines(found))
 
@@ -143,7 +177,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
         ["name", found["name"] or "-"],
         ["operator", found["operator"]],
         ["consensus", found["address"]],
-        ["stake", amount(found["stake"])],
+        ["stake", f"{amount(found['stake'])}, of which {amount(found['own'])} are the operator's"],
+        ["commission", f"{_percent(found['commission'])} (never above {_percent(found['maxCommission'])})"],
         ["power", found["power"]],
         ["standing", _standing(found)],
         ["signed", f"{_signed_percent(found)} % of the last {found['window']} blocks"],
@@ -163,55 +198,102 @@ def _coming(unbonding: list[dict[str, Any]]) -> list[str]:
 
 @click.group(cls=Group)
 def stake() -> None:
-    """Stake of an operator with its own validator."""
+    """Stake with validators: your own or others'."""
 
 
 @stake.command()
 @click.argument("address", required=False)
 @pass_app
 def show(app: App, address: str | None) -> None:
-    """Show what ADDRESS (default: the account of --key) has staked, and what comes back when."""
+    """Show what ADDRESS (default: the account of --key) has staked, what that has earned, and what comes back when."""
     address = address or to_checksum(app.address())
     found: list[dict[str, Any]] = app.call("openledger_getDelegations", address)
     lines = [f"{address} has nothing at stake"]
     if found:
-        lines = []
-        for one in found:
-            lines += [f"stake      {amount(one['amount'])} with {one['operator']}", *_coming(one["unbonding"])]
+        lines = [line for one in found for line in _stake_lines(one)]
     app.emit(found, lines)
+
+
+def _stake_lines(one: dict[str, Any]) -> list[str]:
+    earned = f", earned {amount(one['rewards'])} since your last step" if wei(one["rewards"]) else ""
+    first = f"stake      {amount(one['amount'])} with {one['operator']}{earned}"
+    return [first, *_coming(one["unbonding"]), *_moved(one["redelegations"])]
+
+
+def _moved(redelegations: list[dict[str, Any]]) -> list[str]:
+    now = int(time.time())
+    return [
+        f"moved      {amount(r['amount'])} from {r['source']}, bound to both for {max(0, int(r['ready']) - now)} s"
+        for r in redelegations
+    ]
+
+
+def _operator(app: App, text: str | None, sender: Address) -> Address:
+    """Operator of the validator that ``text`` names by operator or consensus address; default: the sender."""
+    if text is None:
+        return sender
+    return parse_address(app.call("openledger_getValidator", text)["operator"])
+
+
+def _wanted(text: str | None, everything: bool) -> int:
+    if everything == (text is not None):
+        raise click.UsageError("say either AMOUNT or --all")
+    wanted = 0 if text is None else parse_amount(text)
+    if text is not None and not wanted:
+        raise click.UsageError("nothing to take back or move; --all takes everything")
+    return wanted
 
 
 @stake.command()
 @click.argument("text", metavar="AMOUNT")
+@click.option("--to", metavar="ADDRESS", help="Validator, by operator or consensus address; default: that of --key.")
 @pass_app
-def delegate(app: App, text: str) -> None:
-    """Add AMOUNT (for example '50 OPEN') to the stake of the validator that --key operates."""
+def delegate(app: App, text: str, to: str | None) -> None:
+    """Stake AMOUNT (for example '50 OPEN') with a validator. It answers for what the validator does."""
     from openledger.abci_app.modules.staking.delegate import StakeDelegate
 
     signer = app.signer()
-    _sent(app, app.send(StakeDelegate(signer.address, parse_amount(text)), signer), signer.address)
+    operator = _operator(app, to, signer.address)
+    _sent(app, app.send(StakeDelegate(operator, parse_amount(text)), signer), signer.address, operator)
 
 
 @stake.command()
 @click.argument("text", metavar="AMOUNT", required=False)
-@click.option("--all", "everything", is_flag=True, help="Take all of it; the validator leaves.")
+@click.option("--all", "everything", is_flag=True, help="Take all of it; an operator leaves the validator set.")
+@click.option("--from", "source", metavar="ADDRESS", help="Validator to take it from; default: that of --key.")
 @pass_app
-def undelegate(app: App, text: str | None, everything: bool) -> None:
-    """Take AMOUNT of the stake of --key back. It is paid after the unbonding time."""
+def undelegate(app: App, text: str | None, everything: bool, source: str | None) -> None:
+    """Take AMOUNT of your stake back. It is paid after the unbonding time."""
     from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
 
-    if everything == (text is not None):
-        raise click.UsageError("say either AMOUNT or --all")
-    signer = app.signer()
-    wanted = 0 if text is None else parse_amount(text)
-    if text is not None and not wanted:
-        raise click.UsageError("nothing to take back; --all takes everything")
-    _sent(app, app.send(StakeUndelegate(signer.address, wanted), signer), signer.address)
+    wanted, signer = _wanted(text, everything), app.signer()
+    operator = _operator(app, source, signer.address)
+    _sent(app, app.send(StakeUndelegate(operator, wanted), signer), signer.address, operator)
 
 
-def _sent(app: App, receipt: dict[str, Any], operator: bytes) -> None:
-    found = app.call("openledger_getValidator", to_checksum(operator))
-    app.emit(found | {"transaction": receipt["transactionHash"]}, _lines(found))
+@stake.command()
+@click.argument("text", metavar="AMOUNT", required=False)
+@click.option("--all", "everything", is_flag=True, help="Move all of it.")
+@click.option("--from", "source", metavar="ADDRESS", required=True, help="Validator to take it from.")
+@click.option("--to", metavar="ADDRESS", required=True, help="Validator to stake it with.")
+@pass_app
+def redelegate(app: App, text: str | None, everything: bool, source: str, to: str) -> None:
+    """Move AMOUNT of your stake to another validator at once. For the unbonding time it answers for both."""
+    from openledger.abci_app.modules.staking.redelegate import StakeRedelegate
+
+    wanted, signer = _wanted(text, everything), app.signer()
+    first, second = (_operator(app, name, signer.address) for name in (source, to))
+    _sent(app, app.send(StakeRedelegate(first, second, wanted), signer), signer.address, second)
+
+
+def _sent(app: App, receipt: dict[str, Any], sender: Address, operator: Address) -> None:
+    if sender == operator:
+        found = app.call("openledger_getValidator", to_checksum(operator))
+        app.emit(found | {"transaction": receipt["transactionHash"]}, _lines(found))
+        return
+    delegations: list[dict[str, Any]] = app.call("openledger_getDelegations", to_checksum(sender))
+    lines = [line for one in delegations for line in _stake_lines(one)] or ["nothing is at stake any longer"]
+    app.emit({"delegations": delegations, "transaction": receipt["transactionHash"]}, lines)
 
 
 COMMANDS = [validator, stake]

@@ -50,7 +50,11 @@ export const ACTIONS = {
   "validator.edit": "edit a validator",
   "validator.unjail": "bring a validator back",
   "stake.delegate": "add stake",
+  "stake.redelegate": "move stake",
   "stake.undelegate": "take stake back",
+  "gov.propose": "put something to the vote",
+  "gov.deposit": "deposit for a proposal",
+  "gov.vote": "vote on a proposal",
 };
 
 /** The ten accounts that every devnet funds (see guides/run-a-devnet.md); their keys are known to everybody. */

@@ -37,6 +37,7 @@ function rewardCard(rewards) {
     "Rewards",
     ui.facts(
       ["Earned from fees", ui.money(rewards.fees, 18)],
+      ["Of these by stake", ui.money(rewards.staking, 18)],
       ["Earned by mint", ui.money(rewards.minted, 18)],
       ["Withdrawn", ui.money(rewards.taken, 18)],
       ["Locked while their claims can be challenged", ui.money(rewards.locked, 18)],
@@ -119,11 +120,12 @@ export async function validators({ rpc }) {
       null,
       ui.table(
         "Validators",
-        ["Name", "Operator", "#Stake", "#Power", "#Part", "State", "#Missed", "Oracle", "Consensus key"],
+        ["Name", "Operator", "#Stake", "#Commission", "#Power", "#Part", "State", "#Missed", "Oracle", "Consensus key"],
         found.map((validator) => [
           validator.name || "–",
           ui.accountLink(validator.operator),
           ui.money(validator.stake),
+          `${validator.commission / 10_000} %`,
           f.count(validator.power),
           f.ratio(validator.power, power),
           stateOf(validator),

@@ -84,7 +84,7 @@ def test_an_upheld_challenge_refunds_consumers_burns_the_mint_and_halves_the_bon
     claim = chain.query("get_claim", 1)
     consumer, challenger = chain.balance(ACCOUNTS[5][0]), chain.balance(ACCOUNTS[8][0])
     booked = sum(wei(chain, i, "fees") for i in (1, 2, 3, 4)) + sum(
-        int(chain.query("get_rewards", v.operator)["fees"], 16) for v in chain.genesis.validators
+        int(said["pot"], 16) for said in chain.query("get_verdicts", 1)
     )
     gone, made = burned(chain), int(claim["minted"], 16)
     receipt = chain.act(8, action)

@@ -1,8 +1,9 @@
 """Whoever pays himself for inference loses, with every set of parameters that genesis and governance accept.
 
 One hand is consumer, model owner, claimant, challenger, some or all contributors, and validators with up to a third of
-the set's power, under as many names as it likes. The community pool counts as its own, as in the joint bound
-(design.md, section 7): it might govern it.
+the set's power, under as many names as it likes. Its stake may stand behind others' validators, and move from one to
+another before and after a claim opens. The community pool counts as its own, as in the joint bound (design.md,
+section 7): it might govern it.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from hypothesis import strategies as st
 
 from openledger.abci_app.modules.attribution.records import ACCEPTED, CLAIMS, LAPSED, NO, NONE, REFUSED, YES
 from openledger.abci_app.modules.governance.records import POOL
+from openledger.abci_app.modules.staking.delegations import delegation, worth
+from openledger.abci_app.modules.staking.records import operated_by
 from openledger.genesis.params import Params
 from openledger.primitives.amounts import GWEI, OPEN, PPM
 from openledger.primitives.errors import InvalidGenesis
 
+DELEGATORS = ("deleg0", "deleg1", "deleg2")
 CONSUMER, OWNER, CHALLENGER = "consumer", "owner", "challenger"
 
 
@@ -51,11 +55,15 @@ def sizes(largest: int) -> st.SearchStrategy[int]:
 
 @dataclass(frozen=True)
 class Story:
-    """What the coalition does. ``validators`` are (name, power, votes on claims); its own names begin with "our"."""
+    """What the coalition does. ``validators`` are (name, own power, votes on claims); its own names begin with "our".
+    ``delegated`` is its stake behind others: (one of "deleg", validator's name, power). ``commission`` (ppm) is
+    everybody's."""
 
     params: Params
     validators: list[tuple[str, int, bool]]
     claims: list[dict[str, Any]]
+    delegated: tuple[tuple[str, str, int], ...] = ()
+    commission: int = 100_000
 
     @property
     def ours(self) -> list[str]:
@@ -71,6 +79,11 @@ def stories(draw: st.DrawFn) -> Story:
     others = draw(st.lists(sizes(2**20), min_size=1, max_size=20))
     wanted = draw(st.lists(sizes(2**20), max_size=20))
     left, ours = sum(others) // 2, []  # a third of all
+    delegated = []
+    for number, wish in enumerate(draw(st.lists(sizes(2**20), max_size=6))):
+        if min(wish, left) > 0:
+            delegated.append((f"deleg{number % 3}", f"other{number % len(others)}", min(wish, left)))
+            left -= delegated[-1][2]
     for power in [*wanted, left]:
         if min(power, left) > 0:
             ours.append(min(power, left))
@@ -85,6 +98,7 @@ def stories(draw: st.DrawFn) -> Story:
             "end": st.sampled_from((ACCEPTED, ACCEPTED, ACCEPTED, ACCEPTED, REFUSED, LAPSED)),
             "challenge": st.sampled_from((0, 0, 0, ACCEPTED, REFUSED, LAPSED)), "later": st.booleans(),
             "unattributed": st.one_of(st.just(0), st.integers(0, PPM)),
+            "before": st.integers(0, 3), "after": st.integers(0, 3), "target": st.integers(0, 19),
         }
     )  # fmt: skip
     params = replace(
@@ -92,14 +106,16 @@ def stories(draw: st.DrawFn) -> Story:
         mint_per_epoch=draw(st.sampled_from((1, 10**9, 10**27))), claim_bond=draw(sizes(OPEN)) - 1,
         challenge_bond=draw(sizes(OPEN)) - 1, max_validators=150,
     )  # fmt: skip
-    return Story(params, validators, draw(st.lists(claim, min_size=1, max_size=3)))
+    claims = draw(st.lists(claim, min_size=1, max_size=3))
+    commission = draw(st.sampled_from((0, 100_000, 333_333, PPM)))
+    return Story(params, validators, claims, tuple(delegated), commission)
 
 
 def tell(story: Story, base_fee: int) -> tuple[int, int, Money]:
     """(wei of the coalition before, after, world)."""
     world = Money(story.params, base_fee)
-    world.seat(story.validators)
-    names = [CONSUMER, OWNER, CHALLENGER, *story.ours, *(f"us{i}" for i in range(12))]
+    world.seat(story.validators, story.delegated, story.commission)
+    names = [CONSUMER, OWNER, CHALLENGER, *story.ours, *DELEGATORS, *(f"us{i}" for i in range(12))]
     coalition = [someone(name) for name in names]
     world.fund(coalition)
     before = world.wealth(coalition)
@@ -120,7 +136,10 @@ def _claim(world: Money, story: Story, told: dict[str, Any]) -> None:
     model = world.publish(someone(OWNER), told["price"], shares, told["rows"])
     epoch = world.buy(CONSUMER, model, told["answers"])
     world.close()
+    _move(world, story, told["before"], told["target"])
     number = world.claim(someone(OWNER), model, epoch, shares)
+    _move(world, story, told["after"], told["target"] + 1)
+    world.end_block()
     verdict = {ACCEPTED: YES, REFUSED: NO, LAPSED: NONE}
     world.vote(number, {someone(name): verdict[told["end"]] for name, _, _ in story.validators})
     world.end(number, told["end"])
@@ -131,6 +150,21 @@ def _claim(world: Money, story: Story, told: dict[str, Any]) -> None:
     world.challenge(someone(CHALLENGER), number)
     world.vote(number, {someone(name): verdict[told["challenge"]] for name in story.ours})
     world.end(number, told["challenge"])
+
+
+def _move(world: Money, story: Story, wanted: int, target: int) -> None:
+    """The coalition moves stake to one of the others' validators, its own validators' and what it has with others;
+    each but for its least bond."""
+    others = [name for name, _, _ in story.validators if not name.startswith("our")]
+    to = someone(others[target % len(others)])
+    least = story.params.min_self_bond
+    places = [(someone(name), someone(name)) for name in story.ours]
+    places += [(someone(who), someone(name)) for who, name, _ in story.delegated]
+    for who, source in places[:wanted]:
+        record = operated_by(world.state, source)
+        have = worth(record, delegation(world.state, who, record.address).total) if record else 0
+        if source != to and have > least and not world.move(who, source, to, have - least):
+            world.move(who, source, to)
 
 
 def _loses(story: Story, base_fee: int) -> None:
@@ -162,7 +196,7 @@ def gain(story: Story, base_fee: int = 0) -> int:
 
 def accepted_claim(price: int, **changes: Any) -> dict[str, Any]:
     told = {"price": price, "answers": 1, "unattributed": 0, "honest": 0, "names": 1, "rows": 1, "end": ACCEPTED,
-            "challenge": 0, "later": False}  # fmt: skip
+            "challenge": 0, "later": False, "before": 0, "after": 0, "target": 0}  # fmt: skip
     return told | changes
 
 
@@ -186,6 +220,29 @@ def test_a_third_of_the_power_loses_also_where_others_do_not_vote_on_claims(voti
     story = Story(params, [v for v in validators if v[1]], [accepted_claim(OPEN)])
     assert gain(story) < (0 if voting == 33 else -OPEN // 10_000)
     assert gain(story, GWEI) < -OPEN // 10_000
+
+
+@pytest.mark.parametrize("commission", [0, PPM])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_moving_stake_to_where_a_claim_pays_brings_nothing(when: str, commission: int) -> None:
+    """A third of the power in one validator, which moves all but its least bond to another one with a third, in the
+    block in which the claim opens and before power follows, or once it has opened. Parts by power then, and by stake
+    at payment, would bring it half of the stakers' part."""
+    params = replace(DEVNET_PARAMS, work_price=0, min_self_bond=OPEN, challenge_seconds=0)
+    validators = [("our0", 300, True), ("other0", 300, True), ("other1", 300, True)]
+    still = gain(Story(params, validators, [accepted_claim(OPEN)], (), commission))
+    moved = gain(Story(params, validators, [accepted_claim(OPEN, **{when: 1})], (), commission))
+    assert moved <= still < 0
+
+
+def test_stake_behind_another_earns_less_than_in_ones_own_validator_by_the_commission_only() -> None:
+    params = replace(DEVNET_PARAMS, work_price=0)
+    own = gain(Story(params, [("our0", 100, True), ("other0", 200, True)], [accepted_claim(OPEN)]))
+    there = (("deleg0", "other0", 100),)
+    for commission in (0, 100_000, PPM):
+        story = Story(params, [("other0", 200, True)], [accepted_claim(OPEN)], there, commission)
+        part = OPEN * 15 // 100 // 3
+        assert abs(own - gain(story) - part * commission // PPM) <= 3
 
 
 def test_where_enough_of_the_power_votes_the_mint_is_what_the_mint_factor_says() -> None:

@@ -195,7 +195,7 @@ def test_what_may_not_be_taken_back_is_refused_by_number(chain: Harness) -> None
     assert code(chain, 1, StakeUndelegate(A, 91 * OPEN)) == AmountOutOfRange.code, "less than a bond would stay"
     assert code(chain, 1, StakeUndelegate(A, 101 * OPEN)) == AmountOutOfRange.code
     assert code(chain, 2, StakeUndelegate(A, OPEN)) == NotAllowed.code
-    assert code(chain, 2, StakeDelegate(A, OPEN)) == NotAllowed.code
+    assert code(chain, 2, StakeDelegate(B, OPEN)) == NotFound.code
     assert code(chain, 2, StakeUndelegate(B, OPEN)) == NotFound.code
     assert code(chain, 1, ValidatorUnjail()) == NotJailed.code
     for _ in range(7):

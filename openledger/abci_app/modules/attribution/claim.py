@@ -33,6 +33,7 @@ from openledger.abci_app.modules.models.records import (
     must_model,
     settlements,
 )
+from openledger.abci_app.modules.staking.earning import rounds
 from openledger.abci_app.modules.staking.sets import seated
 from openledger.abci_app.tables import Number
 from openledger.genesis.params import Params
@@ -161,10 +162,10 @@ class AttributionClaim(Action):
             minted=0,
         )
         transfer(state, ctx.sender, ESCROW, claim.bond + claim.work_fee)
-        self._book(state, number, claim, covered.work)
+        self._book(state, number, claim, covered.work, params.power_unit)
         return [CLAIMED.log(number, self.model, self.epoch, ctx.sender, claim.fee)]
 
-    def _book(self, state: Overlay, number: int, claim: Claim, work: int) -> None:
+    def _book(self, state: Overlay, number: int, claim: Claim, work: int, unit: int) -> None:
         now = epoch(state).number
         used = WORK.get(state, now)
         WORK.put(state, Number((used.value if used else 0) + work), now)
@@ -172,6 +173,8 @@ class AttributionClaim(Action):
         LEDGERS.put(state, replace(book, claimed=claim.last), self.model, self.epoch)
         CLAIMS.put(state, claim, number)
         seats = seated(state)
-        members = tuple(Member(v.address, v.operator, v.power) for v in seats if v.oracle)
-        ELECTORATES.put(state, Electorate(members, sum(v.power for v in seats)), number)
+        members = tuple(
+            Member(v.address, v.operator, v.power, min(v.power, v.stake // unit), v.shares) for v in seats if v.oracle
+        )
+        ELECTORATES.put(state, Electorate(members, sum(v.power for v in seats), rounds(state).now), number)
         OPEN.put(state, Number(claim.opened), number)

@@ -32,20 +32,24 @@ class Share:
 
 @dataclass(frozen=True)
 class Member:
-    """A validator with the power that it has in a claim, fixed when the claim opened."""
+    """A validator with the power that it has in a claim, fixed when the claim opened. ``backed`` is the part of it that
+    its stake, divided into so many ``shares``, still stood for: power follows a block's end, stake moves within it."""
 
     address: AddressField
     operator: AddressField
     power: U64
+    backed: U64 = 0
+    shares: U256 = 0
 
 
 @dataclass(frozen=True)
 class Electorate:
     """Who decides a claim; ``seated`` is the power of the whole validator set at that time, of those without an oracle
-    too (0: the same as the members')."""
+    too (0: the same as the members'); ``round`` is the one of stake's earnings that the claim belongs to."""
 
     members: tuple[Member, ...]
     seated: U64 = 0
+    round: U64 = 0
 
     @property
     def power(self) -> int:

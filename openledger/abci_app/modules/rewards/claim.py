@@ -1,4 +1,4 @@
-"""rewards.claim: move what an account has earned to its balance."""
+"""rewards.claim: move what an account has earned, by its data and by its stake, to its balance."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from openledger.abci_app.action import Action, ActionContext
 from openledger.abci_app.modules.accounts import transfer
 from openledger.abci_app.modules.attribution.records import ESCROW
 from openledger.abci_app.modules.rewards.records import REWARDS, TAKEN, rewards
+from openledger.abci_app.modules.staking.delegations import settle_all
+from openledger.abci_app.modules.staking.earning import take_earned
 from openledger.primitives.errors import AmountOutOfRange
 from openledger.primitives.fields import U256
 from openledger.primitives.types import ATTRIBUTION_ADDRESS, Address, Log
@@ -18,26 +20,30 @@ from openledger.state.ports import StateReader
 
 @dataclass(frozen=True)
 class RewardsClaim(Action):
-    """``amount`` in wei; 0 takes all."""
+    """``amount`` in wei of what claims and stake have brought; 0 takes all."""
 
     KIND: ClassVar[str] = "rewards.claim"
     MODULE: ClassVar[Address] = ATTRIBUTION_ADDRESS
-    GAS: ClassVar[int] = 20_000
+    GAS: ClassVar[int] = 60_000
 
     amount: U256 = 0
 
     def validate(self, view: StateReader, ctx: ActionContext) -> None:
-        available = rewards(view, ctx.sender).available
+        found = rewards(view, ctx.sender)
+        available = found.available + settle_all(Overlay(view), ctx.sender).available
         if not available:
-            locked = rewards(view, ctx.sender).locked
-            waiting = f"; {locked} wei wait until their claims can no longer be challenged" if locked else ""
+            waiting = (
+                f"; {found.locked} wei wait until their claims can no longer be challenged" if found.locked else ""
+            )
             raise AmountOutOfRange(f"there are no rewards to take{waiting}")
         if self.amount > available:
             raise AmountOutOfRange(f"only {available} wei of rewards are available")
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
-        earned = rewards(state, ctx.sender)
-        amount = self.amount or earned.available
-        REWARDS.put(state, replace(earned, taken=earned.taken + amount), ctx.sender)
-        transfer(state, ESCROW, ctx.sender, amount)
+        staked, found = settle_all(state, ctx.sender).available, rewards(state, ctx.sender)
+        amount = self.amount or staked + found.available
+        of_stake = min(amount, staked)
+        take_earned(state, ctx.sender, of_stake)
+        REWARDS.put(state, replace(found, taken=found.taken + amount - of_stake), ctx.sender)
+        transfer(state, ESCROW, ctx.sender, amount - of_stake)
         return [TAKEN.log(ctx.sender, amount)]

@@ -17,13 +17,8 @@ from openledger.abci_app.modules.attribution.records import (
     CLAIMS,
     ELECTORATES,
     ESCROW,
-    NO,
-    NONE,
     REFUSED,
-    YES,
     Claim,
-    Vote,
-    votes,
 )
 from openledger.abci_app.modules.attribution.voting import Outcome
 from openledger.abci_app.modules.fees.records import burn_from, mint_to, mintable
@@ -48,12 +43,14 @@ from openledger.abci_app.modules.rewards.records import (
     credit,
     wishes,
 )
-from openledger.abci_app.modules.rewards.vesting import begin_vesting, dismiss, open_challenge, uphold
+from openledger.abci_app.modules.rewards.stakers import ROLE_POOL, pay_stakers
+from openledger.abci_app.modules.rewards.vesting import begin_vesting, dismiss, open_challenge, unpaid_round, uphold
+from openledger.abci_app.modules.staking.earning import next_round
 from openledger.primitives.amounts import PPM, split_exact
 from openledger.primitives.types import Address, Log
 from openledger.state.overlay import Overlay
 
-ROLE_CONTRIBUTOR, ROLE_OWNER, ROLE_STAKER, ROLE_POOL = "contributor", "owner", "staker", "pool"
+ROLE_CONTRIBUTOR, ROLE_OWNER = "contributor", "owner"
 
 
 def settle(state: Overlay, ctx: BlockContext, outcomes: Sequence[Outcome]) -> list[Log]:
@@ -70,10 +67,10 @@ def settle(state: Overlay, ctx: BlockContext, outcomes: Sequence[Outcome]) -> li
             continue
         if claim.status == ACCEPTED and ctx.params.challenge_seconds:
             begin_vesting(state, ctx, number, claim)
-            logs += _pay_stakers(state, number, claim, claim.work_fee, locked=True)
+            logs += pay_stakers(state, number, claim, claim.work_fee, locked=True)
             logs += _pay(state, ctx, number, claim, accepted=True, locked=True)
             continue
-        logs += _pay_stakers(state, number, claim, claim.work_fee)
+        logs += pay_stakers(state, number, claim, claim.work_fee)
         if claim.status == REFUSED:
             logs += _refund(state, number, claim)
             logs += _slash(state, number, claim, claim.bond)
@@ -105,7 +102,7 @@ def _pay(
     else:
         to_pool += to_contributors
     logs += _credit(state, number, model.owner, to_owner, ROLE_OWNER, locked)
-    logs += _pay_stakers(state, number, claim, to_stakers, locked)
+    logs += pay_stakers(state, number, claim, to_stakers, locked)
     transfer(state, ESCROW, POOL, to_pool)
     burn_from(state, ESCROW, to_burn)
     return [*logs, PAID.log(number, POOL, to_pool, ROLE_POOL), BURNED.log(number, to_burn)]
@@ -126,37 +123,6 @@ def _of_others(state: Overlay, number: int, amount: int) -> int:
 def _credit(state: Overlay, number: int, account: Address, amount: int, role: str, locked: bool) -> list[Log]:
     credit(state, account, number, fees=amount, locked=locked)
     return [PAID.log(number, account, amount, role)] if amount else []
-
-
-def _pay_stakers(state: Overlay, number: int, claim: Claim, amount: int, locked: bool = False) -> list[Log]:
-    """By power, to those who have worked; the parts of the others burn. To the pool where nobody had any power, so that
-    no wei stays behind in the escrow."""
-    cast = [(member, _work_shown(claim, said)) for member, said in votes(state, number) if member.power]
-    if not cast:
-        transfer(state, ESCROW, POOL, amount)
-        return [PAID.log(number, POOL, amount, ROLE_POOL)] if amount else []
-    parts = split_exact(amount, [member.power for member, _ in cast])
-    most = max(shown for _, shown in cast)
-    unearned, logs = 0, list[Log]()
-    for (member, shown), part in zip(cast, parts, strict=True):
-        if shown == most:
-            logs += _credit(state, number, member.operator, part, ROLE_STAKER, locked)
-        else:
-            unearned += part
-    burn_from(state, ESCROW, unearned)
-    return [*logs, BURNED.log(number, unearned)] if unearned else logs
-
-
-def _work_shown(claim: Claim, said: Vote) -> int:
-    """How far somebody came with a claim; who came furthest is paid. The verdict that was decided counts, in a
-    lapsed claim any that is not void; where it came to none, a commitment, or else that the blobs were there. Where
-    nobody came anywhere the claimant may have withheld the blobs, and all are equal."""
-    decided = {ACCEPTED: (YES,), REFUSED: (NO,)}.get(claim.status, (YES, NO))
-    if said.verdict in decided:
-        return 3
-    if said.verdict != NONE:
-        return 0
-    return 2 if said.digest else said.held
 
 
 def _refund(state: Overlay, number: int, claim: Claim) -> list[Log]:
@@ -185,7 +151,7 @@ def epoch_is_due(current: Epoch, time: int, has_transactions: bool) -> bool:
 
 def close_epoch(state: Overlay, ctx: BlockContext, has_transactions: bool) -> list[Log]:
     """End the running epoch when it is due: mint what accepted claims wish, pro rata within the schedule. The wish of
-    a claim under challenge waits."""
+    a claim under challenge waits. A new round of stake's earnings begins."""
     current = epoch(state)
     if not epoch_is_due(current, ctx.time, has_transactions or bool(wishes(state))):
         return []
@@ -201,6 +167,7 @@ def close_epoch(state: Overlay, ctx: BlockContext, has_transactions: bool) -> li
         WISHES.delete(state, number)
     start = ctx.time
     set_epoch(state, Epoch(current.number + 1, start, start + ctx.params.epoch_seconds, False))
+    next_round(state, unpaid_round(state))
     return [*logs, EPOCH_CLOSED.log(current.number, sum(granted))]
 
 

@@ -6,18 +6,20 @@ from typing import Any
 
 from openledger.abci_app.modules.attribution.reads import CLAIM_READS
 from openledger.abci_app.modules.rewards.records import rewards
+from openledger.abci_app.modules.staking.delegations import settle_all
 from openledger.abci_app.reads import Read, Reads
 from openledger.primitives.types import ATTRIBUTION_ADDRESS, Address
+from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
 
 
 def _pending(state: StateReader, account: Address) -> tuple[Any, ...]:
-    return (rewards(state, account).available,)
+    return (rewards(state, account).available + settle_all(Overlay(state), account).available,)
 
 
 def _rewards(state: StateReader, account: Address) -> tuple[Any, ...]:
-    r = rewards(state, account)
-    return (r.fees, r.minted, r.taken)
+    r, staked = rewards(state, account), settle_all(Overlay(state), account)
+    return (r.fees + staked.total, r.minted, r.taken + staked.taken)
 
 
 ATTRIBUTION = Reads(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from openledger.abci_app.action import BlockContext
 from openledger.abci_app.modules.accounts import transfer
@@ -26,6 +27,7 @@ from openledger.abci_app.modules.attribution.records import (
     YES,
     Challenge,
     Claim,
+    open_claims,
     votes,
 )
 from openledger.abci_app.modules.fees.records import burn_from
@@ -40,6 +42,7 @@ from openledger.abci_app.modules.rewards.records import (
     WISHES,
     rewards,
 )
+from openledger.abci_app.modules.rewards.stakers import ROLE_POOL, empty_pots, open_pots
 from openledger.abci_app.modules.staking.slashing import punish_verdicts
 from openledger.abci_app.tables import Number, Table
 from openledger.primitives.amounts import split_exact
@@ -49,7 +52,6 @@ from openledger.state.ports import StateReader
 
 MAX_PER_BLOCK = 8
 """Claims whose rewards vest in one block; the rest waits for the next."""
-ROLE_POOL = "pool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class Taken:
 
 
 _QUEUE = Table(ATTRIBUTION_ADDRESS, "vesting", Number)
+_WAITING = Table(ATTRIBUTION_ADDRESS, "waiting", Number)
+"""By number: claims whose rewards are booked and have not vested."""
 
 
 def begin_vesting(state: Overlay, ctx: BlockContext, number: int, claim: Claim) -> None:
@@ -68,6 +72,14 @@ def begin_vesting(state: Overlay, ctx: BlockContext, number: int, claim: Claim) 
     vests = ctx.time + ctx.params.challenge_seconds
     CLAIMS.put(state, replace(claim, vests=vests), number)
     _QUEUE.put(state, Number(number), vests, number)
+    _WAITING.put(state, Number(number), number)
+
+
+def unpaid_round(state: StateReader) -> int | None:
+    """The round of the oldest claim that may still be paid; None where all are."""
+    waiting = (int.from_bytes(rest, "big") for rest, _ in _WAITING.items(state))
+    numbers = [*open_claims(state, 1), *islice(waiting, 1)]
+    return ELECTORATES.must(state, min(numbers)).round if numbers else None
 
 
 def _due(state: StateReader, time: int) -> Iterator[tuple[int, int]]:
@@ -92,18 +104,19 @@ def vest(state: Overlay, ctx: BlockContext) -> list[Log]:
         claim = CLAIMS.must(state, number)
         if claim.status != ACCEPTED or claim.vests != vests:  # a challenge runs, or has begun the time anew
             continue
-        for account in _earners(state, number, claim):
+        for account in _earners(state, claim):
             _release(state, account, number)
+        logs += open_pots(state, number)
+        _WAITING.delete(state, number)
         CLAIMS.put(state, replace(claim, vests=0), number)
         transfer(state, ESCROW, claim.claimant, claim.bond)
         logs.append(VESTED.log(number))
     return logs
 
 
-def _earners(state: StateReader, number: int, claim: Claim) -> list[Address]:
-    """Accounts that a claim can have booked something for."""
-    found = {share.contributor for share in claim.shares} | {must_model(state, claim.model).owner}
-    return sorted(found | {member.operator for member in ELECTORATES.must(state, number).members})
+def _earners(state: StateReader, claim: Claim) -> list[Address]:
+    """Accounts that a claim can have booked something for; what the stakers have waits in pots."""
+    return sorted({share.contributor for share in claim.shares} | {must_model(state, claim.model).owner})
 
 
 def _release(state: Overlay, account: Address, number: int) -> int:
@@ -117,7 +130,7 @@ def _release(state: Overlay, account: Address, number: int) -> int:
 
 def _take_back(state: Overlay, number: int, claim: Claim) -> Taken:
     fees = minted = 0
-    for account in _earners(state, number, claim):
+    for account in _earners(state, claim):
         if not _release(state, account, number):
             continue
         earning, now = EARNINGS.must(state, account, number), rewards(state, account)
@@ -125,7 +138,7 @@ def _take_back(state: Overlay, number: int, claim: Claim) -> Taken:
         REWARDS.put(state, kept, account)
         EARNINGS.delete(state, account, number)
         fees, minted = fees + earning.fees, minted + earning.minted
-    return Taken(fees, minted)
+    return Taken(fees + empty_pots(state, number), minted)
 
 
 # --- challenges -------------------------------------------------------------------------------------------
@@ -142,6 +155,7 @@ def uphold(state: Overlay, ctx: BlockContext, number: int, claim: Claim, challen
     named part before their eyes, is slashed."""
     taken = _take_back(state, number, claim)
     WISHES.delete(state, number)
+    _WAITING.delete(state, number)
     burn_from(state, ESCROW, taken.minted)
     CLAIMS.put(state, replace(claim, vests=0, minted=0), number)
     logs = _refund(state, number, claim, taken.fees)

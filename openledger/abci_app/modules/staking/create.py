@@ -7,8 +7,13 @@ from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext, require_text
 from openledger.abci_app.modules.accounts import balance, transfer
+from openledger.abci_app.modules.staking.delegations import add_stake, delegations
 from openledger.abci_app.modules.staking.records import (
+    COMMISSION,
+    COMMISSION_SET,
     CREATED,
+    MAX_CHANGE,
+    MAX_COMMISSION,
     STAKED,
     STAKES,
     ValidatorRecord,
@@ -16,8 +21,9 @@ from openledger.abci_app.modules.staking.records import (
     put_validator,
     validator,
 )
-from openledger.primitives.errors import AlreadyExists, AmountOutOfRange, KeyProofInvalid, MalformedAction
-from openledger.primitives.fields import U256, Bytes, Bytes32, Flag, Text
+from openledger.primitives.amounts import PPM
+from openledger.primitives.errors import AlreadyExists, AmountOutOfRange, KeyProofInvalid, MalformedAction, NotAllowed
+from openledger.primitives.fields import U32, U256, Bytes, Bytes32, Flag, Text
 from openledger.primitives.keys import consensus_address, ed25519_verify
 from openledger.primitives.types import STAKING_ADDRESS, Address, Log
 from openledger.state.overlay import Overlay
@@ -35,7 +41,9 @@ def key_proof_message(chain_id: int, operator: Address) -> bytes:
 @dataclass(frozen=True)
 class ValidatorCreate(Action):
     """Become a validator. ``proof``: signature of the ed25519 key over chain id and sender (`openledger validator
-    create` makes it). ``amount`` in wei goes into stake."""
+    create` makes it). ``amount`` in wei goes into stake. ``commission`` is what the operator takes of the stakers'
+    earnings before they are divided (ppm); it never rises above ``max_commission``, nor by more than ``max_change`` at
+    a time."""
 
     KIND: ClassVar[str] = "validator.create"
     MODULE: ClassVar[Address] = STAKING_ADDRESS
@@ -46,9 +54,14 @@ class ValidatorCreate(Action):
     amount: U256
     name: Text = ""
     oracle: Flag = True
+    commission: U32 = COMMISSION
+    max_commission: U32 = MAX_COMMISSION
+    max_change: U32 = MAX_CHANGE
 
     def check(self) -> None:
         require_text("name", self.name, MAX_NAME, 0)
+        if not self.commission <= self.max_commission <= PPM or self.max_change > self.max_commission:
+            raise MalformedAction("commission and its largest change are at most max_commission, that is at most 100 %")
         if len(self.proof) != 64:
             raise MalformedAction("proof is an ed25519 signature of 64 bytes")
 
@@ -62,6 +75,8 @@ class ValidatorCreate(Action):
             raise AlreadyExists("this key was a validator's already", "a key is used once; make a new one")
         if self.amount < params.min_self_bond:
             raise AmountOutOfRange(f"a validator bonds {params.min_self_bond} wei at least")
+        if sum(1 for _ in delegations(view, ctx.sender)) >= params.max_delegations:
+            raise NotAllowed(f"an account has stake with {params.max_delegations} validators at most")
         if balance(view, ctx.sender) < self.amount:
             raise AmountOutOfRange(f"insufficient balance: {balance(view, ctx.sender)} wei, {self.amount} to be bonded")
         if not ed25519_verify(self.pub_key, key_proof_message(ctx.block.chain_id, ctx.sender), self.proof):
@@ -69,11 +84,21 @@ class ValidatorCreate(Action):
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
         record = ValidatorRecord(
-            ctx.sender, self.pub_key, self.name, self.amount, oracle=self.oracle, created=ctx.block.height
+            ctx.sender,
+            self.pub_key,
+            self.name,
+            oracle=self.oracle,
+            created=ctx.block.height,
+            commission=self.commission,
+            max_commission=self.max_commission,
+            max_change=self.max_change,
+            commission_changed=ctx.block.time,
         )
         transfer(state, ctx.sender, STAKES, self.amount)
         put_validator(state, record)
+        add_stake(state, ctx.sender, record, self.amount)
         return [
             CREATED.log(ctx.sender, record.address, self.pub_key, self.name),
+            COMMISSION_SET.log(ctx.sender, self.commission),
             STAKED.log(ctx.sender, ctx.sender, self.amount),
         ]

@@ -1,14 +1,15 @@
-"""stake.delegate: more stake for a validator. For now an operator's, for its own validator."""
+"""stake.delegate: stake OPEN with a validator, one's own or another's."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext
 from openledger.abci_app.modules.accounts import balance, transfer
-from openledger.abci_app.modules.staking.records import STAKED, STAKES, must_operate, put_validator
-from openledger.primitives.errors import AmountOutOfRange, NotAllowed, ValidatorTombstoned
+from openledger.abci_app.modules.staking.delegations import add_stake, must_fit, must_take_stake
+from openledger.abci_app.modules.staking.records import STAKED, STAKES, must_operate
+from openledger.primitives.errors import AmountOutOfRange
 from openledger.primitives.fields import U256, AddressField
 from openledger.primitives.types import STAKING_ADDRESS, Address, Log
 from openledger.state.overlay import Overlay
@@ -17,28 +18,24 @@ from openledger.state.ports import StateReader
 
 @dataclass(frozen=True)
 class StakeDelegate(Action):
-    """Stake ``amount`` wei with the validator of ``operator``; for now only operators may, with their own."""
+    """Stake ``amount`` wei with the validator of ``operator``. It counts as power at once, answers for what the
+    validator does, and earns from claims that open in later epochs."""
 
     KIND: ClassVar[str] = "stake.delegate"
     MODULE: ClassVar[Address] = STAKING_ADDRESS
-    GAS: ClassVar[int] = 60_000
+    GAS: ClassVar[int] = 70_000
 
     operator: AddressField
     amount: U256
 
     def validate(self, view: StateReader, ctx: ActionContext) -> None:
-        record, least = must_operate(view, self.operator), ctx.block.params.min_self_bond
-        if ctx.sender != self.operator:
-            raise NotAllowed("only its operator may stake with a validator", "delegation is not offered yet")
-        if record.tombstoned:
-            raise ValidatorTombstoned("this validator signed two blocks of one height and cannot come back")
-        if not self.amount or (not record.stake and self.amount < least):
-            raise AmountOutOfRange(f"a validator without stake comes back with {least} wei at least, others with any")
+        record = must_operate(view, self.operator)
+        must_take_stake(record, ctx.sender)
+        must_fit(view, record, ctx.sender, self.amount, ctx.block.params)
         if balance(view, ctx.sender) < self.amount:
             raise AmountOutOfRange(f"insufficient balance: {balance(view, ctx.sender)} wei, {self.amount} to be staked")
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
-        record = must_operate(state, self.operator)
         transfer(state, ctx.sender, STAKES, self.amount)
-        put_validator(state, replace(record, stake=record.stake + self.amount))
+        add_stake(state, ctx.sender, must_operate(state, self.operator), self.amount)
         return [STAKED.log(ctx.sender, self.operator, self.amount)]

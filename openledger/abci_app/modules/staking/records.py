@@ -11,22 +11,30 @@ from dataclasses import dataclass
 from openledger.abci_app.events import Event
 from openledger.abci_app.tables import Number, Table
 from openledger.primitives.errors import NotFound
-from openledger.primitives.fields import U64, U256, AddressField, Bytes32, Flag, Text
+from openledger.primitives.fields import U32, U64, U256, AddressField, Bytes32, Flag, Text
 from openledger.primitives.keys import consensus_address
 from openledger.primitives.types import STAKING_ADDRESS, Address, to_hex
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
 
 STAKES = STAKING_ADDRESS
-"""The account that holds all stakes, and what is unbonding."""
+"""The account that holds all stakes, what is unbonding, and what delegators have earned and not taken."""
+
+COMMISSION, MAX_COMMISSION, MAX_CHANGE = 100_000, 200_000, 10_000
+"""What a validator asks for that says nothing about it, in ppm: 10 %, never above 20 %, 1 % more a day at most."""
 
 
 @dataclass(frozen=True)
 class ValidatorRecord:
-    """A validator: the account that earns for it, its ed25519 key, its stake (wei), and how it stands.
+    """A validator: the account that earns for it, its ed25519 key, its stake (wei, everybody's), and how it stands.
 
     ``power`` is its weight in the newest validator set, which signs from two heights later on; 0 outside the set.
     ``created`` is a height, ``jailed_until`` Unix seconds; a tombstoned validator is jailed for ever.
+
+    ``shares`` is what all have of the stake, ``own`` what the operator has: a slash takes from the stake alone, so
+    one share is worth stake / shares, at most 1 wei. ``commission`` is the operator's ppm of what the stakers earn; it
+    has last changed at Unix second ``commission_changed``, rises by ``max_change`` at most and never above
+    ``max_commission``. ``slashes`` counts the slashes so far.
     """
 
     operator: AddressField
@@ -39,6 +47,13 @@ class ValidatorRecord:
     tombstoned: Flag = False
     jailed_until: U64 = 0
     created: U64 = 0
+    shares: U256 = 0
+    own: U256 = 0
+    commission: U32 = COMMISSION
+    max_commission: U32 = MAX_COMMISSION
+    max_change: U32 = MAX_CHANGE
+    commission_changed: U64 = 0
+    slashes: U64 = 0
 
     @property
     def address(self) -> Address:
@@ -69,6 +84,18 @@ UNBONDING = Event(
     STAKING_ADDRESS, "UnbondingStarted", "address indexed delegator", "address indexed operator", "uint256 amount",
     "uint64 ready",
 )  # fmt: skip
+REDELEGATED = Event(
+    STAKING_ADDRESS, "Redelegated", "address indexed delegator", "address indexed source", "address indexed target",
+    "uint256 amount", "uint64 ready",
+)  # fmt: skip
+UNBONDING_SLASHED = Event(
+    STAKING_ADDRESS, "UnbondingSlashed", "address indexed delegator", "address indexed operator", "uint256 amount"
+)
+REWARDED = Event(
+    STAKING_ADDRESS, "StakeRewarded", "address indexed operator", "uint256 indexed claim", "uint256 commission",
+    "uint256 delegators",
+)  # fmt: skip
+COMMISSION_SET = Event(STAKING_ADDRESS, "CommissionSet", "address indexed operator", "uint32 ppm")
 UNBONDED = Event(STAKING_ADDRESS, "Unbonded", "address indexed delegator", "address indexed operator", "uint256 amount")
 SLASHED = Event(
     STAKING_ADDRESS, "ValidatorSlashed", "address indexed operator", "address indexed validator", "uint256 amount",
@@ -88,8 +115,13 @@ def _rank_key(record: ValidatorRecord) -> tuple[bytes, int, bytes]:
     return (2**256 - 1 - record.stake).to_bytes(32, "big"), record.created, record.address
 
 
-def _is_candidate(record: ValidatorRecord | None) -> bool:
-    return record is not None and record.stake > 0 and not record.jailed
+def is_candidate(record: ValidatorRecord | None) -> bool:
+    """Whether a validator may have a seat: it has stake, its operator's own among it, and is not jailed."""
+    return record is not None and record.stake > 0 and record.own > 0 and not record.jailed
+
+
+def _rank_facts(record: ValidatorRecord) -> tuple[int, bool]:
+    return record.stake, is_candidate(record)
 
 
 def put_validator(state: Overlay, record: ValidatorRecord) -> None:
@@ -97,10 +129,10 @@ def put_validator(state: Overlay, record: ValidatorRecord) -> None:
     before = validator(state, record.address)
     if before is None:
         _OPERATORS.put(state, Operated(record.address), record.operator)
-    if before is None or (before.stake, before.jailed) != (record.stake, record.jailed):
-        if before is not None and _is_candidate(before):
+    if before is None or _rank_facts(before) != _rank_facts(record):
+        if before is not None and is_candidate(before):
             _RANK.delete(state, *_rank_key(before))
-        if _is_candidate(record):
+        if is_candidate(record):
             _RANK.put(state, Operated(record.address), *_rank_key(record))
         mark_changed(state)
     _VALIDATORS.put(state, record, record.address)
@@ -144,7 +176,7 @@ def validators(state: StateReader) -> Iterator[ValidatorRecord]:
 
 
 def candidates(state: StateReader) -> Iterator[ValidatorRecord]:
-    """Validators with a stake that are not jailed, the largest stake first."""
+    """Validators that may have a seat, the largest stake first."""
     return (_VALIDATORS.must(state, found.validator) for _, found in _RANK.items(state))
 
 

@@ -69,7 +69,7 @@ def note_silent(state: Overlay, ctx: BlockContext, address: Address, claim: int)
         return []
     if _SILENT.get(state, address) is not None:
         _SILENT.delete(state, address)
-    record, burned = slash(state, record, params.slash_silence, ctx.height - 1)
+    record, burned = slash(state, ctx, record, params.slash_silence, ctx.height - 1)
     put_validator(state, replace(record, oracle=False))
     return [
         SLASHED.log(record.operator, record.address, burned, SILENCE),

@@ -1,7 +1,7 @@
 """Who signs two blocks of one height loses part of its stake and its seat for ever; who is away too long is jailed.
 
-Slashed coins are burned and counted. What began to unbond when it still stood behind the offence is slashed with the
-stake, so nobody escapes by leaving between the deed and its proof.
+Slashed coins are burned and counted. What began to unbond, or moved on, when it still stood behind the offence follows
+(``unbonding``), so nobody escapes by leaving between the deed and its proof.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from openledger.abci_app.modules.staking.records import (
     validator,
 )
 from openledger.abci_app.modules.staking.signing import begin_counting, note_miss
-from openledger.abci_app.modules.staking.unbonding import slash_unbonding
+from openledger.abci_app.modules.staking.unbonding import Slash, note_slash
 from openledger.primitives.amounts import PPM
 from openledger.primitives.types import Address, Log
 from openledger.state.overlay import Overlay
@@ -46,7 +46,7 @@ def punish(state: Overlay, ctx: BlockContext, offences: Sequence[Offence]) -> li
         record = validator(state, offence.validator)
         if record is None or record.tombstoned:
             continue
-        record, burned = slash(state, record, ctx.params.slash_double_sign, offence.height)
+        record, burned = slash(state, ctx, record, ctx.params.slash_double_sign, offence.height)
         put_validator(state, replace(record, jailed=True, tombstoned=True, jailed_until=0))
         logs.append(SLASHED.log(record.operator, record.address, burned, offence.reason))
         logs.append(TOMBSTONED.log(record.operator, record.address, ctx.height))
@@ -61,7 +61,7 @@ def punish_verdicts(state: Overlay, ctx: BlockContext, validators: Sequence[Addr
         record = validator(state, address)
         if record is None or record.tombstoned:
             continue
-        record, burned = slash(state, record, ctx.params.slash_verdict, ctx.height - 1)
+        record, burned = slash(state, ctx, record, ctx.params.slash_verdict, ctx.height - 1)
         put_validator(state, record)
         logs.append(SLASHED.log(record.operator, record.address, burned, FALSE_VERDICT))
     return logs
@@ -74,7 +74,7 @@ def note_absent(state: Overlay, ctx: BlockContext, absent: Sequence[Address]) ->
         record = validator(state, address)
         if record is None or record.jailed or not note_miss(state, ctx.params, address, ctx.height - 1):
             continue
-        record, burned = slash(state, record, ctx.params.slash_downtime, ctx.height - 1)
+        record, burned = slash(state, ctx, record, ctx.params.slash_downtime, ctx.height - 1)
         until = ctx.time + ctx.params.jail_seconds
         put_validator(state, replace(record, jailed=True, jailed_until=until))
         begin_counting(state, address, ctx.height)
@@ -83,10 +83,12 @@ def note_absent(state: Overlay, ctx: BlockContext, absent: Sequence[Address]) ->
     return logs
 
 
-def slash(state: Overlay, record: ValidatorRecord, ppm: int, height: int) -> tuple[ValidatorRecord, int]:
-    """The record with less stake, and the wei burned; ``height`` is that of the offence."""
-    own = record.stake * ppm // PPM
-    burned = own + slash_unbonding(state, record.address, ppm, height)
-    if burned:
-        burn_from(state, STAKES, burned)
-    return replace(record, stake=record.stake - own), burned
+def slash(
+    state: Overlay, ctx: BlockContext, record: ValidatorRecord, ppm: int, height: int
+) -> tuple[ValidatorRecord, int]:
+    """The record with less stake, to be written, and the wei burned; ``height`` is that of the offence."""
+    burned = record.stake * ppm // PPM
+    burn_from(state, STAKES, burned)
+    if ppm:
+        record = note_slash(state, record, Slash(ctx.height, height, ppm))
+    return replace(record, stake=record.stake - burned), burned

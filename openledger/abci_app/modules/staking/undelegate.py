@@ -1,19 +1,26 @@
-"""stake.undelegate: take stake back; all of it, and the validator leaves. It is paid after the unbonding time."""
+"""stake.undelegate: take stake back. It is paid after the unbonding time; an operator that takes all of its own leaves
+the validator set."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext
+from openledger.abci_app.modules.staking.delegations import (
+    delegation,
+    least_stake,
+    shares_for,
+    take_stake,
+    worth,
+)
 from openledger.abci_app.modules.staking.records import (
     UNBONDING,
     ValidatorRecord,
     candidates,
     must_operate,
-    put_validator,
 )
-from openledger.abci_app.modules.staking.unbonding import MAX_ENTRIES, begin_unbonding, unbondings
+from openledger.abci_app.modules.staking.unbonding import MAX_ENTRIES, begin_unbonding, follow_arriving, leaving
 from openledger.genesis.params import Params
 from openledger.primitives.errors import AmountOutOfRange, LastValidator, NotAllowed, TooManyUnbondings
 from openledger.primitives.fields import U256, AddressField
@@ -24,7 +31,7 @@ from openledger.state.ports import StateReader
 
 @dataclass(frozen=True)
 class StakeUndelegate(Action):
-    """Take ``amount`` wei of the stake with the validator of ``operator`` back; 0 takes all."""
+    """Take ``amount`` wei of the own stake with the validator of ``operator`` back; 0 takes all."""
 
     KIND: ClassVar[str] = "stake.undelegate"
     MODULE: ClassVar[Address] = STAKING_ADDRESS
@@ -34,35 +41,50 @@ class StakeUndelegate(Action):
     amount: U256 = 0
 
     def validate(self, view: StateReader, ctx: ActionContext) -> None:
-        record, params = must_operate(view, self.operator), ctx.block.params
-        if ctx.sender != self.operator:
-            raise NotAllowed("you have no stake with this validator")
-        if not record.stake or self.amount > record.stake:
-            raise AmountOutOfRange(f"the stake with this validator is {record.stake} wei")
-        left = record.stake - self._taken(record)
-        if left and left < params.min_self_bond:
-            raise AmountOutOfRange(
-                f"{left} wei would stay, and a validator bonds {params.min_self_bond} at least", "take all of it (0)"
-            )
-        if sum(1 for _ in unbondings(view, record.address)) >= MAX_ENTRIES:
-            raise TooManyUnbondings(f"{MAX_ENTRIES} unbondings of this validator are waiting already", "wait for one")
-        if record.power and left < params.power_unit and not _others(view, record, params):
-            raise LastValidator("this is the last validator with power, and a chain needs one")
+        self._apply(Overlay(view), ctx)
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
-        record = must_operate(state, self.operator)
-        amount = self._taken(record)
-        put_validator(state, replace(record, stake=record.stake - amount))
-        ready = begin_unbonding(state, ctx.block, record, ctx.sender, amount)
-        return [UNBONDING.log(ctx.sender, self.operator, amount, ready)]
+        return self._apply(state, ctx)
 
-    def _taken(self, record: ValidatorRecord) -> int:
-        return self.amount or record.stake
+    def _apply(self, state: Overlay, ctx: ActionContext) -> list[Log]:
+        address = must_operate(state, self.operator).address
+        logs = follow_arriving(state, ctx.sender, address)
+        if len(leaving(state, ctx.sender, address)) >= MAX_ENTRIES:
+            raise TooManyUnbondings(f"{MAX_ENTRIES} unbondings from this validator are waiting already", "wait for one")
+        amount = withdraw(state, ctx, self.operator, self.amount)
+        must_leave_another(state, must_operate(state, self.operator), ctx.block.params)
+        if not amount:
+            return logs
+        ready = begin_unbonding(state, ctx.block, must_operate(state, self.operator), ctx.sender, amount)
+        return [*logs, UNBONDING.log(ctx.sender, self.operator, amount, ready)]
 
 
-def _others(view: StateReader, record: ValidatorRecord, params: Params) -> bool:
-    """Is somebody else fit for the set? The one with the largest stake of the others would be the first."""
-    for other in candidates(view):
+def withdraw(state: Overlay, ctx: ActionContext, operator: Address, amount: int) -> int:
+    """Take ``amount`` wei (0: all) of the sender's stake out of a validator's; the wei. Raises NotAllowed where there
+    is nothing, AmountOutOfRange for more than there is or where too little would stay."""
+    record = must_operate(state, operator)
+    shares = delegation(state, ctx.sender, record.address).total
+    if not shares:
+        raise NotAllowed("you have no stake with this validator")
+    have = worth(record, shares)
+    if not amount or amount == have:
+        return take_stake(state, ctx.sender, record.address, shares)
+    if amount > have:
+        raise AmountOutOfRange(f"your stake with this validator is {have} wei")
+    least = least_stake(record, ctx.sender, ctx.block.params)
+    if have - amount < least:
+        raise AmountOutOfRange(f"{have - amount} wei would stay, and {least} is the least", "take all of it (0)")
+    return take_stake(state, ctx.sender, record.address, shares_for(record, amount), amount)
+
+
+def must_leave_another(state: StateReader, record: ValidatorRecord, params: Params) -> None:
+    """Raise LastValidator where this one had power, would have none, and nobody else is fit. The one with the largest
+    stake of the others would be the first."""
+    if not record.power or (record.stake >= params.power_unit and record.own):
+        return
+    for other in candidates(state):
         if other.operator != record.operator:
-            return other.stake >= params.power_unit
-    return False
+            if other.stake >= params.power_unit:
+                return
+            break
+    raise LastValidator("this is the last validator with power, and a chain needs one")

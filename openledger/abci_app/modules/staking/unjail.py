@@ -30,8 +30,10 @@ class ValidatorUnjail(Action):
             raise NotJailed("this validator is not jailed")
         if ctx.block.time < record.jailed_until:
             raise StillJailed(f"this validator is jailed for {record.jailed_until - ctx.block.time} seconds more")
-        if record.stake < ctx.block.params.power_unit:
-            raise AmountOutOfRange("what was slashed has left too little stake for any power", "stake.delegate first")
+        if record.stake < ctx.block.params.power_unit or not record.own:
+            raise AmountOutOfRange(
+                "too little stake is left for any power, or none is your own", "stake.delegate first"
+            )
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
         record = replace(must_operate(state, ctx.sender), jailed=False, jailed_until=0)
