@@ -113,7 +113,7 @@ class ScriptedOracle:
         messages: list[Message | None] = [*new] if self.promises and self.mode != "silent" else []
         for number in open_claims(state, 10):
             claim = CLAIMS.must(state, number)
-            if claim.look and self.wrong.intersection(named_rows(state, number)):
+            if claim.look and self.wrong.intersection(row for row, _ in named_rows(state, number)):
                 self.mode = "no"
             before = accused_by(state, number, self.address)
             if self.accuses and claim.status == VOTING and (before is None or before.attempt != claim.attempt):

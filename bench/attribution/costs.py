@@ -4,7 +4,9 @@
 
 Makes a model on the paragraphs shipped with the package, its answers and a claim, and verifies the claim as a
 validator's process does: of a model that it has not seen yet, and once more. "prove" is what the model's owner has
-computed for the claim: training and index (once a model), the answers, the scores.
+computed for the claim: training and index (once a model), the answers, the scores. The first claim is verified with
+all segments of the run; what one of many validators of equal power does on the average, which draws some of them, is
+computed from it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import json
 import random
 import time
 from collections.abc import Callable
+from itertools import product
 from typing import Any, TypeVar
 
 from openledger.attribution_oracle import claims, corpus, factory, methods
@@ -22,6 +25,7 @@ from openledger.attribution_oracle.bundle import VersionData
 from openledger.attribution_oracle.claims import Answer
 from openledger.attribution_oracle.openai import Ask
 from openledger.attribution_oracle.replayed import PathInfluence
+from openledger.attribution_oracle.segments import chance
 from openledger.attribution_oracle.serve import run_model
 from openledger.attribution_oracle.verify import Rechecked, verify_job
 from openledger.primitives.attribution import AttributionJob, PartFacts, SettlementFacts
@@ -31,6 +35,7 @@ from openledger.state.blobs import BlobStore
 T = TypeVar("T")
 PRICE = 10**15
 CONTRIBUTORS = 8
+VALIDATORS = 4, 10, 20, 40, 150
 
 
 def timed(what: Callable[[], T]) -> tuple[T, float]:
@@ -87,14 +92,19 @@ def measure(method: str, rows: int, answers: int, tokens: int, seed: int) -> dic
         scores_root=to_hex(claim.scores_root), rows=rows,
     )  # fmt: skip
     methods.METHODS["path-influence"] = PathInfluence()  # as in a process that has not seen this model
-    rows_seen = Rechecked()
+    rows_seen, segments = Rechecked(), len(bundle.cuts) + 1
     first, verifying = timed(lambda: verify_job(job, blobs, seed=b"seed", known_rows=rows_seen))
     again, second = timed(lambda: verify_job(job, blobs, seed=b"other", known_rows=rows_seen))
-    rows_seen.of(job).update(range(rows))  # as after many claims
+    rows_seen.of(job).update(product(range(rows), range(segments)))  # as after many claims
     last, later = timed(lambda: verify_job(job, blobs, seed=b"last", known_rows=rows_seen))
     if not (first.valid and again.valid and last.valid):
         raise SystemExit(f"the claim was refused: {first.reason}")
     prove = training + indexing + generation + scoring
+    each = (verifying - later) / segments
+    shared = {} if segments == 1 else {
+        f"first_of_prove_{v}_validators": (later + each * segments * chance(segments, 2 * v // 3 + 1)) / prove
+        for v in VALIDATORS
+    }  # fmt: skip
     return {
         "method": method, "rows": rows, "answers": answers,
         "answer_tokens": sum(len(bundle.run.base.tokenizer.encode(a.answer)) for a in said),
@@ -104,6 +114,7 @@ def measure(method: str, rows: int, answers: int, tokens: int, seed: int) -> dic
         "first_of_prove": verifying / prove,
         "first_of_prove_without_generation": verifying / (prove - generation),
         "later_of_generation_and_scoring": later / (generation + scoring),
+        "segments": segments, "segment": each, **shared,
     }  # fmt: skip
 
 

@@ -182,11 +182,12 @@ def list_claims(state: StateReader, start: int = 1, limit: int = 100) -> list[Vi
 
 
 def _named(found: claims.Accused | None) -> View | None:
-    """What a validator has called wrong: ``row``, or ``share`` (an address, or "unattributed")."""
+    """What a validator has called wrong: ``row``, and the ``segment`` of the training run if there are several, or
+    ``share`` (an address, or "unattributed")."""
     if found is None:
         return None
     if found.kind == NAMED_ROW:
-        return {"row": found.row}
+        return {"row": found.row, **({"segment": found.segment} if found.segment else {})}
     return {"share": to_checksum(found.contributor) if found.kind == NAMED_SHARE else "unattributed"}
 
 
@@ -243,6 +244,7 @@ def attribution_job(state: StateReader, claim: int) -> AttributionJob:
         scores_root=to_hex(record.scores_root),
         rows=record.rows,
         named=named_rows(state, claim),
+        lookers=claims.ELECTORATES.must(state, claim).lookers,
     )
 
 

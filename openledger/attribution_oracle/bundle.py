@@ -1,9 +1,10 @@
 """A published model as blobs: one JSON manifest that names all other files by hash.
 
 Manifest: ``{"format", "base", "base_hash", "config", "kind", "settings", "tokenizer", "weights", "receipt", "index",
-"index_root", "method", "entries", "rows", "data": [{"datanet", "version", "root", "parts": [{"contributor", "blob",
-"rows", "height", "place"}]}]}``; hashes are sha256 in hex
-with 0x, except roots, which are Merkle roots (keccak256). Nothing in a bundle is code, and nothing is unpickled.
+"index_root", "method", "entries", "checkpoints", "rows", "data": [{"datanet", "version", "root", "parts":
+[{"contributor", "blob", "rows", "height", "place"}]}]}``; hashes are sha256 in hex with 0x, except roots, which
+are Merkle roots (keccak256). ``checkpoints`` lists the files of the run's checkpoints (``segments``), in order.
+Nothing in a bundle is code, and nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 
 from openledger.attribution_oracle import lora
 from openledger.attribution_oracle.bases import Base, load_base
-from openledger.attribution_oracle.index import Index
+from openledger.attribution_oracle.index import Checkpoint, Index
 from openledger.attribution_oracle.influence import Run
 from openledger.attribution_oracle.methods import method
 from openledger.attribution_oracle.near import Known, known_parts
@@ -56,6 +57,13 @@ class Bundle:
     roots: tuple[bytes, ...]
     contributors: tuple[Address, ...]
     lines: tuple[bytes, ...]
+    cuts: tuple[int, ...] = ()
+    """Steps after which the run's checkpoints stand."""
+
+    def checkpoint(self, blobs: Blobs, number: int) -> Checkpoint:
+        """The checkpoint at the end of segment ``number``, counted from 0. Raises BlobNotFound, InvalidModel."""
+        raw, index = blobs.get(blob_name(self.manifest["checkpoints"][number])), self.index
+        return Checkpoint.load(raw, self.cuts[number], index.rows, index.dim, index.entries)
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
@@ -127,6 +135,7 @@ def publish_bundle(blobs: Blobs, trained: Trained, index: Index, data: Sequence[
         "index": index.dump(),
     }
     names = {what: "0x" + blobs.put(raw) for what, raw in files.items()}
+    passed = ["0x" + blobs.put(checkpoint.dump()) for checkpoint in index.checkpoints]
     manifest = {
         "format": FORMAT,
         "base": trained.base.name,
@@ -138,6 +147,7 @@ def publish_bundle(blobs: Blobs, trained: Trained, index: Index, data: Sequence[
         "index_root": to_hex(root),
         "method": index.method,
         "entries": index.entries,
+        "checkpoints": passed,
         "rows": len(lines),
         "data": [{**asdict(v), "root": to_hex(r)} for v, r in zip(data, roots, strict=True)],
     }
@@ -174,6 +184,10 @@ def read_manifest(raw: bytes) -> tuple[dict[str, Any], tuple[VersionData, ...]]:
             from_hex(manifest[name], 32)
         manifest["rows"] = int(manifest["rows"])
         manifest["entries"] = int(manifest.get("entries", 0))
+        if not isinstance(manifest.setdefault("checkpoints", []), list):
+            raise TypeError("checkpoints must be a list")
+        for name in manifest["checkpoints"]:
+            from_hex(name, 32)
         data = tuple(
             VersionData(
                 int(v["datanet"]),
@@ -228,7 +242,10 @@ def load_bundle(
     root = index.root(row_leaves(contributors, lines))
     if to_hex(root) != manifest["index_root"]:
         raise InvalidModel("the index does not have the Merkle root that the manifest names")
-    return Bundle(run, index, root, manifest, data, roots, contributors, lines)
+    cuts = method(index.method).cuts(run, index.entries)
+    if len(cuts) != len(manifest["checkpoints"]):
+        raise InvalidModel(f"the manifest names {len(manifest['checkpoints'])} checkpoints, the run has {len(cuts)}")
+    return Bundle(run, index, root, manifest, data, roots, contributors, lines, cuts)
 
 
 def _check_receipt(

@@ -7,14 +7,15 @@ but the recomputed row: no basis is chosen by anybody.
 
 The file is safetensors: ``q`` int8 [rows, entries], ``scale`` fp32 [rows]; where entries were left out also ``low``
 int16 [rows, entries], the lower 16 bits of the ascending places, and ``count`` int32 [rows, blocks], how many places
-lie in each run of 65,536 parameters. All scores are summed in fp64.
+lie in each run of 65,536 parameters. All scores are summed in fp64. A checkpoint's file holds besides ``theta``, ``m``
+and ``v``, fp32 [parameters] each: weights and Adam's moments.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,20 @@ class Rows:
     q: Tensor
     scale: Tensor
     at: Tensor | None = None
+
+    def dense(self, parameters: int) -> Tensor:
+        """The same as fp32 [rows, parameters], with zeros where nothing was kept."""
+        values = self.q.float() * self.scale[:, None]
+        if self.at is None:
+            return values
+        return torch.zeros(len(values), parameters).scatter_(1, self.at.long(), values)
+
+
+def gathered(pieces: Sequence[Rows]) -> Rows:
+    """Some rows behind the others."""
+    at = [piece.at for piece in pieces if piece.at is not None]
+    q, scale = torch.cat([piece.q for piece in pieces]), torch.cat([piece.scale for piece in pieces])
+    return Rows(q, scale, torch.cat(at) if at else None)
 
 
 def entries_of(row_bytes: int, parameters: int) -> int:
@@ -97,13 +112,15 @@ def quantise(vectors: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Index:
-    """The committed vectors (see ``Rows``); an entry is q * scale. ``parameters`` is the length of a whole vector."""
+    """The committed vectors (see ``Rows``); an entry is q * scale. ``parameters`` is the length of a whole vector.
+    ``checkpoints`` are those of the run along which an index was just made; files of their own."""
 
     method: str
     q: Tensor
     scale: Tensor
     at: Tensor | None = None
     parameters: int = 0
+    checkpoints: tuple[Checkpoint, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -119,10 +136,20 @@ class Index:
         """Length of a whole vector."""
         return self.entries if self.at is None else self.parameters
 
-    def dump(self) -> bytes:
-        """The index file."""
+    @classmethod
+    def of(cls, method: str, rows: Rows, dim: int) -> Index:
+        """Of its rows."""
+        return cls(method, rows.q, rows.scale, rows.at, 0 if rows.at is None else dim)
+
+    def taken(self, numbers: Sequence[int]) -> Rows:
+        """Some of the rows."""
+        chosen = torch.tensor(list(numbers), dtype=torch.long)
+        return Rows(self.q[chosen], self.scale[chosen], None if self.at is None else self.at[chosen])
+
+    def dump(self, more: Mapping[str, Tensor] | None = None) -> bytes:
+        """The index file; with ``more`` tensors, a checkpoint's."""
         note: dict[str, Any] = {"method": self.method, "rows": self.rows, "dim": self.dim}
-        tensors = {"q": self.q, "scale": self.scale}
+        tensors = {"q": self.q, "scale": self.scale, **(more or {})}
         if self.at is not None:
             note["entries"] = self.entries
             at = self.at.numpy()
@@ -135,7 +162,12 @@ class Index:
     def load(cls, raw: bytes, rows: int, dim: int, entries: int = 0) -> Index:
         """Of its file; ``entries`` 0 = whole rows. Raises InvalidModel when corrupt, of another shape, with places that
         do not ascend, or with a scale below zero or not finite."""
-        note, tensors = note_of(raw, "index"), load(raw, "index")
+        return cls._of_tensors(note_of(raw, "index"), load(raw, "index"), rows, dim, entries)
+
+    @classmethod
+    def _of_tensors(
+        cls, note: Mapping[str, Any], tensors: Mapping[str, Tensor], rows: int, dim: int, entries: int
+    ) -> Index:
         entries = entries or dim
         check_entries(entries, dim)
         wanted = {"q", "scale"} | ({"low", "count"} if entries < dim else set())
@@ -203,6 +235,56 @@ class Index:
         return max(math.hypot(float(apart.clamp(min=0.0).norm()), chosen) / size, abs(scale - own) / own)
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training run after ``step`` steps: weights and Adam's moments, fp32 [parameters] each, and what each row has
+    done to the weights up to there, as an index (see ``segments``)."""
+
+    step: int
+    theta: Tensor
+    m: Tensor
+    v: Tensor
+    rows: Index
+
+    def of(self, numbers: Sequence[int]) -> Checkpoint:
+        """The same with some of the rows."""
+        return replace(self, rows=Index.of(self.rows.method, self.rows.taken(numbers), self.rows.dim))
+
+    def dump(self) -> bytes:
+        """Its file: that of an index, with ``theta``, ``m`` and ``v`` besides."""
+        return self.rows.dump({"theta": self.theta, "m": self.m, "v": self.v})
+
+    @classmethod
+    def load(cls, raw: bytes, step: int, rows: int, dim: int, entries: int) -> Checkpoint:
+        """Of its file. Raises InvalidModel as ``Index.load``, and for weights or moments of another shape, or second
+        moments below zero."""
+        tensors, note = dict(load(raw, "checkpoint")), note_of(raw, "checkpoint")
+        state = [tensors.pop(name, None) for name in ("theta", "m", "v")]
+        found = [t for t in state if t is not None and t.dtype == torch.float32 and tuple(t.shape) == (dim,)]
+        if len(found) < 3 or bool((found[2] < 0).any()):
+            raise InvalidModel("a checkpoint must hold weights and two moments of every parameter in fp32")
+        theta, m, v = found
+        return cls(step, theta, m, v, Index._of_tensors(note, tensors, rows, dim, entries))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of an index while it is made, and the same rows in the checkpoints of the run."""
+
+    rows: Rows
+    passed: tuple[Checkpoint, ...] = ()
+
+
+def joined(method: str, pieces: Sequence[Piece], dim: int) -> Index:
+    """The index of all pieces."""
+    checkpoints = []
+    for some in zip(*(piece.passed for piece in pieces), strict=True):
+        rows = gathered([Rows(c.rows.q, c.rows.scale, c.rows.at) for c in some])
+        checkpoints.append(replace(some[0], rows=Index.of(method, rows, dim)))
+    whole = Index.of(method, gathered([piece.rows for piece in pieces]), dim)
+    return replace(whole, checkpoints=tuple(checkpoints))
+
+
 def _places(low: Tensor, count: Tensor, rows: int, entries: int, dim: int) -> Tensor:
     if low.dtype != torch.int16 or count.dtype != torch.int32:
         raise InvalidModel("the index must hold its places as 16-bit numbers, and their counts as 32-bit ones")
@@ -223,4 +305,7 @@ def row_error(index: Index, number: int, vector: Tensor) -> float:
     return index.error(number, vector)
 
 
-__all__ = ["Index", "Rows", "bytes_of", "check_entries", "entries_of", "quantise", "row_error", "small"]
+__all__ = [
+    "Checkpoint", "Index", "Piece", "Rows", "bytes_of", "check_entries", "entries_of", "gathered", "joined", "quantise",
+    "row_error", "small",
+]  # fmt: skip

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from openledger.attribution_oracle import lora
 from openledger.attribution_oracle.bases import Base
-from openledger.attribution_oracle.index import Index, Rows, quantise, row_error, small
+from openledger.attribution_oracle.index import Index, Piece, quantise, row_error, small
 from openledger.attribution_oracle.model import GPT, pad, row_losses
 from openledger.attribution_oracle.ports import Progress, silent
 from openledger.attribution_oracle.tape import Place
@@ -85,7 +85,11 @@ class Method(Protocol):
         """Length of a vector."""
         ...
 
-    def index_rows(self, run: Run, entries: int, place: Place, progress: Progress) -> Iterator[Rows]:
+    def cuts(self, run: Run, entries: int) -> tuple[int, ...]:
+        """After which steps of the run an index of rows of ``entries`` has checkpoints."""
+        ...
+
+    def index_rows(self, run: Run, entries: int, place: Place, progress: Progress) -> Iterator[Piece]:
         """The rows of the index in their order, piece by piece, with ``entries`` entries each."""
         ...
 
@@ -117,11 +121,14 @@ class GradientDot:
     def dim(self, run: Run) -> int:
         return run.parameters
 
-    def index_rows(self, run: Run, entries: int, place: Place, progress: Progress) -> Iterator[Rows]:
+    def cuts(self, run: Run, entries: int) -> tuple[int, ...]:
+        return ()
+
+    def index_rows(self, run: Run, entries: int, place: Place, progress: Progress) -> Iterator[Piece]:
         total = len(run.rows)
         for at in range(0, total, 4 * BATCH):
             vectors = self.row_vectors(run, range(at, min(at + 4 * BATCH, total)), silent if at else progress)
-            yield small(checked(vectors), entries)
+            yield Piece(small(checked(vectors), entries))
             progress(min(at + 4 * BATCH, total), total, "index rows")
 
     def row_vectors(self, run: Run, numbers: Sequence[int], progress: Progress) -> Tensor:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-
-from openledger.attribution_oracle.index import Index, bytes_of, entries_of
+from openledger.attribution_oracle.index import Index, bytes_of, entries_of, joined
 from openledger.attribution_oracle.influence import GradientDot, Method, Run
 from openledger.attribution_oracle.ports import Progress, silent
 from openledger.attribution_oracle.preconditioned import DataInf, EkFac, LoGra
@@ -59,10 +57,7 @@ def make_index(
         raise InvalidModel(
             f"the index would have {size >> 20} MiB, {LARGEST >> 20} are allowed", "take fewer --row-bytes"
         )
-    pieces = list(chosen.index_rows(run, entries, place or Place(), progress))
-    at = [piece.at for piece in pieces if piece.at is not None]
-    q, scale = torch.cat([piece.q for piece in pieces]), torch.cat([piece.scale for piece in pieces])
-    return Index(name, q, scale, torch.cat(at) if at else None, dim if at else 0)
+    return joined(name, list(chosen.index_rows(run, entries, place or Place(), progress)), dim)
 
 
 __all__ = ["DEFAULT_METHOD", "METHODS", "fitting", "make_index", "method"]

@@ -103,7 +103,7 @@ class Effects:
         fix1, fix2 = 1 - s.b1**adam.count, 1 - s.b2**adam.count
         mean = own.mean(0)
         push = (own - mean) / len(own)
-        root = (adam.v / fix2 + (s.eps**2 + DAMPING * float(adam.v.mean()) / fix2)).sqrt_().clamp_(min=1e-30)
+        root = self._root()
         if self.m is None or self.v is None:
             coming = math.fsum(rate * s.b1**k for k, rate in enumerate(s.lrs[adam.count - 1 :]))
             self.u.index_add_(0, batch, push / root, alpha=-(1 - s.b1) * coming)
@@ -116,6 +116,26 @@ class Effects:
             self._held.append((drawn, drawn * (lr / root / len(drawn))))
         if sum(len(vectors) for vectors, _ in self._held) >= self._most:
             self.decay()
+
+    def settle(self) -> None:
+        """What first moments will still do, over the steps that remain, is done at once, and second moments are taken
+        as given from here on: afterwards U alone says what the rows have done."""
+        self.decay()
+        if self.m is None or self.v is None:
+            return
+        count, s = self.adam.count, self.adam.steps
+        coming = math.fsum(
+            rate * s.b1 ** (k + 1) / (1 - s.b1 ** (count + k + 1)) for k, rate in enumerate(s.lrs[count:])
+        )
+        self.u.addcmul_(self.m, (coming / self._root()).expand_as(self.m), value=-1)
+        self.m.zero_()
+        self.v.zero_()
+
+    def _root(self) -> Tensor:
+        """r after the step that ``adam`` has just made, fp32 [parameters]."""
+        s, v = self.adam.steps, self.adam.v
+        fix2 = 1 - s.b2**self.adam.count
+        return (v / fix2 + (s.eps**2 + DAMPING * float(v.mean()) / fix2)).sqrt_().clamp_(min=1e-30)
 
     def decay(self) -> None:
         """What the curvature that is held back does."""
@@ -156,26 +176,42 @@ def path_rows(
             f"{len(chosen)} rows of {gradients.size} parameters need {size >> 20} MiB", "train an adapter"
         )
     lean = is_lean(len(ids), gradients.size, memory)
-    places = torch.full((len(ids),), len(chosen), device=ids.device)  # the others share one row behind the last
+    places = shared_place(chosen, ids)
+    effects = Effects(len(chosen) + (wanted is not None), Moments(start, steps), lean, held)
+    walk(gradients, effects, ids, places, draws, seed, progress)
+    effects.decay()
+    return effects.u[: len(chosen)], effects.adam.theta
+
+
+def shared_place(chosen: Sequence[int], ids: Tensor) -> Tensor:
+    """Where each row of the run stands in U, int64 [rows]: those that were not chosen share one behind the last."""
+    places = torch.full((len(ids),), len(chosen), device=ids.device)
     places[torch.tensor(list(chosen), device=ids.device, dtype=torch.long)] = torch.arange(
         len(chosen), device=ids.device
     )
-    effects = Effects(len(chosen) + (wanted is not None), adam := Moments(start, steps), lean, held)
-    draws = min(draws, LEAN_DRAWS) if lean else draws
-    drawn: Tensor | None = None
-    for step, (numbers, lr) in enumerate(zip(steps.batches, steps.lrs, strict=True)):
-        batch = torch.tensor(numbers, device=ids.device)
+    return places
+
+
+def walk(
+    gradients: Source, effects: Effects, ids: Tensor, places: Tensor, draws: int, seed: int,
+    progress: Progress = silent, until: int | None = None,
+) -> None:  # fmt: skip
+    """Carry the effects from the step where their ``adam`` stands to step ``until`` (default: the end). Raises
+    OracleError when a number is not finite."""
+    adam, steps = effects.adam, effects.adam.steps
+    draws = min(draws, LEAN_DRAWS) if effects.m is None else draws
+    for step in range(adam.count, len(steps.batches) if until is None else until):
+        batch, lr = torch.tensor(steps.batches[step], device=ids.device), steps.lrs[step]
+        drawn: Tensor | None = None
         if step and draws:
             own, drawn = gradients.drawn(adam.theta, ids[batch], draws, seed, f"fisher.{step}")
         else:
-            own, drawn = gradients.rows(adam.theta, ids[batch]), None
+            own = gradients.rows(adam.theta, ids[batch])
         adam.step(own.mean(0), lr)
-        effects.step(places[batch].to(start.device), own, drawn, lr)
+        effects.step(places[batch].to(adam.theta.device), own, drawn, lr)
         if not math.isfinite(float(adam.theta.sum())):
             raise OracleError(f"the replay of the training run is not finite at step {step}")
         progress(step + 1, len(steps.batches), "training run replayed")
-    effects.decay()
-    return effects.u[: len(chosen)], adam.theta
 
 
 def retrained(gradients: Gradients, start: Tensor, ids: Tensor, steps: Steps, kept: Sequence[bool]) -> Tensor:
@@ -190,4 +226,4 @@ def retrained(gradients: Gradients, start: Tensor, ids: Tensor, steps: Steps, ke
     return adam.theta
 
 
-__all__ = ["Effects", "Moments", "Steps", "is_lean", "path_rows", "retrained"]
+__all__ = ["Effects", "Moments", "Steps", "is_lean", "path_rows", "retrained", "shared_place", "walk"]

@@ -18,26 +18,28 @@ from torch import Tensor, nn
 from openledger.attribution_oracle import lora
 from openledger.attribution_oracle.bases import Base
 from openledger.attribution_oracle.gradients import Gradients
-from openledger.attribution_oracle.index import Rows, small
+from openledger.attribution_oracle.index import Checkpoint, Index, Piece, small
 from openledger.attribution_oracle.influence import GradientDot, Run, answer_ids, checked
 from openledger.attribution_oracle.model import document_losses, pad, row_losses
-from openledger.attribution_oracle.path import Source, Steps, path_rows
+from openledger.attribution_oracle.path import Effects, Moments, Source, Steps, is_lean, shared_place, walk
 from openledger.attribution_oracle.ports import Progress
+from openledger.attribution_oracle.segments import cuts
 from openledger.attribution_oracle.tape import (
     Passes,
     Place,
     Tape,
     pace,
     passes,
-    read_rows,
+    read_piece,
     room,
-    write_rows,
+    write_piece,
 )  # fmt: skip
 from openledger.attribution_oracle.train import Settings, receipt_bytes, start_tensors
 from openledger.primitives.errors import InvalidModel
 
 DRAWS = 2
 KEPT_MODELS = 2
+AT_ONCE = 64
 REPLAY_TOLERANCE = 1e-3
 VERIFY_MEMORY = 3 << 30
 """Bytes for the rows that a verifier replays at once, half of what its process may have."""
@@ -83,18 +85,60 @@ class Replay:
         self.ids = pad(run.rows, run.base.config.context).to(self.gradients.device)
         self.steps = Steps.of(run.receipt, len(self.ids))
 
-    def rows(self, source: Source, numbers: Sequence[int], progress: Progress) -> Tensor:
-        """Influence of the rows, fp32 [numbers, parameters]. Raises InvalidModel when the receipt does not lead to the
-        weights."""
-        run, now = self.run, self.gradients.now()
+    def start(self) -> Tensor:
+        """The weights that the run starts from, fp32 [parameters]."""
+        run = self.run
         fresh = start_tensors(run.base, run.base.build(), run.seed, run.settings)
         full = run.settings.kind == "full"
-        start = self.gradients.vector({f"gpt.{n}" if full else n.replace(".", "_"): t for n, t in fresh.items()})
-        found, end = path_rows(source, start, self.ids, self.steps, DRAWS, run.seed, progress, wanted=numbers)
-        away = float((end - now).norm() / now.norm().clamp(min=1e-30))
+        return self.gradients.vector({f"gpt.{n}" if full else n.replace(".", "_"): t for n, t in fresh.items()})
+
+    def segment(
+        self, source: Source, begin: Checkpoint | None, until: int, numbers: Sequence[int], progress: Progress
+    ) -> tuple[Tensor, Moments]:
+        """Influence of the rows after step ``until``, fp32 [numbers, parameters], and weights and moments there, from a
+        checkpoint of these rows on (None: the start)."""
+        adam = Moments(self.start() if begin is None else begin.theta.to(self.gradients.device), self.steps)
+        effects = Effects(len(numbers) + 1, adam, is_lean(len(self.ids), self.gradients.size))
+        if begin is not None:
+            adam.m.copy_(begin.m)
+            adam.v.copy_(begin.v)
+            adam.count = begin.step
+            for at in range(0, len(numbers), AT_ONCE):
+                some = begin.rows.taken(range(at, min(at + AT_ONCE, len(numbers)))).dense(self.gradients.size)
+                effects.u[at : at + len(some)] = -some.to(effects.u.device)
+        walk(source, effects, self.ids, shared_place(numbers, self.ids), DRAWS, self.run.seed, progress, until)
+        effects.settle()
+        return effects.u[: len(numbers)].neg_(), adam
+
+    def rows(self, source: Source, numbers: Sequence[int], progress: Progress) -> Tensor:
+        """Influence of the rows, without checkpoints, fp32 [numbers, parameters]. Raises InvalidModel when the receipt
+        does not lead to the weights."""
+        found, adam = self.segment(source, None, len(self.steps.batches), numbers, progress)
+        self.arrive(adam.theta)
+        return found
+
+    def piece(
+        self, source: Source, numbers: Sequence[int], entries: int, cuts: Sequence[int], progress: Progress
+    ) -> Piece:
+        """The rows as an index has them, with checkpoints after ``cuts``. Raises InvalidModel as ``rows``."""
+        passed: list[Checkpoint] = []
+        for cut in cuts:
+            before = passed[-1] if passed else None
+            vectors, adam = self.segment(source, before, cut, numbers, progress)
+            rows = Index.of("path-influence", small(checked(vectors).cpu(), entries), self.gradients.size)
+            passed.append(Checkpoint(cut, adam.theta.cpu(), adam.m.cpu(), adam.v.cpu(), rows))
+            del vectors
+        before = passed[-1] if passed else None
+        vectors, adam = self.segment(source, before, len(self.steps.batches), numbers, progress)
+        self.arrive(adam.theta)
+        return Piece(small(checked(vectors).cpu(), entries), tuple(passed))
+
+    def arrive(self, theta: Tensor) -> None:
+        """Raises InvalidModel when these are not the model's weights."""
+        now = self.gradients.now()
+        away = float((theta - now).norm() / now.norm().clamp(min=1e-30))
         if not away <= REPLAY_TOLERANCE:
             raise InvalidModel(f"the training receipt does not lead to the weights: they are {away:.1e} apart")
-        return found.neg_()
 
     def passes(self, numbers: Sequence[int], memory: int) -> list[Sequence[int]]:
         """The rows in as many parts as memory asks for."""
@@ -136,8 +180,15 @@ class PathInfluence(GradientDot):
                 found.update(zip(part, vectors, strict=True))
         return torch.stack([found[number] for number in numbers])
 
-    def index_rows(self, run: Run, entries: int, place: Place, progress: Progress) -> Iterator[Rows]:
-        replay, _ = self._of(run)
+    def replay(self, run: Run) -> Replay:
+        """The model's replay, kept from one claim to the next."""
+        return self._of(run)[0]
+
+    def cuts(self, run: Run, entries: int) -> tuple[int, ...]:
+        return cuts(len(run.receipt["batches"]), len(run.rows), entries, self.dim(run))
+
+    def index_rows(self, run: Run, entries: int, place: Place, progress: Progress) -> Iterator[Piece]:
+        replay, at = self._of(run)[0], self.cuts(run, entries)
         parts = replay.passes(range(len(run.rows)), place.memory)
         folder = place.folder and place.folder / _key(run).hex()[:16]
         if folder is not None:
@@ -145,13 +196,13 @@ class PathInfluence(GradientDot):
         for number, part in enumerate(parts):
             kept = folder and folder / f"rows-{part[0]:07}-{part[-1]:07}-{entries}"
             if kept is not None and kept.exists():
-                yield read_rows(kept, len(part), entries)
+                yield read_piece(kept, len(part), entries, replay.gradients.size, at)
                 continue
             source: Source = replay.gradients if folder is None else Tape(replay.gradients, folder)
             steps = Passes(progress, number, len(parts))
-            piece = small(checked(replay.rows(source, part, steps)).cpu(), entries)
+            piece = replay.piece(source, part, entries, at, steps)
             if kept is not None:
-                write_rows(kept, piece)
+                write_piece(kept, piece)
             yield piece
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)

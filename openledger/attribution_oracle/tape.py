@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from openledger.attribution_oracle.gradients import Gradients
-from openledger.attribution_oracle.index import Rows
+from openledger.attribution_oracle.index import Checkpoint, Piece, Rows
 from openledger.attribution_oracle.path import LEAN_DRAWS, Steps, is_lean
 from openledger.attribution_oracle.ports import Progress
 from openledger.attribution_oracle.tensors import dump, load
@@ -124,22 +124,37 @@ def read_vectors(path: Path, size: int) -> Tensor:
     return torch.from_numpy(np.frombuffer(body, dtype="<f4").reshape(rows + curved, width))
 
 
-def write_rows(path: Path, rows: Rows) -> None:
-    """Write some rows of an index, as ``write_vectors``."""
-    tensors = {"q": rows.q, "scale": rows.scale, **({} if rows.at is None else {"at": rows.at})}
-    body = dump(tensors)
+def write_piece(path: Path, piece: Piece) -> None:
+    """Write some rows of an index and of its checkpoints, as ``write_vectors``; ``path`` itself last of all."""
+    for passed in piece.passed:
+        _write(_beside(path, passed.step), passed.dump())
+    rows = piece.rows
+    _write(path, dump({"q": rows.q, "scale": rows.scale, **({} if rows.at is None else {"at": rows.at})}))
+
+
+def read_piece(path: Path, rows: int, entries: int, parameters: int, cuts: Sequence[int]) -> Piece:
+    """``rows`` rows of ``entries``, and checkpoints after ``cuts``. Raises OracleError when a file was cut off or
+    changed."""
+    found = load(_body(path), path.name)
+    if not {"q", "scale"} <= set(found) or tuple(found["q"].shape) != (rows, entries):
+        raise damaged(path)
+    passed = [Checkpoint.load(_body(_beside(path, cut)), cut, rows, parameters, entries) for cut in cuts]
+    return Piece(Rows(found["q"], found["scale"], found.get("at")), tuple(passed))
+
+
+def _beside(path: Path, step: int) -> Path:
+    return path.with_name(f"{path.name}-{step:07}")
+
+
+def _write(path: Path, body: bytes) -> None:
     _whole(path, struct.pack("<I", zlib.crc32(body)), body)
 
 
-def read_rows(path: Path, rows: int, entries: int) -> Rows:
-    """``rows`` rows of ``entries``. Raises OracleError when the file was cut off or changed."""
+def _body(path: Path) -> bytes:
     raw = _read(path)
     if len(raw) < 4 or zlib.crc32(raw[4:]) != int.from_bytes(raw[:4], "little"):
         raise damaged(path)
-    found = load(bytes(raw[4:]), path.name)
-    if not {"q", "scale"} <= set(found) or tuple(found["q"].shape) != (rows, entries):
-        raise damaged(path)
-    return Rows(found["q"], found["scale"], found.get("at"))
+    return bytes(raw[4:])
 
 
 def damaged(path: Path) -> OracleError:
@@ -199,4 +214,4 @@ def pace(count: int, parameters: int, draws: int) -> int:
     return min(draws, LEAN_DRAWS) if is_lean(count, parameters) else draws
 
 
-__all__ = ["MEMORY", "Passes", "Place", "Tape", "pace", "passes", "read_rows", "room", "write_rows"]
+__all__ = ["MEMORY", "Passes", "Place", "Tape", "pace", "passes", "read_piece", "room", "write_piece"]

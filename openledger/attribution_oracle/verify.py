@@ -5,10 +5,9 @@ A missing blob is not a verdict: BlobNotFound passes through, and the caller rep
 
 from __future__ import annotations
 
-import random
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
@@ -23,12 +22,18 @@ from openledger.attribution_oracle.claims import (
     score_rows,
     shares_from_scores,
 )
-from openledger.attribution_oracle.influence import row_error
-from openledger.attribution_oracle.methods import method
 from openledger.attribution_oracle.ports import Blobs, Progress, blob_name, silent
+from openledger.attribution_oracle.recheck import (
+    CHECKED_ROWS,
+    Fault,
+    Rechecked,
+    check_spots,
+    drawn_index_rows,
+    named_spots,
+)
+from openledger.attribution_oracle.segments import drawn
 from openledger.primitives.attribution import (
     NAMED_REST,
-    NAMED_ROW,
     NAMED_SHARE,
     AttributionJob,
     Named,
@@ -40,34 +45,6 @@ from openledger.primitives.types import Address, parse_address, to_checksum, to_
 
 SHARES_TOLERANCE = 100  # ppm of total variation (1e-4)
 SHARE_FLOOR, SHARE_RELATIVE = 2, 200  # one share may differ by 2 ppm or 1/200 of itself
-ROW_TOLERANCE = 1e-3
-CHECKED_ROWS = 128
-EVEN_ROWS = 90  # of those, drawn uniformly: one in twenty wrong rows is missed in less than 0.95^90 = 1 % of draws
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What is wrong with a claim, in a sentence and by name (None where it is no single row or share)."""
-
-    reason: str
-    named: Named | None = None
-
-
-class Rechecked:
-    """Index rows that this process has recomputed and found right, by model: an index does not change, so the next
-    claims of a model need only the rows that were not drawn yet."""
-
-    def __init__(self, models: int = 16) -> None:
-        self._models = models
-        self._rows: dict[str, set[int]] = {}
-
-    def of(self, job: AttributionJob) -> set[int]:
-        """Rows of the job's model; those of the model that was asked for longest ago are forgotten."""
-        name = blob_name(job.bundle_blob)
-        self._rows[name] = self._rows.pop(name, set())
-        while len(self._rows) > self._models:
-            self._rows.pop(next(iter(self._rows)))
-        return self._rows[name]
 
 
 def verify_job(
@@ -75,22 +52,26 @@ def verify_job(
     device: torch.device | None = None, progress: Progress = silent, count: int = CHECKED_ROWS,
     known_rows: Rechecked | None = None,
 ) -> Verdict:  # fmt: skip
-    """Recompute the claim. ``seed`` draws the ``count`` index rows that are checked (own randomness without it),
-    but for ``known_rows``. The
-    verdict names the share or row that is wrong. Raises BlobNotFound when a blob is not at hand, or damaged here."""
+    """Recompute the claim. ``seed`` draws the segments of the training run that are checked, and the ``count`` index
+    rows (own randomness without it), but for ``known_rows``. The verdict names the share or row that is wrong. Raises
+    BlobNotFound when a blob is not at hand, or damaged here."""
     try:
         require_blobs(job, blobs)
         check_manifest(job, *read_manifest(blobs.get(blob_name(job.bundle_blob))))
         bundle = load_bundle(blobs, job.bundle_blob, known=known, device=device)
         check_roots(job, bundle)
         right = set() if known_rows is None else known_rows.of(job)
+        named = named_spots(job, len(bundle.cuts) + 1)
         if job.again:
-            return _verdict(job, check_rows(bundle, [row for row in job.named if row < job.rows], right), ())
+            return _verdict(job, check_spots(bundle, blobs, named, right), ())
         answers = check_evidence(job, read_evidence(blobs.get(blob_name(job.evidence_blob))))
         scores = score_rows(bundle, answers, progress)
-        drawn = drawn_index_rows(scores, seed if seed is not None else secrets.token_bytes(16), count)
-        rows = sorted({*drawn, *(row for row in job.named if row < job.rows)})
-        fault = check_rows(bundle, rows, right) or check_shares(job, bundle, scores)
+        secret = (seed if seed is not None else secrets.token_bytes(16)) + bytes.fromhex(blob_name(job.scores_root))
+        spots = product(
+            drawn_index_rows(scores, b"rows" + secret, count),
+            drawn(b"segments" + secret, len(bundle.cuts) + 1, job.lookers),
+        )
+        fault = check_spots(bundle, blobs, [*named, *spots], right) or check_shares(job, bundle, scores)
     except BlobCorrupt as err:  # a fault of this machine's disk says nothing about the claim
         raise BlobNotFound(f"a blob of claim {job.claim} is damaged here: {err}") from None
     except (OracleError, DecodingError) as err:
@@ -111,8 +92,9 @@ def require_blobs(job: AttributionJob, blobs: Blobs) -> None:
         if not blobs.has(blob_name(name)):
             raise BlobNotFound(f"the blob {name} of claim {job.claim} is not here yet")
     manifest, _ = read_manifest(blobs.get(blob_name(job.bundle_blob)))
-    if not blobs.has(blob_name(manifest["tokenizer"])):
-        raise BlobNotFound(f"the blob {manifest['tokenizer']} of claim {job.claim} is not here yet")
+    for name in (manifest["tokenizer"], *manifest["checkpoints"]):
+        if not blobs.has(blob_name(name)):
+            raise BlobNotFound(f"the blob {name} of claim {job.claim} is not here yet")
 
 
 def check_manifest(job: AttributionJob, manifest: Mapping[str, Any], data: Sequence[VersionData]) -> None:
@@ -180,34 +162,6 @@ def _check_settlement(model: int, settlement: SettlementFacts, answers: Sequence
         raise OracleError(f"the prices of {where} add up to {paid} wei, settled were {settlement.amount}")
 
 
-def drawn_index_rows(scores: Sequence[int], seed: bytes, count: int) -> list[int]:
-    """Which index rows to recompute: all when there are few, else ``EVEN_ROWS`` of ``CHECKED_ROWS`` parts of ``count``
-    uniformly and the others in proportion to their positive scores, drawn by ``seed``."""
-    if len(scores) <= count:
-        return list(range(len(scores)))
-    draw = random.Random(seed)  # noqa: S311 - the seed carries the secrecy
-    even = count * EVEN_ROWS // CHECKED_ROWS
-    chosen = set(draw.sample(range(len(scores)), even))
-    weights = [float(max(s, 0)) for s in scores]
-    if sum(weights) > 0:
-        chosen.update(draw.choices(range(len(scores)), weights, k=count - even))
-    return sorted(chosen)
-
-
-def check_rows(bundle: Bundle, wanted: Sequence[int], right: set[int]) -> Fault | None:
-    """Recompute index rows from data and weights but for those known to be ``right``, to which those that are get
-    added; the first that is wrong."""
-    rows = [row for row in wanted if row not in right]
-    vectors = method(bundle.index.method).row_vectors(bundle.run, rows, silent)
-    for number, vector in zip(rows, vectors, strict=True):
-        error = row_error(bundle.index, number, vector)
-        if not error <= ROW_TOLERANCE:
-            reason = f"index row {number} is wrong: it differs by {error:.2e} from the recomputed one"
-            return Fault(reason, Named(NAMED_ROW, number))
-        right.add(number)
-    return None
-
-
 def check_shares(job: AttributionJob, bundle: Bundle, scores: Sequence[int]) -> Fault | None:
     """None when the claimed shares are right, else the worst one."""
     own_shares, own_rest = shares_from_scores(scores, bundle.contributors)
@@ -226,12 +180,12 @@ def check_shares(job: AttributionJob, bundle: Bundle, scores: Sequence[int]) -> 
 
 
 __all__ = [
+    "CHECKED_ROWS",
     "Fault",
     "Rechecked",
     "check_evidence",
     "check_manifest",
     "check_roots",
-    "check_rows",
     "check_shares",
     "drawn_index_rows",
     "require_blobs",

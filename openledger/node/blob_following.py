@@ -12,18 +12,34 @@ from openledger.abci_app.modules.attribution.records import OPEN_SEEN, open_clai
 from openledger.abci_app.modules.models.records import MODEL_COUNT, MODELS
 from openledger.abci_app.queries import attribution_job, model_blobs
 from openledger.primitives.attribution import AttributionJob
-from openledger.primitives.errors import OpenLedgerError
+from openledger.primitives.errors import DecodingError, OpenLedgerError
+from openledger.primitives.jsonio import read_json
+from openledger.primitives.types import from_hex
 from openledger.state.ports import StateReader
 
 MODELS_AT_ONCE = 100
 EVERY_BLOCKS = 4
 NOTHING = "0" * 64
+MAX_MANIFEST = 16 << 20
+"""Bytes of a model's manifest; a larger one is refused by verifiers."""
+MOST_FILES = 64
 
 
 def job_blobs(job: AttributionJob) -> list[str]:
     """Names of all blobs that a verifier of this claim needs; a hash of zeros names none."""
     names = [job.bundle_blob, job.index_blob, job.evidence_blob, *(part.blob for part in job.parts)]
     return named(names)
+
+
+def manifest_blobs(raw: bytes) -> list[str]:
+    """Names of the files that a model's manifest names, its checkpoints among them; none of one that is malformed,
+    which verifiers refuse."""
+    try:
+        manifest = read_json(raw)
+        names = [manifest["weights"], manifest["receipt"], manifest["tokenizer"], *manifest.get("checkpoints", [])]
+        return named([from_hex(name, 32).hex() for name in names[:MOST_FILES]])
+    except (KeyError, TypeError, AttributeError, DecodingError):
+        return []
 
 
 def named(names: Iterable[str]) -> list[str]:

@@ -19,18 +19,18 @@ log = logging.getLogger("openledger.oracle")
 @dataclass(frozen=True)
 class Finding:
     """A verdict of ours on one attempt of a claim, with the salt that hides it until the reveal, and the index rows
-    named by others that we have looked at."""
+    named by others that we have looked at, each with its segment."""
 
     verdict: Verdict
     salt: bytes
-    rows: tuple[int, ...] = ()
+    rows: tuple[tuple[int, int], ...] = ()
 
     @property
     def reason(self) -> str:
         """The reason as it travels: short, and only for a no."""
         return "" if self.verdict.valid else self.verdict.reason.encode()[:MAX_REASON].decode(errors="ignore")
 
-    def unseen(self, named: Sequence[int]) -> tuple[int, ...]:
+    def unseen(self, named: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
         """Those of the named rows that our yes has not looked at; a no stands as it is."""
         return tuple(row for row in named if row not in self.rows) if self.verdict.valid else ()
 
@@ -45,7 +45,7 @@ class Finding:
     def from_json(cls, text: str) -> Finding:
         """Raises ValueError, KeyError or TypeError for anything that ``to_json`` did not write."""
         data = json.loads(text)
-        rows = tuple(int(row) for row in data.get("rows", ()))
+        rows = tuple((int(row), int(segment)) for row, segment in data.get("rows", ()))
         return cls(Verdict.from_json(json.dumps(data["verdict"])), bytes.fromhex(data["salt"]), rows)
 
 

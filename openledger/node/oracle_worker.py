@@ -16,7 +16,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from openledger.primitives.attribution import NAMED_REST, NAMED_ROW, NAMED_SHARE, AttributionJob, Named, Verdict
+from openledger.primitives.attribution import (
+    EVERY_SEGMENT,
+    NAMED_REST,
+    NAMED_ROW,
+    NAMED_SHARE,
+    AttributionJob,
+    Named,
+    Verdict,
+)
 from openledger.primitives.errors import BlobNotFound, InvalidJson, OracleError
 from openledger.primitives.fields import is_unicode
 from openledger.primitives.jsonio import read_json
@@ -198,10 +206,12 @@ def _parse_named(named: object, job: AttributionJob) -> Named | None:
     """What a no names. Raises OracleError for what cannot be in this job."""
     if named is None:
         return None
-    if isinstance(named, dict) and set(named) == {"kind", "row", "contributor"}:
-        kind, row, who = named["kind"], named["row"], named["contributor"]
+    if isinstance(named, dict) and set(named) == {"kind", "row", "contributor", "segment"}:
+        kind, row, who, segment = (named[key] for key in ("kind", "row", "contributor", "segment"))
+        if type(segment) is not int or not 0 <= segment < EVERY_SEGMENT or (segment and kind != NAMED_ROW):
+            raise OracleError("it names a segment, and no row or share of it")
         if kind == NAMED_ROW and type(row) is int and 0 <= row < job.rows and who == "":
-            return Named(NAMED_ROW, row)
+            return Named(NAMED_ROW, row, segment=segment)
         if kind == NAMED_SHARE and row == 0 and isinstance(who, str) and any(who == p.contributor for p in job.parts):
             return Named(NAMED_SHARE, 0, who)
         if kind == NAMED_REST and row == 0 and who == "":

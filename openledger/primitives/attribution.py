@@ -97,16 +97,20 @@ def count_blocks(rows: int) -> int:
 METHODS = ("gradient-dot", "path-influence", "ek-fac", "logra", "datainf")
 """Names by which a published index may say how its rows were credited."""
 NAMED_ROW, NAMED_SHARE, NAMED_REST = 1, 2, 3
+EVERY_SEGMENT = 255
+"""In place of a segment: the row is looked at along the whole run."""
 
 
 @dataclass(frozen=True)
 class Named:
     """What a no says is wrong: index row ``row`` (kind NAMED_ROW), the share of ``contributor`` (0x-hex; NAMED_SHARE),
-    or the unattributed part (NAMED_REST)."""
+    or the unattributed part (NAMED_REST). A row of an index with checkpoints is wrong in a ``segment`` of the run,
+    counted from 1 (0: the index has none)."""
 
     kind: int
     row: int = 0
     contributor: str = ""
+    segment: int = 0
 
 
 @dataclass(frozen=True)
@@ -145,8 +149,10 @@ class AttributionJob:
 
     ``parts`` list the model's data rows in training order; ``index_blob`` and ``bundle_blob`` name the model's files.
     ``seed`` (hex) is the verifier's own: it draws the index rows that are recomputed; without it they are drawn anew
-    each time. ``named`` are index rows that a challenge or another validator says are wrong: everybody recomputes them.
-    ``again``: only those are looked at, for the rest is verified already.
+    each time. ``named`` are index rows that a challenge or another validator says are wrong, each with its segment (see
+    ``Named``; ``EVERY_SEGMENT``): everybody recomputes them. ``again``: only those are looked at, for the rest is
+    verified already. ``lookers`` are the fewest validators that hold more than two thirds of the electorate's power:
+    the fewer there are, the more segments each of them looks at (0: all).
     """
 
     claim: int
@@ -166,8 +172,9 @@ class AttributionJob:
     scores_root: str
     rows: int
     seed: str = ""
-    named: tuple[int, ...] = ()
+    named: tuple[tuple[int, int], ...] = ()
     again: bool = False
+    lookers: int = 0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -178,7 +185,7 @@ class AttributionJob:
         data: dict[str, Any] = json.loads(text)
         data["parts"] = tuple(PartFacts(**p) for p in data["parts"])
         data["roots"] = tuple(data["roots"])
-        data["named"] = tuple(int(row) for row in data.get("named", ()))
+        data["named"] = tuple((int(row), int(segment)) for row, segment in data.get("named", ()))
         data["settlements"] = tuple(SettlementFacts(**s) for s in data["settlements"])
         data["shares"] = tuple((a, int(p)) for a, p in data["shares"])
         return cls(**data)
@@ -208,6 +215,7 @@ class Verdict:
 
 
 __all__ = [
+    "EVERY_SEGMENT",
     "METHODS",
     "NAMED_REST",
     "NAMED_ROW",

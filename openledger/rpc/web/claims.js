@@ -99,7 +99,9 @@ export async function claim({ rpc }, id) {
 /** What a no says is wrong: everybody has looked at it once more before the vote closed. */
 function names(named) {
   if (!named) return "–";
-  if (named.row !== undefined) return `index row ${f.count(named.row)}`;
+  if (named.row !== undefined) {
+    return `index row ${f.count(named.row)}${named.segment ? `, segment ${f.count(named.segment)}` : ""}`;
+  }
   return named.share === "unattributed" ? "the unattributed part" : h("span", null, "share of ", ui.accountLink(named.share));
 }
 

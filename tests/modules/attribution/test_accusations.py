@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from harness import ACCOUNTS, Harness
 
@@ -14,7 +16,7 @@ from openledger.abci_app.modules.attribution.messages import (
     encode_extension,
 )
 from openledger.abci_app.modules.attribution.records import ACCUSED, ELECTORATES, Accused, Electorate, Member
-from openledger.primitives.attribution import NAMED_REST, NAMED_ROW, NAMED_SHARE
+from openledger.primitives.attribution import EVERY_SEGMENT, NAMED_REST, NAMED_ROW, NAMED_SHARE
 from openledger.primitives.errors import MalformedAction
 from openledger.primitives.types import ZERO_ADDRESS, Address, to_checksum
 from openledger.state.overlay import Overlay
@@ -96,7 +98,7 @@ def test_in_every_attempt_there_is_one_second_look_however_many_accuse() -> None
         oracle.accuses = (NAMED_ROW, row, ZERO_ADDRESS)
     number = opened(chain)
     assert chain.run_claim(number) == "accepted"
-    assert named_rows(chain.state, number) == (0, 1, 2, 3)
+    assert named_rows(chain.state, number) == ((0, 0), (1, 0), (2, 0), (3, 0))
 
 
 def test_a_commitment_of_the_first_look_does_not_count_in_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +134,7 @@ def test_who_does_not_look_again_has_not_voted_and_the_next_attempt_begins_with_
     chain.block(70)
     claim = chain.query("get_claim", number)
     assert (claim["status"], claim["attempt"], claim["look"]) == ("pending", 1, 0)
-    assert chain.query("attribution_job", number).named == (7,)
+    assert chain.query("attribution_job", number).named == ((7, 0),)
     chain.oracles[0].accuses = None
     for oracle in chain.oracles[1:]:
         oracle.mode = "yes"
@@ -181,16 +183,30 @@ def test_of_many_named_rows_those_that_most_power_has_named_are_looked_at() -> N
     members = tuple(Member(bytes([n]) * 20, bytes(20), 1 + (n == 99)) for n in range(100))
     ELECTORATES.put(state, Electorate(members), 1)
     for n, member in enumerate(members):
-        ACCUSED.put(state, Accused(0, NAMED_ROW, n, ZERO_ADDRESS), 1, member.address)
+        ACCUSED.put(state, Accused(0, NAMED_ROW, n, ZERO_ADDRESS, n % 3), 1, member.address)
     rows = named_rows(state, 1)
-    assert rows == (99, *range(MAX_NAMED_ROWS - 1))
+    assert rows == ((99, 0), *((row, row % 3) for row in range(MAX_NAMED_ROWS - 1)))
 
 
 @pytest.mark.parametrize(
     "accusation",
     [(0, 0, ZERO_ADDRESS), (4, 0, ZERO_ADDRESS), (NAMED_ROW, 1, ACCOUNTS[1][0]), (NAMED_SHARE, 0, ZERO_ADDRESS),
-     (NAMED_SHARE, 1, ACCOUNTS[1][0]), (NAMED_REST, 1, ZERO_ADDRESS), (NAMED_REST, 0, ACCOUNTS[1][0])],
+     (NAMED_SHARE, 1, ACCOUNTS[1][0]), (NAMED_REST, 1, ZERO_ADDRESS), (NAMED_REST, 0, ACCOUNTS[1][0]),
+     (NAMED_REST, 0, ZERO_ADDRESS, 1), (NAMED_SHARE, 0, ACCOUNTS[1][0], 1),
+     (NAMED_ROW, 1, ZERO_ADDRESS, EVERY_SEGMENT)],
 )  # fmt: skip
-def test_an_accusation_names_one_thing(accusation: tuple[int, int, Address]) -> None:
+def test_an_accusation_names_one_thing(accusation: tuple[Any, ...]) -> None:
     with pytest.raises(MalformedAction):
         decode_extension(encode_extension([Accusation(1, 0, *accusation)]))
+
+
+@pytest.mark.parametrize(
+    ("powers", "lookers"),
+    [((10,), 1), ((10, 10, 10, 10), 3), ((1,) * 40, 27), ((40, 30, 30), 2), ((30,) * 3 + (1,) * 45, 4)],
+)
+def test_who_splits_himself_leaves_as_many_lookers_as_before(powers: tuple[int, ...], lookers: int) -> None:
+    """The last one: three members with 30 each; a fourth of 45 made himself 45 members, and only one more counts."""
+    assert (
+        Electorate(tuple(Member(bytes([n]) * 20, bytes(20), power) for n, power in enumerate(powers))).lookers
+        == lookers
+    )

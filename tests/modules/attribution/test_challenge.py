@@ -11,6 +11,7 @@ from openledger.abci_app.modules.attribution.challenge import AttributionChallen
 from openledger.abci_app.modules.attribution.records import ESCROW
 from openledger.abci_app.modules.rewards.claim import RewardsClaim
 from openledger.primitives.amounts import OPEN, split_exact
+from openledger.primitives.attribution import EVERY_SEGMENT
 from openledger.primitives.errors import MalformedAction
 from openledger.primitives.types import ZERO_ADDRESS
 
@@ -91,7 +92,7 @@ def test_an_upheld_challenge_refunds_consumers_burns_the_mint_and_halves_the_bon
     assert receipt.status == 1
     gas = receipt.gas_used * receipt.effective_gas_price
     assert chain.query("get_claim", 1)["status"] == "pending"
-    assert chain.query("attribution_job", 1).named == ((7,) if action is ROW else ())
+    assert chain.query("attribution_job", 1).named == (((7, EVERY_SEGMENT),) if action is ROW else ())
     say(chain, "no")
     paid_gas = burned(chain) - gone
     assert run(chain) == "upheld"

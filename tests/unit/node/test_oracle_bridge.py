@@ -310,8 +310,8 @@ class Looking:
 
     async def verify(self, job: AttributionJob, seconds: float) -> Verdict:
         self.jobs.append(job)
-        if self.draws or 7 in job.named:
-            return Verdict(job.claim, False, "index row 7 is wrong", (), Named(NAMED_ROW, 7))
+        if self.draws or (7, 3) in job.named:
+            return Verdict(job.claim, False, "index row 7 is wrong", (), Named(NAMED_ROW, 7, segment=3))
         return Verdict(job.claim, True, "", () if job.again else tuple(range(job.rows)))
 
     async def stop(self) -> None:
@@ -384,11 +384,11 @@ async def test_what_one_bridge_names_the_other_one_looks_at_before_it_commits_an
             assert not vote(state, 1, names[1]).digest, "it has not looked yet"
             await at_rest(bridges[1])
             assert [j.again for j in workers[1].jobs] == [False, True]
-            assert workers[1].jobs[1].named == (7,)
+            assert workers[1].jobs[1].named == ((7, 3),)
             block(13)
             assert CLAIMS.must(state, 1).status == REVEAL
             finding = bridges[1]._findings[1, 0]
-            assert (finding.verdict.valid, finding.rows) == (False, (7,))
+            assert (finding.verdict.valid, finding.rows) == (False, ((7, 3),))
             assert finding == bridges[1]._store.load()[1, 0]
             assert finding.salt_of(0) != finding.salt_of(1)
             for height in (14, 15):

@@ -145,7 +145,7 @@ def test_a_verdict_is_read_as_it_was_written() -> None:
     assert parse_verdict(GOOD.to_json().encode(), JOB) == GOOD
     no = Verdict(7, False, "index row 3 is wrong")
     assert parse_verdict(no.to_json().encode(), JOB) == no
-    named = replace(no, named=Named(NAMED_ROW, 2))
+    named = replace(no, named=Named(NAMED_ROW, 2, segment=5))
     assert parse_verdict(named.to_json().encode(), JOB) == named
     again = Verdict(7, True, "recomputed")
     assert parse_verdict(again.to_json().encode(), replace(JOB, again=True)) == again
@@ -154,14 +154,16 @@ def test_a_verdict_is_read_as_it_was_written() -> None:
 @pytest.mark.parametrize(
     "named",
     [
-        {"kind": 1, "row": JOB.rows, "contributor": ""},
-        {"kind": 1, "row": -1, "contributor": ""},
-        {"kind": 1, "row": True, "contributor": ""},
-        {"kind": 1, "row": 0, "contributor": "0x" + "11" * 20},
-        {"kind": 2, "row": 0, "contributor": "0x" + "11" * 20},
-        {"kind": 3, "row": 1, "contributor": ""},
-        {"kind": 9, "row": 0, "contributor": ""},
+        {"kind": 1, "row": JOB.rows, "contributor": "", "segment": 0},
+        {"kind": 1, "row": -1, "contributor": "", "segment": 0},
+        {"kind": 1, "row": True, "contributor": "", "segment": 0},
+        {"kind": 1, "row": 0, "contributor": "0x" + "11" * 20, "segment": 0},
+        {"kind": 2, "row": 0, "contributor": "0x" + "11" * 20, "segment": 0},
+        {"kind": 3, "row": 1, "contributor": "", "segment": 0},
+        {"kind": 9, "row": 0, "contributor": "", "segment": 0},
         {"kind": 1, "row": 0},
+        {"kind": 1, "row": 0, "contributor": "", "segment": 255},
+        {"kind": 3, "row": 0, "contributor": "", "segment": 1},
         [1],
         "row 1",
     ],

@@ -15,7 +15,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from openledger.attribution_oracle import methods, replayed, tape  # noqa: E402
+from openledger.attribution_oracle import methods, replayed, segments, tape  # noqa: E402
 from openledger.attribution_oracle.influence import Run  # noqa: E402
 from openledger.attribution_oracle.path import Steps  # noqa: E402
 from openledger.attribution_oracle.tape import Place  # noqa: E402
@@ -30,7 +30,7 @@ import torch
 torch.set_num_threads(1)
 sys.path.insert(0, {here!r})
 import conftest
-from openledger.attribution_oracle import influence, methods, replayed, tape
+from openledger.attribution_oracle import influence, methods, replayed, segments, tape
 from openledger.attribution_oracle.tape import Place
 model = conftest.small_model("full")
 t = model.trained
@@ -40,6 +40,7 @@ def slowly(*inputs):
     whole(*inputs)
     time.sleep(0.2)
 tape.write_vectors = slowly
+segments.STEPS = 3
 methods.make_index(run, "path-influence", place=Place(Path({folder!r}), {memory}))
 """
 
@@ -58,8 +59,9 @@ def half_memory(run: Run) -> int:
 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that has replayed nothing yet."""
+    """A process that has replayed nothing yet; runs of nine steps have three segments."""
     monkeypatch.setitem(methods.METHODS, "path-influence", replayed.PathInfluence())
+    monkeypatch.setattr(segments, "STEPS", 3)
 
 
 @pytest.mark.usefixtures("fresh")
@@ -75,15 +77,22 @@ def test_passes_and_a_folder_change_nothing(small_run: Run, tmp_path: Path) -> N
     assert [done for done, _ in seen] == list(range(1, seen[0][1] + 1))
     assert seen[0][1] == 2 * len(small_run.receipt["batches"])
     assert not list(tmp_path.iterdir()), "the work is removed when it is done"
-    found = methods.method("path-influence").row_vectors(small_run, range(len(small_run.rows)), lambda *a: None)
-    assert max(parted.error(i, row) for i, row in enumerate(found)) < 1e-4
-    assert max(at_once.error(i, row) for i, row in enumerate(found)) < 1e-4
+    assert [c.step for c in parted.checkpoints] == [3, 6]
+    pairs = [
+        (parted, at_once),
+        *((a.rows, b.rows) for a, b in zip(parted.checkpoints, at_once.checkpoints, strict=True)),
+    ]
+    for one, other in pairs:
+        apart = (one.q.int() - other.q.int()).abs()
+        assert apart.max() <= 1
+        assert apart.float().mean() < 1e-3
+        assert torch.allclose(one.scale, other.scale, rtol=1e-4)
 
 
 @pytest.mark.usefixtures("fresh")
 def test_what_was_killed_goes_on_and_ends_in_the_same_bytes(small_run: Run, tmp_path: Path) -> None:
     memory = half_memory(small_run)
-    straight = methods.make_index(small_run, "path-influence", place=Place(tmp_path / "straight", memory)).dump()
+    straight = methods.make_index(small_run, "path-influence", place=Place(tmp_path / "straight", memory))
     folder = tmp_path / "killed"
     code = WORKER.format(here=str(Path(__file__).parent), folder=str(folder), memory=memory)
     with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "1"}) as worker:
@@ -95,17 +104,19 @@ def test_what_was_killed_goes_on_and_ends_in_the_same_bytes(small_run: Run, tmp_
     assert worker.returncode == -signal.SIGKILL
     assert 4 < len([s for s in steps if s.suffix == ""]) < len(small_run.receipt["batches"])
     before = {s: s.stat().st_mtime_ns for s in steps[:4]}
-    again = methods.method("path-influence").index_rows(small_run, 4096, Place(folder, memory), lambda *a: None)
+    again = methods.method("path-influence").index_rows(small_run, 1362, Place(folder, memory), lambda *a: None)
     next(again)
     assert {s: s.stat().st_mtime_ns for s in before} == before, "finished steps are read, not made again"
-    assert methods.make_index(small_run, "path-influence", place=Place(folder, memory)).dump() == straight
+    resumed = methods.make_index(small_run, "path-influence", place=Place(folder, memory))
+    assert [c.dump() for c in resumed.checkpoints] == [c.dump() for c in straight.checkpoints]
+    assert resumed.dump() == straight.dump()
 
 
 @pytest.mark.usefixtures("fresh")
 @pytest.mark.parametrize("harm", ["cut", "flipped", "empty", "other"])
 def test_a_damaged_file_gives_one_sentence(small_run: Run, tmp_path: Path, harm: str) -> None:
     begun = methods.method("path-influence").index_rows(
-        small_run, 4096, Place(tmp_path, half_memory(small_run)), lambda *a: None
+        small_run, 1362, Place(tmp_path, half_memory(small_run)), lambda *a: None
     )
     next(begun)
     step = next(tmp_path.glob("*/step-0000002")) if harm != "other" else next(tmp_path.glob("*/rows-*"))
@@ -120,7 +131,7 @@ def test_a_damaged_file_gives_one_sentence(small_run: Run, tmp_path: Path, harm:
     with pytest.raises(OracleError, match="is damaged") as told:
         list(
             methods.method("path-influence").index_rows(
-                small_run, 4096, Place(tmp_path, half_memory(small_run)), lambda *a: None
+                small_run, 1362, Place(tmp_path, half_memory(small_run)), lambda *a: None
             )
         )
     assert "remove" in (told.value.hint or "")

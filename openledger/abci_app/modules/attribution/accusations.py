@@ -25,7 +25,7 @@ from openledger.abci_app.modules.attribution.records import (
     votes,
 )
 from openledger.abci_app.modules.models.records import contributors
-from openledger.primitives.attribution import NAMED_ROW, NAMED_SHARE
+from openledger.primitives.attribution import EVERY_SEGMENT, NAMED_ROW, NAMED_SHARE
 from openledger.primitives.types import ZERO_ADDRESS, Address, Log
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
@@ -49,9 +49,9 @@ def hear_accusation(state: Overlay, claim: Claim, validator: Address, message: A
         return
     if message.kind == NAMED_SHARE and message.contributor not in contributors(state, claim.model):
         return
-    after = Accused(claim.attempt, message.kind, message.row, message.contributor)
+    after = Accused(claim.attempt, message.kind, message.row, message.contributor, message.segment)
     ACCUSED.put(state, after, message.claim, validator)
-    yield NAMED.log(message.claim, validator, message.kind, message.row, message.contributor)
+    yield NAMED.log(message.claim, validator, message.kind, message.row, message.contributor, message.segment)
 
 
 def second_look_due(state: StateReader, number: int, claim: Claim) -> bool:
@@ -71,16 +71,18 @@ def look_again(state: Overlay, number: int) -> None:
             VOTES.put(state, replace(said, digest=b"", leaf=b""), number, member.address)
 
 
-def named_rows(state: StateReader, number: int) -> tuple[int, ...]:
-    """Index rows that everybody recomputes: the one of a running challenge, then those that validators have named in
-    any attempt, by the power behind them; ``MAX_NAMED_ROWS`` at most, and that of the challenge."""
-    power: dict[int, int] = {}
+def named_rows(state: StateReader, number: int) -> tuple[tuple[int, int], ...]:
+    """Index rows that everybody recomputes, each with its segment: the one of a running challenge, along the whole run,
+    then those that validators have named in any attempt, by the power behind them; ``MAX_NAMED_ROWS`` at most, and that
+    of the challenge."""
+    power: dict[tuple[int, int], int] = {}
     for member in ELECTORATES.must(state, number).members:
         found = accused_by(state, number, member.address)
         if found is not None and found.kind == NAMED_ROW:
-            power[found.row] = power.get(found.row, 0) + member.power
-    rows = sorted(power, key=lambda row: (-power[row], row))[:MAX_NAMED_ROWS]
+            spot = (found.row, found.segment)
+            power[spot] = power.get(spot, 0) + member.power
+    rows = sorted(power, key=lambda spot: (-power[spot], spot))[:MAX_NAMED_ROWS]
     challenge = CHALLENGES.get(state, number)
     if challenge is None or challenge.outcome != CHALLENGE_OPEN or challenge.contributor != ZERO_ADDRESS:
         return tuple(rows)
-    return (challenge.row, *(row for row in rows if row != challenge.row))
+    return ((challenge.row, EVERY_SEGMENT), *rows)

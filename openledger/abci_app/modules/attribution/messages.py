@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from openledger.primitives.attribution import NAMED_REST, NAMED_ROW, NAMED_SHARE, SHOWN_ROWS
+from openledger.primitives.attribution import EVERY_SEGMENT, NAMED_REST, NAMED_ROW, NAMED_SHARE, SHOWN_ROWS
 from openledger.primitives.codec import decode, encode
 from openledger.primitives.errors import InvalidMsgpack, MalformedAction
 from openledger.primitives.fields import (
@@ -62,13 +62,15 @@ class Commitment:
 @dataclass(frozen=True)
 class Accusation:
     """This is wrong, and everybody shall look at it before the vote closes: an index row, a contributor's share (else
-    the zero address), or the unattributed part, by ``kind`` (NAMED_ROW, NAMED_SHARE, NAMED_REST)."""
+    the zero address), or the unattributed part, by ``kind`` (NAMED_ROW, NAMED_SHARE, NAMED_REST). A row is wrong in a
+    ``segment`` of the training run, counted from 1; 0 where its index has no checkpoints."""
 
     claim: U64
     attempt: U8
     kind: U8
     row: U64
     contributor: AddressField
+    segment: U8 = 0
 
 
 @dataclass(frozen=True)
@@ -193,10 +195,12 @@ def _message(item: object) -> Message:
 def _check_accusation(message: Accusation) -> None:
     if message.kind not in (NAMED_ROW, NAMED_SHARE, NAMED_REST):
         raise MalformedAction(f"there is no accusation of kind {message.kind}")
-    if (message.row and message.kind != NAMED_ROW) or (
+    if ((message.row or message.segment) and message.kind != NAMED_ROW) or (
         (message.contributor != ZERO_ADDRESS) != (message.kind == NAMED_SHARE)
     ):
         raise MalformedAction("an accusation names a row, a contributor's share or the unattributed part")
+    if message.segment == EVERY_SEGMENT:
+        raise MalformedAction("an accusation names one segment of the training run")
 
 
 def _check_reveal(message: Reveal) -> None:

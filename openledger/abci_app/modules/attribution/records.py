@@ -55,6 +55,17 @@ class Electorate:
     def power(self) -> int:
         return sum(m.power for m in self.members)
 
+    @property
+    def lookers(self) -> int:
+        """The fewest members that hold more than two thirds of the power: as many work at least, when a third does
+        not. Who splits himself into many members does not change it."""
+        total, held = self.power, 0
+        for count, power in enumerate(sorted((m.power for m in self.members), reverse=True), 1):
+            held += power
+            if 3 * held > 2 * total:
+                return count
+        return 0
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -109,6 +120,7 @@ class Accused:
     kind: U8
     row: U64
     contributor: AddressField
+    segment: U8 = 0
 
 
 CHALLENGE_OPEN, CHALLENGE_UPHELD, CHALLENGE_DISMISSED = 1, 2, 3
@@ -166,6 +178,7 @@ NAMED = Event(
     "uint8 kind",
     "uint64 row",
     "address contributor",
+    "uint8 segment",
 )
 PROMISED = Event(
     ATTRIBUTION_ADDRESS, "SeedsPromised", "address indexed validator", "uint256 indexed batch", "bytes32 root"

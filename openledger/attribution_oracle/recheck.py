@@ -1,0 +1,174 @@
+"""Index rows are made again from data, weights and receipt, as many as a validator's seed draws.
+
+A row of most methods follows from the final weights alone. A row that was carried along a long training run is checked
+segment by segment (``segments``): from the committed checkpoint at a segment's beginning everybody must come to the one
+at its end, or to the index.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from openledger.attribution_oracle.bundle import Bundle
+from openledger.attribution_oracle.index import Checkpoint, Index
+from openledger.attribution_oracle.methods import method
+from openledger.attribution_oracle.path import Moments
+from openledger.attribution_oracle.ports import Blobs, Progress, blob_name, silent
+from openledger.attribution_oracle.replayed import VERIFY_MEMORY, PathInfluence, Replay
+from openledger.primitives.attribution import EVERY_SEGMENT, NAMED_ROW, AttributionJob, Named
+from openledger.primitives.errors import InvalidModel, OracleError
+
+ROW_TOLERANCE = 1e-3
+STATE_TOLERANCE = 1e-3
+"""How far weights and moments may lie from a checkpoint's, relative to what the segment did to them."""
+CHECKED_ROWS = 128
+EVEN_ROWS = 90  # of those, drawn uniformly: one in twenty wrong rows is missed in less than 0.95^90 = 1 % of draws
+
+Spot = tuple[int, int]
+"""A row, and a segment of the run, counted from 0; 0 where an index has no checkpoints."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a claim, in a sentence and by name (None where it is no single row or share)."""
+
+    reason: str
+    named: Named | None = None
+
+
+class Rechecked:
+    """Spots of indexes that this process has recomputed and found right, by model: an index does not change, so the
+    next claims of a model need only what was not drawn yet."""
+
+    def __init__(self, models: int = 16) -> None:
+        self._models = models
+        self._spots: dict[str, set[Spot]] = {}
+
+    def of(self, job: AttributionJob) -> set[Spot]:
+        """Those of the job's model; those of the model that was asked for longest ago are forgotten."""
+        name = blob_name(job.bundle_blob)
+        self._spots[name] = self._spots.pop(name, set())
+        while len(self._spots) > self._models:
+            self._spots.pop(next(iter(self._spots)))
+        return self._spots[name]
+
+
+def drawn_index_rows(scores: Sequence[int], seed: bytes, count: int) -> list[int]:
+    """Which index rows to recompute: all when there are few, else ``EVEN_ROWS`` of ``CHECKED_ROWS`` parts of ``count``
+    uniformly and the others in proportion to their positive scores, drawn by ``seed``."""
+    if len(scores) <= count:
+        return list(range(len(scores)))
+    draw = random.Random(seed)  # noqa: S311 - the seed carries the secrecy
+    even = count * EVEN_ROWS // CHECKED_ROWS
+    chosen = set(draw.sample(range(len(scores)), even))
+    weights = [float(max(s, 0)) for s in scores]
+    if sum(weights) > 0:
+        chosen.update(draw.choices(range(len(scores)), weights, k=count - even))
+    return sorted(chosen)
+
+
+def named_spots(job: AttributionJob, segments: int) -> list[Spot]:
+    """What others have named, as far as there is such a thing: without checkpoints whatever segment was named, with
+    them no row that was named without one."""
+    found: list[Spot] = []
+    for row, segment in job.named:
+        if row >= job.rows:
+            continue
+        if segments == 1:
+            found.append((row, 0))
+        elif segment == EVERY_SEGMENT:
+            found += [(row, number) for number in range(segments)]
+        elif 1 <= segment <= segments:
+            found.append((row, segment - 1))
+    return found
+
+
+def check_spots(
+    bundle: Bundle, blobs: Blobs, wanted: Iterable[Spot], right: set[Spot], progress: Progress = silent
+) -> Fault | None:
+    """Recompute what is wanted but for what is known to be ``right``, to which all that is gets added; the first that
+    is wrong. Of a segment all rows are looked at when any is, where they fit the memory. Raises BlobNotFound."""
+    missing = sorted(set(wanted) - right, key=lambda spot: (spot[1], spot[0]))
+    if not bundle.cuts:
+        return _check_rows(bundle, [row for row, _ in missing], right, progress)
+    chosen = method(bundle.index.method)
+    if not isinstance(chosen, PathInfluence):
+        raise InvalidModel(f"an index by {bundle.index.method} has no checkpoints")
+    replay = chosen.replay(bundle.run)
+    parts = replay.passes(range(bundle.index.rows), VERIFY_MEMORY)
+    for number in sorted({segment for _, segment in missing}):
+        mine = [row for row, segment in missing if segment == number]
+        for some in parts if len(parts) == 1 else replay.passes(mine, VERIFY_MEMORY):
+            fault = _check_segment(bundle, blobs, replay, number, some, progress)
+            if fault is not None:
+                return fault
+            right.update((row, number) for row in some)
+    return None
+
+
+def _check_rows(bundle: Bundle, rows: Sequence[int], right: set[Spot], progress: Progress) -> Fault | None:
+    vectors = method(bundle.index.method).row_vectors(bundle.run, rows, progress) if rows else ()
+    for number, vector in zip(rows, vectors, strict=True):
+        fault = _compare(bundle.index, number, vector, Named(NAMED_ROW, number), "index row")
+        if fault is not None:
+            return fault
+        right.add((number, 0))
+    return None
+
+
+def _compare(index: Index, number: int, vector: Tensor, named: Named, what: str) -> Fault | None:
+    error = index.error(number, vector)
+    if error <= ROW_TOLERANCE:
+        return None
+    return Fault(f"{what} {number} is wrong: it differs by {error:.2e} from the recomputed one", named)
+
+
+def _check_segment(
+    bundle: Bundle, blobs: Blobs, replay: Replay, number: int, rows: Sequence[int], progress: Progress
+) -> Fault | None:
+    """Replay a segment for these rows, and compare them, weights and moments with what was committed."""
+    last = number == len(bundle.cuts)
+    until = len(replay.steps.batches) if last else bundle.cuts[number]
+    where = f"in segment {number + 1} of {len(bundle.cuts) + 1} of the training run"
+    try:
+        begin = bundle.checkpoint(blobs, number - 1) if number else None
+        end = None if last else bundle.checkpoint(blobs, number)
+        mine = None if begin is None else begin.of(rows)
+        vectors, adam = replay.segment(replay.gradients, mine, until, rows, progress)
+        if end is None:
+            replay.arrive(adam.theta)
+        else:
+            _meet(adam, end, replay.start() if begin is None else begin.theta)
+    except OracleError as err:  # named, so that those who did not draw the segment look at it too
+        return Fault(f"{err.message}, {where}", Named(NAMED_ROW, segment=number + 1))
+    committed, what = (bundle.index, "index row") if end is None else (end.rows, f"{where}, index row")
+    for row, vector in zip(rows, vectors.cpu(), strict=True):
+        fault = _compare(committed, row, vector, Named(NAMED_ROW, row, segment=number + 1), what)
+        if fault is not None:
+            return fault
+    return None
+
+
+def _meet(found: Moments, end: Checkpoint, before: Tensor) -> None:
+    """Raises InvalidModel when a checkpoint lies too far from the recomputed state: the weights, relative to what
+    moved since ``before``; first moments, the roots of second ones, and the step that both would make next."""
+    eps = found.steps.eps
+    theta, m, v = (t.cpu() for t in (found.theta, found.m, found.v))
+    pairs = (
+        (theta - before.cpu(), theta - end.theta),
+        (m, m - end.m),
+        (v.sqrt(), v.sqrt() - end.v.sqrt()),
+        (m / (v.sqrt() + eps), m / (v.sqrt() + eps) - end.m / (end.v.sqrt() + eps)),
+    )
+    away = max(float(apart.norm() / whole.norm().clamp(min=1e-30)) for whole, apart in pairs)
+    if not away <= STATE_TOLERANCE:
+        raise InvalidModel(f"the receipt does not lead to the checkpoint: they are {away:.1e} apart")
+
+
+__all__ = [
+    "CHECKED_ROWS", "ROW_TOLERANCE", "Fault", "Rechecked", "Spot", "check_spots", "drawn_index_rows", "named_spots",
+]  # fmt: skip

@@ -1,0 +1,185 @@
+"""A long run is rechecked segment by segment: nothing that is wrong in a segment passes who replays it, who draws
+others hears of it, and together the validators draw all of them."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from openledger.attribution_oracle import factory, recheck, segments  # noqa: E402
+from openledger.attribution_oracle.index import Checkpoint  # noqa: E402
+from openledger.attribution_oracle.replayed import Replay  # noqa: E402
+from openledger.attribution_oracle.verify import Rechecked, verify_job  # noqa: E402
+from openledger.primitives.attribution import EVERY_SEGMENT, NAMED_ROW, Named  # noqa: E402
+from openledger.primitives.errors import BlobNotFound, InvalidModel, OracleError  # noqa: E402
+from openledger.primitives.types import to_hex  # noqa: E402
+
+pytestmark = pytest.mark.torch
+ENDED = 3
+"""The segment, from 1, at whose end the checkpoint stands that is tampered with below."""
+
+
+def republished(world: Any, names: list[str]) -> Any:
+    """The model's manifest with other checkpoints, and the job about it."""
+    manifest = {**world.bundle.manifest, "checkpoints": names}
+    bundle = "0x" + world.blobs.put(json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode())
+    return replace(world.job, bundle_blob=bundle)
+
+
+def tampered(world: Any, lie: str) -> Any:
+    """The job with one checkpoint changed."""
+    names = list(world.bundle.manifest["checkpoints"])
+    true = world.bundle.checkpoint(world.blobs, ENDED - 1)
+    scale = true.rows.scale.clone()
+    scale[7] *= 1.002
+    other = world.bundle.checkpoint(world.blobs, ENDED)
+    found: dict[str, Checkpoint] = {
+        "row": replace(true, rows=replace(true.rows, scale=scale)),
+        "weights": replace(true, theta=true.theta * 1.002),
+        "first moment": replace(true, m=true.m * 1.002),
+        "second moment": replace(true, v=true.v * 1.005),
+        "small second moments": replace(true, v=torch.where(true.v < true.v.median(), true.v / 4, true.v)),
+        "rows of another checkpoint": replace(true, rows=other.rows),
+    }
+    raw = found[lie].dump() if lie in found else true.dump()[:-5]
+    names[ENDED - 1] = "0x" + world.blobs.put(raw)
+    return republished(world, names)
+
+
+def seed_for(job: Any, drawing: bool) -> bytes:
+    """A validator's seed that draws the segment, and not the one behind it, or neither of them."""
+    for number in range(10_000):
+        seed = bytes([number % 256, number // 256]) * 8
+        secret = b"segments" + seed + bytes.fromhex(job.scores_root.removeprefix("0x"))
+        drawn = segments.drawn(secret, 8, job.lookers)
+        if (ENDED - 1 in drawn) == drawing and ENDED not in drawn and drawn:
+            return seed
+    raise AssertionError("no seed draws it")
+
+
+def check(world: Any, job: Any, **more: Any) -> Any:
+    return verify_job(job, world.blobs, known=world.known, **more)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "row",
+        "weights",
+        "first moment",
+        "second moment",
+        "small second moments",
+        "rows of another checkpoint",
+        "cut off",
+    ],
+)
+def test_whatever_is_wrong_at_the_end_of_a_segment_is_refused_and_named(path_world: Any, lie: str) -> None:
+    bundle = factory.load_bundle(path_world.blobs, tampered(path_world, lie).bundle_blob, known=path_world.known)
+    fault = recheck.check_spots(bundle, path_world.blobs, [(7, ENDED - 1)], right := set())
+    assert fault is not None
+    assert fault.named is not None
+    assert (fault.named.kind, fault.named.segment) == (NAMED_ROW, ENDED)
+    assert fault.named.row == {"row": 7}.get(lie, 0) or lie == "rows of another checkpoint"
+    assert not right
+
+
+def test_who_draws_others_says_yes_until_the_segment_is_named(path_world: Any) -> None:
+    """With many validators each looks at a part of the run; a name brings the others to the segment, and to nothing
+    else. What was found right is not replayed again."""
+    job = replace(tampered(path_world, "row"), lookers=100)
+    steps: list[int] = []
+    kept = Rechecked()
+    with pytest.MonkeyPatch.context() as patch:
+        true = Replay.segment
+
+        def counted(self: Replay, source: Any, begin: Checkpoint | None, until: int, *rest: Any) -> Any:
+            steps.append(until - (begin.step if begin else 0))
+            return true(self, source, begin, until, *rest)
+
+        patch.setattr(Replay, "segment", counted)
+        assert check(path_world, job, seed=seed_for(job, False), known_rows=kept).valid
+        assert 0 < sum(steps) <= 10, "of 75"
+        steps.clear()
+        assert check(path_world, job, seed=seed_for(job, False), known_rows=kept).valid
+        assert not steps
+        assert not check(path_world, job, seed=seed_for(job, True)).valid
+        assert check(path_world, replace(job, named=((7, 0), (7, 9)), again=True)).valid, "there are no such segments"
+        steps.clear()
+        found = check(path_world, replace(job, named=((7, ENDED),), again=True), known_rows=kept)
+        assert (found.valid, found.named) == (False, Named(NAMED_ROW, 7, segment=ENDED))
+        assert steps == [path_world.bundle.cuts[ENDED - 1] - path_world.bundle.cuts[ENDED - 2]]
+        found = check(path_world, replace(job, named=((7, EVERY_SEGMENT),), again=True), known_rows=kept)
+        assert found.named == Named(NAMED_ROW, 7, segment=ENDED)
+
+
+def test_where_rows_do_not_fit_the_memory_only_those_drawn_are_looked_at(
+    path_world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, replay = path_world.bundle, Replay(path_world.bundle.run)
+    half = next(m << 20 for m in range(1, 200) if _parts(replay, m << 20) == 2)
+    monkeypatch.setattr(recheck, "VERIFY_MEMORY", half)
+    right: set[recheck.Spot] = set()
+    assert recheck.check_spots(bundle, path_world.blobs, [(7, 2), (9, 2)], right) is None
+    assert right == {(7, 2), (9, 2)}
+
+
+def _parts(replay: Replay, memory: int) -> int:
+    try:
+        return len(replay.passes(range(len(replay.ids)), memory))
+    except OracleError:  # too little for one row
+        return 0
+
+
+def test_a_checkpoint_that_is_not_here_is_no_verdict(path_world: Any) -> None:
+    names = [*path_world.bundle.manifest["checkpoints"][:-1], "0x" + "77" * 32]
+    with pytest.raises(BlobNotFound):
+        check(path_world, republished(path_world, names))
+
+
+@pytest.mark.parametrize("count", [0, 6, 8])
+def test_nobody_chooses_how_many_checkpoints_there_are(path_world: Any, count: int) -> None:
+    names = (path_world.bundle.manifest["checkpoints"] * 2)[:count]
+    job = republished(path_world, names)
+    with pytest.raises(InvalidModel, match="checkpoints"):
+        factory.load_bundle(path_world.blobs, job.bundle_blob, known=path_world.known)
+
+
+def test_checkpoints_follow_from_the_size_of_run_and_index() -> None:
+    assert segments.cuts(15, 36, 32_768, 32_768) == ()
+    assert segments.cuts(90, 240, 32_768, 32_768) == (11, 22, 33, 45, 56, 67, 78)
+    assert segments.cuts(10_000, 240, 32_768, 32_768) == tuple(1250 * k for k in range(1, 8))
+    assert len(segments.cuts(10_000, 4_000, 32_768, 32_768)) == 2, "256 MiB of checkpoints"
+    assert segments.cuts(10_000, 9_000, 32_768, 32_768) == ()
+
+
+@pytest.mark.parametrize("lookers", [1, 3, 7, 27, 100])
+def test_two_thirds_of_the_validators_miss_no_segment(lookers: int) -> None:
+    """In 200 claims, as many as one claim in a hundred may be looked at incompletely; each validator does the part of
+    the work that the page says, and hardly more."""
+    chance = random.Random(lookers)
+    missed, worked = 0, 0
+    for _ in range(200):
+        drawn = [segments.drawn(chance.randbytes(16), 8, lookers) for _ in range(lookers)]
+        worked += sum(map(len, drawn))
+        missed += len(set().union(*drawn)) < 8
+    assert missed <= 8
+    assert worked / (200 * lookers * 8) == pytest.approx(segments.chance(8, lookers), abs=0.04)
+
+
+def test_few_validators_look_at_everything() -> None:
+    assert segments.drawn(b"x", 8, 0) == list(range(8)) == segments.drawn(b"x", 8, 1)
+    assert segments.drawn(b"x", 1, 1000) == [0]
+
+
+def test_all_spots_of_an_index_without_checkpoints_have_segment_0(world: Any) -> None:
+    job = replace(world.job, named=((3, 0), (4, 2), (5, EVERY_SEGMENT), (world.job.rows, 0)))
+    assert recheck.named_spots(job, 1) == [(3, 0), (4, 0), (5, 0)]
+    assert recheck.named_spots(job, 8) == [(4, 1), *product([5], range(8))]
+    assert to_hex(world.bundle.index_root) == world.job.index_root
