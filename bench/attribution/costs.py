@@ -4,9 +4,9 @@
 
 Makes a model on the paragraphs shipped with the package, its answers and a claim, and verifies the claim as a
 validator's process does: of a model that it has not seen yet, and once more. "prove" is what the model's owner has
-computed for the claim: training and index (once a model), the answers, the scores. The first claim is verified with
-all segments of the run; what one of many validators of equal power does on the average, which draws some of them, is
-computed from it.
+computed for the claim: training and index (once a model), the answers, the scores. The first claim is verified by
+one of ``--validators``, which replays the segments of the run that it draws; what one of other numbers of validators
+does on the average is computed from it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import json
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from typing import Any, TypeVar
 
@@ -55,7 +56,7 @@ def texts(rows: int, seed: int) -> list[str]:
     return found[:rows]
 
 
-def measure(method: str, rows: int, answers: int, tokens: int, seed: int) -> dict[str, Any]:
+def measure(method: str, rows: int, answers: int, tokens: int, seed: int, validators: int) -> dict[str, Any]:
     """CPU seconds by step."""
     blobs, wanted = BlobStore("memory://costs"), texts(rows + answers, seed)
     parts = []
@@ -93,14 +94,16 @@ def measure(method: str, rows: int, answers: int, tokens: int, seed: int) -> dic
     )  # fmt: skip
     methods.METHODS["path-influence"] = PathInfluence()  # as in a process that has not seen this model
     rows_seen, segments = Rechecked(), len(bundle.cuts) + 1
-    first, verifying = timed(lambda: verify_job(job, blobs, seed=b"seed", known_rows=rows_seen))
-    again, second = timed(lambda: verify_job(job, blobs, seed=b"other", known_rows=rows_seen))
+    drawing = replace(job, lookers=2 * validators // 3 + 1)
+    first, verifying = timed(lambda: verify_job(drawing, blobs, seed=b"seed", known_rows=rows_seen))
+    replayed = len({segment for _, segment in rows_seen.of(job)})
+    again, second = timed(lambda: verify_job(drawing, blobs, seed=b"other", known_rows=rows_seen))
     rows_seen.of(job).update(product(range(rows), range(segments)))  # as after many claims
     last, later = timed(lambda: verify_job(job, blobs, seed=b"last", known_rows=rows_seen))
     if not (first.valid and again.valid and last.valid):
         raise SystemExit(f"the claim was refused: {first.reason}")
     prove = training + indexing + generation + scoring
-    each = (verifying - later) / segments
+    each = (verifying - later) / replayed
     shared = {} if segments == 1 else {
         f"first_of_prove_{v}_validators": (later + each * segments * chance(segments, 2 * v // 3 + 1)) / prove
         for v in VALIDATORS
@@ -114,7 +117,7 @@ def measure(method: str, rows: int, answers: int, tokens: int, seed: int) -> dic
         "first_of_prove": verifying / prove,
         "first_of_prove_without_generation": verifying / (prove - generation),
         "later_of_generation_and_scoring": later / (generation + scoring),
-        "segments": segments, "segment": each, **shared,
+        "segments": segments, "segments_of_first": replayed, "segment": each, **shared,
     }  # fmt: skip
 
 
@@ -125,9 +128,10 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=16)
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--validators", type=int, default=1, help="of equal power; of a long run each replays a part")
     options = parser.parse_args()
     factory.set_threads(1)
-    found = measure(options.method, options.rows, options.answers, options.tokens, options.seed)
+    found = measure(options.method, options.rows, options.answers, options.tokens, options.seed, options.validators)
     print(json.dumps({k: round(v, 3) if isinstance(v, float) else v for k, v in found.items()}))
 
 
