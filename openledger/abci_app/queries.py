@@ -182,12 +182,11 @@ def list_claims(state: StateReader, start: int = 1, limit: int = 100) -> list[Vi
 
 
 def _named(found: claims.Accused | None) -> View | None:
-    """What a validator has called wrong: ``row``, and the ``segment`` of the training run if there are several, or
-    ``share`` (an address, or "unattributed")."""
+    """What a validator has called wrong: ``row`` (and ``segment``), or ``share`` (an address, or "unattributed")."""
     if found is None:
         return None
     if found.kind == NAMED_ROW:
-        return {"row": found.row, **({"segment": found.segment} if found.segment else {})}
+        return {"row": found.row} | ({"segment": found.segment} if found.segment else {})
     return {"share": to_checksum(found.contributor) if found.kind == NAMED_SHARE else "unattributed"}
 
 

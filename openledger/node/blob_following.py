@@ -12,9 +12,10 @@ from openledger.abci_app.modules.attribution.records import OPEN_SEEN, open_clai
 from openledger.abci_app.modules.models.records import MODEL_COUNT, MODELS
 from openledger.abci_app.queries import attribution_job, model_blobs
 from openledger.primitives.attribution import AttributionJob
-from openledger.primitives.errors import DecodingError, OpenLedgerError
+from openledger.primitives.errors import BlobError, DecodingError, OpenLedgerError
 from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import from_hex
+from openledger.state.blobs import BlobStore
 from openledger.state.ports import StateReader
 
 MODELS_AT_ONCE = 100
@@ -31,14 +32,16 @@ def job_blobs(job: AttributionJob) -> list[str]:
     return named(names)
 
 
-def manifest_blobs(raw: bytes) -> list[str]:
-    """Names of the files that a model's manifest names, its checkpoints among them; none of one that is malformed,
-    which verifiers refuse."""
+def files_inside(blobs: BlobStore, bundle: str) -> list[str]:
+    """Names of the files that a model's manifest names, its checkpoints among them; none while it is not here, and of
+    one that is malformed, which verifiers refuse."""
     try:
-        manifest = read_json(raw)
+        if blobs.size(bundle) > MAX_MANIFEST:
+            return []
+        manifest = read_json(blobs.get(bundle))
         names = [manifest["weights"], manifest["receipt"], manifest["tokenizer"], *manifest.get("checkpoints", [])]
         return named([from_hex(name, 32).hex() for name in names[:MOST_FILES]])
-    except (KeyError, TypeError, AttributeError, DecodingError):
+    except (KeyError, TypeError, AttributeError, DecodingError, BlobError):
         return []
 
 

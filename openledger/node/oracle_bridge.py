@@ -55,7 +55,7 @@ from openledger.abci_app.modules.attribution.records import (
 from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.queries import attribution_job
 from openledger.abci_app.votes import AIM_BYTES
-from openledger.node.blob_following import MAX_MANIFEST, job_blobs, manifest_blobs
+from openledger.node.blob_following import files_inside, job_blobs
 from openledger.node.oracle_findings import Finding, FindingStore
 from openledger.node.oracle_jobs import JobQueue
 from openledger.node.oracle_seeds import Seeds
@@ -318,20 +318,13 @@ class OracleBridge:
             self._hold_wake.clear()
             for key, job in list(self._awaited.items()):
                 here = [await self._is_here(name) for name in job_blobs(job)]
-                here += [await self._is_here(name) for name in self._inside(job.bundle_blob)]
+                here += [await self._is_here(name) for name in files_inside(self._blobs, job.bundle_blob)]
                 if all(here) and self._awaited.get(key) is job:
                     del self._awaited[key]
                     self._held.add(key)
                     log.info("claim %s: all %s blobs are here", key[0], len(here))
             if self._awaited:
                 asyncio.get_running_loop().call_later(RETRY_SECONDS, self._hold_wake.set)
-
-    def _inside(self, bundle: str) -> list[str]:
-        """The files that a model's manifest names; none while it is not here."""
-        try:
-            return manifest_blobs(self._blobs.get(bundle)) if self._blobs.size(bundle) <= MAX_MANIFEST else []
-        except BlobError:
-            return []
 
     async def _is_here(self, name: str) -> bool:
         if self._fetch is not None:

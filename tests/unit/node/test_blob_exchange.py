@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import hashlib
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ import pytest
 from aiohttp import web
 
 from openledger.node.blob_exchange import BlobExchange
-from openledger.node.blob_following import BlobFollower, job_blobs
+from openledger.node.blob_following import BlobFollower, files_inside, job_blobs
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.blobs import PEER_HEADER, BlobRoutes
 from openledger.state.blobs import BlobStore
@@ -206,3 +207,13 @@ def test_a_node_wants_the_blobs_of_published_models_and_open_claims_once_each() 
     assert wanted[2] == job_blobs(chain.query("attribution_job", number))
     follower.look()
     assert wanted[3] == []
+
+
+def test_of_a_models_files_the_checkpoints_are_held_too(tmp_path: Path) -> None:
+    blobs = BlobStore(str(tmp_path))
+    names = {what: "0x" + f"{number}" * 64 for number, what in enumerate(("weights", "receipt", "tokenizer"))}
+    bundle = blobs.put(json.dumps({**names, "checkpoints": ["0x" + "a" * 64, "0x" + "b" * 64]}).encode())
+    assert files_inside(blobs, bundle) == ["1" * 64, "2" * 64, "a" * 64, "b" * 64]
+    for odd in (b"", b"[]", b'{"weights":1}', json.dumps({**names, "checkpoints": "0x"}).encode()):
+        assert files_inside(blobs, blobs.put(odd)) == []
+    assert files_inside(blobs, "7" * 64) == []
