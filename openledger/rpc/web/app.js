@@ -12,6 +12,7 @@ import { h, show } from "./dom.js";
 import { ago } from "./format.js";
 import { Live } from "./live.js";
 import { overview } from "./overview.js";
+import * as proposals from "./proposals.js";
 import * as rewards from "./rewards.js";
 import { Rpc, RpcError } from "./rpc.js";
 import { find } from "./search.js";
@@ -32,9 +33,11 @@ const VIEWS = {
   claim: claims.claim,
   rewards: rewards.rewards,
   validators: rewards.validators,
+  proposals: proposals.proposals,
+  proposal: proposals.proposal,
   search: find,
 };
-const TAB_OF = { block: "blocks", tx: "blocks", datanet: "datanets", model: "models", claim: "claims", address: "rewards" };
+const TAB_OF = { block: "blocks", tx: "blocks", datanet: "datanets", model: "models", claim: "claims", proposal: "proposals", address: "rewards" };
 const QUIET_MS = 250;
 
 const rpc = new Rpc(new URL("/", location.href));

@@ -101,6 +101,8 @@ def test_seats_follow_a_changed_parameter_at_once() -> None:
         ({"base_fee_floor": str(2 * 10**9)}, "below base_fee_floor"),
         ({"reserve": str(Params().reserve + 1)}, "only become smaller"),
         ({"cap": str(Params().cap - 1), "reserve": str(Params().reserve)}, "must fit the cap"),
+        ({"max_shares": "1023"}, "only become larger"),
+        ({"drawn_rows": "1"}, "stays as genesis says"),
         ({"gov_quorum": "900000"}, "must lie between"),
         ({"elasticity": "2"}, "already"),
         ({"bases": ",".join("b" * 100 + str(i) for i in range(5)) + "," + "x" * 129}, "names of 128 bytes"),

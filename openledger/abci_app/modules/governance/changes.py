@@ -16,7 +16,7 @@ from openledger.abci_app.modules.fees.records import supply
 from openledger.abci_app.modules.governance.effects import Effect, parse_value
 from openledger.abci_app.modules.governance.records import Argument, params, set_params
 from openledger.abci_app.modules.staking.records import mark_changed
-from openledger.genesis.params import BOUNDS, Params
+from openledger.genesis.params import BOUNDS, ONLY_DOWN, ONLY_UP, Params
 from openledger.primitives.errors import InvalidGenesis, MalformedAction, ProposalRefused
 from openledger.primitives.fields import schema
 from openledger.primitives.types import GOVERNANCE_ADDRESS, Log
@@ -70,7 +70,7 @@ class ParamsChange(Effect):
         """Raises ProposalRefused where a bound would be crossed."""
         before, values = params(view), self.parsed()
         for name, value in values.items():
-            _check_value(name, value)
+            _check_value(name, getattr(before, name), value)
         after = replace(before, **values)
         if after == before:
             raise ProposalRefused("these parameters have these values already")
@@ -79,8 +79,6 @@ class ParamsChange(Effect):
         except InvalidGenesis as err:
             raise ProposalRefused(err.message) from None
         coins = supply(view)
-        if after.cap > before.cap or after.reserve > before.reserve:
-            raise ProposalRefused("cap and reserve can only become smaller")
         if after.reserve < coins.minted or after.cap < coins.genesis + after.reserve:
             raise ProposalRefused(
                 f"{coins.minted} wei are minted, and genesis supply ({coins.genesis}) and reserve must fit the cap"
@@ -104,7 +102,7 @@ def as_text(value: Any) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
-def _check_value(name: str, value: Any) -> None:
+def _check_value(name: str, before: Any, value: Any) -> None:
     """Raise ProposalRefused where a vote may not give a parameter this value."""
     if isinstance(value, tuple):
         if len(value) > MAX_ITEMS or any(len(item.encode()) > MAX_ITEM for item in value):
@@ -115,3 +113,5 @@ def _check_value(name: str, value: Any) -> None:
     least, most = BOUNDS[name]
     if not least <= value <= most:
         raise ProposalRefused(f"{name} must lie between {least} and {most}")
+    if (name in ONLY_UP and value < before) or (name in ONLY_DOWN and value > before):
+        raise ProposalRefused(f"{name} can only become {'larger' if name in ONLY_UP else 'smaller'}")
