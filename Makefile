@@ -5,6 +5,7 @@
 #   TORCH_INDEX=<index>    package index of another torch build (for example the CPU build: 4 GB less to load)
 #   LITE=1                 without torch: chain, RPC and page only
 #   PORT=8545              port of the devnet
+#   WORKERS=3              processes of `make test`; PYTEST_ARGS=... is handed to pytest (-n0: all in one process)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -13,6 +14,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PORT ?= 8545
+WORKERS ?= 3
 LITE ?=
 TORCH_INDEX ?=
 COMETBFT_VERSIONS ?= 0.40.0 0.38.26
@@ -31,7 +33,7 @@ NATIVE := $(if $(CARGO),$(STAMPS)/native)
 help: ## List the targets
 	@echo "make <target>, where target is one of:"
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-15s %s\n", $$1, $$2}' Makefile
-	@echo "Settings: LITE=1, TORCH_INDEX=<index>, PYTHON=<interpreter>, PORT=<port>. First: make devnet"
+	@echo "Settings: LITE=1, TORCH_INDEX=<index>, PYTHON=<interpreter>, PORT=<port>, WORKERS=<n>. First: make devnet"
 
 install: $(STAMPS)/node $(NATIVE) ## Install the node into .venv from the lock file
 install-oracle: $(STAMPS)/oracle $(NATIVE) ## ... and the oracle (torch)
@@ -106,8 +108,9 @@ devnet: $(if $(LITE),install,install-oracle) ## Install and start a development 
 demo: install-oracle ## The whole loop, from data to OPEN (starts a devnet when none answers)
 	@exec $(BIN)/openledger demo --start --port $(PORT)
 
-test: install-oracle install-dev ## The whole test suite
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+# Many tests wait for networks while others compute, so there is one worker more than small machines have cores.
+test: install-oracle install-dev ## The whole test suite, side by side in WORKERS processes
+	@exec env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: install-oracle install-dev ## Format, lint, types, layers
 	@echo "==> ruff"

@@ -7,7 +7,6 @@ import importlib.util
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from openledger.node.testnet import free_starting_port
 
 ROOT = Path(__file__).parents[1]
 NATIVE = importlib.util.find_spec("openledger_native") is not None
@@ -43,18 +44,11 @@ class Devnet:
         return found["result"]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextlib.contextmanager
 def devnet(home: Path, *options: str) -> Iterator[Devnet]:
     """Run one while the context is open; its log lies in ``home``."""
     home.mkdir(parents=True, exist_ok=True)
-    running, log = Devnet(f"http://127.0.0.1:{free_port()}"), home / "log"
+    running, log = Devnet(f"http://127.0.0.1:{free_starting_port(1)}"), home / "log"
     command = [sys.executable, "-m", "openledger.node", "--home", str(home / "node"), "devnet", "--lite", "--no-demo"]
     command += ["--port", running.url.rpartition(":")[2], *options]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -2,7 +2,6 @@ import asyncio
 import base64
 import importlib.util
 import os
-import socket
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from openledger.genesis.genesis import GenesisValidator
 from openledger.genesis.presets import devnet_genesis
 from openledger.node.engines.binary import SUPPORTED, cometbft_version, find_cometbft
 from openledger.node.engines.home import CometSettings, init_home
+from openledger.node.testnet import free_starting_port
 from openledger.primitives.errors import MissingProgram
 from openledger.primitives.keys import ed25519_public
 
@@ -27,12 +27,6 @@ def binary_of(version):
         pytest.skip(f"CometBFT {version} is not in .tools (make cometbft)")
     assert cometbft_version(path) == version
     return find_cometbft(str(path))
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(params=SUPPORTED)
@@ -71,8 +65,8 @@ def genesis():
 @pytest.fixture
 def settings():
     return CometSettings(
-        p2p=f"tcp://127.0.0.1:{free_port()}",
-        rpc=f"tcp://127.0.0.1:{free_port()}",
+        p2p=f"tcp://127.0.0.1:{free_starting_port(1)}",
+        rpc=f"tcp://127.0.0.1:{free_starting_port(1)}",
         timeout_commit="20ms",
         empty_blocks_interval="200ms",
     )
