@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +18,14 @@ from openledger.attribution_oracle.ports import Progress, silent
 from openledger.primitives.errors import OracleError
 
 DRAWS = 3
-HALVES = 4
+HALVES = 6
 LEAN_HALVES = 3
+FEWEST = 4
+"""Rows from which on halves are retrained."""
 SHRINKAGE = 4
 HELD = 32
+KEPT = 0.05
+"""Of a row's entries, where curvature is one draw a row: the rest is that draw's noise."""
 Scores = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
@@ -34,7 +39,8 @@ def attribute(
     loss per row of a LongTensor [rows, time] padded with 0; ``groups`` is the contributor of each row; ``run`` holds
     ``start`` (state dict before training), ``batches``, ``lrs`` and ``optimizer`` (``kind`` adam, ``b1``, ``b2``,
     ``eps``). Path influence with ``draws`` vectors of curvature a row, set right by ``retrainings`` without half of the
-    contributors. Raises OracleError for input that is malformed or not finite. The model is left as it was."""
+    rows. Who contributed a row changes no score: one contributor may go by many names. Raises OracleError for input
+    that is malformed or not finite. The model is left as it was."""
     asked = _ids(query, "query")
     return prepared(
         model, losses, train, groups, run, draws=draws, retrainings=retrainings, seed=seed, progress=progress
@@ -74,33 +80,37 @@ def prepared(
         raise OracleError("the run lacks its start: the state dict before training")
     gradients = Gradients(model, losses)
     final, start = gradients.now(), gradients.vector(run["start"])
-    index, middle = influence_rows(
-        gradients, start, final, rows, _numbers(groups), steps, draws, retrainings, seed, progress
-    )
+    index, middle = influence_rows(gradients, start, final, rows, steps, draws, retrainings, seed, progress)
     return Prepared(gradients, index, middle)
 
 
 def influence_rows(
-    gradients: Gradients, start: Tensor, final: Tensor, ids: Tensor, groups: Tensor, steps: Steps, draws: int,
-    retrainings: int, seed: int, progress: Progress = silent,
+    gradients: Gradients, start: Tensor, final: Tensor, ids: Tensor, steps: Steps, draws: int, retrainings: int,
+    seed: int, progress: Progress = silent,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """d(final weights) / d(weight of the row), fp32 [rows, parameters], and the weights at which to take a query's
     gradient: k / (k + SHRINKAGE) of the way to the mean of the k retrained ones, so that what is left out changes
-    the loss about as its derivative there says. A large index gets LEAN_HALVES. ``groups`` numbers from 0."""
+    the loss about as its derivative there says. A large index gets LEAN_HALVES, and keeps KEPT of its entries."""
     found, _ = path_rows(gradients, start, ids, steps, draws, seed, progress, held=HELD)
-    contributors = int(groups.max()) + 1
-    if contributors < 3 or not retrainings:
-        return found, final
-    if is_lean(len(ids), gradients.size):
-        retrainings = min(retrainings, LEAN_HALVES)
-    kept = torch.from_numpy(halves(contributors, retrainings, seed))[:, groups.cpu()]
-    moved = []
-    for number, line in enumerate(kept):
-        moved.append(retrained(gradients, start, ids, steps, line.tolist()))
-        progress(number + 1, len(kept), "retrainings")
-    together = torch.stack(moved)
-    found = corrected(found, kept.to(found.device), together)
-    return found, final + (together.mean(0) - final) * len(moved) / (len(moved) + SHRINKAGE)
+    lean, middle = is_lean(len(ids), gradients.size), final
+    if len(ids) >= FEWEST and retrainings:
+        kept = torch.from_numpy(halves(ids, min(retrainings, LEAN_HALVES) if lean else retrainings, seed))
+        moved = []
+        for number, line in enumerate(kept):
+            moved.append(retrained(gradients, start, ids, steps, line.tolist()))
+            progress(number + 1, len(kept), "retrainings")
+        together = torch.stack(moved)
+        found = corrected(found, kept.to(found.device), together)
+        middle = final + (together.mean(0) - final) * len(moved) / (len(moved) + SHRINKAGE)
+    return largest(found, KEPT) if lean else found, middle
+
+
+def largest(rows: Tensor, part: float) -> Tensor:
+    """The largest ``part`` of each row's entries, by size: others become 0 in place."""
+    for row in rows:
+        size = row.abs()
+        row[size < torch.kthvalue(size, max(1, math.floor((1 - part) * len(row)) + 1)).values] = 0
+    return rows
 
 
 def _ids(ids: Tensor, what: str) -> Tensor:
@@ -111,11 +121,4 @@ def _ids(ids: Tensor, what: str) -> Tensor:
     return ids.long()
 
 
-def _numbers(groups: Sequence[Any]) -> Tensor:
-    """Contributors numbered from 0 in the order in which they first appear, int64 [rows]."""
-    known: dict[Any, int] = {}
-    plain = groups.tolist() if hasattr(groups, "tolist") else list(groups)
-    return torch.tensor([known.setdefault(g, len(known)) for g in plain], dtype=torch.long)
-
-
-__all__ = ["Prepared", "attribute", "influence_rows", "prepared"]
+__all__ = ["Prepared", "attribute", "influence_rows", "largest", "prepared"]

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
+from openledger.attribution_oracle import attribute as attributing  # noqa: E402
 from openledger.attribution_oracle import halves, path  # noqa: E402
 from openledger.attribution_oracle.bench import attribute  # noqa: E402
 from openledger.attribution_oracle.gradients import Gradients  # noqa: E402
@@ -257,8 +258,14 @@ def test_the_model_is_left_as_it_was(small: World) -> None:
     assert all(torch.equal(v, before[k]) for k, v in small.model.state_dict().items())
 
 
-def test_the_same_input_gives_the_same_scores(small: World) -> None:
-    assert np.array_equal(scores_of(small, retrainings=2), scores_of(small, retrainings=2))
+def test_contributors_names_change_no_score(small: World) -> None:
+    """One of them as four: exactly the same. (So the same input gives the same scores, too.)"""
+    split = [g if g else 100 + number % 4 for number, g in enumerate(small.groups)]
+    first, second = (
+        attribute(small.model, losses, small.train, small.query[:4], groups, small.run, retrainings=3)
+        for groups in (small.groups, split)
+    )
+    assert np.array_equal(first, second)
 
 
 @pytest.mark.parametrize(
@@ -291,18 +298,54 @@ def test_a_model_with_nothing_to_attribute_is_refused(small: World) -> None:
         attribute(frozen, losses, small.train, small.query, small.groups, small.run)
 
 
-def test_halves_keep_half_of_the_contributors_and_tell_them_apart() -> None:
-    kept = halves.halves(9, 8, seed=0)
-    assert (kept.sum(1) == 4).all()
-    assert np.linalg.matrix_rank(kept - kept.mean(0)) == 7
-    assert np.array_equal(kept, halves.halves(9, 8, seed=0))
+def told_apart(kept: np.ndarray, groups: np.ndarray) -> float:
+    """1 for halves of the groups, 1 / 8 for random halves of rows where a group has 8."""
+    signs, one = kept - kept.mean(0), np.eye(groups.max() + 1)[groups]
+    return float(np.square(signs @ one).sum() / np.square(signs).sum() / one.sum(0).mean())
+
+
+def test_halves_keep_half_of_the_rows_and_tell_those_apart_that_belong_together() -> None:
+    """Six who share no word, eight rows each: in any order they mostly stay or go whole, without names."""
+    rng, groups = np.random.default_rng(4), np.repeat(np.arange(6), 8)
+    words = torch.from_numpy(rng.integers(1, 6, (48, 10)) + 6 * groups[:, None])
+    for ordered in (np.arange(48), rng.permutation(48)):
+        kept = halves.halves(words[ordered], 4, seed=0)
+        assert (kept.sum(1) == 24).all()
+        assert np.linalg.matrix_rank(kept - kept.mean(0)) == 3
+        assert np.array_equal(kept, halves.halves(words[ordered], 4, seed=0))
+        assert told_apart(kept, groups[ordered]) > 0.5
+
+
+def test_where_words_tell_nothing_neighbours_mostly_stay_or_go_together() -> None:
+    words = torch.from_numpy(np.random.default_rng(5).integers(1, 400, (96, 10)))
+    assert told_apart(halves.halves(words, 4, seed=0), np.arange(96) // 16) > 0.3
+
+
+def test_copies_stay_or_go_together(small: World) -> None:
+    """Rows in another order, each of the first twelve there again at the end."""
+    mixed = small.train[torch.randperm(len(small.train), generator=torch.Generator().manual_seed(2))]
+    kept = halves.halves(torch.cat([mixed, mixed[:12]]), 4, seed=0)
+    assert (kept[:, :12] == kept[:, -12:]).mean() > 0.75
+
+
+def test_beyond_a_thousand_rows_neighbours_stay_together(monkeypatch: pytest.MonkeyPatch, small: World) -> None:
+    monkeypatch.setattr(halves, "UNITS", 20)
+    kept = halves.halves(small.train[:47], 3, seed=0)
+    assert kept.shape == (3, 47)
+    assert (kept[:, 0:45:3] == kept[:, 1:46:3]).all()
+    assert (abs(kept.sum(1) - 23.5) <= 2).all()
+
+
+def test_of_a_large_index_the_largest_entries_are_kept() -> None:
+    rows = torch.tensor([[3.0, -4.0, 0.5, 1.0], [0.0, 0.0, 0.0, -2.0]])
+    assert attributing.largest(rows, 0.5).tolist() == [[3.0, -4.0, 0.0, 0.0], [0.0, 0.0, 0.0, -2.0]]
 
 
 def test_correction_recovers_what_the_rows_lack() -> None:
-    """Rows that know nothing, and retrainings that tell all: the contributors' sums come out."""
+    """Rows that know nothing, and retrainings that tell all: the sums come out of those that always go together."""
     draw = torch.Generator().manual_seed(0)
     truth_, groups = torch.randn(4, 30, generator=draw), torch.arange(4).repeat_interleave(5)
-    kept = torch.from_numpy(halves.halves(4, 8, seed=1))
+    kept = torch.tensor([[bool(i >> k & 1) for k in range(4)] for i in range(1, 15)])
     moved = kept.float() @ truth_ + 3.0
     rows = halves.corrected(torch.zeros(20, 30), kept[:, groups], moved, ridge=1e-4)
     found = torch.zeros(4, 30).index_add_(0, groups, rows)
