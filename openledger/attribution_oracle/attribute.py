@@ -59,9 +59,7 @@ class Prepared:
         """fp64 [queries, rows]: a gradient for each query, times the index. Raises OracleError for queries that are
         malformed, and for scores that are not finite."""
         asked = _ids(query, "query")
-        scores = np.empty((len(asked), len(self.index)))
-        for numbers, own in self.gradients.trimmed(self.middle, asked):
-            scores[numbers.cpu().numpy()] = -(own @ self.index.T).cpu().double().numpy()
+        scores: Scores = -self.gradients.dotted(self.middle, asked, self.index).cpu().double().numpy()
         if not np.isfinite(scores).all():
             raise OracleError("a score is not finite")
         return scores

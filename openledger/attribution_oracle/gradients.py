@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from openledger.attribution_oracle.rowwise import Layout, Rows, Strange
+from openledger.attribution_oracle.layouts import Layout, Strange
+from openledger.attribution_oracle.rowwise import Dotted, Rows, Whole
 from openledger.attribution_oracle.tensors import signs
 from openledger.primitives.errors import OracleError
 
@@ -74,19 +75,27 @@ class _Pass:
     logits: Tensor | None
     graph: Rows
     theta: Tensor
+    offsets: Sequence[int]
 
     def own(self) -> Tensor:
         """Gradients of the losses, [rows, parameters]."""
         found = self.theta.new_empty(len(self.losses), len(self.theta))
-        self.graph.gradients(found, self.losses.sum())
+        self.graph.gradients(Whole(found, self.offsets), self.losses.sum())
         return found
+
+    def dotted(self, index: Tensor) -> Tensor:
+        """The same times an index [index rows, parameters]: [rows, index rows]."""
+        found = Dotted(len(self.losses), index, self.offsets)
+        self.graph.gradients(found, self.losses.sum())
+        return found.scores
 
     def pulled(self, pulls: Tensor) -> Tensor:
         """Gradients of the logits times ``pulls`` [rows, draws, time, vocabulary]: [rows * draws, parameters]."""
         rows, draws = pulls.shape[:2]
         found = self.theta.new_empty(rows, draws, len(self.theta))
         for draw in range(draws):
-            self.graph.gradients(found[:, draw], cast(Tensor, self.logits), pulls[:, draw])
+            part = Whole(found[:, draw], self.offsets)
+            self.graph.gradients(part, cast(Tensor, self.logits), pulls[:, draw])
         return found.view(rows * draws, -1)
 
 
@@ -147,13 +156,21 @@ class Gradients:
         return torch.cat(found) if len(found) > 1 else found[0]
 
     def trimmed(self, theta: Tensor, ids: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """The same as ``rows`` in parts, each with the numbers of its rows, int64: rows of about one length go together
-        and lose their common padding, where a look at the shortest row shows that padding does not change losses."""
+        """``ids`` in parts, each with the numbers of its rows, int64: rows of about one length go together and lose
+        their common padding, where a look at the shortest row shows that padding does not change losses."""
         lengths = _lengths(ids)
         cut = self._cuts(theta, ids[int(lengths.argmin())][None])
         for numbers in torch.split(lengths.argsort(stable=True), ASKED):
             time = int(lengths[numbers].max()) if cut else ids.shape[1]
-            yield numbers, self.rows(theta, ids[numbers, :time])
+            yield numbers, ids[numbers, :time]
+
+    def dotted(self, theta: Tensor, ids: Tensor, index: Tensor) -> Tensor:
+        """One gradient per row of ``ids`` times each of an index [index rows, parameters], fp32 [rows, index rows]."""
+        found = index.new_empty(len(ids), len(index))
+        for numbers, some in self.trimmed(theta, ids):
+            run = self._pass(theta, some)
+            found[numbers] = self.rows(theta, some) @ index.T if run is None else run.dotted(index)
+        return found
 
     def _cuts(self, theta: Tensor, row: Tensor) -> bool:
         time = int(_lengths(row))
@@ -216,8 +233,8 @@ class Gradients:
         leaves = {name: part.detach().requires_grad_(True) for name, part in self._split(theta.detach()).items()}
         try:
             losses, logits = self._checked(self._call(leaves, ids), ids)
-            graph = Rows.of(losses, list(leaves.values()), self._offsets, self._layouts)
-            found = _Pass(losses, logits, graph, theta.detach())
+            graph = Rows.of(losses, list(leaves.values()), self._layouts)
+            found = _Pass(losses, logits, graph, theta.detach(), self._offsets)
             if graph.signature not in self._compared:
                 self._compare(theta, ids, found.own())
                 self._compared.add(graph.signature)

@@ -17,16 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-Shape = tuple[int, ...]
-Layout = str | None
-"""Where rows lie in an operation's output: "first" (each row one stretch of the first axis), "flat" (every n-th entry
-of the first axis), "second" (the second axis), None (nowhere: it is of no row)."""
+from openledger.attribution_oracle.layouts import Layout, Shape, Strange, by_row, layout_of, summed
 
 VIEWS = {
     "TBackward0", "TransposeBackward0", "PermuteBackward0", "ViewBackward0", "UnsafeViewBackward0", "AliasBackward0",
@@ -38,10 +35,6 @@ MEETINGS = {
     "IndexBackward0", "MulBackward0", "AddBackward0", "SubBackward0", "DivBackward0", "ExpandBackward0",
 }  # fmt: skip
 """Operations that may take rows' numbers and parameters both; where they take parameters alone they are shared."""
-
-
-class Strange(Exception):
-    """The graph holds an operation whose part in a row's gradient is not known."""
 
 
 @dataclass
@@ -92,85 +85,100 @@ def _turns(node: Any) -> bool:
     return bool(node.name() == "TBackward0")
 
 
-def layout_of(slope: Tensor | None, rows: int, batched: bool) -> Layout:
-    """Where the second row lies: ``slope`` is the derivative of its loss alone."""
-    if slope is None or slope.dim() == 0:
-        return None
-    d = slope[0] if batched else slope
-    used = d != 0
-    if len(d) % rows == 0:
-        first = used.view(rows, -1)
-        if int(first[1].sum()) == int(first.sum()):
-            return "first"
-        flat = used.view(len(d) // rows, rows, -1)
-        if int(flat[:, 1].sum()) == int(flat.sum()):
-            return "flat"
-    if d.dim() > 1 and d.shape[1] == rows and int(used[:, 1].sum()) == int(used.sum()):
-        return "second"
-    return None
+class Parts(Protocol):
+    """Where gradients go, parameter by parameter; they have the type of ``like``."""
+
+    like: Tensor
+
+    def begin(self, number: int) -> Tensor:
+        """What those of a parameter may be written into, [rows, entries]."""
+        ...
+
+    def end(self, number: int, part: Tensor) -> None:
+        """They are whole."""
+        ...
+
+    def none(self, number: int) -> None:
+        """They are zero."""
+        ...
 
 
-def by_row(x: Tensor, layout: Layout, rows: int) -> Tensor:
-    """[rows, entries, ...] of an operation's output or input."""
-    if layout == "first":
-        return x.reshape(rows, len(x) // rows, *x.shape[1:])
-    if layout == "flat":
-        return x.reshape(len(x) // rows, rows, *x.shape[1:]).transpose(0, 1)
-    return x.transpose(0, 1)
+class Whole:
+    """All in one tensor [rows, parameters]; ``offsets`` are where each parameter's begin, and the length."""
+
+    def __init__(self, out: Tensor, offsets: Sequence[int]) -> None:
+        self.like, self._offsets = out, offsets
+
+    def begin(self, number: int) -> Tensor:
+        return self.like[:, self._offsets[number] : self._offsets[number + 1]]
+
+    def end(self, number: int, part: Tensor) -> None:
+        """Nothing is left to do."""
+
+    def none(self, number: int) -> None:
+        self.begin(number).zero_()
 
 
-def summed(x: Tensor, shape: Shape) -> Tensor:
-    """[rows, *shape] of [rows, entries, ...]: the sum over what broadcasting had repeated."""
-    bare = shape
-    while bare and bare[0] == 1:
-        bare = bare[1:]
-    if len(bare) > x.dim() - 2:
-        raise Strange(f"{shape} is no part of {tuple(x.shape)}")
-    x = x.sum(tuple(range(1, x.dim() - len(bare))))
-    narrow = tuple(axis + 1 for axis, size in enumerate(bare) if size == 1 and x.shape[axis + 1] != 1)
-    if narrow:
-        x = x.sum(narrow, keepdim=True)
-    return x.reshape(len(x), *shape)
+class Dotted:
+    """Times an index [index rows, parameters]: ``scores`` [rows, index rows]. No row's gradient is ever whole, so
+    that what is multiplied is still in the processor's cache."""
+
+    def __init__(self, rows: int, index: Tensor, offsets: Sequence[int]) -> None:
+        self.like, self._offsets = index, offsets
+        self.scores = index.new_zeros(rows, len(index))
+
+    def begin(self, number: int) -> Tensor:
+        return self.like.new_empty(len(self.scores), self._offsets[number + 1] - self._offsets[number])
+
+    def end(self, number: int, part: Tensor) -> None:
+        self.scores.addmm_(part, self.like[:, self._offsets[number] : self._offsets[number + 1]].T)
+
+    def none(self, number: int) -> None:
+        """Nothing is added."""
 
 
 class Sums:
-    """Gradients as they come together in ``out`` [rows, parameters]."""
+    """Gradients of ``rows`` rows as they come together."""
 
-    def __init__(self, walked: Walked, out: Tensor, offsets: Sequence[int]) -> None:
-        self._walked, self._out, self._offsets = walked, out, offsets
-        self._written: set[int] = set()
+    def __init__(self, walked: Walked, rows: int, parts: Parts) -> None:
+        self._walked, self._rows, self._parts = walked, rows, parts
+        self._open: dict[int, Tensor] = {}
         self._pending: dict[Any, Tensor] = {}
 
-    def _place(self, node: Any) -> tuple[Tensor, int] | None:
-        """Where the gradient of a shared node's output may be written at once, and the number of its parameter."""
+    def _leaf(self, node: Any) -> Any:
+        """The parameter that a shared node is a plain view of, or None."""
         if node in self._walked.leaves:
-            number = self._walked.leaves[node]
-            at, shape = self._offsets[number], shape_of(node)
-            whole = self._out[:, at : self._offsets[number + 1]]
-            return whole.view(len(self._out), *shape), number
+            return node
         below = node.next_functions[0][0] if node.name() in VIEWS else None
-        found = self._place(below) if below is not None else None
-        if found is None:
+        if below is None or not (
+            _turns(node) or (node.name() == "ViewBackward0" and shape_of(node) == shape_of(below))
+        ):
             return None
-        if _turns(node):
-            return found[0].transpose(1, 2), found[1]
-        return found if node.name() == "ViewBackward0" and shape_of(node) == shape_of(below) else None
+        return self._leaf(below)
 
-    def _open(self, node: Any) -> tuple[Tensor, bool]:
+    def _seen(self, node: Any, whole: Tensor) -> Tensor:
+        """A parameter's gradient as that of a view of it."""
+        if node in self._walked.leaves:
+            return whole.view(self._rows, *shape_of(node))
+        found = self._seen(node.next_functions[0][0], whole)
+        return found.transpose(1, 2) if _turns(node) else found
+
+    def _into(self, node: Any) -> tuple[Tensor, bool]:
         """What to write into or add to, and whether it is yet to be written."""
-        place = self._place(node)
-        if place is not None:
-            fresh = place[1] not in self._written
-            self._written.add(place[1])
-            return place[0], fresh
+        if (leaf := self._leaf(node)) is not None:
+            number = self._walked.leaves[leaf]
+            fresh = number not in self._open
+            if fresh:
+                self._open[number] = self._parts.begin(number)
+            return self._seen(node, self._open[number]), fresh
         fresh = node not in self._pending
         if fresh:
-            self._pending[node] = self._out.new_empty(len(self._out), *shape_of(node))
+            self._pending[node] = self._parts.like.new_empty(self._rows, *shape_of(node))
         return self._pending[node], fresh
 
     def add(self, node: Any, value: Tensor) -> None:
         """``value`` [rows, *shape] is part of the gradient of the node's output."""
-        into, fresh = self._open(node)
+        into, fresh = self._into(node)
         if fresh:
             into.copy_(value)
         else:
@@ -178,7 +186,7 @@ class Sums:
 
     def add_product(self, node: Any, x: Tensor, d: Tensor) -> None:
         """x [rows, entries, in] and d [rows, entries, out]: the part x^T d."""
-        into, fresh = self._open(node)
+        into, fresh = self._into(node)
         into = into[:, 0] if into.dim() == 4 else into  # a product with [1, in, out]
         x, d = x.to(into.dtype), d.to(into.dtype)
         if into.stride(-1) != 1:
@@ -190,37 +198,37 @@ class Sums:
 
     def add_at(self, node: Any, places: Tensor, d: Tensor) -> None:
         """d [rows, entries, ...] is added at ``places`` [rows, entries] of the first axis."""
-        into, fresh = self._open(node)
+        into, fresh = self._into(node)
         if fresh:
             into.zero_()
         for one, where, what in zip(into, places, d.to(into.dtype), strict=True):
             one.index_add_(0, where, what)
 
-    def push(self, node: Any, wanted: Sequence[Any]) -> None:
-        """A shared node's gradient is handed on to what it was made from, of which ``wanted`` are shared."""
-        if node not in self._pending:
-            return
-        parts = [node(own) for own in self._pending.pop(node)]
-        for number, (below, _) in enumerate(node.next_functions):
-            if below in wanted:
-                own = [part[number] if isinstance(part, tuple) else part for part in parts]
-                self.add(below, torch.stack([x.sum_to_size(shape_of(below)) for x in own]))
-
-    def close(self) -> None:
-        """What no row used has gradient zero."""
-        for number, at in enumerate(self._offsets[:-1]):
-            if number not in self._written:
-                self._out[:, at : self._offsets[number + 1]] = 0
+    def push(self, node: Any, shared: set[Any]) -> None:
+        """A shared node's gradient is whole: it is handed on to what the node was made from."""
+        if node in self._walked.leaves:
+            number = self._walked.leaves[node]
+            if number in self._open:
+                self._parts.end(number, self._open.pop(number))
+            else:
+                self._parts.none(number)
+        elif node in self._pending:
+            parts = [node(own) for own in self._pending.pop(node)]
+            for number, (below, _) in enumerate(node.next_functions):
+                if below in shared:
+                    own = [part[number] if isinstance(part, tuple) else part for part in parts]
+                    self.add(below, torch.stack([x.sum_to_size(shape_of(below)) for x in own]))
 
 
 class Rows:
     """The graph of one forward pass of ``rows`` rows, ready for any number of backward passes."""
 
     def __init__(
-        self, walked: Walked, signature: tuple[Any, ...], layouts: Sequence[Layout], rows: int, offsets: Sequence[int]
+        self, walked: Walked, signature: tuple[Any, ...], layouts: Sequence[Layout], rows: int, parameters: int
     ) -> None:
         self.signature = signature
-        self._walked, self._rows, self._offsets = walked, rows, offsets
+        self._walked, self._rows = walked, rows
+        self._unused = set(range(parameters)) - set(walked.leaves.values())
         self._layouts = dict(zip(_candidates(walked), layouts, strict=True))
         self._shared = set(walked.leaves)
         for node in reversed(walked.nodes):
@@ -237,13 +245,9 @@ class Rows:
                 raise Strange(node.name())
 
     @classmethod
-    def of(
-        cls, losses: Tensor, parameters: Sequence[Tensor], offsets: Sequence[int],
-        known: dict[tuple[Any, ...], Sequence[Layout]],
-    ) -> Rows:  # fmt: skip
-        """``losses`` [rows], two rows or more, of leaves ``parameters`` whose places in a gradient begin at
-        ``offsets`` (one more: its length). Layouts are looked up in ``known``, or found and kept there. Raises Strange
-        for a graph that is not understood."""
+    def of(cls, losses: Tensor, parameters: Sequence[Tensor], known: dict[tuple[Any, ...], Sequence[Layout]]) -> Rows:
+        """``losses`` [rows], two rows or more, of leaves ``parameters``. Layouts are looked up in ``known``, or found
+        and kept there. Raises Strange for a graph that is not understood."""
         if losses.grad_fn is None:
             raise Strange("the losses do not depend on the parameters")
         walked = Walked.of(losses.grad_fn, parameters)
@@ -257,25 +261,25 @@ class Rows:
                 layout_of(slope, len(losses), node.name() == "BmmBackward0")
                 for node, slope in zip(candidates, slopes, strict=True)
             ]
-        return cls(walked, signature, known[signature], len(losses), offsets)
+        return cls(walked, signature, known[signature], len(losses), len(parameters))
 
     @torch.no_grad()
-    def gradients(self, out: Tensor, value: Tensor, slope: Tensor | None = None) -> None:
-        """Gradients by row of ``value`` (times ``slope``, where it is no scalar) into ``out`` [rows, parameters].
-        Raises Strange."""
+    def gradients(self, parts: Parts, value: Tensor, slope: Tensor | None = None) -> None:
+        """Gradients by row of ``value`` (times ``slope``, where it is no scalar). Raises Strange."""
         slopes = torch.autograd.grad(
             value, [GradientEdge(n, 0) for n in self._meetings], slope, retain_graph=True, allow_unused=True
         )
         derivative = dict(zip(self._meetings, slopes, strict=True))
-        sums = Sums(self._walked, out, self._offsets)
+        sums = Sums(self._walked, self._rows, parts)
         for node in self._walked.nodes:
             if node in self._shared:
-                sums.push(node, [n for n, _ in node.next_functions if n in self._shared])
+                sums.push(node, self._shared)
             elif derivative.get(node) is not None:
                 for number, (below, _) in enumerate(node.next_functions):
                     if below in self._shared:
                         self._met(sums, node, number, below, derivative[node])
-        sums.close()
+        for number in self._unused:
+            parts.none(number)
 
     def _met(self, sums: Sums, node: Any, number: int, below: Any, d: Tensor) -> None:
         """What one operand of an operation gets."""
@@ -352,4 +356,4 @@ def _places(node: Any) -> Tensor:
     return found
 
 
-__all__ = ["Rows", "Strange"]
+__all__ = ["Dotted", "Rows", "Whole"]

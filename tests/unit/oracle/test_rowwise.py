@@ -12,7 +12,7 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from openledger.attribution_oracle.gradients import Gradients  # noqa: E402
-from openledger.attribution_oracle.rowwise import layout_of, summed  # noqa: E402
+from openledger.attribution_oracle.layouts import layout_of, summed  # noqa: E402
 
 pytestmark = pytest.mark.torch
 VOCABULARY, WIDTH, TIME = 20, 8, 11
@@ -143,6 +143,8 @@ def test_one_pass_gives_each_rows_own_gradient(kind: type[Plain]) -> None:
     alone = torch.stack([gradients.mean(theta, row[None]) for row in ids])
     assert relative(own, alone) < 1e-6
     assert torch.equal(own, gradients.rows(theta, ids))
+    index = torch.randn(4, gradients.size)
+    assert relative(gradients.dotted(theta, ids, index), own @ index.T) < 1e-5
     slow, _, _ = made(kind)
     slow._direct = False
     mine, theirs = slow.drawn(theta, ids, 2, 7, "rows")
