@@ -21,9 +21,9 @@ from openledger.node import rows
 from openledger.node.keystore import Signer
 from openledger.node.oracle_findings import write_synced
 from openledger.primitives.attribution import promise_digest
-from openledger.primitives.errors import AlreadyExists, NotFound, OpenLedgerError, WrongPhase
+from openledger.primitives.errors import AlreadyExists, NotAllowed, NotFound, OpenLedgerError, WrongPhase
 from openledger.primitives.hashing import sha256
-from openledger.primitives.types import Address, Hash32, parse_address, to_hex
+from openledger.primitives.types import Address, Hash32, parse_address, to_checksum, to_hex
 
 if TYPE_CHECKING:
     from openledger.rpc.client import Client
@@ -93,9 +93,9 @@ class Contribution:
         now = int(self._client.call("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
         return found if int(found["expires"]) > now + MARGIN_SECONDS else None
 
-    def promise(self, blob: Hash32) -> bytes:
-        """The salt of a promise of ``blob`` that a block has."""
-        me = self._signer.address
+    def promise(self, blob: Hash32, contributor: Address | None = None) -> bytes:
+        """The salt of a promise of ``blob`` that a block has, for the signer or another contributor."""
+        me = contributor or self._signer.address
         salt = self._salts.get(me, blob)
         found = self._standing(promise_digest(me, blob, salt)) if salt is not None else None
         again = found is not None
@@ -104,7 +104,7 @@ class Contribution:
         if found is None:
             found = self._make(promise_digest(me, blob, salt))
         word = "promised before, in" if again else "promised in"
-        self._say(f"{word} block {int(found['height'])}: from there on these rows are yours, before they are shown")
+        self._say(f"{word} block {int(found['height'])}: from there on these rows are {to_checksum(me)}'s")
         return salt
 
     def _is_known(self, digest: Hash32) -> bool:
@@ -122,15 +122,22 @@ class Contribution:
         found: dict[str, Any] = self._client.call("openledger_getPromise", to_hex(digest))
         return found
 
-    def commit(self, datanet: int, blob: bytes, message: str, *, promise: bool = True) -> Committed:
-        """Promise (unless told not to), upload and commit ``blob`` on top of the newest version. When somebody else was
-        quicker, the commit is made again on top of theirs. Raises WrongPhase after five times.
+    def commit(
+        self, datanet: int, blob: bytes, message: str, *, promise: bool = True, contributor: Address | None = None,
+        salt: bytes | None = None,
+    ) -> Committed:  # fmt: skip
+        """Promise (unless told not to, or ``salt`` opens a promise that was made before), upload and commit ``blob`` on
+        top of the newest version, as the signer's rows or, by the owner, as another contributor's. When somebody else
+        was quicker, the commit is made again on top of theirs. Raises WrongPhase after five times, and NotAllowed
+        before anything is sent.
 
         A reviewed datanet gets the bond that it asks for at this moment, and no more if that changes meanwhile."""
-        name = sha256(blob)
-        salts = (self.promise(name),) if promise else ()
+        name, me = sha256(blob), contributor or self._signer.address
+        self._check_rights(datanet, me)
+        if salt is None and promise:
+            salt = self.promise(name, me)
+        salts = () if salt is None else (salt,)
         self._client.put_blob(blob)
-        me = self._signer.address
         part = Part(me, name, len(rows.rows_of(blob)))
         for left in reversed(range(TRIES)):
             found = self._client.call("openledger_getDatanet", datanet)
@@ -149,6 +156,18 @@ class Contribution:
                 self._salts.forget(me, name)
             return Committed(receipt, int(receipt["logs"][0]["topics"][2], 16), count, bond)
         raise WrongPhase(f"datanet {datanet} changes too fast")
+
+    def _check_rights(self, datanet: int, contributor: Address) -> None:
+        found = self._client.call("openledger_getDatanet", datanet)
+        if parse_address(found["owner"]) == self._signer.address:
+            return
+        if found["policy"] == "invited":
+            raise NotAllowed(
+                f"only the owner commits to datanet {datanet}",
+                f"openledger datanet promise {datanet}, then give rows and salt to {found['owner']}",
+            )
+        if contributor != self._signer.address:
+            raise NotAllowed("only the owner commits in another's name")
 
     def _was_overtaken(self, err: OpenLedgerError, datanet: int, head: int) -> bool:
         """Whether a commit failed, at the door or in a block, because another one came first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +14,11 @@ from openledger.node.cli.common import App, Group, pass_app, table, wei
 from openledger.node.quality import inspect
 from openledger.primitives.amounts import format_amount, parse_amount
 from openledger.primitives.errors import MalformedAction, NotFound
+from openledger.primitives.hashing import sha256
 from openledger.primitives.types import from_hex, parse_address, to_checksum, to_hex
+
+if TYPE_CHECKING:
+    from openledger.node.contributing import Contribution
 
 
 @click.group(cls=Group)
@@ -124,6 +128,34 @@ def add(app: App, number: int, files: tuple[Path, ...]) -> None:
     )
 
 
+def collected(app: App, number: int) -> tuple[Path, bytes]:
+    """The rows that wait for a commit. Raises NotFound."""
+    path = staged(app, number)
+    if not path.exists():
+        raise NotFound(f"nothing is collected for datanet {number}", f"openledger datanet add {number} FILE")
+    return path, path.read_bytes()
+
+
+def contribution(app: App, said: list[str]) -> Contribution:
+    """The way of --key to a datanet; what it says is added to ``said``."""
+    from openledger.node.contributing import Contribution, Salts
+
+    return Contribution(app.client, app.signer(), Salts(app.home / "promises"), said.append)
+
+
+@datanet.command()
+@click.argument("number", metavar="DATANET", type=click.IntRange(1))
+@pass_app
+def promise(app: App, number: int) -> None:
+    """Promise the collected rows, and commit them later; or hand them with the salt to the owner of an invited datanet,
+    who commits them for you and can no longer be first with them."""
+    path, blob = collected(app, number)
+    said: list[str] = []
+    salt = contribution(app, said).promise(sha256(blob))
+    data = {"file": str(path), "blob": to_hex(sha256(blob)), "salt": to_hex(salt)}
+    app.emit(data, [*said, f"rows: {path}", f"salt: {data['salt']}, a secret until they are committed"])
+
+
 def refuse(findings: list[rows.Finding]) -> None:
     """Raise MalformedAction for the first finding that forbids a commit."""
     for finding in findings:
@@ -138,21 +170,26 @@ def refuse(findings: list[rows.Finding]) -> None:
 @click.option("--message", "-m", default="", help="What changes, in a sentence.")
 @click.option("--dry-run", is_flag=True, help="Only check, against everything in the datanet; send nothing.")
 @click.option("--no-promise", is_flag=True, help="Show the rows at once: whoever sees them on their way can be first.")
+@click.option("--contributor", metavar="ADDRESS", help="Whose rows they are, where the owner commits for others.")
+@click.option("--salt", metavar="HEX", help="The salt of a promise that the contributor has made.")
 @pass_app
-def commit(app: App, number: int, message: str, dry_run: bool, no_promise: bool) -> int:
+def commit(
+    app: App, number: int, message: str, dry_run: bool, no_promise: bool, contributor: str | None, salt: str | None
+) -> int:
     """Promise the collected rows, upload them and commit them as the next version, in the name of --key. Broken off,
     it goes on where it was."""
-    from openledger.node.contributing import Contribution, Salts
-
-    path = staged(app, number)
-    if not path.exists():
-        raise NotFound(f"nothing is collected for datanet {number}", f"openledger datanet add {number} FILE")
-    blob = path.read_bytes()
+    path, blob = collected(app, number)
     if dry_run:
         return report(app, [rows.text_of(row) for row in rows.rows_of(blob)], committed(app, [number]))
     said: list[str] = []
-    way = Contribution(app.client, app.signer(), Salts(app.home / "promises"), said.append)
-    done = way.commit(number, blob, message, promise=not no_promise)
+    done = contribution(app, said).commit(
+        number,
+        blob,
+        message,
+        promise=not no_promise,
+        contributor=None if contributor is None else parse_address(contributor),
+        salt=None if salt is None else from_hex(salt, 32),
+    )
     data: dict[str, Any] = {
         "datanet": number,
         "version": done.version,

@@ -17,7 +17,8 @@ from openledger.node.contributing import Contribution, Salts
 from openledger.node.keystore import Signer
 from openledger.node.rows import blob_of
 from openledger.primitives.amounts import OPEN
-from openledger.primitives.errors import OpenLedgerError, WrongPhase
+from openledger.primitives.attribution import promise_digest
+from openledger.primitives.errors import NotAllowed, OpenLedgerError, WrongPhase
 from openledger.primitives.hashing import sha256
 
 BLOB = blob_of(["a row of some length", "another row of some length"])
@@ -31,7 +32,7 @@ class Node:
     def __init__(self, chain: Harness) -> None:
         self.chain, self.events, self.fails = chain, list[str](), ""
         self.blobs: dict[str, bytes] = {}
-        self.rival, self.in_block = 0, False
+        self.rival, self.in_block, self.sender = 0, False, 1
 
     def call(self, method: str, *params: Any) -> Any:
         if method == "eth_getBlockByNumber":
@@ -62,7 +63,7 @@ class Node:
             if not self.in_block:
                 self.chain.finalize(tuple(raws))
                 raws = []
-        raw = self.chain.native(1, action)
+        raw = self.chain.native(self.sender, action)
         if not raws and self.chain.submit(raw).code:
             raise WrongPhase("refused at the door")
         self.chain.finalize((*raws, raw))
@@ -86,7 +87,7 @@ def node(chain: Harness) -> Node:
     return Node(chain)
 
 
-def bring(node: Node, folder: Path, **more: bool) -> list[str]:
+def bring(node: Node, folder: Path, **more: Any) -> list[str]:
     """Commit ``BLOB`` to datanet 1 as account 1; what was said."""
     said: list[str] = []
     way = Contribution(node, Signer("alice", *ACCOUNTS[1]), Salts(folder), said.append)  # type: ignore[arg-type]
@@ -173,6 +174,27 @@ def test_rows_of_a_reviewed_datanet_are_bonded_as_it_asks_and_their_salt_is_kept
     bring(node, tmp_path)
     again, first = (chain.query("get_commit", 1, version)["parts"][0]["place"] for version in (2, 1))
     assert again == first
+
+
+def test_an_owner_commits_for_others_with_the_promise_that_they_have_made(chain: Harness, tmp_path: Path) -> None:
+    chain.act(0, DatanetCreate("d", policy="invited"))
+    node, alice = Node(chain), ACCOUNTS[1][0]
+    with pytest.raises(NotAllowed, match="only the owner"):
+        bring(node, tmp_path)
+    assert node.events == []
+    hers = Contribution(node, Signer("alice", *ACCOUNTS[1]), Salts(tmp_path / "a"), str)  # type: ignore[arg-type]
+    salt = hers.promise(sha256(BLOB))
+    node.sender = 0
+    owner = Contribution(node, Signer("owner", *ACCOUNTS[0]), Salts(tmp_path / "o"), str)  # type: ignore[arg-type]
+    owner.commit(1, BLOB, "", contributor=alice, salt=salt)
+    assert part(node)["contributor"].lower() == "0x" + alice.hex()
+    assert part(node)["height"] == chain.query("get_promise", promise_digest(alice, sha256(BLOB), salt))["height"]
+
+
+def test_nobody_but_the_owner_commits_in_anothers_name(node: Node, tmp_path: Path) -> None:
+    with pytest.raises(NotAllowed, match="another's name"):
+        bring(node, tmp_path, contributor=ACCOUNTS[3][0])
+    assert node.events == []
 
 
 def test_who_is_overtaken_for_ever_is_told_so(node: Node, tmp_path: Path) -> None:
