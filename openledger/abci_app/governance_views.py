@@ -10,7 +10,8 @@ from openledger.abci_app.modules.governance import records
 from openledger.abci_app.modules.governance.effects import Simulation, read_effect, simulate
 from openledger.abci_app.modules.governance.records import Argument, Proposal
 from openledger.abci_app.modules.governance.upgrade import plan, upgrades_done
-from openledger.abci_app.modules.staking.polls import Count, choice, choices, count
+from openledger.abci_app.modules.staking.choices import choice, choices
+from openledger.abci_app.modules.staking.polls import Count, count
 from openledger.abci_app.upgrades import UPGRADES
 from openledger.genesis.params import BOUNDS
 from openledger.primitives.fields import to_json

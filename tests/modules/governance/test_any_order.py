@@ -35,8 +35,10 @@ from openledger.abci_app.modules.governance.records import (
 )
 from openledger.abci_app.modules.governance.vote import GovVote
 from openledger.abci_app.modules.staking.delegate import StakeDelegate
+from openledger.abci_app.modules.staking.delegations import delegation
 from openledger.abci_app.modules.staking.polls import count
 from openledger.abci_app.modules.staking.records import must_operate, put_validator
+from openledger.abci_app.modules.staking.redelegate import StakeRedelegate
 from openledger.abci_app.modules.staking.sets import close_set, newest_set, seated
 from openledger.abci_app.modules.staking.slashing import slash
 from openledger.abci_app.modules.staking.unbonding import pay_unbonded
@@ -52,7 +54,7 @@ PEOPLE = [address for address, _ in ACCOUNTS]
 OPERATORS = [PEOPLE[9], PEOPLE[8], PEOPLE[7]]
 VOTERS = [*OPERATORS, *PEOPLE[:3]]
 RECEIVER = b"\x77" * 20
-BASE = Harness(powers=(40, 30, 20), max_votes_open=3, max_proposals_per_block=2)
+BASE = Harness(powers=(40, 30, 20), max_votes_open=3, max_proposals_per_block=2, min_delegation=OPEN)
 
 
 @dataclass
@@ -85,7 +87,7 @@ class World:
         return True
 
     def hurt(self, operator: Address, ppm: int) -> None:
-        record, _ = slash(self.state, must_operate(self.state, operator), ppm, self.height)
+        record, _ = slash(self.state, self.ctx, must_operate(self.state, operator), ppm, self.height - 1)
         put_validator(self.state, record)
 
     def tick(self, seconds: int) -> None:
@@ -111,7 +113,10 @@ class World:
         """Of each account in turn, the stake that it has now."""
         weights, said = [Fraction(0)] * 5, self.chosen.get(number, {})
         for record in seated(self.state):
-            weights[said.get(record.operator, 0)] += record.stake
+            for who in VOTERS:
+                held = delegation(self.state, who, record.address).total
+                option = said.get(who, said.get(record.operator, 0))
+                weights[option] += Fraction(held * record.stake, record.shares)
         return weights[1:]
 
     def check(self) -> None:
@@ -172,6 +177,7 @@ steps = st.one_of(
     st.tuples(st.just("vote"), who, proposals, options),
     st.tuples(st.just("delegate"), who, whom, amounts),
     st.tuples(st.just("undelegate"), who, whom, amounts),
+    st.tuples(st.just("redelegate"), who, whom, whom, amounts),
     st.tuples(st.just("slash"), whom, st.integers(1, 300_000)),
     st.tuples(st.just("tick"), st.sampled_from([1, 20, 60, 61, 130])),
 )
@@ -195,6 +201,8 @@ def perform(world: World, step: tuple) -> None:  # type: ignore[type-arg]
             world.act(VOTERS[i], StakeDelegate(OPERATORS[v], amount))
         case ("undelegate", i, v, amount):
             world.act(VOTERS[i], StakeUndelegate(OPERATORS[v], amount))
+        case ("redelegate", i, v, w, amount):
+            world.act(VOTERS[i], StakeRedelegate(OPERATORS[v], OPERATORS[w], amount))
         case ("slash", v, ppm):
             world.hurt(OPERATORS[v], ppm)
         case ("tick", seconds):

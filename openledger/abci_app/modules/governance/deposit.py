@@ -22,6 +22,7 @@ from openledger.abci_app.modules.governance.records import (
     put_in_queue,
     take_from_queue,
 )
+from openledger.abci_app.modules.staking.choices import open_poll
 from openledger.primitives.errors import AmountOutOfRange, TooManyVotes, WrongPhase
 from openledger.primitives.fields import U64, U256
 from openledger.primitives.types import GOVERNANCE_ADDRESS, Address, Log
@@ -81,6 +82,7 @@ def take_deposit(state: Overlay, ctx: ActionContext, number: int, amount: int) -
         record = replace(record, status=VOTING, deadline=ctx.block.time + ctx.block.params.gov_voting_seconds)
         put_in_queue(state, number, record.deadline)
         VOTES_OPEN.set(state, VOTES_OPEN.get(state) + 1)
+        open_poll(state, number)
         logs.append(VOTING_BEGAN.log(number, record.deadline))
     PROPOSALS.put(state, record, number)
     return logs

@@ -34,6 +34,7 @@ from openledger.abci_app.modules.governance.records import (
     forget_deposits,
     take_from_queue,
 )
+from openledger.abci_app.modules.staking.choices import close_poll
 from openledger.abci_app.modules.staking.polls import Count, count
 from openledger.genesis.params import Params
 from openledger.primitives.amounts import PPM
@@ -52,6 +53,7 @@ def end_proposals(state: Overlay, ctx: BlockContext) -> list[Log]:
             ended, done = replace(record, status=EXPIRED), list[Log]()
         else:
             VOTES_OPEN.set(state, VOTES_OPEN.get(state) - 1)
+            close_poll(state, number)
             ended, done = _decide(state, ctx, number, record)
         PROPOSALS.put(state, ended, number)
         logs += [_ended(number, ended), *done, *_settle_deposits(state, number, ended)]

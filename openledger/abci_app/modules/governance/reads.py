@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from openledger.abci_app.modules.governance.records import PROPOSAL_COUNT, VOTING, must_proposal, params
-from openledger.abci_app.modules.staking.polls import choice, count
+from openledger.abci_app.modules.staking.choices import choice
+from openledger.abci_app.modules.staking.polls import count
 from openledger.abci_app.reads import Read, Reads
 from openledger.genesis.params import Params
 from openledger.primitives.errors import NotFound

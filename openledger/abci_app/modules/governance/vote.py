@@ -25,7 +25,7 @@ class GovVote(Action):
 
     KIND: ClassVar[str] = "gov.vote"
     MODULE: ClassVar[Address] = GOVERNANCE_ADDRESS
-    GAS: ClassVar[int] = 40_000
+    GAS: ClassVar[int] = 60_000
 
     proposal: U64
     option: Text

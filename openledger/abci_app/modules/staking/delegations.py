@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from openledger.abci_app.modules.staking.choices import follow_shares
 from openledger.abci_app.modules.staking.earning import (
     BITS,
     Earned,
@@ -159,6 +160,7 @@ def add_stake(state: Overlay, delegator: Address, record: ValidatorRecord, amoun
         fresh_base=pool(state, record.address).acc - early,
     )
     _DELEGATIONS.put(state, after, delegator, record.address)
+    follow_shares(state, delegator, record.address, new)
     own = record.own + (new if delegator == record.operator else 0)
     put_validator(state, replace(record, stake=record.stake + amount, shares=record.shares + new, own=own))
     return new
@@ -179,6 +181,7 @@ def take_stake(state: Overlay, delegator: Address, address: Address, shares: int
         _DELEGATIONS.put(state, after, delegator, address)
     else:
         _DELEGATIONS.delete(state, delegator, address)
+    follow_shares(state, delegator, address, -shares)
     own = record.own - (shares if delegator == record.operator else 0)
     put_validator(state, replace(record, stake=record.stake - tokens, shares=record.shares - shares, own=own))
     return tokens
