@@ -7,7 +7,7 @@ self-payers  consumer, owner, contributors, claimant and a part of the power in 
              fees, names of contributors and validators, unattributed part, claims an epoch, whose rows, who votes
 lazy         validators that save themselves the work of verifying, among honest ones, on true and on false claims
 grinders     who may try again (salts, seeds, promises, roots of scores), and what trying brings
-squatters    who commits public texts before or after their author, under the pay rule, with real trainings
+squatters    who commits texts before, after or on the way of their author, under the pay rule, with real trainings
 """
 
 from __future__ import annotations
@@ -24,19 +24,23 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
 from claim_money import Money, someone
-from harness import ScriptedOracle
+from harness import Harness, ScriptedOracle
 
 from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
 from openledger.abci_app.modules.attribution.draws import LEAD, batches, counted, hear_promise
 from openledger.abci_app.modules.attribution.messages import Message, Promise, decode_extension, own_bytes
 from openledger.abci_app.modules.attribution.records import ACCEPTED, CLAIMS, LAPSED, REFUSED, REVEAL, YES
 from openledger.abci_app.modules.attribution.voting import advance, hear
+from openledger.abci_app.modules.datanets.commit import DatanetCommit
+from openledger.abci_app.modules.datanets.create import DatanetCreate
+from openledger.abci_app.modules.datanets.promise import DatanetPromise
+from openledger.abci_app.modules.datanets.records import Part
 from openledger.abci_app.modules.rewards.payout import settle
 from openledger.abci_app.modules.staking.records import operated_by
 from openledger.genesis.params import Params
 from openledger.node.oracle_seeds import Seeds
 from openledger.primitives.amounts import OPEN, PPM
-from openledger.primitives.attribution import block_rows, drawn_rows, score_leaf
+from openledger.primitives.attribution import block_rows, drawn_rows, promise_digest, score_leaf
 from openledger.primitives.hashing import keccak256, merkle_root
 from openledger.primitives.keys import consensus_address
 from openledger.primitives.types import ZERO_ADDRESS, Address, Hash32
@@ -394,8 +398,26 @@ def scored(texts: Sequence[str], queries: Sequence[str], seed: int) -> Any:
     return np.stack([index.dot(chosen.answer_vector(run, q[:60], q[60:])) for q in queries])
 
 
+def promised_order(people: int, author: int) -> list[int]:
+    """Places of so many people's rows and, last, of a squatter's, as the chain gives them when the author promises, the
+    squatter sees the rows on their way and commits them, and then all the people commit."""
+    chain, salt = Harness(), keccak256(b"salt")
+    names = [someone(f"person {number}") for number in range(people)] + [someone("squatter")]
+    blobs = [keccak256(name) for name in names]
+    blobs[people] = blobs[author]
+    chain.act(0, DatanetCreate("texts", policy="invited"))
+    chain.act(0, DatanetPromise(promise_digest(names[author], blobs[author], salt)))
+    for version, who in enumerate([people, *range(people)]):
+        salts = (salt,) if who == author else ()
+        part = Part(names[who], blobs[who], 1)
+        assert chain.act(0, DatanetCommit(1, version, bytes(32), version + 1, (part,), salts=salts)).status == 1
+    parts = chain.query("get_commit", 1, people + 1)["parts"]
+    place = {part["contributor"].lower(): int(part["place"]) for part in parts}
+    return [place["0x" + name.hex()] for name in names]
+
+
 def squatters(seed: int) -> None:
-    """Needs torch. The author is one of ten, 16 rows each; the squatter commits first or last."""
+    """Needs torch. The author is one of ten, 16 rows each; the squatter commits first, on the way or last."""
     import numpy as np
     from corpora import CORPORA
 
@@ -411,17 +433,25 @@ def squatters(seed: int) -> None:
     changed = [" ".join(chance.choice(words) if chance.random() < 0.1 else w for w in t.split()) for t in author]
     public = [text for person in people for text in person[rows + 3 :]][:rows]
     print(f"\nSquatters, speeches, seed {seed}, % of all pay\n| who commits | author | squatter |\n| --- | --- | --- |")
+    known: dict[tuple[str, ...], Any] = {}
     for name, theirs, first in (
-        ("nobody", [], False), ("a copy, before him", author, True), ("a copy, after him", author, False),
-        ("one word in ten another, before him", changed, True), ("half of it, before him", author[::2], True),
+        ("nobody", [], False), ("a copy, before him", author, True),
+        ("a copy, before him; he had promised it", author, None), ("a copy, after him", author, False),
+        ("one word in ten another, before him", changed, True),
+        ("one word in ten another, before him; he had promised his", changed, None),
+        ("half of it, before him", author[::2], True),
+        ("half of it, before him; he had promised it", author[::2], None),
         ("other texts, before all", public, True),
     ):  # fmt: skip
         texts, numbers = honest + theirs, np.arange(len(honest) + len(theirs))
         groups = np.concatenate([np.repeat(np.arange(at), rows), np.full(len(theirs), at)])
-        order = np.where(
-            numbers < len(honest), numbers, numbers - 10_000 if first else numbers
-        )  # when it was committed
-        scores = scored(texts, queries[:24], seed)
+        if first is None:
+            order = np.array(promised_order(at, 2))[groups]
+        else:  # when it was committed
+            order = np.where(numbers < len(honest), numbers, numbers - 10_000 if first else numbers)
+        if tuple(texts) not in known:
+            known[tuple(texts)] = scored(texts, queries[:24], seed)
+        scores = known[tuple(texts)]
         pay = shares_of(scores, groups, order, texts)
         squatter = pay[at] / pay.sum() if theirs else 0.0
         print(f"| {name} | {pay[2] / pay.sum():.1%} | {squatter:.1%} |", flush=True)
