@@ -62,10 +62,13 @@ def list_validators(state: StateReader, height: int | None = None) -> list[View]
 
 
 def get_delegations(state: StateReader, account: Address) -> list[View]:
-    """What an account has staked and with whom, what that has earned and not booked yet, what comes back when
-    (``unbonding``), and what answers for its former validator too (``redelegations``)."""
+    """What an account has staked and with whom (with its own validator always, be it nothing), what that has earned
+    and not booked yet, what comes back when (``unbonding``), and what answers for its former validator too
+    (``redelegations``)."""
     over = Overlay(state)
     there = {address for address, _ in delegations.delegations(state, account)}
+    if (own := staking.operated_by(state, account)) is not None:
+        there.add(own.address)
     found = sorted(there | set(unbonding.leaving_from(state, account, MAX_LIST)))
     return [view for address in found if (view := _delegation(over, account, address))]
 

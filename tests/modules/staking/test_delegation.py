@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 from harness import ACCOUNTS, Harness
 
+from openledger.abci_app.modules.governance.propose import GovPropose
+from openledger.abci_app.modules.governance.vote import GovVote
 from openledger.abci_app.modules.rewards.claim import RewardsClaim
 from openledger.abci_app.modules.staking.delegate import StakeDelegate
 from openledger.abci_app.modules.staking.edit import ValidatorEdit
+from openledger.abci_app.modules.staking.polls import Count, count
 from openledger.abci_app.modules.staking.reads import total_bonded, voting_stake
 from openledger.abci_app.modules.staking.redelegate import StakeRedelegate
 from openledger.abci_app.modules.staking.sets import newest_set
@@ -320,3 +323,25 @@ def test_a_commission_changes_once_a_day_rises_by_no_more_than_was_promised_and_
     done(two, 9, edit(0))
     view = two.query("get_validator", V)
     assert (view["commission"], view["name"], view["commissionChanged"]) == (0, "v0", two.time)
+
+
+# --- votes ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_delegator_s_own_vote_counts_for_its_stake_wherever_it_is_and_the_rest_goes_with_the_operator() -> None:
+    chain = Harness(powers=(100, 50), gov_deposit=OPEN, gov_voting_seconds=1_000)
+    done(chain, 1, StakeDelegate(V, 30 * OPEN))
+    done(chain, 2, StakeDelegate(V, 20 * OPEN))
+    done(chain, 3, GovPropose("A question", "", "text", (), OPEN))
+    done(chain, 9, GovVote(1, "yes"))
+    done(chain, 1, GovVote(1, "no"))
+    assert count(chain.state, 1) == Count((120 * OPEN, 30 * OPEN, 0, 0), 200 * OPEN)
+    done(chain, 1, StakeRedelegate(V, W, 10 * OPEN))
+    done(chain, 1, StakeDelegate(V, 5 * OPEN))
+    assert count(chain.state, 1) == Count((120 * OPEN, 35 * OPEN, 0, 0), 205 * OPEN)
+    chain.prove_double_sign(chain.addresses[1], chain.app.head().number)
+    done(chain, 1, StakeUndelegate(V, 5 * OPEN))
+    chain.block()
+    assert count(chain.state, 1) == Count((120 * OPEN, 20 * OPEN, 0, 0), 140 * OPEN), "behind seats only"
+    done(chain, 1, GovVote(1, "abstain"))
+    assert count(chain.state, 1).weights == (120 * OPEN, 0, 20 * OPEN, 0)
