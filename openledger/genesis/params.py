@@ -202,9 +202,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "vote_seconds": (10, 7 * _DAY),
     "reveal_seconds": (10, 7 * _DAY),
     "work_price": (0, 1_000 * GWEI),
-    "work_per_epoch": (1_000_000, 10**15),
     "max_shares": (16, 4_096),
-    "max_settlements": (1, 4_096),
     "score_tolerance": (0, 1_000_000),
     "score_tolerance_relative": (0, 100_000),
     "max_open_claims_per_block": (1, 1_024),
@@ -238,10 +236,11 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "appeal_seconds": (0, 90 * _DAY),
 }
 """Least and largest value that a vote may give a parameter that is a number; who is not here stays as genesis says.
-Genesis may begin outside of these, within what ``validate`` allows. Not here is ``drawn_rows``: who has committed to a
-verdict has committed to its draws as well.
+Genesis may begin outside of these, within what ``validate`` allows. Not here are ``drawn_rows``, for who has committed
+to a verdict has committed to its draws as well, and ``max_settlements`` and ``work_per_epoch``, which say what a claim
+covers: one that is on its way would cover other answers than those it was computed for.
 """
-ONLY_UP = frozenset({"work_per_epoch", "max_shares"})
-"""A vote may only raise these: with less, answers that are settled could not be claimed any more."""
+ONLY_UP = frozenset({"max_shares"})
+"""A vote may only raise these: with less, models with many contributors could not be claimed for any more."""
 ONLY_DOWN = frozenset({"cap", "reserve"})
 """A vote may only lower these."""
