@@ -22,8 +22,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import random
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +85,66 @@ def mosaic(chance: random.Random, victim: Rows, other: Rows, words: Rows) -> Row
     return [a[: len(a) // 2] + " " + b[: len(b) // 2] for a, b in zip(victim, other, strict=True)]
 
 
+def sentences(chance: random.Random, victim: Rows, other: Rows, words: Rows) -> Rows:
+    """Sentences, or lines, in another order."""
+    found = []
+    for text in victim:
+        parts = re.split(r"(?<=[.;:])\s+|\n", text)
+        chance.shuffle(parts)
+        found.append(" ".join(parts))
+    return found
+
+
+def dictionary(share: float) -> Attack:
+    """The same word always by the same other one, for a share of all words: a translation that keeps the order."""
+
+    def changed(chance: random.Random, victim: Rows, other: Rows, words: Rows) -> Rows:
+        said = sorted({word for text in victim for word in text.split()})
+        meant = dict(zip(said, chance.choices(words, k=len(said)), strict=True))
+        spoken = {word: meant[word] if chance.random() < share else word for word in said}
+        return [" ".join(spoken[word] for word in text.split()) for text in victim]
+
+    return changed
+
+
+def disguised(change: Callable[[random.Random, str], str]) -> Attack:
+    """A copy that looks much the same to a person."""
+    return lambda chance, victim, other, words: [change(chance, text) for text in victim]
+
+
+def misspelt(chance: random.Random, text: str) -> str:
+    """In every other word of four signs or more two of them change places."""
+    said = []
+    for word in text.split():
+        at = chance.randrange(1, len(word) - 2) if len(word) > 3 and chance.random() < 0.5 else -1
+        said.append(word if at < 0 else word[:at] + word[at + 1] + word[at] + word[at + 2 :])
+    return " ".join(said)
+
+
+def inserted(signs: str) -> Callable[[random.Random, str], str]:
+    """One of these signs after every fourth."""
+    return lambda chance, text: "".join(c + chance.choice(signs) if chance.random() < 0.25 else c for c in text)
+
+
+def respaced(chance: random.Random, text: str) -> str:
+    return "".join(chance.choice(("  ", "\n", "\t", "\u00a0", " ")) if c.isspace() else c for c in text)
+
+
+def glued(chance: random.Random, text: str) -> str:
+    """Every other space left out."""
+    return "".join(c for c in text if not c.isspace() or chance.random() < 0.5)
+
+
+def pieces(size: int) -> Attack:
+    """Copies cut into rows of a few words."""
+
+    def cut(chance: random.Random, victim: Rows, other: Rows, words: Rows) -> Rows:
+        said = [text.split() for text in victim]
+        return [" ".join(own[k : k + size]) for own in said for k in range(0, len(own), size)]
+
+    return cut
+
+
 def letters(chance: random.Random, words: Rows) -> str:
     return "".join(chance.choices("abcdefghijklmnopqrstuvwxyz ,.", k=260))
 
@@ -102,6 +164,21 @@ def loud(chance: random.Random, victim: Rows, other: Rows, words: Rows) -> Rows:
     return found
 
 
+def chained(chance: random.Random, victim: Rows, other: Rows, words: Rows) -> Rows:
+    """Each word one that follows the word before it somewhere in the honest rows: a Markov chain."""
+    return [_chain(chance, words) for _ in victim]
+
+
+def _chain(chance: random.Random, said: Rows) -> str:
+    following: dict[str, Rows] = {}
+    for one, after in itertools.pairwise(said):
+        following.setdefault(one, []).append(after)
+    words = [chance.choice(said)]
+    while len(words) < 45:
+        words.append(chance.choice(following.get(words[-1], said)))
+    return " ".join(words)
+
+
 CICERO = """Sed ut perspiciatis, unde omnis iste natus error sit voluptatem accusantium doloremque laudantium, totam rem
 aperiam eaque ipsa, quae ab illo inventore veritatis et quasi architecto beatae vitae dicta sunt, explicabo. Nemo enim
 ipsam voluptatem, quia voluptas sit, aspernatur aut odit aut fugit, sed quia consequuntur magni dolores eos, qui ratione
@@ -114,13 +191,25 @@ ducimus, qui blanditiis praesentium voluptatum deleniti atque corrupti, quos dol
 obcaecati cupiditate non provident, similique sunt in culpa, qui officia deserunt mollitia animi, id est laborum et
 dolorum fuga. Et harum quidem rerum facilis est et expedita distinctio."""
 SIGNS = "ŒßÐþ€¥§¶µΩЖЩфђ"
+LIKENESS = str.maketrans("aceopxyiACEHKMOPTX", "асеорхуіАСЕНКМОРТХ")
+"""Latin letters and the Cyrillic ones that look the same."""
 COPIES: dict[str, Attack] = {
     "copy": lambda chance, victim, other, words: list(victim),
     "copy by 3 sybils": lambda chance, victim, other, words: victim * 3,
     "paraphrase 10 %": paraphrase(10),
     "paraphrase 20 %": paraphrase(5),
     "noise around a copy": around,
+    "sentences in another order": sentences,
     "two halves": mosaic,
+    "case": disguised(lambda chance, text: "".join(chance.choice((c.upper(), c.lower())) for c in text)),
+    "white space": disguised(respaced),
+    "spaces left out": disguised(glued),
+    "zero-width signs": disguised(inserted("\u200b\u200c\u200d\u2060\u00ad\ufeff")),
+    "combining marks": disguised(inserted("\u0301\u0323\u0336\u034f")),
+    "letters that look alike": disguised(lambda chance, text: text.translate(LIKENESS)),
+    "letters that change places": disguised(misspelt),
+    "30 % by dictionary": dictionary(0.3),
+    "pieces of 6 words": pieces(6),
 }
 GARBAGE: dict[str, Attack] = {
     "random words": garbage(lambda chance, words: " ".join(chance.choices(words, k=45))),
@@ -132,7 +221,12 @@ GARBAGE: dict[str, Attack] = {
     "stirred words": stirred,
     "mixture": garbage(mixed),
     "loud words": loud,
+    "words as often as said": garbage(lambda chance, said: " ".join(chance.choices(said, k=45))),
+    "chained words": chained,
+    "numbers": garbage(lambda chance, words: " ".join(str(chance.randrange(10**4)) for _ in range(40))),
 }
+AS_SAID = ("words as often as said", "chained words")
+"""These are given all words as the honest rows say them, the others each word once."""
 ATTACKS = COPIES | GARBAGE
 
 
@@ -160,8 +254,10 @@ class Bench:
 
     def attacker(self, name: str) -> Rows:
         """The rows of an attack, the same whenever asked."""
-        victim, other = self.people[VICTIM], self.people[VICTIM + 1]
-        return ATTACKS[name](random.Random(f"{self.seed} {name}"), victim, other, self.words)
+        at = VICTIM + (list(COPIES).index(name) if name in COPIES else 0)  # copies of other rows each
+        victim, other = (self.people[(at + step) % len(self.people)] for step in (0, 1))
+        words = [word for text in self.honest for word in text.split()] if name in AS_SAID else self.words
+        return ATTACKS[name](random.Random(f"{self.seed} {name}"), victim, other, words)
 
     def scored(self, texts: Sequence[str], groups: np.ndarray, seed: int) -> Scores:
         """Train on the texts; scores [queries, rows] by method."""

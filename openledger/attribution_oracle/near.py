@@ -1,9 +1,13 @@
 """Who said it first: how much of a row's text was already there when it was committed, and in whose row.
 
-Everything is exact integer arithmetic over words, so that every machine finds the same. Two measures, the stronger one
+Everything is exact integer arithmetic over words, so that every machine finds the same. Of four measures the strongest
 counts. *Runs*: the share of a row's four-word runs that earlier rows had, each run credited to the first row with it;
-copies with noise around them, shuffled sentences and mosaics of many rows are found. *Pairs*: the share of a row's
-two-word runs that one earlier row of comparable size has; paraphrases are found whose every fourth word differs.
+copies with noise around them, shuffled sentences and mosaics of many rows are found. *Letters*: the same with runs of
+twenty letters, whatever stands between them. *Pairs*: the share of a row's two-word runs that one earlier row of
+comparable size has; paraphrases are found whose every fourth word differs. *Words*: the share of its words, the rare
+ones counting more, that one such row has, in whatever order.
+
+Words are compared without case, accents, invisible signs, and the difference between letters that look alike.
 
 What a row says again and again is known as well, from itself, and no part of anybody's row; nor is a row that is no
 language beside the others (prose.py).
@@ -16,8 +20,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from openledger.attribution_oracle.prose import PPM, WIDE, disorder, ramp
 
@@ -25,24 +31,40 @@ RUN, PAIR = 4, 2
 RUNS_FROM, RUNS_FULL = 250_000, 500_000  # ppm of known runs at which credit begins to pass on, and is passed on whole
 PAIRS_FROM, PAIRS_FULL = 300_000, 500_000
 LONGER = 4  # a source may have this many times the pairs of the row; beyond, its part counts less
-HOLDERS = 16  # of one pair, the earliest
+WORDS_FROM, WORDS_FULL = 600_000, 800_000
+RARE = PPM // 8  # what a row's words weigh on average, at the least
+LETTERS, SAMPLE = 20, 4  # letters of a run; one run in so many is looked at, by its text
+LETTERS_FROM, LETTERS_FULL = 500_000, 800_000
+HOLDERS = 16  # of one pair, or word, the earliest
 AGAIN_FROM, AGAIN_FULL = 500_000, 750_000  # ppm of pairs that the row itself has had
 CANDIDATES = 4
 _WORD = re.compile(r"[^\W_]+")
+_UNSEEN = ("Mn", "Me", "Cf")  # marks on letters, and signs that show nothing (Unicode general categories)
+ALIKE = str.maketrans("авекмнорстухіјѕԁԛԝһӏαβεζηικμνορτυχ", "abekmhopctyxijsdqwhlabezhikmnoptyx")
+"""Cyrillic and Greek letters, small or great, that look like a Latin one (of Unicode TR 39, the common ones)."""
 
 
 def words_of(text: str) -> list[str]:
-    """Words without case, accents of presentation and punctuation; scripts without spaces give a word a sign."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    return _WORD.findall(WIDE.sub(r" \1 ", plain))
+    """Words without case, accents, punctuation, invisible signs, and other scripts' letters for Latin ones; scripts
+    without spaces give a word a sign."""
+    if not text.isascii():
+        parts = unicodedata.normalize("NFKD", text)
+        text = "".join(c for c in parts if unicodedata.category(c) not in _UNSEEN).casefold().translate(ALIKE)
+    return _WORD.findall(WIDE.sub(r" \1 ", text.casefold()))
+
+
+Run = tuple[int, ...]
+Key = TypeVar("Key", Run, str)
 
 
 @dataclass(frozen=True)
 class Known:
-    """How much of a row is not its own: ``ppm`` of it, divided by ``sources`` (row number, weight), or nobody's."""
+    """How much of a row is not its own: ``ppm`` of it, divided by ``sources`` (row number, weight), or nobody's.
+    ``words``: how many it has, 0 where nobody asked."""
 
     ppm: int
     sources: tuple[tuple[int, int], ...]
+    words: int = 0
 
 
 NEW = Known(0, ())
@@ -53,50 +75,87 @@ class FirstCommits:
     """The rows committed so far. ``add`` them in commit order."""
 
     _ids: dict[str, int] = field(default_factory=dict)
-    _owner: dict[tuple[int, ...], int] = field(default_factory=dict)
-    _holders: dict[tuple[int, ...], list[int]] = field(default_factory=dict)
-    _pairs: dict[int, frozenset[tuple[int, ...]]] = field(default_factory=dict)
+    _owner: dict[Run, int] = field(default_factory=dict)
+    _letters: dict[str, int] = field(default_factory=dict)
+    _holders: dict[Run, list[int]] = field(default_factory=dict)
+    _rows: dict[int, tuple[frozenset[Run], frozenset[Run]]] = field(default_factory=dict)
 
     def add(self, row: int, text: str) -> Known:
         """What of ``text`` was known before; then the row is part of what is known, unless nothing of it is new."""
-        words = [self._ids.setdefault(word, len(self._ids)) for word in words_of(text)]
-        runs, pairs = _shingles(words, RUN), _shingles(words, PAIR)
+        said = words_of(text)
+        words = [self._ids.setdefault(word, len(self._ids)) for word in said]
+        runs, pairs, letters = _shingles(words, RUN), _shingles(words, PAIR), _sampled("".join(said))
+        single = sorted({(word,) for word in words})
         again = Known(ramp((len(words) - 1 - len(pairs)) * PPM // max(len(words) - 1, 1), AGAIN_FROM, AGAIN_FULL), ())
-        found = max(self._by_runs(runs), self._by_pairs(pairs), again, key=lambda k: k.ppm)
+        found = max(
+            _by_owner(runs, self._owner, RUNS_FROM, RUNS_FULL),
+            _by_owner(letters, self._letters, LETTERS_FROM, LETTERS_FULL),
+            self._by_pairs(pairs),
+            self._by_words(single),
+            again,
+            key=lambda k: k.ppm,
+        )
         if found.ppm < PPM:
             for run in runs:
                 self._owner.setdefault(run, row)
-            self._pairs[row] = frozenset(pairs)
-            for pair in pairs:
-                holders = self._holders.setdefault(pair, [])
+            for some in letters:
+                self._letters.setdefault(some, row)
+            self._rows[row] = frozenset(pairs), frozenset(single)
+            for shingle in [*pairs, *single] if len(words) > 1 else pairs:
+                holders = self._holders.setdefault(shingle, [])
                 if len(holders) < HOLDERS:
                     holders.append(row)
         return found
 
-    def _by_runs(self, runs: Sequence[tuple[int, ...]]) -> Known:
-        owners: dict[int, int] = {}
-        for run in runs:
-            owner = self._owner.get(run)
-            if owner is not None:
-                owners[owner] = owners.get(owner, 0) + 1
-        return _known(owners, len(runs), RUNS_FROM, RUNS_FULL)
-
-    def _by_pairs(self, pairs: Sequence[tuple[int, ...]]) -> Known:
-        hits: dict[int, int] = {}
-        for pair in pairs:
-            for row in self._holders.get(pair, ()):
-                hits[row] = hits.get(row, 0) + 1
+    def _by_pairs(self, pairs: Sequence[Run]) -> Known:
         best = NEW
-        for row in sorted(hits, key=lambda r: (-hits[r], r))[:CANDIDATES]:
-            theirs = self._pairs[row]
+        for row in self._best(dict.fromkeys(pairs, 1)):
+            theirs = self._rows[row][0]
             shared = sum(pair in theirs for pair in pairs)
             size = max(len(pairs), len(theirs) // LONGER)
-            found = _known({row: shared}, size, PAIRS_FROM, PAIRS_FULL)
-            best = max(best, found, key=lambda k: k.ppm)
+            best = max(best, _known({row: shared}, size, PAIRS_FROM, PAIRS_FULL), key=lambda k: k.ppm)
         return best
 
+    def _by_words(self, words: Sequence[Run]) -> Known:
+        """A word weighs one over the rows that have had it; those that ``HOLDERS`` rows have had weigh nothing, and
+        where nearly all are such, their order must tell."""
+        often = {word: len(self._holders.get(word, ())) for word in words}
+        weights = {word: PPM // max(rows, 1) for word, rows in often.items() if rows < HOLDERS}
+        rare, best = max(sum(weights.values()), len(words) * RARE), NEW
+        for row in self._best(weights):
+            theirs = self._rows[row][1]
+            shared = sum(weight for word, weight in weights.items() if word in theirs)
+            size = rare * max(len(words), len(theirs) // LONGER) // len(words)
+            others = len(self._ids) - len(theirs)  # words that it lacks: what it has beyond chance counts
+            beyond = max(shared * len(self._ids) - size * len(theirs), 0)
+            best = max(best, _known({row: beyond}, size * others, WORDS_FROM, WORDS_FULL), key=lambda k: k.ppm)
+        return best
 
-def _shingles(words: Sequence[int], size: int) -> list[tuple[int, ...]]:
+    def _best(self, weights: Mapping[Run, int]) -> list[int]:
+        """The rows that share most with these, by weight."""
+        hits: dict[int, int] = {}
+        for shingle, weight in weights.items():
+            for row in self._holders.get(shingle, ()):
+                hits[row] = hits.get(row, 0) + weight
+        return sorted(hits, key=lambda r: (-hits[r], r))[:CANDIDATES]
+
+
+def _by_owner(runs: Sequence[Key], owned: Mapping[Key, int], begin: int, full: int) -> Known:
+    owners: dict[int, int] = {}
+    for run in runs:
+        owner = owned.get(run)
+        if owner is not None:
+            owners[owner] = owners.get(owner, 0) + 1
+    return _known(owners, len(runs), begin, full)
+
+
+def _sampled(letters: str) -> list[str]:
+    """Some of the runs of letters, the same wherever they stand; a shorter text is one run."""
+    runs = dict.fromkeys(letters[i : i + LETTERS] for i in range(max(len(letters) - LETTERS, 0) + 1))
+    return [run for run in runs if len(letters) <= LETTERS or not zlib.crc32(run.encode()) % SAMPLE]
+
+
+def _shingles(words: Sequence[int], size: int) -> list[Run]:
     """Runs of ``size`` words without repetitions, in order; a shorter text is one run."""
     if not words:
         return []
@@ -117,7 +176,8 @@ def known_parts(texts: Sequence[str], order: Sequence[int]) -> list[Known]:
     for row in order:
         found[row] = first.add(row, texts[row])
     nobodys = [Known(ppm, ()) for ppm in disorder(texts, [not known.ppm for known in found])]
-    return [max(pair, key=lambda known: known.ppm) for pair in zip(found, nobodys, strict=True)]
+    both = [max(pair, key=lambda known: known.ppm) for pair in zip(found, nobodys, strict=True)]
+    return [replace(known, words=len(words_of(text))) for known, text in zip(both, texts, strict=True)]
 
 
 __all__ = ["NEW", "PPM", "FirstCommits", "Known", "known_parts", "ramp", "words_of"]

@@ -1,11 +1,15 @@
 """The pay rule: from signed row scores of a claim's answers to what each row earns.
 
-1. Per answer, scores are divided by the sum of their absolute values, so every answer weighs what was paid for it.
+1. Per answer, scores are divided by the sum of their absolute values, so every answer weighs what was paid for it; to
+   begin with by the typical row's, which nobody can move alone.
 2. What of a row's text was committed earlier (near.py) or is no language (prose.py) is no part of the row. As far as
-   what was committed earlier pulls in the same direction it is added to the first commit, which it can bring up to the
-   size of a typical row, and not beyond: whoever is copied loses nothing, and copying oneself gains nothing.
-3. A row that is everywhere larger than half the typical row is brought down to that: size is in the hand of the author,
-   so most rows count alike, and only those that hardly touch any answer count less.
+   what was committed earlier pulls in the same direction it makes the first commit larger, up to the size of a typical
+   row, and not beyond: whoever is copied loses nothing, and copying oneself gains nothing.
+3. A row that is everywhere larger than a third of the typical row is brought down to that, or to less where it has
+   fewer words than the row in which the middle word of all data stands: size is in the hand of the author, and so is
+   where a row ends. Most rows so count by their words and by how steadily they help, and only those that hardly touch
+   any answer count less. Each answer is then weighed anew, three times over, so that nobody's scores tell how much the
+   others count in it.
 4. Over the whole claim the signed parts are summed; what a row's own noise over the answers explains is taken off
    (a garrote: rows far above their noise keep nearly all), and what is below zero is nothing. Never per
    contributor: that would pay for splitting identities; never per answer: that would pay noise.
@@ -27,7 +31,8 @@ from openledger.primitives.errors import OracleError
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
-LARGEST = 0.5  # of the typical row, times 1 + (PRIOR / answers)^2
+LARGEST = 0.35  # of the typical row, times 1 + (PRIOR / answers)^2, for a row with as many words as the middle one
+SWEEPS = 3
 NOISE = 0.5  # deviations of a row's own noise that are taken off
 PRIOR = 8.0  # answers that the typical row's noise counts for beside the row's own
 TINY = 1e-300
@@ -36,7 +41,7 @@ MAD = 0.6745  # median size of a normal variable of deviation 1
 
 
 class Table:
-    """The answers of a claim, as signed parts [lots, rows] whose absolute values add up to a lot's weight.
+    """The answers of a claim, as signed parts [lots, rows], each answer in parts of its typical row times its weight.
 
     Beyond ``LOTS`` answers several share a lot, so that memory is bounded: answer n goes to lot n modulo ``LOTS``."""
 
@@ -49,13 +54,11 @@ class Table:
         is not finite."""
         if not bool(np.isfinite(scores).all()):
             raise OracleError("a row's score is not finite")
-        whole, largest = 0.0, float(np.abs(scores).max(initial=0.0))
-        if largest > 0.0:
-            scores = scores / largest  # so that no sum overflows
-            whole = float(np.abs(scores).sum())
-        if whole > 0.0:
+        largest = float(np.abs(scores).max(initial=0.0))
+        typical = _typical(np.abs(scores / largest)) if largest > 0.0 else 0.0  # so that no sum overflows
+        if typical > 0.0:
             lot = number % LOTS
-            self.shared[lot] += scores * (weight / whole)
+            self.shared[lot] += scores / largest * (weight / typical)
             self.weights[lot] += weight
 
     def pay(self, known: Sequence[Known], order: Sequence[int]) -> list[int]:
@@ -63,20 +66,42 @@ class Table:
         ``known`` and ``order`` as of near.known_parts."""
         if not self.shared.size:
             return [0] * self.shared.shape[1]
-        amounts = above_noise(parts(self.shared, self.weights, known, order), self.weights)
+        stays = np.array([_typical(np.abs(lot)) for lot in self.shared])  # of answers that share a lot, some cancels
+        whole = np.minimum(stays, self.weights)
+        amounts = above_noise(parts(self.shared, whole, known, order), self.weights)
         return [int(amount) for amount in np.rint(amounts * SCORE_UNIT)]
 
 
-def parts(shared: Array, weights: Array, known: Sequence[Known], order: Sequence[int]) -> Array:
-    """Signed parts without what others had before, none far larger than the typical one; sums as before."""
-    even = np.divide(shared, weights[:, None], out=np.zeros_like(shared), where=weights[:, None] > 0)
-    whole = np.abs(shared).sum(axis=1)
-    even = _weighing(first_commits(even, known, order), whole)
-    size = _size(np.divide(even, weights[:, None], out=np.zeros_like(even), where=weights[:, None] > 0))
-    limit = LARGEST * (1.0 + (PRIOR / len(even)) ** 2) * _typical(size)
-    if limit > 0.0:
-        even = even * (limit / np.maximum(size, limit))
+def parts(shared: Array, whole: Array, known: Sequence[Known], order: Sequence[int]) -> Array:
+    """Signed parts without what others had before, none far larger than the typical one; the absolute values of each
+    answer's add up to ``whole`` [answers]."""
+    even = _even(first_commits(_even(shared), known, order))  # copies count in none
+    few = 1.0 + (PRIOR / len(even)) ** 2
+    words = lengths([part.words * (PPM - part.ppm) // PPM for part in known])
+    for _ in range(SWEEPS):
+        size = _size(even)
+        limit = LARGEST * few * _typical(size) * words
+        even = even * np.divide(limit, size, out=np.ones_like(size), where=size > limit)
+        even = _weighing(even, np.ones(len(even)))
     return _weighing(even, whole)
+
+
+def lengths(words: Sequence[int]) -> Array:
+    """Each row's own words in parts of the middle row's, at most 1. The middle word of all stands there when rows are
+    sorted by length: whoever cuts rows into pieces hardly moves it."""
+    every, so_far, middle = sum(words), 0, 0
+    for middle in sorted(words, reverse=True):
+        so_far += middle
+        if 2 * so_far >= every:
+            break
+    own = np.array(words, dtype=np.float64)
+    return np.minimum(own / middle, 1.0) if middle else np.ones_like(own)
+
+
+def _even(shared: Array) -> Array:
+    """Every answer in parts of its typical row."""
+    typical = np.array([[_typical(np.abs(answer)) or 1.0] for answer in shared])
+    return np.asarray(shared / typical, dtype=np.float64)
 
 
 def _weighing(shared: Array, whole: Array) -> Array:
@@ -86,19 +111,20 @@ def _weighing(shared: Array, whole: Array) -> Array:
 
 
 def first_commits(shared: Array, known: Sequence[Known], order: Sequence[int]) -> Array:
-    """Each row without what others had committed before, which goes to them. ``order``: row numbers, earliest first."""
-    found, before = shared.copy(), _size(shared)
+    """Each row without what others had committed before, which makes theirs larger. ``order``: row numbers, earliest
+    first."""
     lengths = np.sqrt((shared**2).sum(axis=0))
+    grown, before = lengths.copy(), _size(shared)
     for row in reversed(order):
         part = known[row]
         if not part.ppm or not lengths[row]:
             continue
-        whole = sum(weight for _, weight in part.sources)
-        moved = found[:, row] * (part.ppm / PPM)
+        whole, moved = sum(weight for _, weight in part.sources), grown[row] * (part.ppm / PPM)
         for source, weight in part.sources:
             same = float(shared[:, source] @ shared[:, row]) / max(lengths[source] * lengths[row], TINY)
-            found[:, source] += moved * (weight / whole * max(same, 0.0))
-        found[:, row] -= moved
+            grown[source] += moved * (weight / whole * max(same, 0.0))
+        grown[row] -= moved
+    found = shared * np.divide(grown, lengths, out=np.zeros_like(grown), where=lengths > 0)
     after, most = _size(found), np.maximum(before, _typical(before))
     return np.asarray(found * (most / np.maximum(after, np.maximum(most, TINY))), dtype=np.float64)
 
@@ -130,4 +156,4 @@ def above_noise(shared: Array, weights: Array) -> Array:
     return np.asarray(positive * np.maximum(kept, 0.0), dtype=np.float64)
 
 
-__all__ = ["Array", "Table", "above_noise", "first_commits", "parts"]
+__all__ = ["Array", "Table", "above_noise", "first_commits", "lengths", "parts"]

@@ -67,7 +67,7 @@ def test_all_of_ones_rows_scaled_up_gain_no_more_than_two_percent_of_the_pay(
         louder = scores.copy()
         louder[:, groups == person] *= 100
         after = pay(louder, groups, stored["texts"][:HONEST])
-        assert after[person] / after.sum() - before[person] / before.sum() <= 0.02, person
+        assert after[person] / after.sum() - before[person] / before.sum() <= 0.01, person
 
 
 @pytest.fixture
@@ -96,19 +96,21 @@ def test_paragraphs_are_language_and_words_letters_and_signs_at_random_are_not(p
         assert honest <= 0.02
 
 
-def test_words_drawn_as_often_as_they_are_said_are_found_more_often_than_not(paragraphs: list[str]) -> None:
-    """Common words stand side by side by chance, so up to two rows in five pass."""
+def test_words_drawn_as_often_as_they_are_said_and_words_shuffled_are_found_mostly(paragraphs: list[str]) -> None:
     chance = random.Random(7)
     said = [word for text in paragraphs for word in text.split()]
-    assert lost(paragraphs, [" ".join(chance.choices(said, k=50)) for _ in range(5 * EACH)])[1] >= 0.6
+    before = lost(paragraphs, [])[0]
+    drawn = [" ".join(chance.choices(said, k=50)) for _ in range(2 * EACH)]
+    mixed = [" ".join(chance.sample(t.split(), len(t.split()))) for t in paragraphs[: 2 * EACH]]
+    for rows in (drawn, mixed):
+        after, bad = lost(paragraphs, rows)
+        assert bad >= 0.75
+        assert after <= before + 0.01
 
 
-def test_shuffling_ones_words_undoes_most_and_takes_nothing_from_whose_words_they_were(paragraphs: list[str]) -> None:
-    chance = random.Random(8)
-    rows = [" ".join(chance.sample(t.split(), len(t.split()))) for t in paragraphs[: 2 * EACH]]
-    before, (after, bad) = lost(paragraphs, [])[0], lost(paragraphs, rows)
-    assert bad >= 0.4
-    assert after <= before + 0.01
+def test_short_rows_of_language_are_not_taken_for_noise(paragraphs: list[str]) -> None:
+    cut = [" ".join(t.split()[at : at + 15]) for t in paragraphs[: 2 * EACH] for at in (0, 15)]
+    assert lost(paragraphs[2 * EACH :], cut)[1] <= 0.25
 
 
 def test_garbage_committed_twice_does_not_vouch_for_itself(paragraphs: list[str]) -> None:
