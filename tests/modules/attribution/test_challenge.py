@@ -10,10 +10,12 @@ from harness import ACCOUNTS, PRICE, Harness
 from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
 from openledger.abci_app.modules.attribution.records import ESCROW
 from openledger.abci_app.modules.rewards.claim import RewardsClaim
+from openledger.abci_app.modules.staking.delegate import StakeDelegate
+from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
 from openledger.primitives.amounts import OPEN, split_exact
 from openledger.primitives.attribution import EVERY_SEGMENT
 from openledger.primitives.errors import MalformedAction
-from openledger.primitives.types import ZERO_ADDRESS
+from openledger.primitives.types import ZERO_ADDRESS, Address
 
 BOND = 5 * OPEN
 ROW = AttributionChallenge(1, 7, ZERO_ADDRESS)
@@ -197,3 +199,27 @@ def test_who_stands_by_a_claim_that_is_undone_is_slashed_and_nobody_else() -> No
     stood_by = "0x" + chain.addresses[3].hex()
     assert verdicts[stood_by] == "yes"
     assert lost == {address: 10 * OPEN // 100 if address == stood_by else 0 for address in lost}
+
+
+def test_stake_that_leaves_while_its_validator_stands_by_a_false_claim_is_slashed_as_well() -> None:
+    chain = accepted(seconds=500)
+    address = "0x" + chain.addresses[3].hex()
+    named = next(v["operator"] for v in chain.query("list_validators") if v["address"] == address)
+    operator = Address(bytes.fromhex(named[2:]))
+    for sender in (2, 4):
+        assert chain.act(sender, StakeDelegate(operator, 5 * OPEN)).status == 1
+    assert chain.act(4, StakeUndelegate(operator)).status == 1
+    chain.block()
+    chain.block()
+    assert chain.act(8, ROW).status == 1
+    assert chain.act(2, StakeUndelegate(operator)).status == 1
+    say(chain, "no", 3)
+    assert run(chain) == "upheld"
+    assert unbonding(chain, 2) == 5 * OPEN * 99 // 100
+    assert unbonding(chain, 4) == 5 * OPEN, "what left before the challenge has no part in it"
+
+
+def unbonding(chain: Harness, account: int) -> int:
+    """Wei on their way back to an account."""
+    found = chain.query("get_delegations", ACCOUNTS[account][0])
+    return sum(int(entry["amount"], 16) for d in found for entry in d["unbonding"])

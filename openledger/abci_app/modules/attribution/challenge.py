@@ -68,11 +68,12 @@ class AttributionChallenge(Action):
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
         params, claim = ctx.block.params, must_claim(state, self.claim)
-        transfer(state, ctx.sender, ESCROW, params.challenge_bond)
-        challenge = Challenge(ctx.sender, params.challenge_bond, self.row, self.contributor, CHALLENGE_OPEN)
+        bond, height = params.challenge_bond, ctx.block.height
+        transfer(state, ctx.sender, ESCROW, bond)
+        challenge = Challenge(ctx.sender, bond, self.row, self.contributor, CHALLENGE_OPEN, height)
         CHALLENGES.put(state, challenge, self.claim)
         forget_votes(state, self.claim)
         attempt, deadline = 2 * (claim.attempt // 2 + 1), ctx.block.time + params.hold_seconds
         CLAIMS.put(state, replace(claim, status=PENDING, attempt=attempt, look=0, deadline=deadline), self.claim)
-        OPEN.put(state, Number(ctx.block.height), self.claim)
-        return [CHALLENGED.log(self.claim, ctx.sender, self.row, self.contributor, params.challenge_bond)]
+        OPEN.put(state, Number(height), self.claim)
+        return [CHALLENGED.log(self.claim, ctx.sender, self.row, self.contributor, bond)]

@@ -130,13 +130,14 @@ CHALLENGE_NAMES = {1: "open", 2: "upheld", 3: "dismissed"}
 @dataclass(frozen=True)
 class Challenge:
     """The newest challenge of a claim: the bond in wei, and the row or (not the zero address) the contributor whose
-    share is said to be wrong."""
+    share is said to be wrong; ``height`` is the block in which it began."""
 
     challenger: AddressField
     bond: U256
     row: U64
     contributor: AddressField
     outcome: U8
+    height: U64
 
 
 CLAIMS = Table(ATTRIBUTION_ADDRESS, "claim", Claim)

@@ -165,7 +165,7 @@ def uphold(state: Overlay, ctx: BlockContext, number: int, claim: Claim, challen
     CHALLENGES.put(state, replace(challenge, outcome=CHALLENGE_UPHELD), number)
     slashed = [SLASHED.log(number, claim.claimant, claim.bond)] if claim.bond else []
     stood_by = [member.address for member, said in votes(state, number) if said.verdict == YES]
-    slashed += punish_verdicts(state, ctx, stood_by)
+    slashed += punish_verdicts(state, ctx, stood_by, challenge.height)
     return [*logs, *slashed, RESOLVED.log(number, challenge.challenger, CHALLENGE_UPHELD)]
 
 

@@ -53,15 +53,15 @@ def punish(state: Overlay, ctx: BlockContext, offences: Sequence[Offence]) -> li
     return logs
 
 
-def punish_verdicts(state: Overlay, ctx: BlockContext, validators: Sequence[Address]) -> list[Log]:
-    """Slash those who stood by a claim that a challenge has shown to be false, row or share named. They keep their
-    seats."""
+def punish_verdicts(state: Overlay, ctx: BlockContext, validators: Sequence[Address], height: int) -> list[Log]:
+    """Slash those who stood by a claim that a challenge of block ``height`` has shown to be false, row or share named.
+    They keep their seats; what has left since the challenge began answers too."""
     logs: list[Log] = []
     for address in validators:
         record = validator(state, address)
         if record is None or record.tombstoned:
             continue
-        record, burned = slash(state, ctx, record, ctx.params.slash_verdict, ctx.height - 1)
+        record, burned = slash(state, ctx, record, ctx.params.slash_verdict, height)
         put_validator(state, record)
         logs.append(SLASHED.log(record.operator, record.address, burned, FALSE_VERDICT))
     return logs

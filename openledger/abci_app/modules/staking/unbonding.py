@@ -77,6 +77,8 @@ _LEAVING = Table(STAKING_ADDRESS, "leaving", _Validator)
 _ARRIVING = Table(STAKING_ADDRESS, "arriving", _Validator)
 """By owner, target and number, with the source: what was redelegated."""
 _SLASHES = Table(STAKING_ADDRESS, "slash", Slash)
+_LATE = Table(STAKING_ADDRESS, "late-slash", Slash)
+"""Those of them whose offence lies further back than the block before: two blocks of one height, a false verdict."""
 _SWEEPS = Table(STAKING_ADDRESS, "sweep", Number)
 """By validator, while its entries are visited after a slash: the next entry's number."""
 
@@ -143,29 +145,31 @@ def _begin(state: Overlay, source: ValidatorRecord, entry: Unbonding) -> int:
 def note_slash(state: Overlay, record: ValidatorRecord, slash: Slash) -> ValidatorRecord:
     """Write a slash down for what is on its way, and begin the sweep. The record that has counted it, not written."""
     _SLASHES.put(state, slash, record.address, record.slashes)
+    if _is_late(slash):
+        _LATE.put(state, slash, record.address, record.slashes)
     if next(_ENTRIES.items(state, record.address), None) is not None:
         _SWEEPS.put(state, Number(0), record.address)
     return replace(record, slashes=record.slashes + 1)
 
 
 def _due_slashes(state: StateReader, source: ValidatorRecord, entry: Unbonding) -> list[int]:
-    """ppm of each slash that reaches an entry: for an offence while it had power, noted after it began. All but the
-    last slash of a tombstoned validator are for offences of the block before, so only the first few can be meant."""
+    """ppm of each slash that reaches an entry: for an offence while it had power, noted after it began. Most are for
+    offences of the block before, so of these only the first few can be meant; the late ones are few."""
     found: list[int] = []
-    last = source.slashes - 1
     for index in range(entry.since, source.slashes):
         slash = _SLASHES.must(state, source.address, index)
-        if not entry.height < slash.height <= entry.height + POWER_LAG:
+        if slash.height > entry.height + POWER_LAG:
             break
-        if slash.offence < entry.height + POWER_LAG:
+        if not _is_late(slash) and entry.height < slash.height and slash.offence < entry.height + POWER_LAG:
             found.append(slash.ppm)
-        if index == last:
-            return found
-    if source.tombstoned and last >= entry.since:
-        slash = _SLASHES.must(state, source.address, last)
+    for _, slash in _LATE.items(state, source.address, start=entry.since):
         if entry.height < slash.height and slash.offence < entry.height + POWER_LAG:
             found.append(slash.ppm)
     return found
+
+
+def _is_late(slash: Slash) -> bool:
+    return slash.offence + 1 < slash.height
 
 
 def follow(state: Overlay, source: Address, number: int) -> list[Log]:
