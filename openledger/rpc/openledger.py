@@ -152,6 +152,12 @@ class OpenLedgerReads:
 
         return await asyncio.to_thread(page)
 
+    def get_record(self, module: AddressArg, key: DataArg, block: BlockArg = LATEST) -> str | None:
+        """The bytes of a native record, null without one; eth_getProof proves them (slot keccak256(key), value
+        keccak256(record))."""
+        found = self._backend.state(block).record(module, key)
+        return None if found is None else to_hex(found)
+
     async def get_row_proof(self, datanet: NumberArg, version: NumberArg, row: NumberArg) -> Json:
         """One row of a version, its contributor, and the Merkle proof against the version's root."""
         commit = queries.get_commit(self._backend.state(LATEST), datanet, version)

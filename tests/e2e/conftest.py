@@ -105,7 +105,7 @@ class Processes:
             sys.executable, *self.command,
             stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         )  # fmt: skip
-        await asyncio.wait_for(self.app.stdout.readline(), 20)
+        await asyncio.wait_for(self.app.stdout.readline(), 90)
         self.comet = await asyncio.create_subprocess_exec(
             str(self.binary.path), "start", "--home", str(self.home), "--proxy_app", self.command[1],
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
@@ -135,7 +135,7 @@ class Processes:
         status = await self.call("status")
         return int(status["sync_info"]["latest_block_height"]) if status else 0
 
-    async def reach(self, height, seconds=20):
+    async def reach(self, height, seconds=60):
         deadline = time.monotonic() + seconds
         while await self.height() < height:
             assert time.monotonic() < deadline, f"height {height} was not reached"

@@ -8,10 +8,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,17 +20,20 @@ from openledger.abci_app.modules.attribution.challenge import AttributionChallen
 from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.datanets.records import Part
+from openledger.abci_app.modules.rewards.records import EARNINGS, Earning
 from openledger.node import operator, rows
 from openledger.node.cli.root import run
 from openledger.node.consumer import open_session
 from openledger.node.keystore import Signer, dev_signer
 from openledger.node.serving import ModelServer
+from openledger.node.testnet import free_starting_port
 from openledger.primitives.amounts import OPEN
 from openledger.primitives.attribution import score_leaf
-from openledger.primitives.errors import NodeUnreachable
+from openledger.primitives.fields import pack_struct
 from openledger.primitives.hashing import merkle_root
-from openledger.primitives.types import ZERO_ADDRESS
+from openledger.primitives.types import ZERO_ADDRESS, to_hex
 from openledger.rpc.client import Client
+from tests.e2e.node_process import wait
 
 torch = pytest.importorskip("torch", reason="the oracle extra is not installed")
 
@@ -42,19 +43,12 @@ PRICE = OPEN // 10
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A devnet in a process of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_starting_port(1)
     home = tmp_path_factory.mktemp("home")
     command = [sys.executable, "-m", "openledger.node", "--home", str(home), "devnet", "--port", str(port)]
     with (home / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as node:
         found = Client(f"http://127.0.0.1:{port}")
-        for _ in range(200):
-            try:
-                found.chain_id()
-                break
-            except NodeUnreachable:
-                time.sleep(0.1)
+        wait("the devnet", found.chain_id, 120, home / "log")
         yield found
         found.close()
         node.send_signal(signal.SIGINT)
@@ -157,6 +151,7 @@ def test_an_honest_claim_is_recomputed_accepted_paid_minted_and_explained(
     operator.wait_until(
         "the mint", lambda: int(world.client.call("openledger_getClaim", record["id"])["minted"], 16), 60
     )
+    shown_a_lie(world, record, monkeypatch, capsys)
     for person in (1, 2):
         earned = world.client.call("openledger_getRewards", "0x" + dev(person).address.hex())
         assert int(earned["fees"], 16) > 0
@@ -177,7 +172,40 @@ def explained(world: World, account: str, record: dict[str, Any], capsys: pytest
     ppm = sum(row["ppb"] for row in entry["rows"]) / 1000
     assert abs(ppm - entry["share"]) <= 1
     assert run(command) == 0
-    assert entry["rows"][0]["text"][:40] in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert entry["rows"][0]["text"][:40] in out
+    assert "on the node's word" in out
+    trusted = world.client.call("eth_getBlockByNumber", "latest", False)["hash"]
+    assert run([*command, "--block-hash", trusted]) == 0
+    assert f"{trusted} (the hash you gave)" in capsys.readouterr().out
+
+
+def shown_a_lie(
+    world: World, record: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A node that says that a claim has brought more than it has is found out, and one that leaves a claim away."""
+    account = dev(1).address
+    command = ["--node", world.client.url, "rewards", "explain", "0x" + account.hex()]
+    key, more = EARNINGS.key(account, record["id"]), pack_struct(Earning(10 * OPEN, 10 * OPEN))
+    batch, call = Client.batch, Client.call
+
+    def another_record(self: Client, calls: Any) -> list[Any]:
+        answers = batch(self, calls)
+        return [to_hex(more) if to_hex(key) in asked else a for (_, asked), a in zip(calls, answers, strict=True)]
+
+    def no_claim(self: Client, method: str, *params: Any) -> Any:
+        answer = call(self, method, *params)
+        return answer | {"claims": []} if method == "openledger_explainReward" else answer
+
+    for name, lie, said in (
+        ("batch", another_record, "is not the one that block"),
+        ("call", no_claim, "does not name all claims"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(Client, name, lie)
+            capsys.readouterr()
+            assert run(command) == 1
+            assert said in capsys.readouterr().err
 
 
 def seen(world: World, record: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
 
+from openledger.abci_app.modules.attribution.records import STATUS_NAMES, Claim, must_claim
+from openledger.abci_app.modules.datanets.records import must_version
+from openledger.abci_app.modules.models.records import SETTLEMENTS, must_model, settlements
 from openledger.node import rows
 from openledger.node.cli.common import App, Group, amount, need_torch, pass_app, short, table
-from openledger.node.contributing import parts_of
+from openledger.node.proven import ProvenState
 from openledger.primitives.amounts import PPM, split_exact
 from openledger.primitives.attribution import SCORE_UNIT, receipt_leaf, score_leaf
 from openledger.primitives.errors import NotFound, SharesInvalid
@@ -60,46 +64,65 @@ def shares_of(scores: list[int], contributors: list[Address]) -> tuple[dict[Addr
     return {who: ppm for who, ppm in zip(earned, parts, strict=False) if ppm}, parts[-1]
 
 
-def checked_rows(app: App, claim: dict[str, Any]) -> list[tuple[Address, bytes]]:
+def proven_state(app: App, trusted: str | None) -> ProvenState:
+    """The state of a block: of the hash given with --block-hash, else of the node's head. Raises ProofInvalid."""
+    return ProvenState(app.client, from_hex(trusted, 32) if trusted else None)
+
+
+def block_hash_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--block-hash``."""
+    return click.option(
+        "--block-hash", "trusted", metavar="HASH",
+        help="Hash of one of the last 128 blocks, from a source that you trust (default: the node's newest block).",
+    )(command)  # fmt: skip
+
+
+def trust(state: ProvenState, trusted: str | None) -> str:
+    """What is still taken on somebody's word."""
+    given = "the hash you gave" if trusted else "its hash on the node's word; --block-hash names one that you trust"
+    return f"all records are proved against block {state.number}, {to_hex(state.hash)} ({given})"
+
+
+def checked_rows(app: App, state: ProvenState, claim: Claim) -> list[tuple[Address, bytes]]:
     """(contributor, row) of all rows of the claim's model, in order; they have the roots on the chain. Raises
-    SharesInvalid when they have not."""
-    model = app.call("openledger_getModel", claim["model"])
+    SharesInvalid when they have not, ProofInvalid, BlobNotFound, BlobCorrupt."""
     found: list[tuple[Address, bytes]] = []
-    for ref in model["data"]:
-        parts = parts_of(app.client, int(ref["datanet"]), int(ref["version"]))
-        version = app.call("openledger_getCommit", ref["datanet"], ref["version"])
-        if rows.version_root(parts)[0] != from_hex(version["root"], 32):
-            raise SharesInvalid(f"the rows of datanet {ref['datanet']} do not have the root on the chain")
+    for ref in must_model(state, claim.model).data:
+        version = must_version(state, ref.datanet, ref.version)
+        parts = [(part.contributor, app.client.get_blob(part.blob.hex())) for part in version.parts]
+        if rows.version_root(parts)[0] != version.root:
+            raise SharesInvalid(f"the rows of datanet {ref.datanet} do not have the root on the chain")
         found += [(who, row) for who, blob in parts for row in rows.rows_of(blob)]
     return found
 
 
-def checked_scores(app: App, claim: dict[str, Any], count: int) -> list[int]:
+def checked_scores(app: App, claim: Claim, count: int) -> list[int]:
     """What each of ``count`` rows earns in ppb; they have the root in the claim. Raises SharesInvalid, BlobNotFound."""
-    raw = app.client.get_blob(claim["scores"].removeprefix("0x"))
+    raw = app.client.get_blob(claim.scores.hex())
     scores = [int.from_bytes(raw[i : i + 8], "big", signed=True) for i in range(0, len(raw), 8)]
     if len(raw) != 8 * count:
         raise SharesInvalid(f"the scores are of {len(raw) // 8} rows, the data has {count}")
-    if merkle_root([score_leaf(i, s) for i, s in enumerate(scores)]) != from_hex(claim["scoresRoot"], 32):
+    if merkle_root([score_leaf(i, s) for i, s in enumerate(scores)]) != claim.scores_root:
         raise SharesInvalid("the published scores do not have the root in the claim")
     return scores
 
 
-def checked_answers(app: App, claim: dict[str, Any]) -> list[dict[str, Any]]:
+def checked_answers(app: App, state: ProvenState, claim: Claim) -> list[dict[str, Any]]:
     """The answers that the claim pays for; with those before them they have the roots that their consumers signed.
-    Raises SharesInvalid when they have not."""
-    ledger = app.call("openledger_getSettlements", claim["model"], claim["epoch"])["settlements"]
+    Raises SharesInvalid when they have not, ProofInvalid."""
+    state.prove(
+        SETTLEMENTS.module, [SETTLEMENTS.key(claim.model, claim.epoch, i) for i in range(claim.first, claim.last)]
+    )
     given: dict[int, list[dict[str, Any]]] = {}
-    for answer in read_json(app.client.get_blob(claim["evidence"].removeprefix("0x")))["answers"]:
+    for answer in read_json(app.client.get_blob(claim.evidence.hex()))["answers"]:
         given.setdefault(answer["session"], []).append(answer)
     found = []
-    for entry in ledger[int(claim["first"]) : int(claim["last"])]:
-        answers = given.get(int(entry["session"]), [])[: int(entry["last"])]
-        model = int(claim["model"])
-        leaves = [receipt_leaf(model, a["query"], a["answer"], int(a["price"])) for a in answers]
-        if len(leaves) != int(entry["last"]) or merkle_root(leaves) != from_hex(entry["receipts"], 32):
-            raise SharesInvalid(f"the answers of session {entry['session']} are not those that its consumer signed")
-        found += answers[int(entry["first"]) :]
+    for entry in settlements(state, claim.model, claim.epoch, claim.first, claim.last):
+        answers = given.get(entry.session, [])[: entry.last]
+        leaves = [receipt_leaf(claim.model, a["query"], a["answer"], int(a["price"])) for a in answers]
+        if len(leaves) != entry.last or merkle_root(leaves) != entry.receipts:
+            raise SharesInvalid(f"the answers of session {entry.session} are not those that its consumer signed")
+        found += answers[entry.first :]
     return found
 
 
@@ -125,29 +148,32 @@ def challenge(app: App, number: int, row: int | None, share: str | None) -> None
 
 @proof.command()
 @click.argument("number", metavar="CLAIM", type=click.IntRange(1))
+@block_hash_option
 @pass_app
-def check(app: App, number: int) -> None:
+def check(app: App, number: int, trusted: str | None) -> None:
     """Recompute a claim's shares from its published row scores and the data's roots. Needs no torch.
 
-    The scores themselves are recomputed by the validators' oracles; this checks that the rows are those on the chain
-    and that the shares follow from the scores.
+    The scores themselves are recomputed by the validators' oracles; this checks that claim and rows are those on the
+    chain and that the shares follow from the scores.
     """
-    claim = app.call("openledger_getClaim", number)
-    found = checked_rows(app, claim)
+    state = proven_state(app, trusted)
+    claim = must_claim(state, number)
+    found = checked_rows(app, state, claim)
     contributors, scores = [who for who, _ in found], checked_scores(app, claim, len(found))
     shares, rest = shares_of(scores, contributors)
-    claimed = {parse_address(who): int(ppm) for who, ppm in claim["shares"].items()}
-    if shares != claimed or rest != int(claim["unattributed"]):
+    if shares != {share.contributor: share.ppm for share in claim.shares} or rest != claim.unattributed:
         raise SharesInvalid("the claimed shares do not follow from the published scores")
     data: dict[str, Any] = {
         "claim": number,
         "ok": True,
         "rows": len(scores),
-        "scoresRoot": to_hex(from_hex(claim["scoresRoot"], 32)),
+        "scoresRoot": to_hex(claim.scores_root),
         "shares": {to_checksum(a): p for a, p in shares.items()} | {"unattributed": rest},
-        "status": claim["status"],
+        "status": STATUS_NAMES[claim.status],
+        "block": {"number": state.number, "hash": to_hex(state.hash)},
     }
-    app.emit(data, f"claim {number}: the shares follow from the scores of {len(scores)} rows; status {claim['status']}")
+    words = f"claim {number}: the shares follow from the scores of {len(scores)} rows; status {data['status']}"
+    app.emit(data, [words, trust(state, trusted)])
 
 
 @proof.command()
@@ -155,8 +181,9 @@ def check(app: App, number: int) -> None:
 @click.option("--answer", type=click.IntRange(0), help="Only this answer, by its place among those of the claim.")
 @click.option("--top", default=3, show_default=True, type=click.IntRange(1, 100), help="Spans and rows to show.")
 @click.option("--words", default=4, show_default=True, type=click.IntRange(2, 100), help="Words of the shortest span.")
+@block_hash_option
 @pass_app
-def evidence(app: App, number: int, answer: int | None, top: int, words: int) -> None:
+def evidence(app: App, number: int, answer: int | None, top: int, words: int, trusted: str | None) -> None:
     """Rows with the very words of a claim's answers, and rows like them: to look at, never what is paid for.
 
     What a row earns follows from the model's index alone: openledger rewards explain. Answers and rows are checked
@@ -165,8 +192,9 @@ def evidence(app: App, number: int, answer: int | None, top: int, words: int) ->
     need_torch()
     from openledger.attribution_oracle.evidence import NOTE, Evidence
 
-    claim = app.call("openledger_getClaim", number)
-    data, answers = checked_rows(app, claim), checked_answers(app, claim)
+    state = proven_state(app, trusted)
+    claim = must_claim(state, number)
+    data, answers = checked_rows(app, state, claim), checked_answers(app, state, claim)
     if answer is not None and answer >= len(answers):
         raise NotFound(f"claim {number} has {len(answers)} answers", "they are counted from 0")
     held = Evidence([rows.text_of(row) for _, row in data], [to_checksum(who) for who, _ in data])

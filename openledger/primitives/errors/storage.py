@@ -45,6 +45,12 @@ class InvalidExport(StorageError):
     code = 405
 
 
+class ProofInvalid(StorageError):
+    """What a node says of the state does not follow from the block's hash."""
+
+    code = 406
+
+
 class NotStored(StorageError):
     """A transaction could not be written to this node's journal, so it is not acknowledged."""
 
