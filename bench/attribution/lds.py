@@ -193,7 +193,7 @@ METHODS: dict[str, Callable[[World], np.ndarray]] = {
     "path, no decay": ours(draws=0, retrainings=0),
     "path, 1 draw": ours(draws=1, retrainings=0),
     "path, 3 draws": ours(retrainings=0),
-    "path, 3 draws, 6 retrainings": ours(),
+    "path, 3 draws, 5 retrainings": ours(),
 }
 
 

@@ -1,4 +1,5 @@
-"""Attribution of any trained torch language model: path influence, set right by a few retrainings of halves."""
+"""Attribution of any trained torch language model: path influence, set right by a few retrainings of halves, and beside
+it inverse curvature at the trained weights (``rotated``)."""
 
 from __future__ import annotations
 
@@ -15,10 +16,11 @@ from openledger.attribution_oracle.gradients import Gradients, Losses
 from openledger.attribution_oracle.halves import corrected, halves
 from openledger.attribution_oracle.path import Steps, is_lean, path_rows, retrained
 from openledger.attribution_oracle.ports import Progress, silent
+from openledger.attribution_oracle.rotated import joined, rotated
 from openledger.primitives.errors import OracleError
 
 DRAWS = 3
-HALVES = 6
+HALVES = 5
 LEAN_HALVES = 3
 FEWEST = 4
 """Rows from which on halves are retrained."""
@@ -39,8 +41,8 @@ def attribute(
     loss per row of a LongTensor [rows, time] padded with 0; ``groups`` is the contributor of each row; ``run`` holds
     ``start`` (state dict before training), ``batches``, ``lrs`` and ``optimizer`` (``kind`` adam, ``b1``, ``b2``,
     ``eps``). Path influence with ``draws`` vectors of curvature a row, set right by ``retrainings`` without half of the
-    rows. Who contributed a row changes no score: one contributor may go by many names. Raises OracleError for input
-    that is malformed or not finite. The model is left as it was."""
+    rows, and half as much of inverse curvature at the end. Who contributed a row changes no score: one contributor may
+    go by many names. Raises OracleError for input that is malformed or not finite. The model is left as it was."""
     asked = _ids(query, "query")
     return prepared(
         model, losses, train, groups, run, draws=draws, retrainings=retrainings, seed=seed, progress=progress
@@ -86,9 +88,10 @@ def influence_rows(
     gradients: Gradients, start: Tensor, final: Tensor, ids: Tensor, steps: Steps, draws: int, retrainings: int,
     seed: int, progress: Progress = silent,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """d(final weights) / d(weight of the row), fp32 [rows, parameters], and the weights at which to take a query's
-    gradient: k / (k + SHRINKAGE) of the way to the mean of the k retrained ones, so that what is left out changes
-    the loss about as its derivative there says. A large index gets LEAN_HALVES, and keeps KEPT of its entries."""
+    """d(final weights) / d(weight of the row), as both accounts together have it, fp32 [rows, parameters], and the
+    weights at which to take a query's gradient: k / (k + SHRINKAGE) of the way to the mean of the k retrained ones, so
+    that what is left out changes the loss about as its derivative there says. A large index is the path's alone, with
+    LEAN_HALVES and KEPT of its entries."""
     found, _ = path_rows(gradients, start, ids, steps, draws, seed, progress, held=HELD)
     lean, middle = is_lean(len(ids), gradients.size), final
     if len(ids) >= FEWEST and retrainings:
@@ -100,7 +103,11 @@ def influence_rows(
         together = torch.stack(moved)
         found = corrected(found, kept.to(found.device), together)
         middle = final + (together.mean(0) - final) * len(moved) / (len(moved) + SHRINKAGE)
-    return largest(found, KEPT) if lean else found, middle
+    if lean:
+        return largest(found, KEPT), middle
+    if draws:
+        found = joined(found, *rotated(gradients, final, ids, draws, seed))
+    return found, middle
 
 
 def largest(rows: Tensor, part: float) -> Tensor:

@@ -109,7 +109,7 @@ class Gradients:
             raise OracleError("no parameter of the model requires grad", "mark the trained ones with requires_grad_")
         self._called = _Called(model, losses)
         self._names = list(chosen)
-        self._shapes = [p.shape for p in chosen.values()]
+        self.shapes = [p.shape for p in chosen.values()]
         self._sizes = [p.numel() for p in chosen.values()]
         self._dtypes = [p.dtype for p in chosen.values()]
         self.size = sum(self._sizes)
@@ -123,7 +123,7 @@ class Gradients:
         """The attributed parameters of a state dict, fp32 [parameters]. Raises OracleError when one is missing, has
         another shape, or is not finite."""
         parts = []
-        for name, shape in zip(self._names, self._shapes, strict=True):
+        for name, shape in zip(self._names, self.shapes, strict=True):
             if name not in state or state[name].shape != shape:
                 raise OracleError(f"the state lacks {name!r}, or has it in another shape")
             parts.append(state[name].detach().to(self.device, torch.float32).reshape(-1))
@@ -264,7 +264,7 @@ class Gradients:
         return found
 
     def _split(self, theta: Tensor) -> dict[str, Tensor]:
-        parts = zip(self._names, torch.split(theta, self._sizes), self._shapes, self._dtypes, strict=True)
+        parts = zip(self._names, torch.split(theta, self._sizes), self.shapes, self._dtypes, strict=True)
         return {"model." + name: part.view(shape).to(dtype) for name, part, shape, dtype in parts}
 
     def _call(self, params: dict[str, Tensor], ids: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from openledger.attribution_oracle import attribute as attributing  # noqa: E402
-from openledger.attribution_oracle import halves, path  # noqa: E402
+from openledger.attribution_oracle import halves, path, rotated  # noqa: E402
 from openledger.attribution_oracle.bench import attribute  # noqa: E402
 from openledger.attribution_oracle.gradients import Gradients  # noqa: E402
 from openledger.primitives.errors import OracleError  # noqa: E402
@@ -362,6 +362,31 @@ def test_what_is_learnt_of_a_row_goes_to_rows_like_it() -> None:
     found = halves.corrected(rows.clone(), kept, moved)[:, 2]
     assert found[0] > found[1] > 0.2
     assert abs(float(found[2])) < 1e-6
+
+
+def test_curvature_that_turns_into_a_diagonal_is_inverted_exactly() -> None:
+    """Drawn vectors along pairs of directions of both sides, against the whole matrix; a vector's entry by entry."""
+    draw = torch.Generator().manual_seed(6)
+    left, right = (torch.linalg.qr(torch.randn(n, n, generator=draw))[0] for n in (4, 6))
+    sizes = torch.arange(4.0)[:, None] * 2 + torch.arange(1.0, 7)
+    drawn = torch.stack([sizes[i, j] * torch.outer(left[:, i], right[:, j]) for i in range(4) for j in range(6)])
+    own, flat = torch.randn(5, 24, generator=draw), drawn.flatten(1)
+    curvature = flat.T @ flat / len(flat)
+    curvature += rotated.DAMPING * curvature.diagonal().mean() * torch.eye(24)
+    found = rotated._solved(own, flat, (4, 6))
+    torch.testing.assert_close(found, torch.linalg.solve(curvature, own.T).T, atol=1e-3, rtol=1e-3)
+    plain = rotated._solved(own, flat, (24,))
+    torch.testing.assert_close(plain, own / (flat.square().mean(0) + 0.1 * flat.square().mean()))
+
+
+def test_the_second_opinion_weighs_half_as_much() -> None:
+    draw = torch.Generator().manual_seed(7)
+    rows, own, solved = (torch.randn(6, 9, generator=draw) for _ in range(3))
+    added = rows - rotated.joined(rows.clone(), own, solved)
+    others = ~torch.eye(6, dtype=torch.bool)
+    part = (own @ added.T)[others].std() / (own @ rows.T)[others].std()
+    assert float(part) == pytest.approx(rotated.WEIGHT, rel=1e-4)
+    assert torch.linalg.matrix_rank(torch.stack([added.flatten(), solved.flatten()])) == 1
 
 
 def test_queries_lose_their_padding_only_where_it_does_not_count(small: World) -> None:
