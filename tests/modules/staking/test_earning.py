@@ -80,6 +80,7 @@ def test_stake_earns_of_claims_of_later_rounds_also_while_older_ones_are_unpaid(
 
 def test_what_is_added_in_another_round_makes_fresh_shares_fresh_again_and_takes_nothing_from_what_they_have() -> None:
     world = One()
+    early = world.opened()
     world.turn(1)
     world.delegate(100 * OPEN)
     world.turn(1)
@@ -90,8 +91,9 @@ def test_what_is_added_in_another_round_makes_fresh_shares_fresh_again_and_takes
     assert world.pay(2_000, between) == 1_000
     world.turn(1)
     assert world.pay(3_000, world.opened()) == 3_000
+    assert world.pay(1_000, early) == 1_000, "the shares of then are all there"
     first, second = world.earned()
-    assert (first, second) in ((2_999, 2_999), (2_999, 2_998))
+    assert (first, second) in ((3_999, 2_999), (3_999, 2_998))
 
 
 def test_who_adds_to_old_shares_keeps_their_part_in_open_claims() -> None:
