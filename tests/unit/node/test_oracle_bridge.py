@@ -319,7 +319,7 @@ class Looking:
 
 
 async def at_rest(bridge: OracleBridge) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while bridge.waiting:  # noqa: ASYNC110 - the bridge tells nobody
             await asyncio.sleep(0.005)
 
@@ -391,9 +391,11 @@ async def test_what_one_bridge_names_the_other_one_looks_at_before_it_commits_an
             assert (finding.verdict.valid, finding.rows) == (False, ((7, 3),))
             assert finding == bridges[1]._store.load()[1, 0]
             assert finding.salt_of(0) != finding.salt_of(1)
-            for height in (14, 15):
-                await asyncio.sleep(0.1)
-                block(height)
+            block(14)  # the reveals are noted
+            async with asyncio.timeout(30):
+                while not all((1, 0) in bridge._reveals for bridge in bridges):  # noqa: ASYNC110 - nobody is told
+                    await asyncio.sleep(0.005)
+            block(15)
             assert [vote(state, 1, name).verdict for name in names] == [NO, NO]
             assert CLAIMS.must(state, 1).status == REFUSED
         finally:
