@@ -27,7 +27,10 @@ MISSED = 0.01
 
 
 def cuts(steps: int, rows: int, entries: int, parameters: int) -> tuple[int, ...]:
-    """After how many steps the checkpoints of a run of ``steps`` stand; none for short runs and very large indexes."""
+    """After how many steps the checkpoints of a run of ``steps`` stand; none for short runs and very large indexes, and
+    none where rows keep their largest entries alone: what is left out on the way is missed (docs/lab/index-size.md)."""
+    if entries < parameters:
+        return ()
     size = rows * bytes_of(entries, parameters) + 12 * parameters
     count = max(1, min(MOST, steps // STEPS, 1 + BYTES // size))
     return tuple(steps * k // count for k in range(1, count))

@@ -157,6 +157,7 @@ def test_checkpoints_follow_from_the_size_of_run_and_index() -> None:
     assert segments.cuts(10_000, 240, 32_768, 32_768) == tuple(1250 * k for k in range(1, 8))
     assert len(segments.cuts(10_000, 4_000, 32_768, 32_768)) == 2, "256 MiB of checkpoints"
     assert segments.cuts(10_000, 9_000, 32_768, 32_768) == ()
+    assert segments.cuts(10_000, 240, 21_821, 1_050_880) == (), "rows of largest entries"
 
 
 @pytest.mark.parametrize("lookers", [1, 3, 7, 27, 100])
