@@ -31,7 +31,8 @@ from openledger.primitives.errors import OracleError
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
-LARGEST = 0.35  # of the typical row, times 1 + (PRIOR / answers)^2, for a row with as many words as the middle one
+LARGEST = 0.35  # of the typical row, times 1 + (FEW / answers)^2, for a row with as many words as the middle one
+FEW = 4.0
 SWEEPS = 3
 NOISE = 0.5  # deviations of a row's own noise that are taken off
 PRIOR = 8.0  # answers that the typical row's noise counts for beside the row's own
@@ -76,7 +77,7 @@ def parts(shared: Array, whole: Array, known: Sequence[Known], order: Sequence[i
     """Signed parts without what others had before, none far larger than the typical one; the absolute values of each
     answer's add up to ``whole`` [answers]."""
     even = _even(first_commits(_even(shared), known, order))  # copies count in none
-    few = 1.0 + (PRIOR / len(even)) ** 2
+    few = 1.0 + (FEW / len(even)) ** 2
     words = lengths([part.words * (PPM - part.ppm) // PPM for part in known])
     for _ in range(SWEEPS):
         size = _size(even)
