@@ -170,8 +170,8 @@ class World:
         return found
 
     def prices(self) -> dict[Address, Fraction]:
-        """What a share of each validator is worth, once all has followed all slashes: it never falls but by one."""
-        found = [r for r in validators(self.ahead()) if r.shares]
+        """What a share of each validator is worth: it never falls but by a slash."""
+        found = [r for r in validators(self.state) if r.shares]
         return {r.operator: Fraction(r.stake, r.shares) for r in found if r.operator in OPERATORS}
 
     def wealth(self) -> dict[Address, int]:
