@@ -13,7 +13,7 @@ their absolute values, summed over the answers, clipped per row) and by the prod
 honest contributors' pay with what it is when the attacker's columns are left out, and with what it is in a training
 without any attacker. What noise alone makes of the latter stands in a line of its own: the honest rows trained by
 another seed. Then: a contributor whose rows' scores are multiplied by 100, and a contributor who splits himself over
-five identities, with scores retaken, since retrained halves are drawn by contributor.
+five identities, with scores retaken.
 
 Scores are kept in ``--cache``; a training and its scores cost some minutes of one core.
 """
