@@ -76,8 +76,8 @@ def stories(draw: st.DrawFn) -> Story:
     split = at_the_edge(draw(st.integers(1, 10_000)), draw(part), draw(part), draw(part), draw(part))
     split["mint_factor"] = max(0, split["mint_factor"] - draw(st.sampled_from((0, 0, 1, 1_000, 100_000))))
     assume(accepted(**split))
-    others = draw(st.lists(sizes(2**20), min_size=1, max_size=20))
-    wanted = draw(st.lists(sizes(2**20), max_size=20))
+    others = draw(st.lists(sizes(2**20), min_size=1, max_size=12))
+    wanted = draw(st.lists(sizes(2**20), max_size=12))
     left, ours = sum(others) // 2, []  # a third of all
     delegated = []
     for number, wish in enumerate(draw(st.lists(sizes(2**20), max_size=6))):

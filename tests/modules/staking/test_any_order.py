@@ -249,7 +249,7 @@ def tell(steps: list[tuple]) -> None:  # type: ignore[type-arg]
     assert dust >= 0
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(STEP, min_size=12, max_size=30))
 def test_the_money_of_any_order_adds_up_and_nobody_gains(steps: list[tuple]) -> None:  # type: ignore[type-arg]
     tell(steps)
