@@ -160,35 +160,46 @@ class _Truth:
         return np.asarray(self.gradients.losses(theta, self.asked).cpu().double().numpy())
 
 
+def _turns(kinds: tuple[Array, Array]) -> list[tuple[int, int]]:
+    """(number, 0 for rows or 1 for contributors) of all subsets, in the order in which they are retrained."""
+    every = sorted((number, which) for which in (0, 1) for number in range(len(kinds[which])))
+    return sorted(every, key=lambda turn: turn[1] == 1 or turn[0] >= FEWEST)
+
+
 def measure(
     run: Run, index: Index, contributors: Sequence[Address], texts: Sequence[str], subsets: int,
     progress: Progress = silent, *, seconds: float = math.inf, clock: Callable[[], float] = time.monotonic,
 ) -> Measurement:  # fmt: skip
     """LDS of ``index`` on the held-out ``texts`` by ``subsets`` retrainings with half the rows and as many with half of
-    the ``contributors`` (one a row), in turns. After ``seconds`` no new one begins; what there is by then counts.
-    Raises OracleError with too little of anything, InvalidModel when the receipt does not lead to the weights."""
+    the ``contributors`` (one a row): the fewest over rows first, then in turns. After ``seconds`` no new one begins;
+    what there is by then counts. The run is repeated as it was before, which tells how long all will take: where the
+    fewest would not end in time none begins. Raises OracleError with too little of anything, InvalidModel when the
+    receipt does not lead to the weights."""
     if not FEWEST <= subsets <= MAX_SUBSETS or not texts or len(run.rows) < FEWEST:
         raise OracleError(f"an LDS needs {FEWEST} to {MAX_SUBSETS} subsets, {FEWEST} rows and one held-out document")
     began = clock()
     chosen = method(index.method)
     scores = np.stack([index.dot(chosen.answer_vector(run, "", text)) for text in texts])
     progress(0, 1, "the run is repeated as it was")
+    before = clock()
     truth = _Truth(run, texts)
+    each = (clock() - before) / 2  # half of the rows
     kinds = subsets_of(contributors, subsets, run.seed)
     found: tuple[list[Array], list[Array]] = ([], [])
-    turns = sorted((number, which) for which in (0, 1) for number in range(len(kinds[which])))
+    turns = _turns(kinds)
+    whole, fewest = (math.ceil(before - began + each * (2 + count)) for count in (len(turns), FEWEST))
+    if fewest > seconds:
+        raise OracleError(
+            f"the {FEWEST} retrainings that an LDS needs would take about {fewest} s here, all {len(turns)} {whole} s",
+            f"give it more time (--seconds {whole})",
+        )
     for done, (number, which) in enumerate(turns, 1):
         spent = clock() - began
-        if spent > seconds:
+        if spent > seconds and done > FEWEST:
             break
-        progress(done - 1, len(turns), f"retraining {done} of {len(turns)}, {spent:.0f} s")
+        progress(done - 1, len(turns), f"retraining {done} of {len(turns)}, {spent:.0f} of about {whole} s")
         found[which].append(truth.losses(kinds[which][number]))
     retrainings = sum(map(len, found))
-    if len(found[0]) < FEWEST:
-        raise OracleError(
-            f"only {retrainings} of {len(turns)} retrainings ended in {seconds:.0f} s, and an LDS needs {2 * FEWEST}",
-            "give it more time (--seconds)",
-        )
     rows, owned = (Score(kinds[w][: len(f)] @ scores.T, -np.stack(f)) if len(f) >= FEWEST else None
                    for w, f in enumerate(found))  # fmt: skip
     assert rows is not None  # noqa: S101 - shown above

@@ -104,15 +104,25 @@ class Quick:
 def test_time_ends_it_and_what_was_done_counts(path_world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measured, "_Truth", Quick)
     run, index = path_world.bundle.run, path_world.bundle.index
-    seconds = count()
-    some = measured.measure(
-        run, index, people(path_world, 2), TEXTS[:1], 6, seconds=8, clock=lambda: float(next(seconds))
-    )
+    told: list[str] = []
+
+    def measure(seconds: float) -> measured.Measurement:
+        ticks, whose = count(), people(path_world, 2)
+        return measured.measure(run, index, whose, TEXTS[:1], 6, lambda _done, _all, what: told.append(what),
+                                seconds=seconds, clock=lambda: float(next(ticks)))  # fmt: skip
+
+    some = measure(10)
     assert (some.retrainings, some.asked, len(some.rows.told)) == (8, 12, 4)
+    assert some.contributors is not None
+    assert len(some.contributors.told) == 4
     assert any("time was up before the other 4" in line for line in evaluation.lines(some))
-    seconds = count()
-    with pytest.raises(OracleError, match="only 3 of 12"):
-        measured.measure(run, index, people(path_world, 2), TEXTS[:1], 6, seconds=3, clock=lambda: float(next(seconds)))
+    assert told[1] == "retraining 1 of 12, 3 of about 8 s"
+    fewest = measure(4)
+    assert (fewest.retrainings, len(fewest.rows.told), fewest.contributors) == (4, 4, None)
+    told.clear()
+    with pytest.raises(OracleError, match="would take about 4 s here, all 12 8 s"):
+        measure(3)
+    assert len(told) == 1, "no retraining began that could not have ended"
 
 
 def test_documents_that_were_trained_on_are_counted(path_world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
