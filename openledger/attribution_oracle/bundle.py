@@ -21,8 +21,9 @@ from openledger.attribution_oracle import lora
 from openledger.attribution_oracle.bases import Base, load_base
 from openledger.attribution_oracle.index import Checkpoint, Index
 from openledger.attribution_oracle.influence import Run
+from openledger.attribution_oracle.known import known_parts
 from openledger.attribution_oracle.methods import method
-from openledger.attribution_oracle.near import Known, known_parts
+from openledger.attribution_oracle.near import Known
 from openledger.attribution_oracle.ports import Blobs, blob_name
 from openledger.attribution_oracle.tensors import load_like
 from openledger.attribution_oracle.train import Settings, Trained, read_receipt, receipt_bytes, rows_hash

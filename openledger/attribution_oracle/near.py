@@ -22,11 +22,11 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from openledger.attribution_oracle.prose import PPM, WIDE, disorder, ramp
-
+PPM = 1_000_000
+WIDE = re.compile("([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
 RUN, PAIR = 4, 2
 RUNS_FROM, RUNS_FULL = 250_000, 500_000  # ppm of known runs at which credit begins to pass on, and is passed on whole
 PAIRS_FROM, PAIRS_FULL = 300_000, 500_000
@@ -168,16 +168,9 @@ def _known(owners: dict[int, int], size: int, begin: int, full: int) -> Known:
     return Known(ppm, tuple(sorted(owners.items()))) if ppm else NEW
 
 
-def known_parts(texts: Sequence[str], order: Sequence[int]) -> list[Known]:
-    """For every row what of it was known when it was committed, or is no language (see prose): the larger of both.
-    ``order``: row numbers, the earliest first."""
-    first = FirstCommits()
-    found = [NEW] * len(texts)
-    for row in order:
-        found[row] = first.add(row, texts[row])
-    nobodys = [Known(ppm, ()) for ppm in disorder(texts, [not known.ppm for known in found])]
-    both = [max(pair, key=lambda known: known.ppm) for pair in zip(found, nobodys, strict=True)]
-    return [replace(known, words=len(words_of(text))) for known, text in zip(both, texts, strict=True)]
+def ramp(share: int, begin: int, full: int) -> int:
+    """0 up to ``begin``, 1,000,000 from ``full`` on, straight between; all in one unit."""
+    return min(max(share - begin, 0) * PPM // (full - begin), PPM)
 
 
-__all__ = ["NEW", "PPM", "FirstCommits", "Known", "known_parts", "ramp", "words_of"]
+__all__ = ["NEW", "PPM", "WIDE", "FirstCommits", "Known", "ramp", "words_of"]

@@ -12,7 +12,6 @@ whole, since the parts of a name are no sentence. Exact integer arithmetic, so t
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Sequence
 from math import isqrt
@@ -20,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-PPM = 1_000_000
-WIDE = re.compile("([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
+from openledger.attribution_oracle.near import PPM, WIDE, ramp
+
 APART = (5, 7, 11, 13)
 LETTERS = 3
 DOUBT = (4, 2, 1)  # pairs that the coarser look weighs as much as: whole words, letters, kinds of sign
@@ -32,11 +31,6 @@ SURE = 5 << BITS - 2, 9 << BITS - 2  # but no more than this of its own noise: 1
 SAYS_FROM, SAYS_FULL = 1 << BITS, 2 << BITS  # the median row's noises of order from which on it counts, and wholly
 Whole = np.ndarray[Any, np.dtype[np.int64]]
 POWERS: Whole = 1 << np.arange(1, 47, dtype=np.int64)
-
-
-def ramp(share: int, begin: int, full: int) -> int:
-    """0 up to ``begin``, 1,000,000 from ``full`` on, straight between; all in one unit."""
-    return min(max(share - begin, 0) * PPM // (full - begin), PPM)
 
 
 def disorder(texts: Sequence[str], new: Sequence[bool]) -> list[int]:
@@ -148,4 +142,4 @@ def _order(near: int, near_sum: int, far: int, far_sum: int, squares: int) -> tu
     return (near_sum * far - far_sum * near) // (near * far), isqrt(spread // near) + FLOOR
 
 
-__all__ = ["PPM", "WIDE", "disorder", "ramp"]
+__all__ = ["disorder"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from openledger.attribution_oracle.near import known_parts
+from openledger.attribution_oracle.known import known_parts
 from openledger.attribution_oracle.pay import Array, Table
 from openledger.primitives.attribution import SCORE_UNIT
 from openledger.primitives.errors import OracleError

@@ -144,7 +144,7 @@ def test_a_row_of_another_form_is_named_with_its_line(
 
 def test_light_commands_load_neither_torch_nor_database_nor_evm() -> None:
     program = (
-        "import sys; from openledger.node.cli.root import run; run(['version']); "
+        "import sys; import openledger.node.quality; from openledger.node.cli.root import run; run(['version']); "
         "heavy = {'torch', 'plyvel', 'eth', 'numpy', 'web3', 'google.protobuf'} & set(sys.modules); "
         "sys.exit(str(heavy) if heavy else 0)"
     )

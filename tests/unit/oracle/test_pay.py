@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openledger.attribution_oracle.bench import rewards
-from openledger.attribution_oracle.near import FirstCommits, Known, known_parts, words_of
+from openledger.attribution_oracle.known import known_parts
+from openledger.attribution_oracle.near import FirstCommits, Known, words_of
 from openledger.attribution_oracle.pay import lengths
 from openledger.primitives.errors import OracleError
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from openledger.attribution_oracle.bench import rewards
-from openledger.attribution_oracle.near import known_parts
+from openledger.attribution_oracle.known import known_parts
 from openledger.attribution_oracle.prose import disorder
 
 PEOPLE, EACH, HONEST = 10, 12, 120

@@ -1,0 +1,24 @@
+"""What of each row of a model is not its own: known before (near.py), or no language (prose.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from openledger.attribution_oracle.near import NEW, FirstCommits, Known, words_of
+from openledger.attribution_oracle.prose import disorder
+
+
+def known_parts(texts: Sequence[str], order: Sequence[int]) -> list[Known]:
+    """For every row what of it was known when it was committed, or is no language (see prose): the larger of both.
+    ``order``: row numbers, the earliest first."""
+    first = FirstCommits()
+    found = [NEW] * len(texts)
+    for row in order:
+        found[row] = first.add(row, texts[row])
+    nobodys = [Known(ppm, ()) for ppm in disorder(texts, [not known.ppm for known in found])]
+    both = [max(pair, key=lambda known: known.ppm) for pair in zip(found, nobodys, strict=True)]
+    return [replace(known, words=len(words_of(text))) for known, text in zip(both, texts, strict=True)]
+
+
+__all__ = ["known_parts"]
