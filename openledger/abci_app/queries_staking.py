@@ -34,7 +34,7 @@ def _validator(state: StateReader, record: staking.ValidatorRecord, height: int 
             "silent": silence.silences(state, params, record.address, CLAIM_COUNT.get(state)),
             "allowedSilences": silence.allowed_silences(params),
             "verdictWindow": params.verdict_window,
-            "unbonding": _coming(state, record.operator, record.address),
+            "unbonding": _coming(_followed(state, record.operator, record.address), record.operator, record.address),
         }
     )
 
@@ -99,8 +99,13 @@ def _delegation(state: Overlay, account: Address, address: Address) -> View | No
     }
 
 
-def _coming(state: StateReader, account: Address, address: Address) -> list[View]:
-    """What an account unbonds from a validator, after all slashes."""
+def _followed(state: StateReader, account: Address, address: Address) -> Overlay:
+    """The state after all that an account has on its way to or from a validator has followed all slashes."""
     over = Overlay(state)
     unbonding.follow_pair(over, account, address)
-    return [{"amount": hex(u.amount), "ready": u.ready} for _, u in unbonding.leaving(over, account, address)]
+    return over
+
+
+def _coming(state: StateReader, account: Address, address: Address) -> list[View]:
+    """What an account unbonds from a validator, as it stands."""
+    return [{"amount": hex(u.amount), "ready": u.ready} for _, u in unbonding.leaving(state, account, address)]

@@ -74,6 +74,15 @@ class Table(Generic[T]):
         for key, raw in state.records(self.module, prefix, first):
             yield key[len(prefix) :], _unpack(self.record, raw)
 
+    def due(self, state: StateReader, time: int) -> Iterator[tuple[int, bytes, T]]:
+        """(time, rest of key, record) of a queue, whose first key part is a time, up to and with ``time``; the earliest
+        first."""
+        for rest, found in self.items(state):
+            when = int.from_bytes(rest[:8], "big")
+            if when > time:
+                return
+            yield when, rest[8:], found
+
 
 @dataclass(frozen=True)
 class Number:

@@ -186,8 +186,10 @@ class Gradients:
         """The rows' gradients, and ``draws`` vectors S per row, [rows * draws, parameters]: S^T S / (rows * draws) is
         the estimated curvature of the mean loss. One forward pass serves both."""
         run = self._pass(theta, ids) if len(ids) <= CHUNK else None
-        leaf = theta.detach().clone().requires_grad_(True)
-        losses, logits = (run.losses, run.logits) if run else self._losses(leaf, ids)
+        if run:
+            losses, logits = run.losses, run.logits
+        else:
+            losses, logits = self._losses(theta.detach().clone().requires_grad_(True), ids)
         pulls = self._pulls(losses, logits, draws, seed, label)
         if pulls is None:
             own = run.own() if run else self.rows(theta, ids)

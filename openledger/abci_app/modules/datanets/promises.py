@@ -7,8 +7,8 @@ the order of all promises and commits. Promises expire; the queue is ordered by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from openledger.abci_app.action import BlockContext
 from openledger.abci_app.events import Event
@@ -76,20 +76,13 @@ def prolong(state: Overlay, digest: Hash32, until: int) -> None:
         _QUEUE.put(state, Number(until), until, digest)
 
 
-def _expired(state: StateReader, time: int) -> Iterator[tuple[int, Hash32]]:
-    for rest, found in _QUEUE.items(state):
-        if found.value > time:
-            return
-        yield found.value, rest[8:]
-
-
 def promises_are_due(state: StateReader, time: int) -> bool:
     """True when the next block at Unix second ``time`` would clear a promise."""
-    return next(_expired(state, time), None) is not None
+    return next(_QUEUE.due(state, time), None) is not None
 
 
 def clear_promises(state: Overlay, ctx: BlockContext) -> None:
     """Forget promises that have expired, the oldest first."""
-    for expires, digest in [item for item, _ in zip(_expired(state, ctx.time), range(MAX_PER_BLOCK), strict=False)]:
+    for expires, digest, _ in list(islice(_QUEUE.due(state, ctx.time), MAX_PER_BLOCK)):
         _QUEUE.delete(state, expires, digest)
         _PROMISES.delete(state, digest)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from openledger.abci_app.action import BlockContext
 from openledger.abci_app.events import Event
@@ -203,23 +204,16 @@ def _accepted_before(state: StateReader, number: int, version: int) -> int:
 # --- due work ---------------------------------------------------------------------------------------------
 
 
-def _due(state: StateReader, time: int) -> Iterator[tuple[int, int, int]]:
-    for rest, found in _QUEUE.items(state):
-        when = int.from_bytes(rest[:8], "big")
-        if when > time:
-            return
-        yield when, int.from_bytes(rest[8:16], "big"), found.value
-
-
 def reviews_are_due(state: StateReader, time: int) -> bool:
     """True when the next block at Unix second ``time`` would end a review."""
-    return next(_due(state, time), None) is not None
+    return next(_QUEUE.due(state, time), None) is not None
 
 
 def close_reviews(state: Overlay, ctx: BlockContext) -> list[Log]:
     """Pay back or burn what stood for reviews whose time is over; one without a decision expires."""
     logs: list[Log] = []
-    for when, number, version in [item for item, _ in zip(_due(state, ctx.time), range(MAX_PER_BLOCK), strict=False)]:
+    for when, rest, queued in list(islice(_QUEUE.due(state, ctx.time), MAX_PER_BLOCK)):
+        number, version = int.from_bytes(rest[:8], "big"), queued.value
         _QUEUE.delete(state, when, number, version)
         found = must_review(state, number, version)
         if found.status == PENDING:

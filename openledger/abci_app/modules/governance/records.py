@@ -159,10 +159,7 @@ def take_from_queue(state: Overlay, proposal: int, deadline: int) -> None:
 
 def due_proposals(state: StateReader, time: int) -> Iterator[int]:
     """Proposals whose deadline has come at Unix second ``time``, the oldest deadline first."""
-    for rest, found in _QUEUE.items(state):
-        if int.from_bytes(rest[:8], "big") > time:
-            return
-        yield found.value
+    return (queued.value for _, _, queued in _QUEUE.due(state, time))
 
 
 def proposal_is_due(state: StateReader, time: int) -> bool:

@@ -6,7 +6,6 @@ back all that the claim has booked: fees go back to the consumers, minted OPEN i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -82,24 +81,16 @@ def unpaid_round(state: StateReader) -> int | None:
     return ELECTORATES.must(state, min(numbers)).round if numbers else None
 
 
-def _due(state: StateReader, time: int) -> Iterator[tuple[int, int]]:
-    for rest, found in _QUEUE.items(state):
-        vests = int.from_bytes(rest[:8], "big")
-        if vests > time:
-            return
-        yield vests, found.value
-
-
 def vesting_is_due(state: StateReader, time: int) -> bool:
     """True when the next block at Unix second ``time`` would unlock something."""
-    return next(_due(state, time), None) is not None
+    return next(_QUEUE.due(state, time), None) is not None
 
 
 def vest(state: Overlay, ctx: BlockContext) -> list[Log]:
     """Unlock what nobody has challenged in time, and give the bond back."""
     logs: list[Log] = []
-    due = [item for item, _ in zip(_due(state, ctx.time), range(MAX_PER_BLOCK), strict=False)]
-    for vests, number in due:
+    for vests, _, queued in list(islice(_QUEUE.due(state, ctx.time), MAX_PER_BLOCK)):
+        number = queued.value
         _QUEUE.delete(state, vests, number)
         claim = CLAIMS.must(state, number)
         if claim.status != ACCEPTED or claim.vests != vests:  # a challenge runs, or has begun the time anew

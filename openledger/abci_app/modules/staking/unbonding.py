@@ -235,23 +235,16 @@ def _sweep(state: Overlay, ctx: BlockContext) -> list[Log]:
 # --- the end --------------------------------------------------------------------------------------------------
 
 
-def _due(state: StateReader, time: int) -> Iterator[tuple[int, int, Address]]:
-    for rest, queued in _QUEUE.items(state):
-        ready, number = int.from_bytes(rest[:8], "big"), int.from_bytes(rest[8:], "big")
-        if ready > time:
-            return
-        yield ready, number, queued.validator
-
-
 def unbonding_is_due(state: StateReader, time: int) -> bool:
     """True when the next block at Unix second ``time`` would pay something back, or visit what a slash concerns."""
-    return next(_due(state, time), None) is not None or next(_SWEEPS.items(state), None) is not None
+    return next(_QUEUE.due(state, time), None) is not None or next(_SWEEPS.items(state), None) is not None
 
 
 def pay_unbonded(state: Overlay, ctx: BlockContext) -> list[Log]:
     """Sweep, then end what has waited long enough, the longest waiting first."""
     logs = _sweep(state, ctx)
-    for ready, number, address in list(islice(_due(state, ctx.time), ctx.params.max_unbondings_per_block)):
+    for ready, rest, queued in list(islice(_QUEUE.due(state, ctx.time), ctx.params.max_unbondings_per_block)):
+        number, address = int.from_bytes(rest, "big"), queued.validator
         logs += follow(state, address, number)
         entry, record = _ENTRIES.must(state, address, number), validator(state, address)
         _QUEUE.delete(state, ready, number)
