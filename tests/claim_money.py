@@ -15,7 +15,7 @@ from harness import Harness
 from openledger.abci_app.action import Action, ActionContext, BlockContext, intrinsic_gas
 from openledger.abci_app.modules.accounts import balance
 from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
-from openledger.abci_app.modules.attribution.claim import AttributionClaim
+from openledger.abci_app.modules.attribution.claim import AttributionClaim, coverage
 from openledger.abci_app.modules.attribution.records import (
     CLAIM_COUNT,
     CLAIMS,
@@ -37,7 +37,6 @@ from openledger.abci_app.modules.models.records import (
     Contributors,
     Model,
     epoch,
-    ledger,
 )
 from openledger.abci_app.modules.models.settle import InferenceSettle
 from openledger.abci_app.modules.rewards.payout import close_epoch, settle
@@ -231,8 +230,11 @@ class Money:
         """A claim of (model, epoch); what the shares (ppm) leave is unattributed. Its number."""
         listed = tuple(Share(who, ppm) for who, ppm in sorted(shares.items()) if ppm)
         rest = 1_000_000 - sum(s.ppm for s in listed)
-        first = ledger(self.state, model, number).claimed
-        self.act(claimant, AttributionClaim(model, number, first, listed, rest, bytes(32), root, bytes(32)))
+        covered = coverage(self.state, self.params, model, number)
+        self.act(
+            claimant,
+            AttributionClaim(model, number, covered.first, covered.last, listed, rest, bytes(32), root, bytes(32)),
+        )
         return CLAIM_COUNT.get(self.state)
 
     def vote(self, number: int, verdicts: dict[Address, int | Vote]) -> None:

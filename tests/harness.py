@@ -17,7 +17,7 @@ from openledger.abci_app import queries
 from openledger.abci_app.action import Action, build_native
 from openledger.abci_app.application import Application
 from openledger.abci_app.modules.attribution.accusations import accused_by, named_rows
-from openledger.abci_app.modules.attribution.claim import AttributionClaim
+from openledger.abci_app.modules.attribution.claim import AttributionClaim, coverage
 from openledger.abci_app.modules.attribution.draws import batches, promised
 from openledger.abci_app.modules.attribution.messages import (
     Accusation,
@@ -46,9 +46,10 @@ from openledger.abci_app.modules.attribution.records import (
 from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.datanets.records import Part
+from openledger.abci_app.modules.governance.records import params
 from openledger.abci_app.modules.models.open import InferenceOpen
 from openledger.abci_app.modules.models.publish import ModelPublish
-from openledger.abci_app.modules.models.records import SESSION_COUNT, DataRef, ledger
+from openledger.abci_app.modules.models.records import SESSION_COUNT, DataRef
 from openledger.abci_app.modules.models.settle import InferenceSettle
 from openledger.abci_app.modules.staking.create import ValidatorCreate, key_proof_message
 from openledger.abci_app.modules.staking.sets import last_signers, newest_set, next_signers
@@ -126,7 +127,7 @@ class ScriptedOracle:
             return []
         claim = CLAIMS.must(state, number)
         seed = self.seeds.seed(self.address, number)
-        blocks = drawn_blocks(number, self.address, seed, claim.scores_root, claim.rows, 2)
+        blocks = drawn_blocks(number, self.address, seed, claim.scores_root, claim.rows, claim.drawn)
         wrong = 10**8 if self.mode == "blind" else 0
         scores = self.scores[number]
         return [(block, own_bytes(scores[row] + wrong for row in block_rows(block, claim.rows))) for block in blocks]
@@ -411,8 +412,10 @@ class Harness:
         scores = [10**7 * (row + 1) for row in range(rows)]
         root = merkle_root([score_leaf(row, score) for row, score in enumerate(scores)])
         listed = sorted((Share(ACCOUNTS[i][0], ppm) for i, ppm in shares.items()), key=lambda s: s.contributor)
-        first = ledger(self.state, 1, epoch).claimed
-        action = AttributionClaim(1, epoch, first, tuple(listed), unattributed, bytes(32), root, bytes(32))
+        covered = coverage(self.state, params(self.state), 1, epoch)
+        action = AttributionClaim(
+            1, epoch, covered.first, covered.last, tuple(listed), unattributed, bytes(32), root, bytes(32)
+        )
         number = CLAIM_COUNT.get(self.state) + 1
         for oracle in self.oracles:
             oracle.scores[number] = scores

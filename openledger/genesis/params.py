@@ -18,6 +18,9 @@ RESERVE = CAP // 10_000 * 5_171
 MAX_SECONDS = 10 * 365 * 86_400
 """Longest epoch and phase: a time added to any block's must still be a time."""
 MAX_PROMISE_SECONDS = 30 * 86_400
+MAX_DRAWN = 4
+MAX_REFUNDS = 2**18
+"""Settlements of all claims that may end in one block, each a refund at worst."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +127,16 @@ class Params:
             raise InvalidGenesis("initial_base_fee is below base_fee_floor")
         if self.claim_bond_ppm > PPM:
             raise InvalidGenesis("claim_bond_ppm is at most 1,000,000: a bond as large as the fee")
-        if self.drawn_rows > 2:
-            raise InvalidGenesis("drawn_rows is at most 2: a reveal with more would not fit a vote extension")
+        if self.drawn_rows > MAX_DRAWN:
+            raise InvalidGenesis(f"drawn_rows is at most {MAX_DRAWN}: more would not fit a vote extension")
         if not 1_000 <= self.max_extension_bytes <= 4096:
             raise InvalidGenesis("max_extension_bytes must lie between 1,000 and 4,096")
+        if self.max_extension_bytes < 200 + 700 * self.drawn_rows:
+            raise InvalidGenesis("max_extension_bytes holds a reveal of drawn_rows blocks: at least 200 + 700 for each")
+        if self.max_settlements * self.max_open_claims_per_block > MAX_REFUNDS:
+            raise InvalidGenesis(
+                f"max_settlements x max_open_claims_per_block is at most {MAX_REFUNDS:,}: refunds of one block"
+            )
         self._validate_staking()
         self._validate_governance()
         if self.block_gas_limit > 2**63 - 1 or not 64 * 1024 <= self.max_block_bytes <= 100 * 1024 * 1024:
@@ -202,7 +211,10 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "vote_seconds": (10, 7 * _DAY),
     "reveal_seconds": (10, 7 * _DAY),
     "work_price": (0, 1_000 * GWEI),
+    "work_per_epoch": (100_000_000, 10**13),
     "max_shares": (16, 4_096),
+    "max_settlements": (16, 512),
+    "drawn_rows": (1, MAX_DRAWN),
     "score_tolerance": (0, 1_000_000),
     "score_tolerance_relative": (0, 100_000),
     "max_open_claims_per_block": (1, 1_024),
@@ -236,9 +248,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "appeal_seconds": (0, 90 * _DAY),
 }
 """Least and largest value that a vote may give a parameter that is a number; who is not here stays as genesis says.
-Genesis may begin outside of these, within what ``validate`` allows. Not here are ``drawn_rows``, for who has committed
-to a verdict has committed to its draws as well, and ``max_settlements`` and ``work_per_epoch``, which say what a claim
-covers: one that is on its way would cover other answers than those it was computed for.
+Genesis may begin outside of these, within what ``validate`` allows.
 """
 ONLY_UP = frozenset({"max_shares"})
 """A vote may only raise these: with less, models with many contributors could not be claimed for any more."""

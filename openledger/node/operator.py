@@ -200,6 +200,7 @@ def open_claim(
         model=model,
         epoch=epoch,
         first=first,
+        last=first + len(covered),
         shares=tuple(Share(who, ppm) for who, ppm in built.shares),
         unattributed=built.unattributed,
         evidence=from_hex("0x" + evidence, 32),

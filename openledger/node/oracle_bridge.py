@@ -209,9 +209,8 @@ class OracleBridge:
             self._jobs.add(key, again)
             self._wake.set()
         if claim.status == REVEAL and finding and key not in self._reveals and key not in self._shown:
-            count = read_params(state).drawn_rows
             self._scores[number] = claim.scores.hex()
-            self._shown[key] = lambda: self._reveal(number, claim, finding, validator, count, seeds)
+            self._shown[key] = lambda: self._reveal(number, claim, finding, validator, seeds)
             self._show_wake.set()
 
     def _accusation(self, state: StateReader, number: int, claim: Claim, validator: Address) -> ClaimMessage | None:
@@ -239,7 +238,7 @@ class OracleBridge:
             verdict, bound = finding.verdict, counted(state, validator, number, claim.opened)
             if verdict.valid and bound != seeds.root(validator, number // SEED_BATCH):
                 return None  # a yes would be void: what draws our rows was not promised in time
-            own = self._own_rows(number, claim, finding, validator, read_params(state).drawn_rows, seeds)
+            own = self._own_rows(number, claim, finding, validator, seeds)
             digest = verdict_digest(
                 number, claim.attempt, validator, verdict.valid, finding.reason, finding.salt_of(claim.look), own
             )
@@ -250,20 +249,19 @@ class OracleBridge:
         return None
 
     def _own_rows(
-        self, number: int, claim: Claim, finding: Finding, validator: Address, count: int, seeds: Seeds
+        self, number: int, claim: Claim, finding: Finding, validator: Address, seeds: Seeds
     ) -> list[tuple[int, bytes]]:
         """(block, own scores) of the rows that this validator has to show; none for a no."""
         if not finding.verdict.valid:
             return []
-        blocks = drawn_blocks(number, validator, seeds.seed(validator, number), claim.scores_root, claim.rows, count)
+        seed = seeds.seed(validator, number)
+        blocks = drawn_blocks(number, validator, seed, claim.scores_root, claim.rows, claim.drawn)
         scores = finding.verdict.scores
         return [(block, own_bytes(scores[row] for row in block_rows(block, claim.rows))) for block in blocks]
 
-    def _reveal(
-        self, number: int, claim: Claim, finding: Finding, validator: Address, count: int, seeds: Seeds
-    ) -> Reveal:
+    def _reveal(self, number: int, claim: Claim, finding: Finding, validator: Address, seeds: Seeds) -> Reveal:
         """Raises BlobError while the claimant has not shown the scores."""
-        own = self._own_rows(number, claim, finding, validator, count, seeds)
+        own = self._own_rows(number, claim, finding, validator, seeds)
         shown: list[ShownBlock] = []
         if own:
             name = claim.scores.hex()

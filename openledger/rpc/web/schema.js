@@ -11,7 +11,7 @@ export const ACTIONS = {
   "inference.open": {"type": "InferenceOpen", "fields": [["model", "uint64"], ["deposit", "uint256"], ["expiry", "uint64"]]},
   "inference.settle": {"type": "InferenceSettle", "fields": [["session", "uint64"], ["cumulative", "uint256"], ["answers", "uint32"], ["receipts", "bytes32"], ["signature", "bytes"], ["close", "bool"]]},
   "inference.close": {"type": "InferenceClose", "fields": [["session", "uint64"]]},
-  "attribution.claim": {"type": "AttributionClaim", "fields": [["model", "uint64"], ["epoch", "uint64"], ["first", "uint64"], ["shares", "Share[]"], ["unattributed", "uint32"], ["evidence", "bytes32"], ["scoresRoot", "bytes32"], ["scores", "bytes32"]]},
+  "attribution.claim": {"type": "AttributionClaim", "fields": [["model", "uint64"], ["epoch", "uint64"], ["first", "uint64"], ["last", "uint64"], ["shares", "Share[]"], ["unattributed", "uint32"], ["evidence", "bytes32"], ["scoresRoot", "bytes32"], ["scores", "bytes32"]]},
   "attribution.challenge": {"type": "AttributionChallenge", "fields": [["claim", "uint64"], ["row", "uint64"], ["contributor", "address"]]},
   "rewards.claim": {"type": "RewardsClaim", "fields": [["amount", "uint256"]]},
   "validator.create": {"type": "ValidatorCreate", "fields": [["pubKey", "bytes32"], ["proof", "bytes"], ["amount", "uint256"], ["name", "string"], ["oracle", "bool"], ["commission", "uint32"], ["maxCommission", "uint32"], ["maxChange", "uint32"]]},

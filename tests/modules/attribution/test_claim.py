@@ -12,7 +12,7 @@ from openledger.abci_app.modules.attribution.records import TURN, Share
 from openledger.primitives.errors import SharesInvalid
 
 ONE = Share(ACCOUNTS[1][0], 1_000_000)
-GOOD = AttributionClaim(1, 1, 0, (ONE,), 0, bytes(32), bytes(32), bytes(32))
+GOOD = AttributionClaim(1, 1, 0, 1, (ONE,), 0, bytes(32), bytes(32), bytes(32))
 
 
 def settled(chain: Harness) -> AttributionClaim:
@@ -28,7 +28,7 @@ def test_a_claim_covers_every_settled_answer_of_the_epoch_and_reads_the_fee_from
     chain.settle(answers=2)
     chain.close_epoch()
     book = chain.query("get_settlements", 1, first)
-    action = dataclasses.replace(GOOD, epoch=first)
+    action = dataclasses.replace(GOOD, epoch=first, last=book["count"])
     assert chain.act(4, action).status == 1
     claim = chain.query("get_claim", 1)
     assert int(claim["fee"], 16) == int(book["amount"], 16)
@@ -46,7 +46,7 @@ def test_a_large_epoch_is_claimed_in_several_claims_each_naming_where_it_begins(
     action = dataclasses.replace(GOOD, epoch=epoch)
     chain.act(4, action)
     assert "this claim begins at 0" in chain.refusal(4, action)
-    chain.act(4, dataclasses.replace(action, first=1))
+    chain.act(4, dataclasses.replace(action, first=1, last=2))
     fees = [int(c["fee"], 16) for c in chain.query("list_claims")]
     assert fees == [3 * PRICE, 2 * PRICE]
     assert "nothing unclaimed" in chain.refusal(4, action)
@@ -59,6 +59,7 @@ def test_refusals(chain: Harness) -> None:
     for sender, change, reason in [
         (4, {"epoch": running + 50}, "has not closed"),
         (4, {"model": 7}, "there is no model 7"),
+        (4, {"last": 2}, "ends at 1, this one at 2"),
         (4, {"shares": stranger}, "has no rows in the data"),
         (6, {}, "only the model's owner"),
     ]:
@@ -87,7 +88,7 @@ def test_the_work_of_an_epoch_has_a_budget_and_what_is_beyond_it_is_claimed_in_t
     assert chain.query("get_settlements", 1, epoch)["next"] == 1
     assert chain.act(4, good).status == 1
     assert chain.query("get_settlements", 1, epoch)["next"] == 2
-    rest = dataclasses.replace(good, first=1)
+    rest = dataclasses.replace(good, first=1, last=2)
     assert "budget" in chain.refusal(4, rest)
     chain.submit(chain.transfer(1, ACCOUNTS[2][0], 1))
     chain.close_epoch()

@@ -62,7 +62,7 @@ VALIDATOR = b"v" * 20
 CLAIM = Claim(
     model=1, epoch=1, claimant=b"c" * 20, first=0, last=1, fee=1, bond=1, work_fee=0, shares=(), unattributed=10**6,
     evidence=bytes(32), scores_root=bytes(32), scores=bytes(32), rows=ROWS, status=REVEAL, attempt=0, deadline=10**9,
-    opened=1, closed=0, minted=0,
+    opened=1, closed=0, minted=0, drawn=2,
 )  # fmt: skip
 
 
@@ -97,7 +97,7 @@ async def test_scores_of_fewer_rows_than_the_claim_leave_the_validator_silent_an
     finding = Finding(Verdict(1, True, "", SCORES), b"s" * 16)
     await bridge.start()
     try:
-        bridge._shown[1, 0] = lambda: bridge._reveal(1, claim, finding, VALIDATOR, 2, Seeds(b"secret"))
+        bridge._shown[1, 0] = lambda: bridge._reveal(1, claim, finding, VALIDATOR, Seeds(b"secret"))
         bridge._show_wake.set()
         await asyncio.sleep(0.2)
         assert bridge._tasks

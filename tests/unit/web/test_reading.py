@@ -61,7 +61,7 @@ def test_a_commit_is_read_field_by_field(tmp_path: Path) -> None:
 
 def test_shares_are_read_as_structs(tmp_path: Path) -> None:
     hashes = [bytes([n] * 32) for n in (1, 2, 3)]
-    action = AttributionClaim(1, 2**40, 0, (Share(ALICE, 999_999), Share(BOB, 1)), 0, *hashes)
+    action = AttributionClaim(1, 2**40, 0, 1, (Share(ALICE, 999_999), Share(BOB, 1)), 0, *hashes)
     fields = {name: value for name, _, value in read_payload(tmp_path, "attribution.claim", encode_action(action))}
     assert fields["epoch"] == 2**40
     assert [share["fields"][1][2] for share in fields["shares"]] == [999_999, 1]

@@ -82,8 +82,9 @@ def coverage(state: StateReader, params: Params, model: int, number: int) -> Cov
 
 @dataclass(frozen=True)
 class AttributionClaim(Action):
-    """``first`` is the settlement where the claim begins, so that it can never cover others than those it was computed
-    for; ``shares`` ascend by address; ``evidence`` and ``scores`` name blobs (sha256)."""
+    """``first`` is the settlement where the claim begins, ``last`` (exclusive) where it ends, so that it can never cover
+    others than those it was computed for, whatever a vote changes meanwhile; ``shares`` ascend by address; ``evidence``
+    and ``scores`` name blobs (sha256)."""
 
     KIND: ClassVar[str] = "attribution.claim"
     MODULE: ClassVar[Address] = ATTRIBUTION_ADDRESS
@@ -92,6 +93,7 @@ class AttributionClaim(Action):
     model: U64
     epoch: U64
     first: U64
+    last: U64
     shares: tuple[Share, ...]
     unattributed: U32
     evidence: Bytes32
@@ -129,9 +131,14 @@ class AttributionClaim(Action):
         if strangers:
             raise SharesInvalid(f"0x{min(strangers).hex()} has no rows in the data of model {self.model}")
         covered = coverage(view, params, self.model, self.epoch)
+        if covered.last != self.last:
+            raise WrongPhase(
+                f"a claim that begins at settlement {self.first} ends at {covered.last}, this one at {self.last}",
+                "it was computed under other parameters: compute the claim anew",
+            )
         work = covered.work
         used = WORK.get(view, now.number)
-        if (used.value if used else 0) + work > params.work_per_epoch:
+        if used is not None and used.value + work > params.work_per_epoch:  # one alone is never too much
             raise BudgetExceeded("the verification budget of this epoch is used up", "claim again in the next epoch")
         if balance(view, ctx.sender) < bond_of(params, covered.fee) + work * params.work_price:
             raise AmountOutOfRange("insufficient balance for bond and verification fee")
@@ -160,6 +167,7 @@ class AttributionClaim(Action):
             opened=ctx.block.height,
             closed=0,
             minted=0,
+            drawn=params.drawn_rows,
         )
         transfer(state, ctx.sender, ESCROW, claim.bond + claim.work_fee)
         self._book(state, number, claim, covered.work, params.power_unit)

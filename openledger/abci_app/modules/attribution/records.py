@@ -74,6 +74,7 @@ class Claim:
     ``deadline`` (Unix seconds) ends the running phase; ``attempt`` is 0, and 1 after the one retry; 2 and 3
     in the first challenge, and so on. While ``vests`` is not 0 what the claim has booked is locked, and before this
     Unix second the claim can be challenged. ``look`` is 1 while what was accused in this attempt is looked at.
+    ``drawn`` are the rows that a verdict on it draws, as the parameters said when it opened.
     """
 
     model: U64
@@ -96,6 +97,7 @@ class Claim:
     opened: U64
     closed: U64
     minted: U256
+    drawn: U32
     vests: U64 = 0
     look: U8 = 0
 

@@ -119,7 +119,7 @@ def _judge(claim: Claim, before: Vote, message: Reveal, validator: Address, para
         return VOID if message.shown or message.seed else NO
     if not before.leaf or seed_leaf(message.claim, message.seed) != before.leaf:
         return VOID
-    blocks = drawn_blocks(message.claim, validator, message.seed, claim.scores_root, claim.rows, params.drawn_rows)
+    blocks = drawn_blocks(message.claim, validator, message.seed, claim.scores_root, claim.rows, claim.drawn)
     if [block for block, _ in own] != blocks:
         return VOID
     return YES if all(_matches(claim, shown, params) for shown in message.shown) else VOID
