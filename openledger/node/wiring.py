@@ -195,6 +195,7 @@ class Node:
         from openledger.node.administration import Administration
         from openledger.node.blob_exchange import BlobExchange
         from openledger.node.blob_following import BlobFollower
+        from openledger.node.evidence import EvidenceProcess
         from openledger.node.joining import header_hashes
         from openledger.node.meters import Meters
         from openledger.node.snapshotting import Snapshotter
@@ -273,6 +274,7 @@ class Node:
             backend.clock = controls.next_time
             self._watch_reverts(controls)
         backend.admin, backend.blob_peers = self._administration, self._exchange
+        backend.evidence = EvidenceProcess.of(self.blobs_url, config.rpc.evidence_seconds)
         backend.comet_url = config.consensus.rpc.replace("tcp://", "http://") if settings.mode == "cometbft" else ""
         self._server = self.vitals.server = RpcServer(backend, config.rpc.host, config.rpc.port)
         self.vitals.start()

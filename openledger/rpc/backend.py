@@ -14,7 +14,16 @@ from openledger.primitives.errors import UnknownBlock
 from openledger.rpc.errors import PRUNED_HISTORY, SERVER_ERROR, RpcError
 from openledger.rpc.logbook import LogBook
 from openledger.rpc.params import LATEST, BlockRef
-from openledger.rpc.ports import AdminActions, BlobPeers, ConsensusClient, Devnet, NodeStatus, Pool, Vitals
+from openledger.rpc.ports import (
+    AdminActions,
+    BlobPeers,
+    ConsensusClient,
+    Devnet,
+    EvidenceSource,
+    NodeStatus,
+    Pool,
+    Vitals,
+)
 from openledger.state.ports import StateReader
 
 if TYPE_CHECKING:
@@ -84,6 +93,7 @@ class Backend:
     vitals: Vitals | None = None
     devnet: Devnet | None = None
     blob_peers: BlobPeers | None = None
+    evidence: EvidenceSource | None = None
     logbook: LogBook = field(init=False)
 
     def __post_init__(self) -> None:

@@ -53,6 +53,15 @@ class BlobPeers(Protocol):
         ...
 
 
+class EvidenceSource(Protocol):
+    """Who looks for evidence beside an answer; see ``attribution_oracle/evidence.py``."""
+
+    async def find(self, parts: Sequence[tuple[str, int]], query: str, answer: str) -> dict[str, Any]:
+        """``note``, ``spans`` and ``similar`` over the rows of these blobs (name, rows), which are numbered through.
+        Raises OracleError, also when too much is asked at once, and BlobNotFound."""
+        ...
+
+
 class AdminActions(Protocol):
     """What the node does when its operator asks; see ``administration.py``."""
 

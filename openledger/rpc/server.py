@@ -35,6 +35,7 @@ from openledger.rpc.eth_calls import EthCalls
 from openledger.rpc.eth_fees import EthFees
 from openledger.rpc.eth_filters import EthFilters
 from openledger.rpc.eth_node import EthNode
+from openledger.rpc.evidence import OpenLedgerEvidence
 from openledger.rpc.governance import OpenLedgerGovernance
 from openledger.rpc.jsontext import dump
 from openledger.rpc.net import Net
@@ -114,6 +115,7 @@ class RpcServer:
             ("erigon", Erigon(backend)),
             ("openledger", OpenLedgerReads(backend)),
             ("openledger", OpenLedgerGovernance(backend)),
+            ("openledger", OpenLedgerEvidence(backend)),
             ("openledger", OpenLedgerNode(backend, fees)),
             ("admin", Admin(backend.admin)),
         ]

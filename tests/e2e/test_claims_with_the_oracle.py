@@ -216,6 +216,13 @@ def seen(world: World, record: dict[str, Any], capsys: pytest.CaptureFixture[str
     (answer,) = json.loads(capsys.readouterr().out)["answers"]
     assert answer["number"] == 1
     assert answer["similar"]
+    told = world.client.call("openledger_getEvidence", record["id"], 1)
+    assert told["answer"]["answer"] == answer["answer"]
+    shown = [(row["row"], row["contributor"], row["bm25"]) for row in told["similar"]]
+    assert shown[:3] == [(row["row"], row["owner"], row["bm25"]) for row in answer["similar"]]
+    for contributor, ppm in record["shares"].items():
+        earned = world.client.call("openledger_getEarningRows", record["id"], contributor, 100)
+        assert abs(sum(row["ppb"] for row in earned["rows"]) - 1000 * ppm) < 1000, "rows add up to the share"
     assert run(command) == 0
     assert "not pay" in capsys.readouterr().out
     assert run([*command[:-1], "99"]) == 1

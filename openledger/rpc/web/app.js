@@ -5,18 +5,21 @@
  * claim changes, the view of the current route is built again and replaces what is shown if it differs.
  */
 
+import { answer, row } from "./answers.js";
 import * as claims from "./claims.js";
 import * as chain from "./chain.js";
 import * as data from "./data.js";
-import { h, show } from "./dom.js";
+import { show } from "./dom.js";
+import { earned } from "./earned.js";
 import { ago } from "./format.js";
 import { Live } from "./live.js";
+import * as models from "./models.js";
 import { overview } from "./overview.js";
 import * as proposals from "./proposals.js";
 import * as rewards from "./rewards.js";
 import { Rpc, RpcError } from "./rpc.js";
 import { find } from "./search.js";
-import { page, section } from "./ui.js";
+import { page, refused, section } from "./ui.js";
 import { setUpWallet } from "./wallet.js";
 
 const VIEWS = {
@@ -27,17 +30,31 @@ const VIEWS = {
   address: rewards.account,
   datanets: data.datanets,
   datanet: data.datanet,
-  models: data.models,
-  model: data.model,
+  row,
+  models: models.models,
+  model: models.model,
   claims: claims.claims,
   claim: claims.claim,
+  answer,
+  earned,
   rewards: rewards.rewards,
   validators: rewards.validators,
   proposals: proposals.proposals,
   proposal: proposals.proposal,
   search: find,
 };
-const TAB_OF = { block: "blocks", tx: "blocks", datanet: "datanets", model: "models", claim: "claims", proposal: "proposals", address: "rewards" };
+const TAB_OF = {
+  block: "blocks",
+  tx: "blocks",
+  datanet: "datanets",
+  row: "datanets",
+  model: "models",
+  claim: "claims",
+  answer: "claims",
+  address: "rewards",
+  earned: "rewards",
+  proposal: "proposals",
+};
 const QUIET_MS = 250;
 
 const rpc = new Rpc(new URL("/", location.href));
@@ -77,16 +94,18 @@ async function draw(arrived) {
 
 function failure(error) {
   if (!(error instanceof Error)) throw error;
-  const hint = error instanceof RpcError && error.hint ? h("p", { class: "quiet" }, error.hint) : null;
-  const told = error instanceof TypeError ? `This page could not read the node's answer (${error.message}).` : error.message;
-  return page("This did not work", null, section(null, h("p", { class: "notice", role: "alert" }, told), hint));
+  const message = error instanceof TypeError ? `This page could not read the node's answer (${error.message}).` : error.message;
+  return page("This did not work", null, section(null, refused({ message, hint: error instanceof RpcError ? error.hint : null })));
 }
 
 function markTab(name) {
   for (const link of document.querySelectorAll("#tabs a")) {
     const current = link.getAttribute("href") === `#/${TAB_OF[name] ?? name}`;
-    if (current) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (!current) link.removeAttribute("aria-current");
+    else {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "center" });
+    }
   }
 }
 

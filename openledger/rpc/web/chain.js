@@ -5,6 +5,7 @@ import * as f from "./format.js";
 import { nameOf, readLog } from "./events.js";
 import { ACTIONS, CLAIM_STATUSES, NATIVE_TYPE, SYSTEM_TYPE, VERDICTS, typeName } from "./names.js";
 import { actionOf, readPayload } from "./payload.js";
+import { remember } from "./rpc.js";
 import * as ui from "./ui.js";
 
 const PAGE = 25;
@@ -15,16 +16,7 @@ const MONEY = new Set(["amount", "bond", "cumulative", "deposit", "fee", "minted
 export async function recentBlocks({ rpc, cache }, newest, many) {
   const numbers = Array.from({ length: Math.min(many, newest + 1) }, (_, i) => newest - i);
   const found = await Promise.all(
-    numbers.map(async (number) => {
-      const key = `block ${number}`;
-      if (!cache.has(key)) {
-        const block = await rpc.call("eth_getBlockByNumber", `0x${number.toString(16)}`, false);
-        if (block === null) return null;
-        if (cache.size > 500) cache.clear();
-        cache.set(key, block);
-      }
-      return cache.get(key);
-    }),
+    numbers.map((number) => remember(cache, `block ${number}`, () => rpc.call("eth_getBlockByNumber", `0x${number.toString(16)}`, false))),
   );
   return found.filter((block) => block !== null);
 }

@@ -1,5 +1,6 @@
 /** Attribution claims: their phase, the shares they claim, and what the validators say. */
 
+import { answersCard } from "./answers.js";
 import { h } from "./dom.js";
 import * as f from "./format.js";
 import * as ui from "./ui.js";
@@ -53,7 +54,8 @@ function way(status) {
   );
 }
 
-export async function claim({ rpc }, id) {
+export async function claim(context, id) {
+  const { rpc } = context;
   if (!/^\d{1,15}$/.test(id ?? "")) return ui.missing("such claim");
   const [found, verdicts] = await Promise.all([
     rpc.find("openledger_getClaim", Number(id)),
@@ -69,6 +71,7 @@ export async function claim({ rpc }, id) {
     way(found.status),
     ui.section("Shares", ui.bars(entries), h("p", { class: "quiet" }, "Parts of the contributors' half of the fee; with the unattributed part they make exactly 1,000,000 ppm.")),
     ui.section("Verdicts", verdictTable(verdicts)),
+    await answersCard(context, found.id),
     ui.section(
       "Money",
       ui.facts(

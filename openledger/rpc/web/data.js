@@ -1,10 +1,9 @@
-/** Datanets with their versions and contributors; models. */
+/** Datanets with their versions and contributors. */
 
 import { h, route } from "./dom.js";
 import * as f from "./format.js";
+import { modelTable } from "./models.js";
 import * as ui from "./ui.js";
-
-const nats = (micro) => (f.num(micro) ? `${(f.num(micro) / 1e6).toFixed(4)} nats a token` : null);
 
 const policy = (name) => ({ open: "anybody, own rows", invited: "the owner", reviewed: "anybody whom its reviewers accept" })[name] ?? name;
 
@@ -115,69 +114,5 @@ function partsOf(commit) {
       h("summary", {}, `Parts of version ${commit.version} (${commit.parts.length})`),
       ui.table("Parts", ["Contributor", "Rows from – to", "#Rows", "Blob (sha256)"], rows),
     ),
-  );
-}
-
-function modelTable(models) {
-  return ui.table(
-    "Models",
-    ["Name", "Owner", "Base", "#Price of an answer", "#Held-out loss", "Status"],
-    models.map((model) => [
-      ui.modelLink(model.id, model.name),
-      ui.accountLink(model.owner),
-      model.base,
-      ui.money(model.price),
-      nats(model.heldOutLoss) ?? "–",
-      ui.badge(model.retired ? "retired" : "active"),
-    ]),
-    "No model yet.",
-  );
-}
-
-export async function models({ rpc }) {
-  const found = await rpc.all("openledger_listModels");
-  return ui.page("Models", "Trained on datanets, served for OPEN. Each carries the index by which its answers are attributed.", ui.section(null, modelTable(found)));
-}
-
-export async function model({ rpc }, id) {
-  if (!/^\d{1,15}$/.test(id ?? "")) return ui.missing("such model");
-  const [found, claims] = await Promise.all([
-    rpc.find("openledger_getModel", Number(id)),
-    rpc.all("openledger_listClaims"),
-  ]);
-  if (found === null) return ui.missing(`model ${id}`);
-  const own = claims.filter((claim) => claim.model === found.id);
-  return ui.page(
-    found.name,
-    null,
-    ui.section(
-      null,
-      ui.facts(
-        ["Model", found.id],
-        ["Status", ui.badge(found.retired ? "retired" : "active")],
-        ["Owner", ui.accountLink(found.owner, true)],
-        ["Base", found.base],
-        ["Trained on", h("span", {}, found.data.map((ref, i) => [i ? ", " : null, h("a", { href: route("datanet", ref.datanet, ref.version) }, `datanet ${ref.datanet}, version ${ref.version}`)]))],
-        ["Price of an answer", ui.money(found.price, 18)],
-        ["Loss of the base", nats(found.baseLoss)],
-        ["Loss after training", nats(found.heldOutLoss)],
-        ["LDS", found.lds ? f.percent(found.lds) : "not measured"],
-        ["May mint", found.mints ? "yes" : "no: its base is not allow-listed"],
-        ["Published in block", ui.blockLink(found.height)],
-      ),
-    ),
-    ui.section(
-      "What is committed",
-      ui.facts(
-        ["Weights", ui.copyable(found.weights)],
-        ["Training receipt", ui.copyable(found.receipt)],
-        ["Files (blob)", ui.copyable(found.bundle)],
-        ["Attribution index (blob)", ui.copyable(found.index)],
-        ["Index root", ui.copyable(found.indexRoot)],
-        ["Rows in the index", f.count(found.rows)],
-        ["Method", found.method],
-      ),
-    ),
-    own.length ? ui.section("Claims", ui.table("Claims", ["Claim", "Epoch", "Status"], own.map((claim) => [ui.claimLink(claim.id), claim.epoch, ui.badge(claim.status)]))) : null,
   );
 }

@@ -1,6 +1,7 @@
 /** Accounts, what they earned and why; the validators. */
 
 import { h } from "./dom.js";
+import { earningsCards } from "./earned.js";
 import * as f from "./format.js";
 import { labelOf } from "./names.js";
 import * as ui from "./ui.js";
@@ -27,7 +28,7 @@ export async function account({ rpc }, address) {
       ),
     ),
     rewards ? rewardCard(rewards) : null,
-    rewards ? reasonCard(rewards.claims) : null,
+    rewards ? earningsCards(address, rewards.claims) : null,
   );
 }
 
@@ -42,25 +43,6 @@ function rewardCard(rewards) {
       ["Withdrawn", ui.money(rewards.taken, 18)],
       ["Locked while their claims can be challenged", ui.money(rewards.locked, 18)],
       ["To withdraw", ui.money(rewards.available, 18)],
-    ),
-  );
-}
-
-function reasonCard(reasons) {
-  if (!reasons.length) return null;
-  return ui.section(
-    "Why",
-    ui.table(
-      "Earnings by claim",
-      ["Claim", "Model", "Epoch", "#Share", "#From fees", "#By mint"],
-      reasons.map((reason) => [
-        ui.claimLink(reason.claim),
-        ui.modelLink(reason.model),
-        f.count(reason.epoch),
-        reason.share ? f.percent(reason.share) : "–",
-        ui.money(reason.fees, 9),
-        ui.money(reason.minted, 9),
-      ]),
     ),
   );
 }

@@ -5,6 +5,8 @@ const TIMEOUT_MS = 15_000;
 /** Entries of one page of a list, and the most that are shown. */
 const PAGE = 500;
 const LONGEST = 10_000;
+/** Answers that are kept. */
+const KEPT = 500;
 /** The number of the error that says: there is nothing of that name. */
 const NOT_FOUND = 103;
 
@@ -16,6 +18,26 @@ export class RpcError extends Error {
     this.number = error?.data?.code;
     this.hint = typeof error?.data?.hint === "string" ? error.data.hint : null;
   }
+}
+
+/** [result, null] of `ask`, or [null, error] where the node refused: a page can show the rest. */
+export async function attempt(ask) {
+  try {
+    return [await ask(), null];
+  } catch (error) {
+    if (error instanceof RpcError) return [null, error];
+    throw error;
+  }
+}
+
+/** What never changes is asked for once: the result of `ask` under `key`; null and refusals are not kept. */
+export async function remember(cache, key, ask) {
+  if (cache.has(key)) return cache.get(key);
+  const found = await ask();
+  if (found === null) return null;
+  if (cache.size > KEPT) cache.clear();
+  cache.set(key, found);
+  return found;
 }
 
 /** The node cannot be reached, or answers something else than JSON-RPC. */
@@ -63,12 +85,8 @@ export class Rpc {
 
   /** Result of one call, or `fallback` where the node refuses it (a read that this node does not serve). */
   async tryCall(fallback, method, ...params) {
-    try {
-      return await this.call(method, ...params);
-    } catch (error) {
-      if (error instanceof RpcError) return fallback;
-      throw error;
-    }
+    const [found, refusal] = await attempt(() => this.call(method, ...params));
+    return refusal ? fallback : found;
   }
 
   #flush() {

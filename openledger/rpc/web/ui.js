@@ -41,19 +41,21 @@ export const page = (title, lead, ...sections) =>
 /** A titled part of a page. */
 export const section = (title, ...content) => h("section", { class: "card" }, title ? h("h2", {}, title) : null, ...content);
 
-/** A table; `rows` are lists of cells; columns named "#…" are numbers and stand to the right. */
+/** A table; `rows` are lists of cells; columns named "#…" are numbers and stand to the right. Narrow screens show each row
+ * as a list of names and values (style.css), so the roles are said once more: CSS takes them away there. */
 export function table(caption, columns, rows, empty = "Nothing here yet.") {
   if (rows.length === 0) return h("p", { class: "empty" }, empty);
-  const numeric = columns.map((column) => column.startsWith("#"));
+  const numeric = columns.map((column) => /^#./.test(column));
+  const names = columns.map((column) => column.replace(/^#(?=.)/, ""));
   return h(
     "div",
     { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
     h(
       "table",
-      {},
+      { role: "table" },
       h("caption", { class: "hidden" }, caption),
-      h("thead", {}, h("tr", {}, columns.map((c, i) => h("th", { scope: "col", class: numeric[i] ? "right" : null }, c.replace(/^#/, ""))))),
-      h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell, i) => h("td", { class: numeric[i] ? "right" : null }, cell))))),
+      h("thead", {}, h("tr", { role: "row" }, names.map((name, i) => h("th", { scope: "col", role: "columnheader", class: numeric[i] ? "right" : null }, name)))),
+      h("tbody", {}, rows.map((cells) => h("tr", { role: "row" }, cells.map((cell, i) => h("td", { role: "cell", "data-name": names[i], class: numeric[i] ? "right" : null }, cell))))),
     ),
   );
 }
@@ -157,14 +159,17 @@ export function bytes(hex) {
   return h("pre", { class: "hex", tabindex: "0" }, shown);
 }
 
+/** What the node refused, in its own words. */
+export const refused = (error) => h("div", {}, h("p", { class: "notice", role: "alert" }, error.message), error.hint ? h("p", { class: "quiet" }, error.hint) : null);
+
 /** Previous and next of a list that is shown in pages. */
-export function pager(previous, next) {
+export function pager(previous, next, [back, on] = ["← newer", "older →"]) {
   if (!previous && !next) return null;
   return h(
     "nav",
     { class: "pager", "aria-label": "pages" },
-    previous ? h("a", { href: previous }, "← newer") : h("span"),
-    next ? h("a", { href: next }, "older →") : h("span"),
+    previous ? h("a", { href: previous }, back) : h("span"),
+    next ? h("a", { href: next }, on) : h("span"),
   );
 }
 

@@ -47,10 +47,40 @@ VERDICT = {
     "validator": OWNER, "operator": OWNER, "power": 1, "held": True, "committed": True, "verdict": "no",
     "reason": HOSTILE, "named": {"share": OWNER},
 }  # fmt: skip
+MODEL = {
+    "id": 1, "owner": OWNER, "name": HOSTILE, "base": HOSTILE, "data": [{"datanet": 1, "version": 1}], "rows": 2,
+    "weights": ZERO, "bundle": ZERO, "receipt": ZERO, "index": ZERO, "indexRoot": ZERO, "method": HOSTILE,
+    "baseLoss": 2_000_000, "heldOutLoss": 1_500_000, "lds": 812_000, "price": "0x1", "mints": True, "retired": False,
+    "height": 1,
+}  # fmt: skip
+PLACE = {"row": 1, "datanet": 1, "version": 1, "place": 1, "contributor": OWNER}
+ASKED = {"number": 0, "session": 1, "index": 0, "query": HOSTILE, "answer": f"𝒮 {HOSTILE} end", "price": "0x1"}
+SPAN = {
+    "text": "<script>", "begin": 2, "end": 2 + len(HOSTILE), "words": 9, "count": 2,
+    "places": [PLACE | {"begin": 0, "end": len(HOSTILE)}],
+}  # fmt: skip
+EVIDENCE = {"note": HOSTILE, "spans": [SPAN], "similar": [PLACE | {"bm25": 1.5, "text": HOSTILE}]}
+REWARD = {"fees": "0x1", "staking": "0x0", "minted": "0x2", "taken": "0x0", "locked": "0x0", "available": "0x3"}
+PAID = {
+    "claim": 1, "model": 1, "epoch": 1, "share": 999_999, "fees": "0x1", "minted": "0x2", "settlements": [0, 1],
+    "evidence": ZERO, "scores": ZERO, "scoresRoot": ZERO,
+}  # fmt: skip
+ROW = {
+    "row": 1, "rows": 2, "contributor": OWNER, "text": json.dumps({"text": HOSTILE}), "rowHash": ZERO, "leaf": ZERO,
+    "root": ZERO, "proof": [ZERO],
+}  # fmt: skip
 ANSWERS: dict[str, Any] = {
     "eth_blockNumber": "0x1", "eth_chainId": "0x275d5", "web3_clientVersion": HOSTILE,
     "eth_getBlockByNumber": BLOCK, "eth_getBalance": "0x0", "openledger_listDatanets": [DATANET],
-    "openledger_getDatanet": DATANET, "openledger_getCommits": [COMMIT], "openledger_listModels": [],
+    "openledger_getDatanet": DATANET, "openledger_getCommits": [COMMIT], "openledger_listModels": [MODEL],
+    "openledger_getModel": MODEL, "openledger_getCommit": COMMIT, "openledger_getRowProof": ROW,
+    "openledger_getAnswers": {"claim": 1, "count": 1, "answers": [ASKED]},
+    "openledger_getEarningRows": {
+        "claim": 1, "held": 2, "earning": 1, "rows": [PLACE | {"ppb": 5_000_000, "excerpt": HOSTILE}],
+    },
+    "openledger_getEvidence": {"claim": 1, "answer": ASKED} | EVIDENCE,
+    "openledger_explainReward": REWARD | {"account": OWNER, "claims": [PAID]},
+    "eth_getTransactionCount": "0x0", "eth_getCode": "0x",
     "openledger_getClaim": CLAIM, "openledger_listClaims": [CLAIM], "openledger_getVerdicts": [VERDICT],
 }  # fmt: skip
 
@@ -112,15 +142,61 @@ def document(url: str, profile: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("route", ["", "datanet/1", "claim/1", "search/%3Cscript%3E"])
+ROUTES = (
+    "", "datanet/1", "claim/1", "search/%3Cscript%3E", "models", "model/1", "answer/1/0", "row/1/1/1/0/8",
+    f"address/{OWNER}", f"earned/{OWNER}/1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("route", ROUTES)
 def test_text_of_strangers_stays_text(node: str, profile: Path, route: str) -> None:
     found = document(f"{node}#/{route}", profile)
     assert "<title>taken" not in found
     assert "<script>document" not in found
     assert '<img src="x"' not in found
     assert "could not read" not in found
-    if route == "datanet/1":
+    assert "Not found" not in found
+    if route not in ("", "search/%3Cscript%3E", f"address/{OWNER}"):
         assert "&lt;script&gt;document.title" in found
+
+
+def test_an_answer_shows_pay_and_beside_it_evidence_that_is_not_pay(node: str, profile: Path) -> None:
+    found = document(f"{node}#/answer/1/0", profile)
+    order = [found.index(f">{title}</h2>") for title in ("Answered", "Who is paid", "Evidence, not pay")]
+    assert order == sorted(order)
+    marked = found[found.index("<mark>") : found.index("</mark>")]
+    assert 'href="#/row/1/1/1/0/' in marked, "marked words lead to their row"
+    assert f'href="#/address/{OWNER}"' in found[order[2] :]
+    assert 'href="#/datanet/1/1"' in found[order[2] :]
+
+
+def test_where_no_evidence_can_be_had_the_rest_is_shown(node: str, profile: Path) -> None:
+    kept = ANSWERS.pop("openledger_getEvidence")
+    try:
+        found = document(f"{node}#/answer/1/0", profile)
+    finally:
+        ANSWERS["openledger_getEvidence"] = kept
+    assert 'role="alert"' in found
+    assert "Who is paid" in found
+    assert "<mark>" not in found
+
+
+def test_a_model_shows_its_lds_as_a_number_and_a_bar(node: str, profile: Path) -> None:
+    found = document(f"{node}#/model/1", profile)
+    assert ">0.812</dd>" in found
+    assert '<rect class="value own"' in found
+    assert "25.00 % lower" in found
+
+
+def test_each_step_of_a_reward_leads_to_its_record(node: str, profile: Path) -> None:
+    assert f'href="#/earned/{OWNER}/1"' in document(f"{node}#/address/{OWNER}", profile)
+    found = document(f"{node}#/earned/{OWNER}/1", profile)
+    titles = ("Coins", "Claim", "Answers", "Rows", "Proof")
+    steps = [found.index(f"<h2>{title}") for title in titles]
+    assert steps == sorted(steps)
+    for link in (f"address/{OWNER}", "claim/1", "model/1", "answer/1/0", "row/1/1/1"):
+        assert f'href="#/{link}"' in found[steps[0] :], link
+    assert f"openledger rewards explain {OWNER} --claim 1" in found
 
 
 def test_a_faucet_is_shown_on_devnets_only(node: str, profile: Path) -> None:

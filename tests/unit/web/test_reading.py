@@ -127,3 +127,15 @@ console.log(JSON.stringify([
         "10 s ago",
         "in 10 s",
     ]
+
+
+def test_marked_pieces_are_cut_by_code_points_and_the_longer_span_wins(tmp_path: Path) -> None:
+    spans = [{"begin": 2, "end": 5}, {"begin": 4, "end": 12}, {"begin": 14, "end": 99}, {"begin": 40, "end": 50}]
+    text = "𝒮 the tide 🌊 comes"
+    script = 'import { pieces } from "./spans.js";\n'
+    script += f"console.log(JSON.stringify(pieces({json.dumps(text)}, {json.dumps(spans)})));"
+    found = [(piece["text"], piece["span"] and piece["span"]["begin"]) for piece in run(tmp_path, script)]
+    assert found == [("𝒮 ", None), ("th", 2), ("e tide 🌊", 4), (" c", None), ("omes", 14)]
+    assert "".join(piece for piece, _ in found) == text
+    nothing = 'import { pieces } from "./spans.js";\nconsole.log(JSON.stringify(pieces("", [{begin: 0, end: 3}])));'
+    assert run(tmp_path, nothing) == []

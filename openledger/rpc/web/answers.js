@@ -1,0 +1,209 @@
+/** Answers that claims pay for: who is paid, and, apart from it, evidence that people may look at; rows of datanets. */
+
+import { h, route } from "./dom.js";
+import * as f from "./format.js";
+import { attempt, remember } from "./rpc.js";
+import { brief, pieces } from "./spans.js";
+import * as ui from "./ui.js";
+
+const ID = /^\d{1,15}$/;
+const LISTED = 20;
+const NOBODY = `0x${"0".repeat(40)}`;
+
+/** Answers `start` and the following of a claim: { count, answers }. A claim's answers never change. */
+export const answersOf = ({ rpc, cache }, claim, start = 0, most = LISTED) =>
+  remember(cache, `answers ${claim} ${start} ${most}`, () => rpc.call("openledger_getAnswers", claim, start, most));
+
+export const answerLink = (claim, number, text) => h("a", { href: route("answer", claim, number) }, text);
+
+export const rowLink = (row, span = null) =>
+  h(
+    "a",
+    { href: route("row", row.datanet, row.version, row.place, ...(span ? [span.begin, span.end] : [])), class: "ref" },
+    `row ${f.count(row.place)}`,
+  );
+
+export const versionLink = (row) => h("a", { href: route("datanet", row.datanet, row.version) }, `datanet ${row.datanet}, version ${row.version}`);
+
+/** A claim's answers, for its page. */
+export async function answersCard(context, claim) {
+  const [found, refusal] = await attempt(() => answersOf(context, claim));
+  if (refusal) return ui.section("Answers", ui.refused(refusal));
+  return ui.section(`Answers (${f.count(found.count)})`, answerTable(claim, found));
+}
+
+export function answerTable(claim, found) {
+  const more = found.count - found.answers.length;
+  return h(
+    "div",
+    {},
+    ui.table(
+      "Answers",
+      ["Answer", "Asked", "Answered", "#Price"],
+      found.answers.map((one) => [
+        answerLink(claim, one.number, `answer ${one.number}`),
+        h("div", { class: "text" }, brief(one.query)),
+        h("div", { class: "text" }, brief(one.answer)),
+        ui.money(one.price),
+      ]),
+      "None of its answers can be read here.",
+    ),
+    more > 0 ? h("p", { class: "quiet" }, `${f.count(more)} more: follow the arrows on an answer's page.`) : null,
+  );
+}
+
+export async function answer(context, claimId, number) {
+  if (!ID.test(claimId ?? "") || !ID.test(number ?? "")) return ui.missing("such answer");
+  const [id, at] = [Number(claimId), Number(number)];
+  const { rpc, cache } = context;
+  const [claim, found] = await Promise.all([rpc.find("openledger_getClaim", id), rpc.find("openledger_getAnswers", id, at, 1)]);
+  const one = found?.answers[0];
+  if (!claim || !one) return ui.missing(`answer ${number} of claim ${claimId}`);
+  const [paying, evidence] = await Promise.all([
+    attempt(() => remember(cache, `rows ${id}`, () => rpc.call("openledger_getEarningRows", id, NOBODY, 5))),
+    attempt(() => remember(cache, `evidence ${id} ${at}`, () => rpc.call("openledger_getEvidence", id, at))),
+  ]);
+  return ui.page(
+    `Answer ${at} of claim ${id}`,
+    "What was asked, what the model said, and who is paid for it. Below that, set apart, what it looks like to a reader.",
+    text(one, evidence[0]?.spans ?? []),
+    paid(claim, found.count, paying),
+    seen(evidence),
+    ui.section(
+      "Receipt",
+      ui.facts(
+        ["Claim", ui.claimLink(id)],
+        ["Model", ui.modelLink(claim.model)],
+        ["Session", f.count(one.session)],
+        ["Number in the session", one.index],
+        ["Price", ui.money(one.price, 18)],
+        ["Signed for", "by the session's consumer, over the root of all its receipts"],
+      ),
+      turner(id, at, found.count),
+    ),
+  );
+}
+
+const turner = (claim, at, count) =>
+  ui.pager(at > 0 ? route("answer", claim, at - 1) : null, at + 1 < count ? route("answer", claim, at + 1) : null, ["← previous answer", "next answer →"]);
+
+/** Question and answer; the words that stand in rows are marked and lead there. */
+function text(one, spans) {
+  return ui.section(
+    null,
+    h("h2", {}, "Asked"),
+    h("p", { class: "said" }, one.query),
+    h("h2", {}, "Answered"),
+    h(
+      "p",
+      { class: "said" },
+      pieces(one.answer, spans).map(({ text: words, span }) => {
+        if (!span) return words;
+        const place = span.places[0];
+        return h("mark", {}, h("a", { href: route("row", place.datanet, place.version, place.place, place.begin, place.end), title: `in ${f.count(span.count)} places of the training rows` }, words));
+      }),
+    ),
+    spans.length ? h("p", { class: "quiet" }, "Marked words stand in training rows exactly so. This is evidence, not pay.") : null,
+  );
+}
+
+function paid(claim, count, [rows, refusal]) {
+  const shares = Object.entries(claim.shares).sort((a, b) => b[1] - a[1]);
+  const entries = shares.map(([contributor, ppm]) => ({ label: ui.accountLink(contributor), ppm }));
+  if (claim.unattributed) entries.push({ label: "unattributed", ppm: claim.unattributed, tone: "rest" });
+  return ui.section(
+    "Who is paid",
+    ui.bars(entries),
+    h(
+      "p",
+      { class: "quiet" },
+      `The shares of claim ${claim.id}, which is `,
+      ui.badge(claim.status),
+      count === 1 ? " and pays for this answer alone. " : ` and pays for its ${f.count(count)} answers together. `,
+      "They follow from the model's index alone; validators recompute them.",
+    ),
+    h("h3", {}, "Rows that earn most"),
+    refusal ? ui.refused(refusal) : earningTable(rows.rows),
+  );
+}
+
+export const earningTable = (rows) =>
+  ui.table(
+    "Rows that earn",
+    ["Row", "Contributor", "Datanet", "#Of the fee", "Text"],
+    rows.map((row) => [rowLink(row), ui.accountLink(row.contributor), versionLink(row), f.percent(row.ppb / 1000), h("div", { class: "text" }, row.excerpt === null ? "–" : brief(row.excerpt))]),
+    "No row earned anything: the whole fee is unattributed.",
+  );
+
+/** Evidence beside the answer, said to be no pay in its heading and its text. */
+function seen([found, refusal]) {
+  const title = "Evidence, not pay";
+  if (refusal) return ui.section(title, ui.refused(refusal));
+  return ui.section(
+    title,
+    h("p", { class: "quiet" }, "For people to look at: a row may have taught the model much without sharing a phrase with the answer, and common phrases teach nothing. Nobody is paid by it."),
+    h("h3", {}, "The answer's very words in training rows"),
+    ui.table(
+      "Spans",
+      ["Words of the answer", "#Long", "#Found", "In", "Contributor", "Datanet"],
+      found.spans.flatMap((span) =>
+        span.places.map((place, i) => [
+          i ? h("span", { class: "quiet" }, "″") : h("div", { class: "text" }, brief(span.text)),
+          i ? "" : `${span.words} words`,
+          i ? "" : `${f.count(span.count)}×`,
+          rowLink(place, place),
+          ui.accountLink(place.contributor),
+          versionLink(place),
+        ]),
+      ),
+      "No four words in a row of this answer stand in a training row.",
+    ),
+    h("h3", {}, "Rows about the same things"),
+    ui.table(
+      "Similar rows",
+      ["Row", "Contributor", "Datanet", "#BM25", "Text"],
+      found.similar.map((row) => [rowLink(row), ui.accountLink(row.contributor), versionLink(row), row.bm25.toFixed(2), h("div", { class: "text" }, brief(row.text))]),
+      "No row shares a word with it.",
+    ),
+  );
+}
+
+/** One row of a datanet, its contributor, and the proof that it stands there; `begin` to `end` are marked. */
+export async function row({ rpc, cache }, datanet, version, place, begin, end) {
+  if (![datanet, version, place].every((part) => ID.test(part ?? ""))) return ui.missing("such row");
+  const ids = [Number(datanet), Number(version), Number(place)];
+  const found = await remember(cache, `row ${ids}`, () => rpc.find("openledger_getRowProof", ...ids));
+  if (!found) return ui.missing(`row ${place} of version ${version} of datanet ${datanet}`);
+  const said = textOf(found.text);
+  const spans = ID.test(begin ?? "") && ID.test(end ?? "") ? [{ begin: Number(begin), end: Number(end) }] : [];
+  return ui.page(
+    `Row ${f.count(place)} of datanet ${datanet}`,
+    `Version ${version} has ${f.count(found.rows)} rows.`,
+    ui.section(null, h("p", { class: "said" }, pieces(said, spans).map((piece) => (piece.span ? h("mark", {}, piece.text) : piece.text)))),
+    ui.section(
+      null,
+      ui.facts(
+        ["Contributor", ui.accountLink(found.contributor, true)],
+        ["Committed in", versionLink({ datanet, version })],
+        ["Row hash", ui.copyable(found.rowHash)],
+      ),
+      h(
+        "details",
+        { id: "proof" },
+        h("summary", {}, "Merkle proof"),
+        h("p", {}, "The leaf (contributor and row hash) and these hashes, from the leaf upwards, give the root that stands on the chain."),
+        ui.facts(["Leaf", ui.copyable(found.leaf)], ...found.proof.map((node, i) => [`Hash ${i + 1}`, h("code", {}, node)]), ["Root", ui.copyable(found.root)]),
+      ),
+    ),
+  );
+}
+
+/** The text of a row's line; the line itself where it is none. */
+function textOf(line) {
+  try {
+    const { text: said } = JSON.parse(line);
+    return typeof said === "string" ? said : line;
+  } catch {
+    return line;
+  }
+}

@@ -1,0 +1,186 @@
+"""Behind a claim: its answers, the rows that earned, and evidence beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from openledger.abci_app.modules.attribution.records import CLAIMS, Claim, Share
+from openledger.abci_app.modules.datanets.records import VERSIONS, HeldPart, Version
+from openledger.abci_app.modules.models.records import MODELS, SETTLEMENTS, DataRef, Model, Settlement
+from openledger.node.evidence import EvidenceProcess
+from openledger.node.rows import blob_of
+from openledger.primitives.errors import BlobNotFound, NotFound, OracleError
+from openledger.primitives.types import to_checksum
+from openledger.rpc.evidence import OpenLedgerEvidence
+from openledger.rpc.params import LATEST
+from openledger.state.blobs import BlobStore
+from openledger.state.memory import MemoryStore
+from openledger.state.overlay import Overlay
+from openledger.state.store import StateStore
+
+ALICE, BOB = bytes([0xA1] * 20), bytes([0xB2] * 20)
+FIRST = ["the tide comes in over the flat sand twice a day", "a lighthouse keeper counts the ships"]
+SECOND = ["ships of iron and ships of wood", "the tide comes in and the tide goes out", "nothing alike 🌊"]
+ANSWER = "𝒮ee: the tide comes in over the flat sand, says the lighthouse keeper"
+ZERO = bytes(32)
+
+
+class Asked:
+    """An evidence source that counts, and answers with one span and one row."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    async def find(self, parts: Sequence[tuple[str, int]], query: str, answer: str) -> dict[str, Any]:
+        self.times += 1
+        place = {"row": 3, "owner": "", "begin": 0, "end": 8}
+        span = {"text": "the tide", "begin": 0, "end": 8, "words": 2, "count": 1, "places": [place]}
+        return {"note": "n", "spans": [span], "similar": [{"row": 1, "owner": "", "bm25": 1.5, "text": FIRST[1]}]}
+
+
+def world(folder: Path, answers: bytes | None = None, source: Any = None, scores: bytes | None = None) -> Any:
+    """A namespace over one claim of model 1: five rows of two datanets, answers 1 and 2 of session 7 and 0 of 9."""
+    blobs = BlobStore(str(folder))
+    state = Overlay(StateStore(MemoryStore()).reader())
+    for datanet, owner, texts in ((4, ALICE, FIRST), (5, BOB, SECOND)):
+        part = HeldPart(owner, bytes.fromhex(blobs.put(blob_of(texts))), len(texts), 1, 1)
+        VERSIONS.put(state, Version(0, owner, ZERO, len(texts), (part,), "", 1, 1), datanet, 2)
+    data = (DataRef(4, 2), DataRef(5, 2))
+    model = Model(
+        ALICE, "m", "tiny", data, *[ZERO] * 5, 5, "gradient-dot", 0, 0, 0, 1, mints=True, retired=False, height=1
+    )
+    MODELS.put(state, model, 1)
+    for number, entry in enumerate((Settlement(7, 1, 3, 2, ZERO), Settlement(9, 0, 1, 1, ZERO))):
+        SETTLEMENTS.put(state, entry, 1, 8, number)
+    if answers is None:
+        said = [(7, 0, "old"), (7, 1, ANSWER), (7, 2, "b"), (9, 0, "c"), (9, 1, "later")]
+        answers = json.dumps(
+            {"answers": [{"session": s, "index": i, "query": "q", "answer": a, "price": "5"} for s, i, a in said]}
+        ).encode()
+    if scores is None:
+        scores = b"".join(ppb.to_bytes(8, "big", signed=True) for ppb in (10, 0, 700, -5, 20))
+    names = [bytes.fromhex(blobs.put(raw)) for raw in (answers, scores)]
+    chosen: dict[str, Any] = {
+        "model": 1, "epoch": 8, "claimant": ALICE, "last": 2, "shares": (Share(ALICE, 1),), "rows": 5,
+        "evidence": names[0], "scores": names[1], "scores_root": ZERO,
+    }  # fmt: skip
+    claim = Claim(**{field.name: chosen.get(field.name, 0) for field in fields(Claim)})
+    CLAIMS.put(state, claim, 3)
+    backend = SimpleNamespace(state=lambda _: state, blobs=blobs, blob_peers=None, evidence=source)
+    return OpenLedgerEvidence(backend)  # type: ignore[arg-type] - only what it reads
+
+
+async def test_answers_are_those_that_the_claim_pays_for(tmp_path: Path) -> None:
+    found = await world(tmp_path).get_answers(3, 0, 100, LATEST)
+    assert found["count"] == 3
+    assert [(a["number"], a["session"], a["index"]) for a in found["answers"]] == [(0, 7, 1), (1, 7, 2), (2, 9, 0)]
+    assert found["answers"][0]["price"] == "0x5"
+    page = await world(tmp_path).get_answers(3, 2, 1, LATEST)
+    assert [(a["number"], a["answer"]) for a in page["answers"]] == [(2, "c")]
+
+
+async def test_earning_rows_are_named_by_their_datanet_best_first(tmp_path: Path) -> None:
+    found = await world(tmp_path).get_earning_rows(3)
+    assert (found["held"], found["earning"]) == (5, 3)
+    assert [(r["row"], r["datanet"], r["place"], r["ppb"]) for r in found["rows"]] == [
+        (2, 5, 0, 700), (4, 5, 2, 20), (0, 4, 0, 10),
+    ]  # fmt: skip
+    assert [r["excerpt"] for r in found["rows"]] == [SECOND[0], SECOND[2], FIRST[0]]
+    hers = await world(tmp_path).get_earning_rows(3, ALICE)
+    assert [(r["row"], r["contributor"]) for r in hers["rows"]] == [(0, to_checksum(ALICE))]
+    assert (hers["held"], hers["earning"]) == (2, 1)
+
+
+async def test_evidence_names_row_contributor_and_version_and_is_looked_for_once(tmp_path: Path) -> None:
+    source = Asked()
+    node = world(tmp_path, source=source)
+    found = await node.get_evidence(3, 0)
+    assert found["answer"]["answer"] == ANSWER
+    assert found["spans"][0]["places"] == [
+        {"row": 3, "datanet": 5, "version": 2, "place": 1, "contributor": to_checksum(BOB), "begin": 0, "end": 8}
+    ]
+    assert found["similar"][0]["contributor"] == to_checksum(ALICE)
+    assert await node.get_evidence(3, 0) == found
+    assert source.times == 1
+    with pytest.raises(NotFound, match="3 answers"):
+        await node.get_evidence(3, 3)
+
+
+async def test_a_node_without_a_source_says_how_else(tmp_path: Path) -> None:
+    with pytest.raises(OracleError) as caught:
+        await world(tmp_path).get_evidence(3, 0)
+    assert "openledger proof evidence" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"[]", b"{}", b'{"answers":5}', b'{"answers":[{"session":"x"}]}', b'{"answers":[[]]}', b"[" * 99]
+)
+async def test_malformed_answers_are_refused(tmp_path: Path, raw: bytes) -> None:
+    with pytest.raises(OracleError, match="malformed"):
+        await world(tmp_path, raw).get_answers(3)
+
+
+async def test_scores_of_other_rows_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(OracleError, match="not of this model's rows"):
+        await world(tmp_path, scores=bytes(8)).get_earning_rows(3)
+
+
+async def test_what_is_too_large_is_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openledger.rpc.evidence.MAX_ANSWERS", 10)
+    with pytest.raises(OracleError, match="at most 10"):
+        await world(tmp_path).get_answers(3)
+    monkeypatch.undo()
+    monkeypatch.setattr("openledger.rpc.evidence.MAX_ROWS", 100)
+    source = Asked()
+    with pytest.raises(OracleError, match="at most 100"):
+        await world(tmp_path, source=source).get_evidence(3, 0)
+    assert source.times == 0
+
+
+# --- the process that looks -------------------------------------------------------------------------------
+
+
+def stored(folder: Path) -> tuple[list[tuple[str, int]], EvidenceProcess]:
+    blobs = BlobStore(str(folder))
+    return [(blobs.put(blob_of(texts)), len(texts)) for texts in (FIRST, SECOND)], EvidenceProcess(str(folder), 30)
+
+
+async def test_the_process_finds_spans_in_code_points(tmp_path: Path) -> None:
+    parts, process = stored(tmp_path)
+    found = await process.find(parts, "what?", ANSWER)
+    longest = found["spans"][0]
+    assert ANSWER[longest["begin"] : longest["end"]] == longest["text"] == "the tide comes in over the flat sand"
+    assert [p["row"] for p in longest["places"]] == [0]
+    assert "not pay" in found["note"]
+
+
+async def test_the_process_says_which_blob_is_not_here(tmp_path: Path) -> None:
+    _, process = stored(tmp_path)
+    with pytest.raises(BlobNotFound, match="ab" * 32):
+        await process.find([("ab" * 32, 1)], "q", "a")
+
+
+async def test_a_process_that_takes_too_long_or_too_much_is_ended(tmp_path: Path) -> None:
+    parts, _ = stored(tmp_path)
+    with pytest.raises(OracleError, match="within"):
+        await EvidenceProcess(str(tmp_path), 0.01).find(parts, "q", ANSWER)
+    with pytest.raises(OracleError, match="died"):
+        await EvidenceProcess(str(tmp_path), 30, memory_mb=1).find(parts, "q", ANSWER)
+
+
+async def test_too_many_questions_at_once_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openledger.node.evidence.WAITING", -1)
+    parts, process = stored(tmp_path)
+    with pytest.raises(OracleError, match="too many"):
+        await process.find(parts, "q", ANSWER)
+
+
+def test_a_node_may_be_told_to_look_for_none(tmp_path: Path) -> None:
+    assert EvidenceProcess.of(str(tmp_path), 0) is None
