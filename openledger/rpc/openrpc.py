@@ -20,6 +20,7 @@ from openledger.rpc.logs import parse_log_query
 from openledger.rpc.ots import parse_height
 from openledger.rpc.schemas import ADDRESS, BYTES, COMPONENTS, HASH, RESULTS, TEXT, UINT, Schema, array, ref
 from openledger.rpc.simulate import parse_simulation
+from openledger.rpc.trace_calls import parse_calls
 from openledger.rpc.trace_replay import KINDS, parse_kinds
 
 OPENRPC_VERSION = "1.3.2"
@@ -54,6 +55,7 @@ _SCHEMAS: dict[Callable[[Any], Any], Schema] = {
     parse_log_query: ref("Filter"),
     parse_height: {"anyOf": [ref("BlockReference"), {"type": "integer", "minimum": 0}]},
     parse_kinds: array({"enum": list(KINDS)}),
+    parse_calls: array({"type": "array", "minItems": 2, "maxItems": 2}),
     parse_simulation: {"type": "object", "required": ["blockStateCalls"]},
 }
 _PLAIN: dict[Any, Schema] = {

@@ -324,6 +324,8 @@ RESULTS: dict[str, Schema] = {
     "debug_traceBlockByHash": ref("BlockTrace"),
     "debug_traceBlockByNumber": ref("BlockTrace"),
     "trace_block": nullable(array(ref("FlatTrace"))),
+    "trace_call": ref("Replay"),
+    "trace_callMany": array(ref("Replay")),
     "trace_filter": array(ref("FlatTrace")),
     "trace_get": nullable(ref("FlatTrace")),
     "trace_replayBlockTransactions": nullable(array(ref("Replay"))),

@@ -47,6 +47,7 @@ from openledger.rpc.post import PostProtocol, Quick
 from openledger.rpc.sockets import Sockets
 from openledger.rpc.subscriptions import Subscriptions
 from openledger.rpc.trace import Trace
+from openledger.rpc.trace_calls import TraceCalls
 from openledger.rpc.trace_replay import TraceReplay
 from openledger.rpc.txpool import TxPool
 from openledger.rpc.web3 import Rpc, Web3
@@ -111,6 +112,7 @@ class RpcServer:
             ("debug", Debug(backend, self._workers)),
             ("trace", Trace(backend, self._workers)),
             ("trace", TraceReplay(backend, self._workers)),
+            ("trace", TraceCalls(backend, pending, self._workers)),
             ("ots", Otterscan(backend, self._workers)),
             ("erigon", Erigon(backend)),
             ("openledger", OpenLedgerReads(backend)),

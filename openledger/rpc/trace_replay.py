@@ -68,20 +68,25 @@ class TraceReplay:
         ]
 
     def _shown(self, moment: Moment, kinds: frozenset[str], bounds: TraceBounds) -> Json:
-        outcome = watch_moment(self._watchers.engine(), moment, partial(_make, kinds, bounds))
-        if not isinstance(outcome, OutcomeTracer):
-            raise TypeError("the engine gave another tracer back")
-        found = outcome.inner.result()
-        changes = found.get("stateDiff")
-        return {
-            "output": to_hex(outcome.output),
-            "trace": found.get("trace", []),
-            "stateDiff": None if changes is None else state_diff(changes["pre"], changes["post"]),
-            "vmTrace": found.get("vmTrace"),
-        }
+        return shown(watch_moment(self._watchers.engine(), moment, partial(make_tracers, kinds, bounds)))
 
 
-def _make(kinds: frozenset[str], bounds: TraceBounds) -> tuple[Tracer, Budget]:
+def shown(outcome: Tracer) -> Json:
+    """What the tracers of ``make_tracers`` were told, as OpenEthereum says it."""
+    if not isinstance(outcome, OutcomeTracer):
+        raise TypeError("the engine gave another tracer back")
+    found = outcome.inner.result()
+    changes = found.get("stateDiff")
+    return {
+        "output": to_hex(outcome.output),
+        "trace": found.get("trace", []),
+        "stateDiff": None if changes is None else state_diff(changes["pre"], changes["post"]),
+        "vmTrace": found.get("vmTrace"),
+    }
+
+
+def make_tracers(kinds: frozenset[str], bounds: TraceBounds) -> tuple[Tracer, Budget]:
+    """Tracers of these ``KINDS`` in one, within a budget."""
     budget = Budget(bounds)
     made: dict[str, Callable[[], Tracer]] = {
         "trace": lambda: FlatTracer(budget, parity=True, inner=True),

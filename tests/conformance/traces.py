@@ -189,6 +189,24 @@ async def _replay(w: World) -> None:
     must({"output", "trace", "stateDiff", "vmTrace"} <= set(found), str(set(found)))
 
 
+@check("traces", "trace_call tells what eth_call gives")
+async def _trace_call(w: World) -> None:
+    call = {"from": w.me.address, "to": w.logger, "data": "0x00"}
+    found = await w.node.call("trace_call", call, ["trace"], "latest")
+    must({"output", "trace", "stateDiff", "vmTrace"} <= set(found), str(set(found)))
+    same(found["output"], await w.node.call("eth_call", call, "latest"), "output")
+
+
+@check("traces", "trace_callMany leaves no trace on the chain")
+async def _trace_calls(w: World) -> None:
+    other = "0x" + "5e" * 20
+    give = {"from": w.me.address, "to": other, "value": "0x5"}
+    found = await w.node.call("trace_callMany", [[give, ["stateDiff"]], [give, ["stateDiff"]]], "latest")
+    first, second = (one["stateDiff"][other]["balance"] for one in found)
+    same((first["+"], second["*"]["to"]), ("0x5", "0xa"), "balances")
+    same(await w.node.call("eth_getBalance", other, "latest"), "0x0", "balance afterwards")
+
+
 @check("explorers", "ots_getApiLevel is 8")
 async def _level(w: World) -> None:
     same(await w.node.call("ots_getApiLevel"), 8, "level")

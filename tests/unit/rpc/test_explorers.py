@@ -177,6 +177,41 @@ async def test_a_transaction_is_replayed_with_its_changes_and_opcodes(any_chain:
     assert "a list of: trace, stateDiff, vmTrace" in wrong["message"]
 
 
+async def test_calls_are_traced_as_replays_are_and_leave_nothing(any_chain: Any, counter: Any) -> None:
+    _, child, receipt = await build(any_chain, counter)
+    kinds, me = ["trace", "stateDiff", "vmTrace"], hexed(any_chain.addresses[0])
+    bump = {"from": me, "to": child, "data": "0x01"}
+    many = await any_chain.call("trace_callMany", [[bump, kinds], [bump, ["trace"]], [bump, ["stateDiff"]]], "latest")
+    assert [int(one["output"], 16) for one in many] == [1, 2, 3], "each on what the one before has left"
+    assert many[1]["stateDiff"] is None
+    word = "0x" + "00" * 31
+    assert many[2]["stateDiff"][child]["storage"] == {word + "00": {"*": {"from": word + "02", "to": word + "03"}}}
+    assert many[0]["vmTrace"]["ops"]
+    alone = await any_chain.call("trace_call", bump, kinds)
+    assert alone == many[0], "nothing was kept"
+    sent = await any_chain.send(nonce=2, to=bytes.fromhex(child[2:]), data=b"\1", gas=100_000)
+    replay = await any_chain.call("trace_replayTransaction", sent["transactionHash"], kinds)
+    assert replay["vmTrace"]["ops"] == alone["vmTrace"]["ops"]
+    assert replay["stateDiff"][child] == alone["stateDiff"][child]
+    before = await any_chain.call("trace_call", bump, ["trace"], receipt["blockNumber"])
+    assert int(before["output"], 16) == 1
+    failed = await any_chain.call("trace_call", {"to": child}, ["trace"], "latest")
+    assert failed["trace"][0]["error"] == "Reverted"
+    assert failed["output"].startswith("0x08c379a0")
+
+
+async def test_calls_that_cannot_be_traced_are_refused(chain: Any) -> None:
+    poor = {"from": "0x" + "77" * 20, "to": SINK, "value": "0x1"}
+    for method, params, words in (
+        ("trace_call", [poor, ["trace"]], "insufficient funds"),
+        ("trace_call", [{"to": SINK}, ["all"]], "a list of: trace"),
+        ("trace_callMany", [[{"to": SINK}]], "a list of pairs"),
+        ("trace_callMany", [[[{"to": SINK}, ["trace"]]] * 1001], "too many calls"),
+        ("trace_call", [{"to": SINK}, ["trace"], "0x99"], "header not found"),
+    ):
+        assert words in (await chain.error(method, *params))["message"]
+
+
 async def test_a_revert_has_its_words_in_both_forms(any_chain: Any, counter: Any) -> None:
     receipt = await any_chain.send(to=None, data=counter.init, gas=300_000)
     failed = await any_chain.send(nonce=1, to=bytes.fromhex(receipt["contractAddress"][2:]), gas=60_000)

@@ -249,6 +249,9 @@ async def walk_calls(walk: Walk, contract: str) -> None:
     for full in (False, True):
         options = {"traceTransfers": True, "returnFullTransactions": full}
         await walk.ask("eth_simulateV1", {"blockStateCalls": blocks} | options, "latest")
+    call = {"to": contract, "data": "0x01"}
+    await walk.ask("trace_call", call, ["trace", "stateDiff", "vmTrace"], "latest")
+    await walk.ask("trace_callMany", [[call, ["trace"]], [call, ["stateDiff"]]])
 
 
 async def walk_rest(walk: Walk, contract: str, counter: Any) -> None:
