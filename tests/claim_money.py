@@ -46,7 +46,6 @@ from openledger.abci_app.modules.rewards.vesting import vest
 from openledger.abci_app.modules.staking.delegations import add_stake, delegations, settle_all, take_stake, worth
 from openledger.abci_app.modules.staking.earning import pool
 from openledger.abci_app.modules.staking.records import (
-    COMMISSION,
     STAKES,
     ValidatorRecord,
     must_operate,
@@ -57,6 +56,7 @@ from openledger.abci_app.modules.staking.records import (
 )
 from openledger.abci_app.modules.staking.redelegate import StakeRedelegate
 from openledger.abci_app.modules.staking.sets import close_set
+from openledger.genesis.genesis import COMMISSION
 from openledger.genesis.params import Params
 from openledger.primitives.amounts import OPEN as COIN
 from openledger.primitives.attribution import Voucher

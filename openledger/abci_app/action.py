@@ -78,7 +78,8 @@ class Action:
         self.validate(view, ctx)
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
-        """Write, after ``validate`` has passed in the same block. Returns the logs."""
+        """Write, after ``validate`` has passed in the same block. Returns the logs. What was written before an
+        ActionRefused leaf is raised is undone by the caller."""
         raise UnknownAction(f"{type(self).__name__} has no effect")
 
 

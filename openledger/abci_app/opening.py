@@ -7,7 +7,7 @@ from openledger.abci_app.modules.governance.records import params, set_params
 from openledger.abci_app.modules.models.records import Epoch, epoch, set_epoch
 from openledger.abci_app.modules.staking.delegations import add_stake
 from openledger.abci_app.modules.staking.earning import next_round
-from openledger.abci_app.modules.staking.records import STAKES, ValidatorRecord, put_validator
+from openledger.abci_app.modules.staking.records import STAKES, ValidatorRecord, must_operate, put_validator
 from openledger.abci_app.modules.staking.sets import open_first_set, seated
 from openledger.evm.predeploys import PREDEPLOYS
 from openledger.genesis.genesis import Genesis, GenesisAccount, GenesisValidator
@@ -52,9 +52,13 @@ def _first_records(state: Overlay, genesis: Genesis) -> None:
     set_genesis_supply(state, genesis.supply)
     set_params(state, genesis.params)
     for one in genesis.validators:
-        record = ValidatorRecord(one.operator, one.pub_key, one.name, power=one.power)
+        record = ValidatorRecord(
+            one.operator, one.pub_key, one.name, power=one.power,
+            commission=one.commission, max_commission=one.max_commission, max_change=one.max_change,
+        )  # fmt: skip
         put_validator(state, record)
-        add_stake(state, one.operator, record, one.power * genesis.params.power_unit)
+        for account, wei in ((one.operator, one.own(genesis.params)), *one.delegations):
+            add_stake(state, account, must_operate(state, one.operator), wei)
     state.add_balance(STAKES, genesis.staked)
     open_first_set(state)
     next_round(state, None)

@@ -10,12 +10,14 @@ import base64
 import calendar
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from openledger.genesis.params import Params
+from openledger.primitives.amounts import PPM
 from openledger.primitives.errors import InvalidGenesis, InvalidJson, OpenLedgerError
 from openledger.primitives.fields import from_json, is_unicode, to_json
 from openledger.primitives.hashing import keccak256
@@ -24,6 +26,9 @@ from openledger.primitives.keys import consensus_address
 from openledger.primitives.types import Address, from_hex, parse_address, to_checksum, to_hex
 
 MAX_CHAIN_ID_LENGTH = 50
+
+COMMISSION, MAX_COMMISSION, MAX_CHANGE = 100_000, 200_000, 10_000
+"""What a validator asks for that says nothing about it, in ppm: 10 %, never above 20 %, 1 % more a day at most."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +43,58 @@ class GenesisAccount:
 
 @dataclass(frozen=True)
 class GenesisValidator:
-    """A validator: ed25519 public key (32 bytes), voting power, the account that earns for it, and a name."""
+    """A validator: ed25519 public key (32 bytes), voting power, the account that earns for it, and a name.
+
+    Its stake is ``power`` x ``power_unit`` wei. ``delegations`` are the parts of it that are not the operator's:
+    (account, wei), by account. Commission as in ``validator.create``, in ppm.
+    """
 
     pub_key: bytes
     power: int
     operator: Address
     name: str = ""
+    commission: int = COMMISSION
+    max_commission: int = MAX_COMMISSION
+    max_change: int = MAX_CHANGE
+    delegations: tuple[tuple[Address, int], ...] = ()
 
     @property
     def address(self) -> Address:
         """The consensus address (20 bytes)."""
         return consensus_address(self.pub_key)
+
+    @property
+    def asks(self) -> dict[str, int]:
+        """Commission and its bounds, as far as they are others than usual."""
+        found = {"commission": self.commission, "max_commission": self.max_commission, "max_change": self.max_change}
+        usual = {"commission": COMMISSION, "max_commission": MAX_COMMISSION, "max_change": MAX_CHANGE}
+        return {name: ppm for name, ppm in found.items() if ppm != usual[name]}
+
+    def own(self, params: Params) -> int:
+        """Wei of its stake that are the operator's."""
+        return self.power * params.power_unit - sum(wei for _, wei in self.delegations)
+
+    def validate(self, params: Params) -> None:
+        """Raise InvalidGenesis with the first thing that is wrong."""
+        name = self.name or self.pub_key.hex()[:12]
+        if len(self.pub_key) != 32 or self.power < 1 or len(self.operator) != 20:
+            raise InvalidGenesis(f"validator {name} is malformed")
+        if not 0 <= self.commission <= self.max_commission <= PPM or not 0 <= self.max_change <= self.max_commission:
+            raise InvalidGenesis(
+                f"validator {name}: commission and its largest change are at most max_commission, at most 100 %"
+            )
+        if len({account for account, _ in self.delegations}) != len(self.delegations):
+            raise InvalidGenesis(f"validator {name}: an account is among its delegations twice")
+        for account, wei in self.delegations:
+            if len(account) != 20 or account == self.operator:
+                raise InvalidGenesis(f"validator {name}: a delegation is another account's than the operator's")
+            if wei < params.min_delegation:
+                raise InvalidGenesis(f"validator {name}: a delegation has min_delegation ({params.min_delegation}) wei")
+        if self.delegations and self.own(params) < params.min_self_bond:
+            raise InvalidGenesis(
+                f"validator {name}: its delegations leave {self.own(params)} wei of its stake to the operator",
+                f"it keeps min_self_bond ({params.min_self_bond}) at least; a larger power is a larger stake",
+            )
 
 
 @dataclass(frozen=True)
@@ -104,9 +150,7 @@ class Genesis:
             raise InvalidGenesis("two validators have the same operator")
         if len(self.validators) > self.params.max_validators:
             raise InvalidGenesis(f"there are more validators than max_validators ({self.params.max_validators})")
-        for validator in self.validators:
-            if len(validator.pub_key) != 32 or validator.power < 1 or len(validator.operator) != 20:
-                raise InvalidGenesis(f"validator {validator.name or validator.pub_key.hex()[:12]} is malformed")
+        self._validate_stakes()
         if self.initial_height < 1 or (self.initial_height != 1 and not self.solo):
             raise InvalidGenesis("initial_height must be 1 (a forked devnet's lies behind the block it begins with)")
         if not 1 <= self.vote_extensions_enable_height < 2**63:
@@ -123,6 +167,20 @@ class Genesis:
         self.params.validate()
         if not self.records and self.supply + self.params.reserve > self.params.cap:
             raise InvalidGenesis("genesis balances, stakes and the reserve together exceed the cap")
+
+    def _validate_stakes(self) -> None:
+        for validator in self.validators:
+            validator.validate(self.params)
+        if self.records and any(v.asks or v.delegations for v in self.validators):
+            raise InvalidGenesis("what validators ask for, and who has stake with them, stands in the records already")
+        staked = [account for v in self.validators for account, _ in v.delegations]
+        own = [v.operator for v in self.validators]
+        for account, count in Counter(staked).items():
+            if count + (account in own) > self.params.max_delegations:
+                raise InvalidGenesis(
+                    f"{to_checksum(account)} has stake with more validators than max_delegations "
+                    f"({self.params.max_delegations})"
+                )
 
     # --- JSON ---------------------------------------------------------------------------------------------
 
@@ -145,10 +203,7 @@ class Genesis:
         found: dict[str, Any] = {
             "evm_chain_id": self.evm_chain_id,
             "params": to_json(self.params, camel=False),
-            "validators": [
-                {"pub_key": to_hex(v.pub_key), "operator": to_checksum(v.operator), "name": v.name, "power": v.power}
-                for v in self.validators
-            ],
+            "validators": [_validator_entry(v) for v in self.validators],
             "accounts": accounts,
         }
         return found | ({"records": records} if records else {}) | ({"solo": True} if self.solo else {})
@@ -276,18 +331,34 @@ def _account(entry: dict[str, Any]) -> GenesisAccount:
     )
 
 
+def _validator_entry(v: GenesisValidator) -> dict[str, Any]:
+    found = {"pub_key": to_hex(v.pub_key), "operator": to_checksum(v.operator), "name": v.name, "power": v.power}
+    parts = {to_checksum(account): str(wei) for account, wei in v.delegations}
+    return found | v.asks | ({"delegations": parts} if parts else {})
+
+
+def _validator(entry: dict[str, Any]) -> GenesisValidator:
+    _known(
+        entry, "pub_key", "power", "operator", "name", "commission", "max_commission", "max_change", "delegations"
+    )  # fmt: skip
+    parts = [(parse_address(account), _whole(wei)) for account, wei in entry.get("delegations", {}).items()]
+    return GenesisValidator(
+        from_hex(entry["pub_key"], 32),
+        _whole(entry["power"]),
+        parse_address(entry["operator"]),
+        _text(entry.get("name", "")),
+        _whole(entry.get("commission", COMMISSION)),
+        _whole(entry.get("max_commission", MAX_COMMISSION)),
+        _whole(entry.get("max_change", MAX_CHANGE)),
+        tuple(sorted(parts)),
+    )
+
+
 def _read(app: dict[str, Any], chain_id: str, time_ns: int, initial_height: int, extensions: int) -> Genesis:
     _known(app, "evm_chain_id", "params", "validators", "accounts", "records", "solo")
     if app.get("solo", True) is not True:
         raise ValueError("solo is true or left out")
-    for v in app["validators"]:
-        _known(v, "pub_key", "power", "operator", "name")
-    validators = tuple(
-        GenesisValidator(
-            from_hex(v["pub_key"], 32), _whole(v["power"]), parse_address(v["operator"]), _text(v.get("name", ""))
-        )
-        for v in app["validators"]
-    )
+    validators = tuple(_validator(v) for v in app["validators"])
     genesis = Genesis(
         chain_id=chain_id,
         evm_chain_id=_whole(app["evm_chain_id"]),

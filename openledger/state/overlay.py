@@ -13,6 +13,7 @@ from typing import Any
 from openledger.primitives.errors import InsufficientFunds
 from openledger.primitives.hashing import KECCAK_EMPTY, keccak256
 from openledger.primitives.types import Account, Address, Hash32, to_hex
+from openledger.state.ordered import OrderedRecords
 from openledger.state.ports import Diff, StateReader
 
 _ABSENT: Any = object()
@@ -32,7 +33,7 @@ class Overlay:
         self._accounts: dict[Address, Account | None] = {}
         self._storage: dict[Address, dict[int, int]] = {}
         self._codes: dict[Hash32, bytes] = {}
-        self._records: dict[Address, dict[bytes, bytes | None]] = {}
+        self._records: dict[Address, OrderedRecords] = {}
         self._wiped: dict[Address, bool] = {}
         self._log: list[tuple[dict[Any, Any], Any, Any]] = []
         self._marks: list[int] = []
@@ -76,8 +77,8 @@ class Overlay:
 
     def records(self, module: Address, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Own and parent's records in key order. Writes made while iterating are not seen."""
-        own = self._records.get(module) or {}
-        changed = sorted((k, v) for k, v in own.items() if k.startswith(prefix) and k >= start)
+        own = self._records.get(module)
+        changed = own.between(prefix, start) if own else []
         below = self._parent.records(module, prefix, start)
         return _merge(changed, below) if changed else below
 
@@ -118,12 +119,21 @@ class Overlay:
 
     def set_record(self, module: Address, key: bytes, value: bytes | None) -> None:
         """Write or (None) delete a native record, and the storage slot that commits to it."""
-        own = self._records.get(module)
-        if own is None:
-            own = self._records[module] = {}
-        self._put(own, key, value)
+        self._put_record(module, key, value)
         digest = 0 if value is None else int.from_bytes(keccak256(value), "big")
         self.set_storage(module, int.from_bytes(keccak256(key), "big"), digest)
+
+    def _put_record(self, module: Address, key: bytes, value: bytes | None) -> None:
+        """What is deleted and not beneath leaves nothing, so that walks need not pass it."""
+        own = self._records.get(module)
+        if own is None:
+            own = self._records[module] = OrderedRecords()
+        if value is not None or self._parent.record(module, key) is not None:
+            self._put(own, key, value)
+        elif key in own:
+            if self._marks:
+                self._log.append((own, key, own[key]))
+            del own[key]
 
     def add_balance(self, address: Address, wei: int) -> None:
         """Credit ``wei`` (not negative). Crediting nothing creates no account."""
@@ -220,10 +230,7 @@ class Overlay:
         for code_hash, code in diff.codes.items():
             self._put(self._codes, code_hash, code)
         for (module, key), record in diff.records.items():
-            own = self._records.get(module)
-            if own is None:
-                own = self._records[module] = {}
-            self._put(own, key, record)
+            self._put_record(module, key, record)
 
 
 def _merge(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from harness import ACCOUNTS, Harness, ScriptedOracle
 
+from openledger.abci_app import queries
 from openledger.abci_app.application import Application
 from openledger.abci_app.modules.attribution.draws import LEAD
 from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
@@ -186,3 +187,26 @@ def test_validators_go_on_as_they_stand_whether_their_set_rests_or_changes_just_
     assert new.act(1, StakeUndelegate(ACCOUNTS[1][0])).status == 1
     new.block()
     assert len(new.set_next) == 2
+
+
+def test_commission_and_delegations_of_the_genesis_are_in_block_0_and_go_on_with_the_state(tmp_path: Path) -> None:
+    first = Harness(powers=(1_000, 10))
+    person, seat = ACCOUNTS[3][0], first.genesis.validators[0]
+    seat = dataclasses.replace(seat, commission=30_000, max_commission=40_000, delegations=((person, 300 * OPEN),))
+    first.genesis = dataclasses.replace(first.genesis, validators=(seat, first.genesis.validators[1]))
+    first.genesis.validate()
+    first.restart()
+    first.block()
+    found = first.query("get_validator", seat.operator)
+    assert (found["commission"], found["maxCommission"], found["power"]) == (30_000, 40_000, 1_000)
+    assert (int(found["stake"], 16), int(found["own"], 16)) == (1_000 * OPEN, 700 * OPEN)
+    assert [int(d["amount"], 16) for d in first.query("get_delegations", person)] == [300 * OPEN]
+    assert first.act(3, StakeUndelegate(seat.operator, 100 * OPEN)).status == 1
+    made = genesis_from_state(save(first.app, tmp_path / "state"), "openledger_161237-2")
+    assert Genesis.from_json(made.to_json()).digest == made.digest
+    again = Application(made, StateStore(MemoryStore()), PyEvmEngine(), ScriptedOracle(bytes(20)))
+    assert queries.get_validator(again.state(), seat.operator)["commission"] == 30_000
+    assert [int(d["amount"], 16) for d in queries.get_delegations(again.state(), person)] == [200 * OPEN]
+    said = dataclasses.replace(made.validators[0], commission=30_000)
+    with pytest.raises(InvalidGenesis, match="records already"):
+        dataclasses.replace(made, validators=(said, *made.validators[1:])).validate()

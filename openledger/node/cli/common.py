@@ -164,6 +164,16 @@ def amount(quantity: Any) -> str:
     return format_amount(wei(quantity))
 
 
+def ppm(text: str) -> int:
+    """Parts per million of a percentage, exactly. Raises UsageError."""
+    whole, _, fraction = text.removesuffix("%").strip().partition(".")
+    if not (whole + fraction).isascii() or not (whole or "0").isdigit() or not (fraction or "0").isdigit():
+        raise click.UsageError(f"{text!r} is no percentage: write for example 7.5")
+    if len(fraction) > 4:
+        raise click.UsageError("a percentage has four decimals at most")
+    return int(whole or "0") * 10_000 + int(fraction.ljust(4, "0"))
+
+
 def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     """Lines of a plain table, columns as wide as needed."""
     cells = [[str(c) for c in row] for row in [headings, *rows]]

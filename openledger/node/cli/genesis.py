@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from openledger.genesis.genesis import GenesisValidator
-from openledger.node.cli.common import App, Group, pass_app
+from openledger.node.cli.common import App, Group, pass_app, ppm
 from openledger.primitives.amounts import format_amount, parse_amount
 from openledger.primitives.errors import InvalidGenesis
-from openledger.primitives.types import from_hex, parse_address, to_hex
+from openledger.primitives.types import Address, from_hex, parse_address, to_hex
 
 if TYPE_CHECKING:
     from openledger.node.genesis_file import GenesisFile
@@ -38,6 +38,7 @@ def validate(app: App, path: Path | None) -> None:
         "validators": len(found.validators),
         "accounts": len(found.accounts),
         "supply": str(found.supply),
+        "delegations": sum(len(v.delegations) for v in found.validators),
         "digest": to_hex(found.digest),
     }
     app.emit(
@@ -93,13 +94,42 @@ def remove_account(app: App, address: str, path: Path | None) -> None:
 @click.option("--operator", required=True, help="Account that earns for it, and may edit it.")
 @click.option("--power", type=click.IntRange(1), default=10, show_default=True, help="Its weight; its stake follows.")
 @click.option("--name", default="", help="Its name.")
+@click.option("--commission", default="10", show_default=True, metavar="PERCENT", help="Taken of what stakers earn.")
+@click.option("--max-commission", default="20", show_default=True, metavar="PERCENT", help="It never rises above.")
+@click.option("--max-change", default="1", show_default=True, metavar="PERCENT", help="Its largest rise, once a day.")
+@click.option(
+    "--delegation", "delegations", multiple=True, metavar="ADDRESS=AMOUNT",
+    help="Part of its stake that is another account's: 0x..=50 OPEN; the rest is the operator's. May be repeated.",
+)  # fmt: skip
 @_FILE
 @pass_app
-def add_validator(app: App, public_key: str, operator: str, power: int, name: str, path: Path | None) -> None:
+def add_validator(
+    app: App,
+    public_key: str,
+    operator: str,
+    power: int,
+    name: str,
+    commission: str,
+    max_commission: str,
+    max_change: str,
+    delegations: tuple[str, ...],
+    path: Path | None,
+) -> None:
     """Add a validator by its public key, as `openledger validator show-key` prints it on its machine."""
     key = from_hex("0x" + public_key.removeprefix("0x"), 32)
-    made = GenesisValidator(key, power, parse_address(operator), name)
+    made = GenesisValidator(
+        key, power, parse_address(operator), name,
+        ppm(commission), ppm(max_commission), ppm(max_change),
+        tuple(sorted(_part(text) for text in delegations)),
+    )  # fmt: skip
     _changed(app, path, lambda file: file.add_validator(made))
+
+
+def _part(text: str) -> tuple[Address, int]:
+    account, sign, wei = text.partition("=")
+    if not sign:
+        raise click.UsageError(f"{text!r} is no delegation: write for example 0x..=50 OPEN")
+    return parse_address(account.strip()), parse_amount(wei.strip())
 
 
 @genesis.command("import")

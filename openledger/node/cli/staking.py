@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from openledger.node.cli.common import App, Group, amount, pass_app, table, wei
+from openledger.node.cli.common import App, Group, amount, pass_app, ppm, table, wei
 from openledger.primitives.amounts import parse_amount
 from openledger.primitives.errors import KeystoreError
 from openledger.primitives.types import Address, from_hex, parse_address, to_checksum, to_hex
@@ -72,22 +72,12 @@ def create(
     else:
         message = key_proof_message(app.client.chain_id(), signer.address)
         public, signature = sign_with_validator_key(app.home, message)
-    rates = [_ppm(rate) for rate in (commission, max_commission, max_change)]
+    rates = [ppm(rate) for rate in (commission, max_commission, max_change)]
     receipt = app.send(ValidatorCreate(public, signature, parse_amount(text), name, oracle, *rates), signer)
     signs_from = wei(receipt["blockNumber"]) + 2
     found = app.call("openledger_getValidator", to_checksum(signer.address))
     lines = [*_lines(found), "", f"It signs from block {signs_from} on." if found["power"] else _NO_SEAT]
     app.emit(found | {"transaction": receipt["transactionHash"], "signsFrom": signs_from}, lines)
-
-
-def _ppm(text: str) -> int:
-    """Parts per million of a percentage, exactly. Raises UsageError."""
-    whole, _, fraction = text.removesuffix("%").strip().partition(".")
-    if not (whole + fraction).isascii() or not (whole or "0").isdigit() or not (fraction or "0").isdigit():
-        raise click.UsageError(f"{text!r} is no percentage: write for example 7.5")
-    if len(fraction) > 4:
-        raise click.UsageError("a percentage has four decimals at most")
-    return int(whole or "0") * 10_000 + int(fraction.ljust(4, "0"))
 
 
 def _percent(ppm: int) -> str:
@@ -111,7 +101,7 @@ def edit(app: App, name: str | None, oracle: bool | None, commission: str | None
 
     signer = app.signer()
     now = app.call("openledger_getValidator", to_checksum(signer.address))
-    rate = UNCHANGED if commission is None else _ppm(commission)
+    rate = UNCHANGED if commission is None else ppm(commission)
     action = ValidatorEdit(now["name"] if name is None else name, now["oracle"] if oracle is None else oracle, rate)
     app.send(action, signer)
     found = app.call("openledger_getValidator", to_checksum(signer.address))

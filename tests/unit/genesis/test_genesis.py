@@ -159,3 +159,47 @@ def test_a_name_that_is_no_unicode_is_refused() -> None:
     document["app_state"]["validators"][0]["name"] = "\ud800"
     with pytest.raises(InvalidGenesis, match="expected text"):
         Genesis.from_json(json.dumps(document))
+
+
+STAKED = dataclasses.replace(
+    VALIDATOR, power=1_000, commission=50_000, max_commission=150_000, max_change=0,
+    delegations=((b"\x05" * 20, 7 * OPEN), (b"\x06" * 20, OPEN)),
+)  # fmt: skip
+
+
+def test_commission_and_delegations_go_out_and_come_back() -> None:
+    made = dataclasses.replace(GENESIS, validators=(STAKED,))
+    made.validate()
+    assert Genesis.from_json(made.to_json()) == made
+    assert made.supply == dataclasses.replace(GENESIS, validators=(dataclasses.replace(VALIDATOR, power=1_000),)).supply
+    assert made.digest != dataclasses.replace(made, validators=(dataclasses.replace(STAKED, max_change=1),)).digest
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"commission": 150_001}, "max_commission"),
+        ({"max_commission": 1_000_001}, "100 %"),
+        ({"commission": -1}, "max_commission"),
+        ({"max_change": 150_001}, "max_commission"),
+        ({"delegations": ((b"\x05" * 20, 0),)}, "min_delegation"),
+        ({"delegations": ((b"\x05" * 19, OPEN),)}, "another account's"),
+        ({"delegations": ((STAKED.operator, OPEN),)}, "another account's"),
+        ({"delegations": ((b"\x05" * 20, OPEN), (b"\x05" * 20, OPEN))}, "twice"),
+        ({"delegations": ((b"\x05" * 20, 991 * OPEN),)}, "leave"),
+    ],
+)
+def test_stakes_that_no_chain_could_have_are_refused(change: dict[str, object], words: str) -> None:
+    wrong = dataclasses.replace(GENESIS, validators=(dataclasses.replace(STAKED, **change),))  # type: ignore[arg-type]
+    with pytest.raises(InvalidGenesis, match=words):
+        wrong.validate()
+
+
+def test_nobody_begins_with_more_delegations_than_an_account_may_have() -> None:
+    params = dataclasses.replace(GENESIS.params, max_delegations=2)
+    seats = tuple(
+        dataclasses.replace(STAKED, pub_key=bytes([i]) * 32, operator=bytes([i]) * 20) for i in range(1, 4)
+    )  # account 05 has stake with all three
+    dataclasses.replace(GENESIS, params=params, validators=seats[:2]).validate()
+    with pytest.raises(InvalidGenesis, match="max_delegations"):
+        dataclasses.replace(GENESIS, params=params, validators=seats).validate()

@@ -46,9 +46,36 @@ def test_accounts_and_validators_are_added_to_both_copies(home: Path) -> None:
     assert len(json.loads((home / "genesis.json").read_text())["validators"]) == 2
 
 
+def test_a_validator_says_its_commission_and_whose_its_stake_is(home: Path) -> None:
+    person = "0x" + "cd" * 20
+    told = ["--power", "100", "--commission", "2.5", "--max-commission", "30%", "--delegation", f"{person}=50.5 OPEN"]
+    assert genesis(home, "add-validator", KEY, "--operator", SOMEBODY, *told) == 0
+    made = read_genesis(home / "genesis.json").validators[1]
+    assert (made.commission, made.max_commission, made.max_change) == (25_000, 300_000, 10_000)
+    assert made.delegations == ((bytes.fromhex("cd" * 20), 101 * OPEN // 2),)
+    assert read_genesis(home / "cometbft" / "config" / "genesis.json").validators[1] == made
+    entries = json.loads((home / "genesis.json").read_text())["app_state"]["validators"]
+    assert "commission" not in entries[0], "what is as usual is not written, so older files keep their digest"
+    assert entries[1]["delegations"] == {to_checksum(bytes.fromhex("cd" * 20)): str(101 * OPEN // 2)}
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [(["--commission", "much"], "no percentage"), (["--delegation", "0x" + "cd" * 20], "no delegation")],
+)
+def test_what_is_no_percentage_or_no_delegation_is_a_wrong_use(
+    home: Path, option: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert genesis(home, "add-validator", KEY, "--operator", SOMEBODY, *option) == 2
+    assert words in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["add-validator", KEY, "--operator", SOMEBODY, "--commission", "25"], "at most max_commission"),
+        (["add-validator", KEY, "--operator", SOMEBODY, "--delegation", f"{SOMEBODY}=1 OPEN"], "another account's"),
+        (["add-validator", KEY, "--operator", SOMEBODY, "--delegation", "0x" + "cd" * 20 + "=1 OPEN"], "leave"),
         (["add-account", to_checksum(dev_accounts()[0][0]), "1 OPEN"], "already"),
         (["add-account", SOMEBODY, "2000000000 OPEN"], "exceed the cap"),
         (["add-account", "0x12", "1 OPEN"], "not an address"),

@@ -9,11 +9,8 @@ from openledger.abci_app.action import Action, ActionContext, require_text
 from openledger.abci_app.modules.accounts import balance, transfer
 from openledger.abci_app.modules.staking.delegations import add_stake, delegations
 from openledger.abci_app.modules.staking.records import (
-    COMMISSION,
     COMMISSION_SET,
     CREATED,
-    MAX_CHANGE,
-    MAX_COMMISSION,
     STAKED,
     STAKES,
     ValidatorRecord,
@@ -21,6 +18,7 @@ from openledger.abci_app.modules.staking.records import (
     put_validator,
     validator,
 )
+from openledger.genesis.genesis import COMMISSION, MAX_CHANGE, MAX_COMMISSION
 from openledger.primitives.amounts import PPM
 from openledger.primitives.errors import AlreadyExists, AmountOutOfRange, KeyProofInvalid, MalformedAction, NotAllowed
 from openledger.primitives.fields import U32, U256, Bytes, Bytes32, Flag, Text

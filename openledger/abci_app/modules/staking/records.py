@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from openledger.abci_app.events import Event
 from openledger.abci_app.tables import Number, Table
+from openledger.genesis.genesis import COMMISSION, MAX_CHANGE, MAX_COMMISSION
 from openledger.primitives.errors import NotFound
 from openledger.primitives.fields import U32, U64, U256, AddressField, Bytes32, Flag, Text
 from openledger.primitives.keys import consensus_address
@@ -19,9 +20,6 @@ from openledger.state.ports import StateReader
 
 STAKES = STAKING_ADDRESS
 """The account that holds all stakes, what is unbonding, and what delegators have earned and not taken."""
-
-COMMISSION, MAX_COMMISSION, MAX_CHANGE = 100_000, 200_000, 10_000
-"""What a validator asks for that says nothing about it, in ppm: 10 %, never above 20 %, 1 % more a day at most."""
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,11 @@ class StakeRedelegate(Action):
         if self.source == self.target:
             raise MalformedAction("source and target are the same validator")
 
-    def validate(self, view: StateReader, ctx: ActionContext) -> None:
-        self._apply(Overlay(view), ctx)
+    def admit(self, view: StateReader, ctx: ActionContext) -> None:
+        """Whether this may be done shows while it is done. In a block that is enough, for what fails is undone."""
+        self.execute(Overlay(view), ctx)
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
-        return self._apply(state, ctx)
-
-    def _apply(self, state: Overlay, ctx: ActionContext) -> list[Log]:
         source, target = must_operate(state, self.source), must_operate(state, self.target)
         if arriving(state, ctx.sender, source.address):
             raise NotAllowed(

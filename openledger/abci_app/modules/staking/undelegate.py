@@ -40,13 +40,11 @@ class StakeUndelegate(Action):
     operator: AddressField
     amount: U256 = 0
 
-    def validate(self, view: StateReader, ctx: ActionContext) -> None:
-        self._apply(Overlay(view), ctx)
+    def admit(self, view: StateReader, ctx: ActionContext) -> None:
+        """Whether this may be done shows while it is done. In a block that is enough, for what fails is undone."""
+        self.execute(Overlay(view), ctx)
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
-        return self._apply(state, ctx)
-
-    def _apply(self, state: Overlay, ctx: ActionContext) -> list[Log]:
         address = must_operate(state, self.operator).address
         logs = follow_arriving(state, ctx.sender, address)
         if len(leaving(state, ctx.sender, address)) >= MAX_ENTRIES:
