@@ -89,7 +89,7 @@ class _Gaps:
         for level in range(len(DOUBT)):
             left = _numbers([side[level][0] for side in sides])[before]
             right = _numbers([side[level][1] for side in sides])[after]
-            both = np.unique(left * (right.max(initial=0) + 1) + right, return_inverse=True)[1]
+            both = np.unique(left * (np.max(right, initial=0) + 1) + right, return_inverse=True)[1]
             self.looks.append((both, left, right))
 
     def orders(self, counts: Sequence[bool]) -> list[tuple[int, int]]:
@@ -109,11 +109,12 @@ class _Gaps:
 
     def _elsewhere(self, what: Whole, told: Whole) -> Whole:
         """For each place how often ``what`` stands there stands side by side in other rows that count."""
-        own = self.row * (what.max(initial=0) + 1) + what
+        width = int(np.max(what, initial=0)) + 1
+        own = self.row * width + what
         kinds, times = np.unique(own[told], return_counts=True)
         at = np.searchsorted(kinds, own)
         mine = np.append(times, 0)[np.where(np.append(kinds, -1)[at] == own, at, len(kinds))]
-        return np.asarray(np.bincount(what[told], minlength=what.max(initial=0) + 1)[what] - mine, dtype=np.int64)
+        return np.asarray(np.bincount(what[told], minlength=width)[what] - mine, dtype=np.int64)
 
 
 def _numbers(names: Sequence[str]) -> Whole:

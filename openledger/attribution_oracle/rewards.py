@@ -35,7 +35,7 @@ def rewards(scores: Any, groups: Any, order: Any, texts: Sequence[str]) -> Array
     for number, scored in enumerate(table):
         claim.add(number, scored, 1.0 / answers)
     earned = claim.pay(known_parts(texts, sequence), sequence)
-    shares = np.zeros(int(owners.max(initial=-1)) + 1, dtype=np.float64)
+    shares = np.zeros(int(np.max(owners, initial=-1)) + 1, dtype=np.float64)
     np.add.at(shares, owners, np.array(earned, dtype=np.float64))
     return np.asarray(shares / max(SCORE_UNIT, sum(earned)), dtype=np.float64)
 
@@ -64,7 +64,7 @@ def _moments(order: Any, owners: np.ndarray[Any, np.dtype[np.int64]]) -> list[fl
     found = _numbers(order, "order")
     if found.shape == owners.shape:
         return [float(moment) for moment in found]
-    if found.ndim == 1 and found.size > int(owners.max(initial=-1)):
+    if found.ndim == 1 and found.size > int(np.max(owners, initial=-1)):
         return [float(moment) for moment in found[owners]]
     raise OracleError(f"order must be one number a row or a contributor, not {found.shape}")
 

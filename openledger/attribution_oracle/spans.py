@@ -62,7 +62,7 @@ def suffix_array(words: Words, depth: int) -> Words:
         new[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
         rank = np.empty(len(rank), dtype=np.int64)
         rank[order] = new.cumsum() - 1
-        if int(rank.max()) == len(rank) - 1:
+        if int(np.max(rank)) == len(rank) - 1:
             break
         done *= 2
     return order
