@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from openledger.abci_app.action import action_class
@@ -191,10 +192,14 @@ def _named(found: claims.Accused | None) -> View | None:
 
 
 def get_verdicts(state: StateReader, claim: int) -> list[View]:
-    """What each validator of the claim's electorate has said; ``pot`` is what waits for its stakers while the claim can
-    be challenged. Raises NotFound."""
+    """What each validator that decides the claim, or its newest challenge, has said; ``pot`` is what waits for the
+    stakers of those who decided it at first, while the claim can be challenged. Those of them that have no vote any
+    more have no power. Raises NotFound."""
     claims.must_claim(state, claim)
-    waiting = pots(state, claim)
+    waiting, cast = pots(state, claim), list(claims.votes(state, claim))
+    voting = {member.address for member, _ in cast}
+    first = claims.ELECTORATES.must(state, claim).members
+    cast += [(replace(m, power=0), claims.Vote()) for m in first if m.address not in voting]
     return [
         {
             "validator": to_hex(member.address),
@@ -207,7 +212,7 @@ def get_verdicts(state: StateReader, claim: int) -> list[View]:
             "named": _named(accused_by(state, claim, member.address)),
             "pot": hex(waiting.get(member.address, 0)),
         }
-        for member, said in claims.votes(state, claim)
+        for member, said in cast
     ]
 
 
@@ -243,7 +248,7 @@ def attribution_job(state: StateReader, claim: int) -> AttributionJob:
         scores_root=to_hex(record.scores_root),
         rows=record.rows,
         named=named_rows(state, claim),
-        lookers=claims.ELECTORATES.must(state, claim).lookers,
+        lookers=claims.electorate(state, claim).lookers,
     )
 
 

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from openledger.abci_app.modules.attribution.messages import Message, Promise, decode_extension
-from openledger.abci_app.modules.attribution.records import ELECTORATES, OPEN
+from openledger.abci_app.modules.attribution.records import OPEN, electorate
 from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.modules.staking.sets import last_signers
 from openledger.abci_app.protocol.canonical import extension_sign_bytes
@@ -77,7 +77,7 @@ def check_extension(extension: bytes, sender: Address, state: StateReader, max_b
             continue
         if OPEN.get(state, message.claim) is None:
             raise NotFound(f"claim {message.claim} is not open")
-        if all(m.address != sender for m in ELECTORATES.must(state, message.claim).members):
+        if all(m.address != sender for m in electorate(state, message.claim).members):
             raise NotFound(f"validator 0x{sender.hex()} has no vote in claim {message.claim}")
 
 

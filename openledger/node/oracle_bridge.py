@@ -42,13 +42,13 @@ from openledger.abci_app.modules.attribution.messages import (
 )
 from openledger.abci_app.modules.attribution.records import (
     CLAIMS,
-    ELECTORATES,
     NONE,
     OPEN_SEEN,
     PENDING,
     REVEAL,
     VOTING,
     Claim,
+    electorate,
     open_claims,
     vote,
 )
@@ -155,7 +155,7 @@ class OracleBridge:
         numbers = open_claims(state, OPEN_SEEN)
         self._forget_closed(state, height, {(number, CLAIMS.must(state, number).attempt) for number in numbers})
         for number in numbers:
-            members = ELECTORATES.must(state, number).members
+            members = electorate(state, number).members
             if all(member.address != validator for member in members):
                 continue
             claim = CLAIMS.must(state, number)
@@ -236,7 +236,7 @@ class OracleBridge:
             if claim.look and finding.unseen(named_rows(state, number)):
                 return None
             verdict, bound = finding.verdict, counted(state, validator, number, claim.opened)
-            if verdict.valid and bound != seeds.root(validator, number // SEED_BATCH):
+            if verdict.valid and not claim.second_look and bound != seeds.root(validator, number // SEED_BATCH):
                 return None  # a yes would be void: what draws our rows was not promised in time
             own = self._own_rows(number, claim, finding, validator, seeds)
             digest = verdict_digest(

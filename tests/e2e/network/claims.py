@@ -123,8 +123,8 @@ class Claims:
         root = merkle_root([score_leaf(row, one) for row, one in enumerate(scores)])
         shares = tuple(sorted((Share(dev(i).address, 300_000) for i in (1, 2, 3)), key=lambda s: s.contributor))
         action = AttributionClaim(
-            model=1, epoch=epoch, first=0, last=1, shares=shares, unattributed=100_000, evidence=bytes(32), scores_root=root,
-            scores=hashlib.sha256(raw).digest(),
+            model=1, epoch=epoch, first=0, last=1, shares=shares, unattributed=100_000, evidence=bytes(32),
+            scores_root=root, scores=hashlib.sha256(raw).digest(),
         )  # fmt: skip
         receipt = operator.send(client, dev(4), action)
         claim: Any = SimpleNamespace(scores=raw)

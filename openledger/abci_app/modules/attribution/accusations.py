@@ -11,21 +11,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from openledger.abci_app.modules.attribution.electorates import powers
 from openledger.abci_app.modules.attribution.messages import Accusation
 from openledger.abci_app.modules.attribution.records import (
     ACCUSED,
     CHALLENGE_OPEN,
     CHALLENGES,
-    ELECTORATES,
     NAMED,
     VOTES,
     VOTING,
     Accused,
     Claim,
+    electorate,
     votes,
 )
 from openledger.abci_app.modules.models.records import contributors
-from openledger.primitives.attribution import EVERY_SEGMENT, NAMED_ROW, NAMED_SHARE
+from openledger.primitives.attribution import EVERY_SEGMENT, NAMED_REST, NAMED_ROW, NAMED_SHARE
 from openledger.primitives.types import ZERO_ADDRESS, Address, Log
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
@@ -58,10 +59,8 @@ def second_look_due(state: StateReader, number: int, claim: Claim) -> bool:
     """True when something was accused in this attempt and not looked at by all."""
     if claim.look:
         return False
-    members = ELECTORATES.must(state, number).members
-    return any(
-        a is not None and a.attempt == claim.attempt for a in (accused_by(state, number, m.address) for m in members)
-    )
+    said = (accused_by(state, number, member.address) for member in electorate(state, number).members)
+    return any(found is not None and found.attempt == claim.attempt for found in said)
 
 
 def look_again(state: Overlay, number: int) -> None:
@@ -75,14 +74,23 @@ def named_rows(state: StateReader, number: int) -> tuple[tuple[int, int], ...]:
     """Index rows that everybody recomputes, each with its segment: the one of a running challenge, along the whole run,
     then those that validators have named in any attempt, by the power behind them; ``MAX_NAMED_ROWS`` at most, and that
     of the challenge."""
-    power: dict[tuple[int, int], int] = {}
-    for member in ELECTORATES.must(state, number).members:
-        found = accused_by(state, number, member.address)
+    behind: dict[tuple[int, int], int] = {}
+    for address, power in powers(state, number).items():
+        found = accused_by(state, number, address)
         if found is not None and found.kind == NAMED_ROW:
             spot = (found.row, found.segment)
-            power[spot] = power.get(spot, 0) + member.power
-    rows = sorted(power, key=lambda spot: (-power[spot], spot))[:MAX_NAMED_ROWS]
+            behind[spot] = behind.get(spot, 0) + power
+    rows = sorted(behind, key=lambda spot: (-behind[spot], spot))[:MAX_NAMED_ROWS]
     challenge = CHALLENGES.get(state, number)
     if challenge is None or challenge.outcome != CHALLENGE_OPEN or challenge.contributor != ZERO_ADDRESS:
         return tuple(rows)
     return ((challenge.row, EVERY_SEGMENT), *rows)
+
+
+def shares_are_wrong(state: StateReader, number: int, claim: Claim) -> bool:
+    """True when members with more than two thirds of the power have named a share, or the unattributed part, in this
+    attempt. Each verification compares all of them, so a yes was false from the beginning."""
+    members = electorate(state, number)
+    found = ((accused_by(state, number, member.address), member.power) for member in members.members)
+    named = (power for a, power in found if a and a.attempt == claim.attempt and a.kind in (NAMED_SHARE, NAMED_REST))
+    return 3 * sum(named) > 2 * members.power

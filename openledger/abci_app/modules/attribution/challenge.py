@@ -1,7 +1,7 @@
 """attribution.challenge: somebody with a bond says that a row or a share of an accepted claim is wrong.
 
-It is possible until the claim's rewards have vested. The electorate verifies the claim once more, the named row among
-what each of them recomputes. If they say no, the claim is undone; else the challenger's bond burns.
+It is possible until the claim's rewards have vested. The validators of this moment verify the claim once more, the
+named row among what each of them recomputes. If they say no, the claim is undone; else the challenger's bond burns.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext
 from openledger.abci_app.modules.accounts import balance, transfer
+from openledger.abci_app.modules.attribution.electorates import ask_anew
 from openledger.abci_app.modules.attribution.records import (
     ACCEPTED,
     CHALLENGE_OPEN,
@@ -21,7 +22,6 @@ from openledger.abci_app.modules.attribution.records import (
     OPEN,
     PENDING,
     Challenge,
-    forget_votes,
     must_claim,
 )
 from openledger.abci_app.modules.models.records import contributors
@@ -72,7 +72,7 @@ class AttributionChallenge(Action):
         transfer(state, ctx.sender, ESCROW, bond)
         challenge = Challenge(ctx.sender, bond, self.row, self.contributor, CHALLENGE_OPEN, height)
         CHALLENGES.put(state, challenge, self.claim)
-        forget_votes(state, self.claim)
+        ask_anew(state, self.claim, claim, params)
         attempt, deadline = 2 * (claim.attempt // 2 + 1), ctx.block.time + params.hold_seconds
         CLAIMS.put(state, replace(claim, status=PENDING, attempt=attempt, look=0, deadline=deadline), self.claim)
         OPEN.put(state, Number(height), self.claim)

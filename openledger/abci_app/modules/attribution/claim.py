@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext
 from openledger.abci_app.modules.accounts import balance, transfer
+from openledger.abci_app.modules.attribution.electorates import electorate_now
 from openledger.abci_app.modules.attribution.records import (
     CLAIM_COUNT,
     CLAIMED,
@@ -21,8 +22,6 @@ from openledger.abci_app.modules.attribution.records import (
     PENDING,
     WORK,
     Claim,
-    Electorate,
-    Member,
     Share,
 )
 from openledger.abci_app.modules.models.records import (
@@ -33,8 +32,6 @@ from openledger.abci_app.modules.models.records import (
     must_model,
     settlements,
 )
-from openledger.abci_app.modules.staking.earning import rounds
-from openledger.abci_app.modules.staking.sets import seated
 from openledger.abci_app.tables import Number
 from openledger.genesis.params import Params
 from openledger.primitives.amounts import PPM
@@ -82,9 +79,9 @@ def coverage(state: StateReader, params: Params, model: int, number: int) -> Cov
 
 @dataclass(frozen=True)
 class AttributionClaim(Action):
-    """``first`` is the settlement where the claim begins, ``last`` (exclusive) where it ends, so that it can never cover
-    others than those it was computed for, whatever a vote changes meanwhile; ``shares`` ascend by address; ``evidence``
-    and ``scores`` name blobs (sha256)."""
+    """``first`` is the settlement where the claim begins, ``last`` (exclusive) the one where it ends: it never covers
+    others than those it was computed for, whatever a vote changes meanwhile. ``shares`` ascend by address;
+    ``evidence`` and ``scores`` name blobs (sha256)."""
 
     KIND: ClassVar[str] = "attribution.claim"
     MODULE: ClassVar[Address] = ATTRIBUTION_ADDRESS
@@ -170,19 +167,15 @@ class AttributionClaim(Action):
             drawn=params.drawn_rows,
         )
         transfer(state, ctx.sender, ESCROW, claim.bond + claim.work_fee)
-        self._book(state, number, claim, covered.work, params.power_unit)
+        self._book(state, number, claim, covered.work, params)
         return [CLAIMED.log(number, self.model, self.epoch, ctx.sender, claim.fee)]
 
-    def _book(self, state: Overlay, number: int, claim: Claim, work: int, unit: int) -> None:
+    def _book(self, state: Overlay, number: int, claim: Claim, work: int, params: Params) -> None:
         now = epoch(state).number
         used = WORK.get(state, now)
         WORK.put(state, Number((used.value if used else 0) + work), now)
         book = ledger(state, self.model, self.epoch)
         LEDGERS.put(state, replace(book, claimed=claim.last), self.model, self.epoch)
         CLAIMS.put(state, claim, number)
-        seats = seated(state)
-        members = tuple(
-            Member(v.address, v.operator, v.power, min(v.power, v.stake // unit), v.shares) for v in seats if v.oracle
-        )
-        ELECTORATES.put(state, Electorate(members, sum(v.power for v in seats), rounds(state).now), number)
+        ELECTORATES.put(state, electorate_now(state, params), number)
         OPEN.put(state, Number(claim.opened), number)

@@ -7,9 +7,9 @@ from typing import Any
 from openledger.abci_app.modules.attribution.records import (
     CHALLENGES,
     CLAIM_COUNT,
-    ELECTORATES,
     NO,
     YES,
+    electorate,
     must_claim,
     vote,
 )
@@ -42,7 +42,7 @@ def _shares(state: StateReader, claim: int) -> tuple[Any, ...]:
 
 def _tally(state: StateReader, claim: int) -> tuple[Any, ...]:
     must_claim(state, claim)
-    members = ELECTORATES.must(state, claim).members
+    members = electorate(state, claim).members
     said = [(vote(state, claim, m.address).verdict, m.power) for m in members]
     yes, no = (sum(power for verdict, power in said if verdict == side) for side in (YES, NO))
     return (yes, no, sum(power for _, power in said))

@@ -72,8 +72,9 @@ class Claim:
     """A claim over settlements ``first`` to ``last`` of (model, epoch). Wei: fee, bond, work_fee, minted.
 
     ``deadline`` (Unix seconds) ends the running phase; ``attempt`` is 0, and 1 after the one retry; 2 and 3
-    in the first challenge, and so on. While ``vests`` is not 0 what the claim has booked is locked, and before this
-    Unix second the claim can be challenged. ``look`` is 1 while what was accused in this attempt is looked at.
+    in the first challenge, and so on (``second_look``). While ``vests`` is not 0 what the claim has booked is locked,
+    and before this Unix second the claim can be challenged. ``look`` is 1 while what was accused in this attempt is
+    looked at.
     ``drawn`` are the rows that a verdict on it draws, as the parameters said when it opened.
     """
 
@@ -100,6 +101,11 @@ class Claim:
     drawn: U32
     vests: U64 = 0
     look: U8 = 0
+
+    @property
+    def second_look(self) -> bool:
+        """True while a challenge is decided, and from then on."""
+        return self.attempt > 1
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,9 @@ class Challenge:
 CLAIMS = Table(ATTRIBUTION_ADDRESS, "claim", Claim)
 CLAIM_COUNT = Counter(ATTRIBUTION_ADDRESS, "claim-count")
 ELECTORATES = Table(ATTRIBUTION_ADDRESS, "electorate", Electorate)
+"""Who decides a claim at first, and is paid for it."""
+SECOND = Table(ATTRIBUTION_ADDRESS, "second", Electorate)
+"""Who decides the newest challenge of a claim."""
 VOTES = Table(ATTRIBUTION_ADDRESS, "vote", Vote)
 ACCUSED = Table(ATTRIBUTION_ADDRESS, "accused", Accused)
 OPEN = Table(ATTRIBUTION_ADDRESS, "open", Number)
@@ -210,6 +219,11 @@ def must_claim(state: StateReader, claim: int) -> Claim:
     return found
 
 
+def electorate(state: StateReader, claim: int) -> Electorate:
+    """Who decides a claim, or its newest challenge."""
+    return SECOND.get(state, claim) or ELECTORATES.must(state, claim)
+
+
 def vote(state: StateReader, claim: int, validator: Address) -> Vote:
     """What a validator has said so far."""
     return VOTES.get(state, claim, validator) or Vote()
@@ -243,11 +257,11 @@ def next_turn(state: Overlay, limit: int) -> list[int]:
 
 def votes(state: StateReader, claim: int) -> Iterator[tuple[Member, Vote]]:
     """Each member of the electorate with its vote."""
-    return ((m, vote(state, claim, m.address)) for m in ELECTORATES.must(state, claim).members)
+    return ((m, vote(state, claim, m.address)) for m in electorate(state, claim).members)
 
 
 def forget_votes(state: Overlay, claim: int) -> None:
     """Clear all votes (before a retry)."""
-    for member in ELECTORATES.must(state, claim).members:
+    for member in electorate(state, claim).members:
         if VOTES.get(state, claim, member.address) is not None:
             VOTES.delete(state, claim, member.address)

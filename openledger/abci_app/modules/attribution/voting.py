@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from openledger.abci_app.action import BlockContext
 from openledger.abci_app.modules.attribution.accusations import hear_accusation, look_again, second_look_due
-from openledger.abci_app.modules.attribution.draws import counted, hear_promise, leaf_holds
+from openledger.abci_app.modules.attribution.draws import has_declared, hear_promise, leaf_holds
 from openledger.abci_app.modules.attribution.messages import (
     CLAIMED_BYTES,
     OWN_BYTES,
@@ -30,7 +30,6 @@ from openledger.abci_app.modules.attribution.messages import (
 from openledger.abci_app.modules.attribution.records import (
     ACCEPTED,
     CLAIMS,
-    ELECTORATES,
     LAPSED,
     NO,
     NONE,
@@ -46,6 +45,7 @@ from openledger.abci_app.modules.attribution.records import (
     YES,
     Claim,
     Vote,
+    electorate,
     forget_votes,
     next_turn,
     vote,
@@ -91,7 +91,7 @@ def hear(state: Overlay, ctx: BlockContext, said: Sequence[tuple[Address, Messag
 
 
 def _is_member(state: Overlay, claim: int, validator: Address) -> bool:
-    return any(m.address == validator for m in ELECTORATES.must(state, claim).members)
+    return any(m.address == validator for m in electorate(state, claim).members)
 
 
 def _apply(
@@ -100,7 +100,7 @@ def _apply(
     if isinstance(message, Hold) and claim.status == PENDING:
         return replace(before, held=1)
     if isinstance(message, Commitment) and claim.status == VOTING and message.look == claim.look and not before.digest:
-        leaf = message.leaf if leaf_holds(state, validator, claim.opened, message) else b""
+        leaf = message.leaf if leaf_holds(state, validator, claim, message) else b""
         return replace(before, digest=message.digest, leaf=leaf)
     if isinstance(message, Reveal) and claim.status == REVEAL and before.digest and before.verdict == NONE:
         verdict = _judge(claim, before, message, validator, params)
@@ -165,8 +165,7 @@ def _note_silent(state: Overlay, ctx: BlockContext, number: int, claim: Claim) -
         return []
     logs: list[Log] = []
     for member, said in list(votes(state, number)):
-        declared = counted(state, member.address, number, claim.opened) is not None
-        if declared and said.verdict in (NONE, VOID):
+        if has_declared(state, member.address, number, claim) and said.verdict in (NONE, VOID):
             logs += note_silent(state, ctx, member.address, number)
     return logs
 

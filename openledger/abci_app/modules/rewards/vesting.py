@@ -11,6 +11,8 @@ from itertools import islice
 
 from openledger.abci_app.action import BlockContext
 from openledger.abci_app.modules.accounts import transfer
+from openledger.abci_app.modules.attribution.accusations import shares_are_wrong
+from openledger.abci_app.modules.attribution.electorates import stood_at_first
 from openledger.abci_app.modules.attribution.records import (
     ACCEPTED,
     CHALLENGE_DISMISSED,
@@ -21,6 +23,7 @@ from openledger.abci_app.modules.attribution.records import (
     ELECTORATES,
     ESCROW,
     LAPSED,
+    NO,
     RESOLVED,
     VESTED,
     YES,
@@ -142,8 +145,7 @@ def open_challenge(state: StateReader, number: int) -> Challenge | None:
 
 
 def uphold(state: Overlay, ctx: BlockContext, number: int, claim: Claim, challenge: Challenge) -> list[Log]:
-    """The claim was false: it is undone, and half of its bond is the challenger's. Who has said yes again, with the
-    named part before their eyes, is slashed."""
+    """The claim was false: it is undone, and half of its bond is the challenger's."""
     taken = _take_back(state, number, claim)
     WISHES.delete(state, number)
     _WAITING.delete(state, number)
@@ -155,9 +157,22 @@ def uphold(state: Overlay, ctx: BlockContext, number: int, claim: Claim, challen
     burn_from(state, ESCROW, claim.bond - half)
     CHALLENGES.put(state, replace(challenge, outcome=CHALLENGE_UPHELD), number)
     slashed = [SLASHED.log(number, claim.claimant, claim.bond)] if claim.bond else []
-    stood_by = [member.address for member, said in votes(state, number) if said.verdict == YES]
-    slashed += punish_verdicts(state, ctx, stood_by, challenge.height)
+    slashed += _punish(state, ctx, number, claim, challenge)
     return [*logs, *slashed, RESOLVED.log(number, challenge.challenger, CHALLENGE_UPHELD)]
+
+
+def _punish(state: Overlay, ctx: BlockContext, number: int, claim: Claim, challenge: Challenge) -> list[Log]:
+    """Slash who says yes in the second look, with the named part before their eyes. Where more than two thirds find a
+    share wrong, also who said yes at first and does not say no now, having left or fallen silent: every verification
+    compares all shares, while a wrong row may not have been drawn."""
+    cast = {member.address: said.verdict for member, said in votes(state, number)}
+    stood_by = [address for address, verdict in cast.items() if verdict == YES]
+    logs = punish_verdicts(state, ctx, stood_by, challenge.height)
+    if shares_are_wrong(state, number, claim):
+        first = stood_at_first(state, number)
+        before = [address for address in first.validators if cast.get(address) not in (YES, NO)]
+        logs += punish_verdicts(state, ctx, before, first.height)
+    return logs
 
 
 def _refund(state: Overlay, number: int, claim: Claim, amount: int) -> list[Log]:
