@@ -28,7 +28,7 @@ LOCKED := $(PIP) install --no-deps --require-hashes -r
 CARGO := $(shell command -v cargo 2>/dev/null)
 NATIVE := $(if $(CARGO),$(STAMPS)/native)
 
-.PHONY: help install install-oracle install-dev native devnet demo test check size docs cometbft eels soak lock clean
+.PHONY: help install install-oracle install-hf install-dev native devnet demo test check size docs cometbft eels soak lock clean
 
 help: ## List the targets
 	@echo "make <target>, where target is one of:"
@@ -37,6 +37,7 @@ help: ## List the targets
 
 install: $(STAMPS)/node $(NATIVE) ## Install the node into .venv from the lock file
 install-oracle: $(STAMPS)/oracle $(NATIVE) ## ... and the oracle (torch)
+install-hf: $(STAMPS)/hf $(NATIVE) ## ... and what Hugging Face bases need (transformers, peft)
 install-dev: $(STAMPS)/dev ## ... and the tests and linters
 
 $(STAMPS)/venv:
@@ -78,6 +79,11 @@ $(STAMPS)/oracle: requirements/oracle.lock requirements/torch.lock $(STAMPS)/nod
 	$(LOCKED) requirements/oracle.lock
 	mkdir -p $(STAMPS) && touch $@
 
+$(STAMPS)/hf: requirements/hf.lock $(STAMPS)/oracle
+	@echo "==> Hugging Face bases: $$(grep -c '^[a-z]' requirements/hf.lock) packages (15 MB)"
+	$(LOCKED) requirements/hf.lock
+	mkdir -p $(STAMPS) && touch $@
+
 $(STAMPS)/dev: requirements/dev.lock $(STAMPS)/node
 	@echo "==> tests and linters: $$(grep -c '^[a-z]' requirements/dev.lock) packages"
 	$(LOCKED) requirements/dev.lock
@@ -109,7 +115,7 @@ demo: install-oracle ## The whole loop, from data to OPEN (starts a devnet when 
 	@exec $(BIN)/openledger demo --start --port $(PORT)
 
 # Many tests wait for networks while others compute, so there is one worker more than small machines have cores.
-test: install-oracle install-dev ## The whole test suite, side by side in WORKERS processes
+test: install-hf install-dev ## The whole test suite, side by side in WORKERS processes
 	@exec env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: install-oracle install-dev ## Format, lint, types, layers
@@ -146,7 +152,7 @@ eels: .tools/eels/bin/ethereum-spec-evm ## Install Ethereum's executable specifi
 	.tools/eels/bin/python -m pip --disable-pip-version-check --no-input -q install --no-deps --require-hashes -r requirements/eels.lock
 	touch $@
 
-soak: install-oracle install-dev eels ## The long form of the measurements
+soak: install-hf install-dev eels ## The long form of the measurements
 	@$(BIN)/python -m pytest -m soak --timeout 0 $(PYTEST_ARGS)
 
 lock: install-dev ## Write the lock files anew from pyproject.toml

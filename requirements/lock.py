@@ -3,9 +3,10 @@
 node.lock    the chain, the RPC, the client, and what builds the package
 oracle.lock  what the oracle needs, without torch
 torch.lock   torch and the CUDA packages that its default build asks for
+hf.lock      what Hugging Face bases need beside these two
 dev.lock     the tests and the linters
 
-All four are cut from one resolution, so a package has one version everywhere. Every line carries hashes, and markers
+All five are cut from one resolution, so a package has one version everywhere. Every line carries hashes, and markers
 for Python 3.11 and 3.12. Needs ``uv`` (it is in dev.lock).
 """
 
@@ -20,7 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 TORCH = ("torch", "triton", "nvidia-", "cuda-")
-LOCKS = {"node": ("node",), "oracle": ("oracle",), "dev": ("node", "dev")}
+LOCKS = {"node": ("node",), "oracle": ("oracle",), "hf": ("oracle", "hf"), "dev": ("node", "dev")}
 
 
 def compile_lock(uv: str, target: Path, extras: tuple[str, ...], constraint: Path | None) -> None:
@@ -52,14 +53,14 @@ def write(name: str, title: str, lines: list[str]) -> None:
 
 
 def main() -> int:
-    """Write the four files."""
+    """Write the five files."""
     uv = shutil.which("uv", path=str(ROOT / ".venv/bin")) or shutil.which("uv")
     if uv is None:
         print("make lock needs uv: run `make install-dev` first.", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory() as folder:
         everything = Path(folder) / "all.txt"
-        compile_lock(uv, everything, ("node", "oracle", "dev"), None)
+        compile_lock(uv, everything, ("node", "oracle", "hf", "dev"), None)
         locked: dict[str, list[str]] = {}
         for name, extras in LOCKS.items():
             target = Path(folder) / f"{name}.txt"
@@ -68,6 +69,9 @@ def main() -> int:
     write("node", "The node and what builds it", locked["node"])
     write("oracle", "The oracle without torch", [e for e in locked["oracle"] if not e.startswith(TORCH)])
     write("torch", "torch and its CUDA packages", [e for e in locked["oracle"] if e.startswith(TORCH)])
+    write(
+        "hf", "What Hugging Face bases need beside the oracle", [e for e in locked["hf"] if e not in locked["oracle"]]
+    )
     write("dev", "Tests and linters", locked["dev"])
     return 0
 

@@ -90,7 +90,7 @@ def measure(method: str, rows: int, answers: int, tokens: int, seed: int, valida
         receipt_hash=to_hex(published["receipt"]), parts=tuple(parts), roots=tuple(to_hex(r) for r in bundle.roots),
         settlements=settlements, shares=tuple((to_hex(a), s) for a, s in claim.shares),
         unattributed=claim.unattributed, evidence_blob=blobs.put(claim.evidence),
-        scores_root=to_hex(claim.scores_root), rows=rows,
+        scores_root=to_hex(claim.scores_root), rows=rows, base=published["base"],
     )  # fmt: skip
     methods.METHODS["path-influence"] = PathInfluence()  # as in a process that has not seen this model
     rows_seen, segments = Rechecked(), len(bundle.cuts) + 1

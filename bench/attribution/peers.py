@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from openledger.attribution_oracle.model import Adapted, document_losses
+from openledger.attribution_oracle.model import Linear, document_losses
 from openledger.attribution_oracle.replayed import Trainable, trainable_losses
 from openledger.attribution_oracle.tokenizer import PAD
 
@@ -52,7 +52,7 @@ def rebuilt(model: Trainable, probe: Tensor) -> nn.Module:
     """The same function with ``nn.Linear`` layers for what is trained. Of a full fine-tune, embedding and norms are
     left out: kronfluence does not follow them."""
     gpt = copy.deepcopy(model.gpt)
-    for name, layer in [(n, m) for n, m in gpt.named_modules() if isinstance(m, Adapted)]:
+    for name, layer in [(n, m) for n, m in gpt.named_modules() if isinstance(m, Linear)]:
         new: nn.Module = _linear(layer.weight)
         if model.settings.kind != "full":
             a, b = (getattr(model, f"{name}.{x}".replace(".", "_")) for x in "ab")

@@ -249,6 +249,7 @@ def attribution_job(state: StateReader, claim: int) -> AttributionJob:
         rows=record.rows,
         named=named_rows(state, claim),
         lookers=claims.electorate(state, claim).lookers,
+        base=model.base,
     )
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from openledger.attribution_oracle import lora
 from openledger.attribution_oracle.influence import BATCH, GradientDot, Run
-from openledger.attribution_oracle.model import Adapted, pad
+from openledger.attribution_oracle.model import Adapted, at_once, pad
 from openledger.attribution_oracle.ports import Progress
 from openledger.attribution_oracle.tensors import signs
 from openledger.attribution_oracle.tokenizer import PAD
@@ -64,10 +64,10 @@ class Seen:
 
 def drawn(run: Run, label: str, progress: Progress) -> Iterator[list[Seen]]:
     """All rows, batch by batch, in the order of their numbers; one ``Seen`` a tensor, in the adapter's order."""
-    total = len(run.rows)
-    for at in range(0, total, BATCH):
-        yield _batch(run, pad(run.rows[at : at + BATCH], run.model.config.context), f"{label}.{at}")
-        progress(min(at + BATCH, total), total, "curvature")
+    total, batch = len(run.rows), at_once(run.model, max(map(len, run.rows)), BATCH)
+    for at in range(0, total, batch):
+        yield _batch(run, pad(run.rows[at : at + batch], run.model.config.context), f"{label}.{at}")
+        progress(min(at + batch, total), total, "curvature")
 
 
 def _batch(run: Run, ids: Tensor, label: str) -> list[Seen]:

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from openledger.attribution_oracle.influence import Run, answer_ids
-from openledger.attribution_oracle.model import GPT, row_losses
+from openledger.attribution_oracle.model import LanguageModel, row_losses
 
 
-def explained_fraction(run: Run, base: GPT, query: str, answer: str) -> float:
+def explained_fraction(run: Run, base: LanguageModel, query: str, answer: str) -> float:
     """1 - (probability of the answer by the base) / (by the tuned model), given the query; from 0 to 1.
 
     ``base`` lies on the same device as the tuned model. Raises OracleError for an answer without text."""
@@ -31,7 +31,7 @@ def explained_fraction(run: Run, base: GPT, query: str, answer: str) -> float:
 
 
 @torch.no_grad()
-def _loss(model: GPT, ids: Tensor, counted: Tensor) -> float:
+def _loss(model: LanguageModel, ids: Tensor, counted: Tensor) -> float:
     return float(row_losses(model, ids, counted)[0])
 
 

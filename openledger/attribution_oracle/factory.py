@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from openledger.attribution_oracle import bundle as bundles
 from openledger.attribution_oracle import claims, influence, measured, methods, train
 from openledger.attribution_oracle.bases import TINY, Base, load_base
 from openledger.attribution_oracle.bundle import Bundle, VersionData
+from openledger.attribution_oracle.folders import read_folder
 from openledger.attribution_oracle.lora import LoraSettings
 from openledger.attribution_oracle.model import choose_device
 from openledger.attribution_oracle.payment import Ledger
@@ -49,6 +50,13 @@ def shape(kind: str, rank: int | None = None) -> dict[str, Any]:
     return {"kind": kind, **({} if rank is None else {"lora": LoraSettings(rank, 2.0 * rank)})}
 
 
+def in_folder(path: Path, memory: int | None = None) -> Base:
+    """The base in a folder in Hugging Face's form. Raises InvalidModel, BaseMissing, MissingExtra (``hf.load_hf``)."""
+    from openledger.attribution_oracle.hf import load_hf
+
+    return load_hf(read_folder(path), memory)
+
+
 @dataclass(frozen=True)
 class Model:
     """A trained model with its data, before it is published. Losses are micro-nats per token, 0 = not measured."""
@@ -56,6 +64,13 @@ class Model:
     trained: train.Trained
     data: tuple[VersionData, ...]
     texts: tuple[str, ...]
+
+    @property
+    def widest(self) -> int:
+        """Bytes of the logits of one of its batches."""
+        t = self.trained
+        longest = min(max(map(len, train.documents(t.base, self.texts))), t.base.config.context)
+        return 4 * t.settings.batch * longest * t.base.config.vocab
 
     @property
     def base_loss(self) -> int:
@@ -69,15 +84,17 @@ class Model:
 def train_model(
     blobs: Blobs, data: Sequence[VersionData], *, base: str = TINY, seed: int = 1, size: str = "medium",
     settings: Mapping[str, Any] | None = None, held_out: Sequence[str] = (), device: str = "cpu",
-    progress: Progress = silent, known: Mapping[str, Base] | None = None,
+    progress: Progress = silent, known: Mapping[str, Base] | None = None, targets: Sequence[str] = (),
 ) -> Model:  # fmt: skip
     """Fine-tune ``base`` on datanet versions, whose parts lie in ``blobs``. ``settings`` changes what ``size`` (small,
-    medium, large) gives, e.g. ``{"epochs": 5, "kind": "full"}``. Raises OracleError, InvalidModel, BlobNotFound."""
-    chosen = train.sized(size, **dict(settings or {}))
+    medium, large) gives, e.g. ``{"epochs": 5, "kind": "full"}``; ``targets`` are the kinds of layers that are adapted
+    (none: those that the base says). Raises OracleError, InvalidModel, BlobNotFound, BaseMissing."""
+    start, chosen = load_base(base, known), train.sized(size, **dict(settings or {}))
+    chosen = replace(chosen, lora=replace(chosen.lora, targets=tuple(targets) or start.targets))
     lines, _, roots = bundles.read_data(blobs, data)
     texts = tuple(bundles.text_of(line) for line in lines)
     trained = train.train(
-        load_base(base, known), texts, seed, chosen, progress,
+        start, texts, seed, chosen, progress,
         data_roots=[to_hex(root) for root in roots], held_out=held_out, device=choose_device(device),
     )  # fmt: skip
     return Model(trained, tuple(data), texts)
@@ -178,6 +195,6 @@ def claim(
 
 
 __all__ = [
-    "Model", "Served", "Serving", "VersionData", "claim", "evaluate", "load_bundle", "make_index", "measure", "publish",
-    "set_threads", "shape", "train_model", "usual_device",
+    "Model", "Served", "Serving", "VersionData", "claim", "evaluate", "in_folder", "load_bundle", "make_index",
+    "measure", "publish", "set_threads", "shape", "train_model", "usual_device",
 ]  # fmt: skip

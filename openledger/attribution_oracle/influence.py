@@ -23,10 +23,10 @@ from torch import Tensor
 from openledger.attribution_oracle import lora
 from openledger.attribution_oracle.bases import Base
 from openledger.attribution_oracle.index import Index, Piece, quantise, row_error, small
-from openledger.attribution_oracle.model import GPT, pad, row_losses
+from openledger.attribution_oracle.model import LanguageModel, at_once, pad, row_losses
 from openledger.attribution_oracle.ports import Progress, silent
 from openledger.attribution_oracle.tape import Place
-from openledger.attribution_oracle.tokenizer import PAD, START
+from openledger.attribution_oracle.tokenizer import PAD
 from openledger.attribution_oracle.train import Settings, assemble, documents
 from openledger.primitives.errors import InvalidModel, OracleError
 
@@ -50,7 +50,7 @@ class Run:
     seed: int
     tensors: Mapping[str, Tensor]
     receipt: Mapping[str, Any]
-    model: GPT
+    model: LanguageModel
     rows: tuple[tuple[int, ...], ...]
     lock: threading.RLock = field(default_factory=threading.RLock, compare=False)
 
@@ -108,7 +108,7 @@ def answer_ids(base: Base, query: str, answer: str) -> tuple[list[int], list[boo
     said = base.tokenizer.encode(answer)[: base.config.context - 1]
     if not said:
         raise OracleError("an answer without text cannot be attributed")
-    asked = [START, *base.tokenizer.encode(query)][-(base.config.context - len(said)) :]
+    asked = [base.tokenizer.start, *base.tokenizer.encode(query)][-(base.config.context - len(said)) :]
     return asked + said, [False] * len(asked) + [True] * len(said)
 
 
@@ -134,10 +134,11 @@ class GradientDot:
     def row_vectors(self, run: Run, numbers: Sequence[int], progress: Progress) -> Tensor:
         found: list[Tensor] = []
         by_length = sorted(range(len(numbers)), key=lambda i: len(run.rows[numbers[i]]))
-        for at in range(0, len(by_length), BATCH):
-            ids = pad([run.rows[numbers[i]] for i in by_length[at : at + BATCH]], run.model.config.context)
+        batch = at_once(run.model, max((len(run.rows[i]) for i in numbers), default=0), BATCH)
+        for at in range(0, len(by_length), batch):
+            ids = pad([run.rows[numbers[i]] for i in by_length[at : at + batch]], run.model.config.context)
             found.append(self._gradients(run, ids, ids != PAD))
-            progress(min(at + BATCH, len(by_length)), len(by_length), "rows")
+            progress(min(at + batch, len(by_length)), len(by_length), "rows")
         together = torch.empty((len(numbers), run.parameters), dtype=torch.float32)
         if found:
             together[torch.tensor(by_length)] = torch.cat(found)

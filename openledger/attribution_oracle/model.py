@@ -1,5 +1,7 @@
 """A small GPT in plain torch: pre-norm blocks, rotary positions, causal attention, tied output head.
 
+``LanguageModel`` is what the oracle asks of any model: this one, or one of Hugging Face's (``hf``).
+
 All linear layers are ``Adapted``: frozen weight plus an optional low-rank pair (A, B). The pair may carry a leading
 batch dimension; then every row of a batch has its own copy, and one backward pass gives per-row gradients.
 Arithmetic is fp32 with explicit matrix products, so that CPU, CUDA and MPS run the same formulas.
@@ -10,9 +12,10 @@ from __future__ import annotations
 
 import math
 import os
+from abc import ABC
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +25,37 @@ from openledger.attribution_oracle.tokenizer import END, PAD, START
 from openledger.primitives.errors import InvalidModel
 
 
+class Shape(Protocol):
+    """What is to be known of a model from outside. ``context`` is the largest number of tokens it can look at;
+    ``start`` and ``end`` are the ids that begin and end a document (0 pads); column j of the logits is the id
+    j + ``shift``."""
+
+    @property
+    def vocab(self) -> int: ...
+    @property
+    def context(self) -> int: ...
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def shift(self) -> int: ...
+    def to_json(self) -> dict[str, int]:
+        """For the manifest."""
+        ...
+
+
+LOGITS = 1 << 26
+"""Most numbers in the logits of one batch: 256 MiB, some four times of which a backward pass holds."""
+
+
 @dataclass(frozen=True)
 class Config:
-    """Shape of a model. ``context`` is the largest number of tokens it can look at."""
+    """Shape of a ``GPT``."""
 
+    start: ClassVar[int] = START
+    end: ClassVar[int] = END
+    shift: ClassVar[int] = 0
     vocab: int
     width: int = 128
     layers: int = 4
@@ -52,21 +82,53 @@ class Config:
 
 
 class Adapted(nn.Module):
-    """y = x W^T (+ scale * x A^T B^T). ``a`` is [rank, in] or [batch, rank, in], ``b`` [out, rank] or batched."""
+    """A linear layer y = f(x) (+ scale * x A^T B^T). ``a`` is [rank, in] or [batch, rank, in], ``b`` [out, rank] or
+    batched."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(outputs, inputs))
+        self.inputs, self.outputs = inputs, outputs
         self.a: Tensor | None = None
         self.b: Tensor | None = None
         self.scale = 1.0
 
+    def plain(self, x: Tensor) -> Tensor:
+        """Without the pair."""
+        raise NotImplementedError
+
     def forward(self, x: Tensor) -> Tensor:
-        """``x`` is [batch, time, in]."""
-        y = x @ self.weight.T
+        """``x`` is [batch, time, in]. Raises InvalidModel when rows have pairs of their own and ``x`` has no rows."""
+        y = self.plain(x)
         if self.a is not None and self.b is not None:
+            if self.a.dim() == 3 and x.dim() != 3:
+                raise InvalidModel(
+                    "an adapted layer does not get its input row by row", "adapt other layers (--target)"
+                )
             y = y + self.scale * ((x @ self.a.transpose(-1, -2)) @ self.b.transpose(-1, -2))
         return y
+
+
+class Linear(Adapted):
+    """f(x) = x W^T."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.weight = nn.Parameter(torch.empty(outputs, inputs))
+
+    def plain(self, x: Tensor) -> Tensor:
+        return x @ self.weight.T
+
+
+class LanguageModel(nn.Module, ABC):
+    """``forward`` gives logits [batch, time, vocabulary] of ids [batch, time]; a position sees none behind it."""
+
+    config: Shape
+
+    def adapted(self) -> Iterator[tuple[str, Adapted]]:
+        """All linear layers that can be adapted, with their names, in a fixed order."""
+        for name, module in self.named_modules():
+            if isinstance(module, Adapted):
+                yield name, module
 
 
 def _rotary(time: int, half: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -87,11 +149,11 @@ class Block(nn.Module):
         super().__init__()
         self.heads = config.heads
         self.norm1 = nn.LayerNorm(config.width)
-        self.qkv = Adapted(config.width, 3 * config.width)
-        self.out = Adapted(config.width, config.width)
+        self.qkv = Linear(config.width, 3 * config.width)
+        self.out = Linear(config.width, config.width)
         self.norm2 = nn.LayerNorm(config.width)
-        self.up = Adapted(config.width, 4 * config.width)
-        self.down = Adapted(4 * config.width, config.width)
+        self.up = Linear(config.width, 4 * config.width)
+        self.down = Linear(4 * config.width, config.width)
 
     def _attend(self, x: Tensor) -> Tensor:
         batch, time, width = x.shape
@@ -110,12 +172,12 @@ class Block(nn.Module):
         return result
 
 
-class GPT(nn.Module):
-    """The whole model. ``forward`` gives logits [batch, time, vocab] of ids [batch, time]."""
+class GPT(LanguageModel):
+    """The whole model."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.config = config
+        self.config: Config = config
         self.embed = nn.Embedding(config.vocab, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
@@ -128,12 +190,6 @@ class GPT(nn.Module):
             x = block(x)
         logits: Tensor = self.norm(x) @ self.embed.weight.T
         return logits
-
-    def adapted(self) -> Iterator[tuple[str, Adapted]]:
-        """All linear layers with their names, in a fixed order."""
-        for name, module in self.named_modules():
-            if isinstance(module, Adapted):
-                yield name, module
 
 
 def initialise(model: GPT, seed: int) -> None:
@@ -148,12 +204,13 @@ def initialise(model: GPT, seed: int) -> None:
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * spread)
 
 
-def row_losses(model: GPT, ids: Tensor, counted: Tensor) -> Tensor:
+def row_losses(model: LanguageModel, ids: Tensor, counted: Tensor) -> Tensor:
     """Mean loss (nats a token) of each row, [batch]. ``ids`` [batch, time] padded with 0; ``counted`` is a mask of the
     same shape that is True where a token is to be predicted (its first column is never counted)."""
     logits = model(ids[:, :-1])
     mask = counted[:, 1:].to(logits.dtype)
-    losses = functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+    wanted = (ids[:, 1:] - model.config.shift).clamp(min=0)  # padding is not counted
+    losses = functional.cross_entropy(logits.transpose(1, 2), wanted, reduction="none")
     return (losses * mask).sum(1) / mask.sum(1).clamp(min=1.0)
 
 
@@ -164,7 +221,14 @@ def pad(rows: Sequence[Sequence[int]], context: int) -> Tensor:
     return torch.tensor([row + [PAD] * (time - len(row)) for row in cut], dtype=torch.long)
 
 
-def document_losses(model: GPT, ids: Tensor) -> Tensor:
+def at_once(model: LanguageModel, longest: int, most: int) -> int:
+    """How many rows of up to ``longest`` ids go through a model together: ``most``, or fewer where their logits would
+    have more than ``LOGITS`` numbers."""
+    config = model.config
+    return max(1, min(most, LOGITS // (config.vocab * max(1, min(longest, config.context)))))
+
+
+def document_losses(model: LanguageModel, ids: Tensor) -> Tensor:
     """Losses of whole documents: all tokens but the first and the padding count."""
     return row_losses(model, ids, ids != PAD)
 
@@ -181,24 +245,27 @@ def _likeliest(odds: Tensor, top_p: float) -> Tensor:
 
 @torch.no_grad()
 def generate(
-    model: GPT, ids: Sequence[int], tokens: int, temperature: float, seed: int, top_p: float = 1.0
+    model: LanguageModel, ids: Sequence[int], tokens: int, temperature: float, seed: int, top_p: float = 1.0
 ) -> Iterator[int]:
     """At least one and up to ``tokens`` next ids, one by one, until the end mark. Temperature 0 takes the likeliest;
     otherwise the draw depends on ``seed`` only, among the likeliest ids that together reach ``top_p``. The window
     slides when the context is full."""
     device = next(model.parameters()).device
     chance = torch.Generator().manual_seed(seed)
-    known = list(ids)
+    known, shape = list(ids), model.config
+    never = {PAD, shape.start} - {shape.end}
     for _ in range(tokens):
-        window = torch.tensor([known[-model.config.context :]], dtype=torch.long, device=device)
+        window = torch.tensor([known[-shape.context :]], dtype=torch.long, device=device)
         logits = model(window)[0, -1].float().cpu()
-        logits[[PAD, START] if len(known) > len(ids) else [PAD, START, END]] = float("-inf")
+        banned = never if len(known) > len(ids) else {*never, shape.end}
+        logits[[i - shape.shift for i in banned if i >= shape.shift]] = float("-inf")
         if temperature <= 0:
             chosen = int(logits.argmax())
         else:
             odds = _likeliest(functional.softmax(logits / temperature, dim=-1), top_p)
             chosen = int(torch.multinomial(odds, 1, generator=chance))
-        if chosen == END:
+        chosen += shape.shift
+        if chosen == shape.end:
             return
         known.append(chosen)
         yield chosen
@@ -222,6 +289,6 @@ def choose_device(wanted: str = "auto") -> torch.device:
 
 
 __all__ = [
-    "GPT", "Adapted", "Block", "Config", "choose_device", "document_losses", "generate", "initialise", "pad",
-    "row_losses",
+    "GPT", "Adapted", "Block", "Config", "LanguageModel", "Linear", "Shape", "at_once", "choose_device",
+    "document_losses", "generate", "initialise", "pad", "row_losses",
 ]  # fmt: skip

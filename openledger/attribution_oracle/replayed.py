@@ -20,7 +20,7 @@ from openledger.attribution_oracle.bases import Base
 from openledger.attribution_oracle.gradients import Gradients
 from openledger.attribution_oracle.index import Checkpoint, Index, Piece, small
 from openledger.attribution_oracle.influence import GradientDot, Run, answer_ids, checked
-from openledger.attribution_oracle.model import document_losses, pad, row_losses
+from openledger.attribution_oracle.model import LanguageModel, document_losses, pad, row_losses
 from openledger.attribution_oracle.path import Effects, Moments, Source, Steps, is_lean, shared_place, walk
 from openledger.attribution_oracle.ports import Progress
 from openledger.attribution_oracle.segments import cuts
@@ -45,13 +45,14 @@ VERIFY_MEMORY = 3 << 30
 """Bytes for the rows that a verifier replays at once, half of what its process may have."""
 
 
-class Trainable(nn.Module):
+class Trainable(LanguageModel):
     """A base with what is trained as its only parameters that require grad, named as in the weights file, with "_" for
     "."; ``forward`` gives logits [rows, time, vocabulary]."""
 
     def __init__(self, base: Base, settings: Settings, tensors: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.gpt, self.settings = base.build(), settings
+        self.config = self.gpt.config
         if settings.kind == "full":
             self.gpt.load_state_dict(dict(tensors))
             self.gpt.requires_grad_(True)
@@ -70,9 +71,9 @@ class Trainable(nn.Module):
             return result
 
 
-def trainable_losses(model: nn.Module, ids: Tensor) -> Tensor:
+def trainable_losses(model: LanguageModel, ids: Tensor) -> Tensor:
     """Loss of each whole document, [rows]."""
-    return document_losses(model, ids)  # type: ignore[arg-type]
+    return document_losses(model, ids)
 
 
 class Replay:
@@ -147,7 +148,7 @@ class Replay:
     def answer(self, ids: Sequence[int], counted: Sequence[bool]) -> Tensor:
         """Gradient of an answer's loss at the final weights, fp32 [parameters], on the CPU."""
         device = self.gradients.device
-        loss = row_losses(self.model, torch.tensor([ids]).to(device), torch.tensor([counted]).to(device))  # type: ignore[arg-type]
+        loss = row_losses(self.model, torch.tensor([ids]).to(device), torch.tensor([counted]).to(device))
         found = torch.autograd.grad(loss.sum(), [p for p in self.model.parameters() if p.requires_grad])
         return torch.cat([g.reshape(-1) for g in found]).cpu()
 

@@ -40,7 +40,6 @@ from openledger.attribution_oracle.payment import (
     voucher_json,
 )
 from openledger.attribution_oracle.ports import ChainReader
-from openledger.attribution_oracle.tokenizer import START
 from openledger.primitives.errors import DecodingError, InvalidSignature, OpenLedgerError, VoucherInvalid
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.jsonio import read_json
@@ -331,7 +330,7 @@ async def _errors(
 def run_model(bundle: Bundle, ask: Ask, emit: Callable[[str], object]) -> tuple[str, str, tuple[int, int]]:
     """Generate an answer; ``emit`` gets the text in pieces. Gives (text, finish reason, (prompt, answer) tokens)."""
     tokenizer, model = bundle.run.base.tokenizer, bundle.run.model
-    asked = [START, *tokenizer.encode(ask.query)]
+    asked = [tokenizer.start, *tokenizer.encode(ask.query)]
     most = min(ask.tokens, model.config.context - 1)
     said: list[int] = []
     told = ""

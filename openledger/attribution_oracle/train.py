@@ -18,7 +18,7 @@ from torch import Tensor
 
 from openledger.attribution_oracle import lora
 from openledger.attribution_oracle.bases import Base
-from openledger.attribution_oracle.model import GPT, document_losses, pad
+from openledger.attribution_oracle.model import LanguageModel, at_once, document_losses, pad
 from openledger.attribution_oracle.ports import Progress, silent
 from openledger.attribution_oracle.tensors import dump, order
 from openledger.primitives.errors import DecodingError, InvalidModel, OracleError
@@ -132,7 +132,7 @@ def plan(rows: int, seed: int, settings: Settings) -> tuple[list[list[int]], lis
     return batches, lrs
 
 
-def start_tensors(base: Base, model: GPT, seed: int, settings: Settings) -> dict[str, Tensor]:
+def start_tensors(base: Base, model: LanguageModel, seed: int, settings: Settings) -> dict[str, Tensor]:
     """What training starts from: a fresh adapter, or the base's weights."""
     if settings.kind == "full":
         return {name: tensor.clone() for name, tensor in base.weights.items()}
@@ -140,7 +140,7 @@ def start_tensors(base: Base, model: GPT, seed: int, settings: Settings) -> dict
 
 
 def run_steps(
-    model: GPT, tensors: dict[str, Tensor], ids: Sequence[Sequence[int]], settings: Settings,
+    model: LanguageModel, tensors: dict[str, Tensor], ids: Sequence[Sequence[int]], settings: Settings,
     batches: Sequence[Sequence[int]], lrs: Sequence[float], progress: Progress,
 ) -> dict[str, Tensor]:  # fmt: skip
     """The steps themselves. Gives the trained tensors on the CPU. Raises InvalidModel when the loss is not finite."""
@@ -159,7 +159,7 @@ def run_steps(
     return {name: t.detach().cpu() for name, t in moving.items()}
 
 
-def _losses(model: GPT, moving: Mapping[str, Tensor], settings: Settings, tokens: Tensor) -> Tensor:
+def _losses(model: LanguageModel, moving: Mapping[str, Tensor], settings: Settings, tokens: Tensor) -> Tensor:
     if settings.kind == "lora":
         with lora.attached(model, settings.lora, moving):
             return document_losses(model, tokens)
@@ -171,7 +171,7 @@ def _losses(model: GPT, moving: Mapping[str, Tensor], settings: Settings, tokens
 class _Losses(torch.nn.Module):
     """Gives the document losses as a module's output, so that weights can be passed in from outside."""
 
-    def __init__(self, model: GPT) -> None:
+    def __init__(self, model: LanguageModel) -> None:
         super().__init__()
         self.model = model
 
@@ -189,12 +189,12 @@ def documents(base: Base, rows: Sequence[str]) -> list[list[int]]:
 
 
 @torch.no_grad()
-def mean_loss(model: GPT, ids: Sequence[Sequence[int]]) -> float:
+def mean_loss(model: LanguageModel, ids: Sequence[Sequence[int]]) -> float:
     """Mean over documents of their loss per token, in nats."""
-    device = next(model.parameters()).device
+    device, step = next(model.parameters()).device, at_once(model, max(map(len, ids), default=0), 32)
     parts = [
-        document_losses(model, pad(ids[i : i + 32], model.config.context).to(device)).double().sum().item()
-        for i in range(0, len(ids), 32)
+        document_losses(model, pad(ids[i : i + step], model.config.context).to(device)).double().sum().item()
+        for i in range(0, len(ids), step)
     ]
     return math.fsum(parts) / len(ids)
 
@@ -207,6 +207,8 @@ def train(
     texts give the losses before and after (micro-nats, 0 without them). Raises OracleError or InvalidModel."""
     settings = settings or Settings()
     settings.check()
+    if settings.kind == "full":
+        _ = base.weights  # said before anything is computed
     ids = documents(base, rows)
     model = base.build(device)
     batches, lrs = plan(len(rows), seed, settings)
@@ -242,7 +244,9 @@ def rows_hash(rows: Sequence[str]) -> str:
     return hashlib.sha256(b"".join(hashlib.sha256(row.encode()).digest() for row in rows)).hexdigest()
 
 
-def assemble(base: Base, settings: Settings, tensors: Mapping[str, Tensor], device: torch.device | None = None) -> GPT:
+def assemble(
+    base: Base, settings: Settings, tensors: Mapping[str, Tensor], device: torch.device | None = None
+) -> LanguageModel:
     """The tuned model, frozen: base weights with the adapter attached, or the full weights."""
     model = base.build(device)
     where = next(model.parameters()).device

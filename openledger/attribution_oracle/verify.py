@@ -54,7 +54,7 @@ def verify_job(
 ) -> Verdict:  # fmt: skip
     """Recompute the claim. ``seed`` draws the segments of the training run that are checked, and the ``count`` index
     rows (own randomness without it), but for ``known_rows``. The verdict names the share or row that is wrong. Raises
-    BlobNotFound when a blob is not at hand, or damaged here."""
+    BlobNotFound when a blob is not at hand, or damaged here, BaseMissing when the base is not."""
     try:
         require_blobs(job, blobs)
         check_manifest(job, *read_manifest(blobs.get(blob_name(job.bundle_blob))))
@@ -108,6 +108,8 @@ def check_manifest(job: AttributionJob, manifest: Mapping[str, Any], data: Seque
     for what, field, on_chain in named:
         if blob_name(manifest[field]) != blob_name(on_chain):
             raise OracleError(f"the {what} of the bundle is not the one on chain")
+    if manifest["base"] != job.base:
+        raise OracleError(f"the bundle is on the base {manifest['base']}, the chain says {job.base or 'none'}")
     if manifest["method"] != job.method or manifest["rows"] != job.rows:
         raise OracleError(f"the chain says {job.rows} rows by {job.method}, the bundle differs")
     listed = [p for v in data for p in v.parts]

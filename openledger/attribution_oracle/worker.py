@@ -1,11 +1,12 @@
 """The verifying process: one AttributionJob (JSON) a line on stdin, one line out for each.
 
-    python -m openledger.attribution_oracle.worker --blobs URL [--threads 1] [--memory-mb 6144] [--seconds 120]
+    python -m openledger.attribution_oracle.worker --blobs URL [--base FOLDER ...] [--threads 1] [--memory-mb 6144]
+        [--seconds 120]
 
 A line out is a Verdict's JSON, or ``{"claim": number or null, "error": {"code", "message"}}``: code 601 when a blob
-is not
-held yet, 205 for a line that is no job, 610 when time or memory ran out. A bad line never ends the process; the end of
-stdin does. Logs go to stderr. The process has its own memory limit and a time limit for each job.
+is not held yet, 613 when the model's base is not here, 205 for a line that is no job, 610 when time or memory ran
+out. A bad line never ends the process; the end of stdin does. Logs go to stderr. The process has its own memory limit
+and a time limit for each job.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
 import torch
 
+from openledger.attribution_oracle.bases import Base, Shelf
 from openledger.attribution_oracle.model import choose_device
 from openledger.attribution_oracle.ports import Blobs
 from openledger.attribution_oracle.verify import Rechecked, verify_job
@@ -61,8 +64,9 @@ def error_line(claim: int | None, code: int, message: str) -> str:
 
 
 def answer_line(
-    line: str, blobs: Blobs, seconds: int, device: torch.device | None = None, known_rows: Rechecked | None = None
-) -> str:
+    line: str, blobs: Blobs, seconds: int, device: torch.device | None = None, known_rows: Rechecked | None = None,
+    known: Mapping[str, Base] | None = None,
+) -> str:  # fmt: skip
     """The line out for one line in."""
     try:
         read_json(line)
@@ -73,10 +77,10 @@ def answer_line(
     try:
         with time_limit(seconds):
             seed = bytes.fromhex(job.seed) if job.seed else None
-            verdict = verify_job(job, blobs, seed=seed, device=device, known_rows=known_rows)
+            verdict = verify_job(job, blobs, seed=seed, device=device, known_rows=known_rows, known=known)
     except OpenLedgerError as err:
         log.warning("claim %s: no verdict: %s", job.claim, err)
-        return error_line(job.claim, err.code, str(err))
+        return error_line(job.claim, err.code, f"{err} ({err.hint})" if err.hint else str(err))
     except TimeUp as err:
         return error_line(job.claim, OracleError.code, str(err))
     except MemoryError:
@@ -117,6 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point. Exit code 0 at the end of stdin."""
     parser = argparse.ArgumentParser(prog="openledger-oracle", description="Verifies attribution claims, one a line.")
     parser.add_argument("--blobs", required=True, help="blob store, as a URL or folder")
+    parser.add_argument("--base", action="append", default=[], type=Path, help="folder with a base model")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--memory-mb", type=int, default=6144)
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or mps")
@@ -127,10 +132,10 @@ def main(arguments: list[str] | None = None) -> int:
     device = choose_device(args.device)
     blobs = open_blobs(args.blobs)
     limit_memory(args.memory_mb)
-    known_rows = Rechecked()
+    known_rows, shelf = Rechecked(), Shelf(args.base, (args.memory_mb << 20) or None)
     log.info("ready")
     try:
-        serve(sys.stdin, sys.stdout, lambda line: answer_line(line, blobs, args.seconds, device, known_rows))
+        serve(sys.stdin, sys.stdout, lambda line: answer_line(line, blobs, args.seconds, device, known_rows, shelf))
     except (BrokenPipeError, KeyboardInterrupt):
         return 0
     return 0

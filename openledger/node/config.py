@@ -119,6 +119,8 @@ class OracleConfig:
     """The process that recomputes attribution claims (needs torch)."""
 
     enabled: str = _value("auto", "auto starts it where torch is installed", choices=("auto", "on", "off"))
+    memory_mb: int = _value(6_144, "megabytes that it may use; a base model wants 4 bytes a weight", low=1_024)
+    bases: tuple[str, ...] = _value((), "folders with base models in Hugging Face's form, beside the built-in one")
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,11 @@ class Config:
     oracle: OracleConfig = OracleConfig()
     consensus: ConsensusConfig = ConsensusConfig()
     log: LogConfig = LogConfig()
+
+
+def base_folders(config: Config) -> list[Path]:
+    """The folders of ``[oracle] bases``, absolute."""
+    return [Path(folder).expanduser().absolute() for folder in config.oracle.bases]
 
 
 def _toml(value: Any) -> str:

@@ -228,6 +228,7 @@ def home_of_a_node(home: Path, config: Config) -> list[Check]:
 
 def examine(home: Path, port: int | None, node: str) -> list[Check]:
     """All checks. ``port`` of the RPC, the configured one by default; ``node`` the URL of a node to compare with."""
+    from openledger.node.bases import examined
     from openledger.node.doctor_peers import network
 
     checks: list[Check] = []
@@ -243,6 +244,7 @@ def examine(home: Path, port: int | None, node: str) -> list[Check]:
         gpu(),
         *machine(home),
         *checks,
+        *examined(config),
         *home_of_a_node(home, config),
         *ports(config, home, config.rpc.port if port is None else port),
         *network(home, config, node),

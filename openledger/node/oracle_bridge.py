@@ -19,7 +19,7 @@ import secrets
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,7 +59,7 @@ from openledger.node.blob_following import files_inside, job_blobs
 from openledger.node.oracle_findings import Finding, FindingStore
 from openledger.node.oracle_jobs import JobQueue
 from openledger.node.oracle_seeds import Seeds
-from openledger.node.oracle_worker import OracleWorker
+from openledger.node.oracle_worker import MEMORY_MB, OracleWorker
 from openledger.primitives.attribution import (
     SEED_BATCH,
     AttributionJob,
@@ -89,10 +89,11 @@ class OracleBridge:
     """The verdict source of a node with an oracle. All methods run on the event loop."""
 
     def __init__(
-        self, blobs_url: str, home: Path, chain_id: str, python: str = sys.executable, fetch: Fetch | None = None
-    ) -> None:
+        self, blobs_url: str, home: Path, chain_id: str, python: str = sys.executable, fetch: Fetch | None = None,
+        memory_mb: int = MEMORY_MB, bases: Sequence[Path] = (),
+    ) -> None:  # fmt: skip
         self._blobs = BlobStore(blobs_url)
-        self.worker = OracleWorker(blobs_url, python)
+        self.worker = OracleWorker(blobs_url, python, memory_mb, bases)
         self._store = FindingStore(home / chain_id)
         self._seeds: Seeds | None = None
         self._findings: dict[tuple[int, int], Finding] = {}

@@ -45,9 +45,13 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 class OracleWorker:
     """A child process with torch in it. ``verify`` may be awaited by one task at a time."""
 
-    def __init__(self, blobs_url: str, python: str = sys.executable, memory_mb: int = MEMORY_MB) -> None:
+    def __init__(
+        self, blobs_url: str, python: str = sys.executable, memory_mb: int = MEMORY_MB, bases: Sequence[Path] = ()
+    ) -> None:
+        """``bases`` are the operator's folders with base models."""
         self._command = [python, "-m", "openledger.attribution_oracle.worker", "--blobs", blobs_url]
         self._command += ["--seconds", str(JOB_SECONDS), "--memory-mb", str(memory_mb)]
+        self._command += [word for folder in bases for word in ("--base", str(folder))]
         self._memory = memory_mb << 20
         self._process: asyncio.subprocess.Process | None = None
         self.starts = 0

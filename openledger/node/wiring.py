@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from openledger import __version__
 from openledger.genesis.genesis import Genesis
-from openledger.node.config import Config
+from openledger.node.config import Config, base_folders
 from openledger.node.doctor import has_torch, port_is_free
 from openledger.node.processes import HomeLock
 from openledger.primitives.errors import InvalidGenesis, MissingExtra, PortTaken, WrongDataFolder
@@ -234,6 +234,8 @@ class Node:
                 settings.genesis.chain_id,
                 sys.executable,
                 fetch=None if self._exchange is None else self._exchange.fetch,
+                memory_mb=config.oracle.memory_mb,
+                bases=base_folders(config),
             )
         evm = choose_engine(config, settings.genesis, dict(PRECOMPILES))
         self.evm_name = evm.name

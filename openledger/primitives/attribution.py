@@ -152,7 +152,8 @@ class AttributionJob:
     each time. ``named`` are index rows that a challenge or another validator says are wrong, each with its segment (see
     ``Named``; ``EVERY_SEGMENT``): everybody recomputes them. ``again``: only those are looked at, for the rest is
     verified already. ``lookers`` are the fewest validators that hold more than two thirds of the electorate's power:
-    the fewer there are, the more segments each of them looks at (0: all).
+    the fewer there are, the more segments each of them looks at (0: all). ``base`` names the model's base: what may
+    mint depends on it.
     """
 
     claim: int
@@ -175,6 +176,7 @@ class AttributionJob:
     named: tuple[tuple[int, int], ...] = ()
     again: bool = False
     lookers: int = 0
+    base: str = ""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

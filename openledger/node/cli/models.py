@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from openledger.node import evaluation
+from openledger.node import bases, evaluation
 from openledger.node.cli.common import App, Command, Group, amount, need_torch, pass_app, table
 from openledger.node.evaluation import lds_options
 from openledger.primitives.amounts import parse_amount
@@ -60,6 +60,8 @@ def data_ref(text: str) -> tuple[int, int]:
     "--output", "-o", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write."
 )
 @click.option("--size", default="medium", type=click.Choice(["small", "medium", "large"]), help="How much to learn.")
+@click.option("--base", default="openledger/tiny-v1", show_default=True, metavar="NAME|FOLDER",
+              help="What to start from: the built-in model, or a folder in Hugging Face's form.")  # fmt: skip
 @click.option("--seed", default=1, show_default=True, help="Seed of the training.")
 @click.option("--method", default="auto", show_default=True, type=click.Choice(("auto", *METHODS)),
               help="How rows are credited: openledger model methods says what each costs. auto takes the most accurate"
@@ -67,6 +69,8 @@ def data_ref(text: str) -> tuple[int, int]:
 @click.option("--kind", default="lora", show_default=True, type=click.Choice(["lora", "full"]),
               help="Train a small adapter, or all weights.")  # fmt: skip
 @click.option("--rank", type=click.IntRange(1, 256), help="Rank of the adapter.")
+@click.option("--target", "targets", metavar="NAME,...", default="",
+              help="Layers to adapt, such as q_proj,v_proj; openledger model base FOLDER lists them.")  # fmt: skip
 @click.option("--memory", default=1024, show_default=True, type=click.IntRange(1), metavar="MB",
               help="Most memory for making the index, beside the program's own; more rows: more passes.")  # fmt: skip
 @click.option("--row-bytes", default=65536, show_default=True, type=click.IntRange(4096, 1 << 24), metavar="BYTES",
@@ -78,9 +82,9 @@ def data_ref(text: str) -> tuple[int, int]:
 @lds_options
 @pass_app
 def train(
-    app: App, refs: tuple[str, ...], output: Path, size: str, seed: int, method: str, kind: str, rank: int | None,
-    memory: int, row_bytes: int, device: str, held_out: Path | None, subsets: int | None, seconds: int,
-    plot: Path | None,
+    app: App, refs: tuple[str, ...], output: Path, size: str, base: str, seed: int, method: str, kind: str,
+    rank: int | None, targets: str, memory: int, row_bytes: int, device: str, held_out: Path | None,
+    subsets: int | None, seconds: int, plot: Path | None,
 ) -> None:  # fmt: skip
     """Fine-tune a model on datanets and build its attribution index.
 
@@ -98,17 +102,18 @@ def train(
     if subsets and not texts:
         raise OracleError("an LDS is measured on held-out documents", "add --held-out FILE")
     device = factory.usual_device(device)
+    start, shelf = bases.chosen(app.home, base)
     output.mkdir(parents=True, exist_ok=True)
     blobs = Layered(BlobStore(str(output / "blobs")), NodeBlobs(app.client))
     data = version_data(app.client, [data_ref(ref) for ref in refs])
     began = time.process_time()
     with stage(app, "train", "Train") as running:
         trained = factory.train_model(
-            blobs, data, size=size, seed=seed, settings=factory.shape(kind, rank), held_out=texts, device=device,
-            progress=running.progress,
+            blobs, data, base=start, size=size, seed=seed, settings=factory.shape(kind, rank), held_out=texts,
+            device=device, progress=running.progress, known=shelf, targets=[t.strip() for t in targets.split(",") if t],
         )  # fmt: skip
     if method == "auto":
-        method = rechecked_in_time(app, kind, device, time.process_time() - began)
+        method = rechecked_in_time(app, trained, kind, device, time.process_time() - began)
     with stage(app, "index", f"Build the attribution index: {method}") as running:
         index = factory.make_index(
             trained, method=method, device=device, progress=running.progress, folder=output / "index-work",
@@ -118,7 +123,7 @@ def train(
     measurement: dict[str, Any] = {}
     said: list[str] = []
     if subsets:
-        bundle = factory.load_bundle(blobs, to_hex(fields["bundle"]))
+        bundle = factory.load_bundle(blobs, to_hex(fields["bundle"]), known=shelf)
         measurement, said = measured(app, bundle, texts, subsets, seconds, plot, f"{output.name}, {method}")
         fields["lds"] = measurement["lds"]
     view = {k: to_hex(v) if isinstance(v, bytes) else v for k, v in fields.items()}
@@ -129,13 +134,13 @@ def train(
     )
 
 
-def rechecked_in_time(app: App, kind: str, device: str, training: float) -> str:
+def rechecked_in_time(app: App, trained: Any, kind: str, device: str, training: float) -> str:
     """Name of the method of ``auto``, after ``training`` CPU seconds. Where no CPU trained, nobody knows how long
     validators without that device would take."""
     from openledger.attribution_oracle.methods import fitting
 
     vote = int(app.call("openledger_getParams")["voteSeconds"])
-    return fitting(kind, training, vote) if device == "cpu" else DEFAULT_METHOD
+    return fitting(kind, training, vote, trained.widest) if device == "cpu" else DEFAULT_METHOD
 
 
 def measured(
@@ -191,6 +196,20 @@ def show_methods(app: App) -> None:
     app.emit(found, [*lines, "", "how well each tells the truth: openledger model eval MODEL --lds SUBSETS"])
 
 
+@model.command("base")
+@click.argument("folder", type=bases.FOLDER)
+@pass_app
+def show_base(app: App, folder: Path) -> None:
+    """Look whether a folder can be a base, and say its name on chain and the layers that can be adapted."""
+    need_torch()
+    from openledger.attribution_oracle import factory
+
+    found = factory.in_folder(folder)
+    kinds = list(dict.fromkeys(name.rsplit(".", 1)[-1] for name, _ in found.build().adapted()))
+    view = {"name": found.name, **found.config.to_json(), "layers": kinds, "targets": list(found.targets)}
+    app.emit(view, [f"{k:<8} {', '.join(v) if isinstance(v, list) else v}" for k, v in view.items()])
+
+
 @model.command("list")
 @pass_app
 def list_models(app: App) -> None:
@@ -213,11 +232,13 @@ def show(app: App, number: int) -> None:
 @click.argument("number", metavar="MODEL", type=click.IntRange(1))
 @click.option("--held-out", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="Documents to measure on (default: those of the shipped corpus).")  # fmt: skip
+@bases.bases_option
 @lds_options
 @pass_app
 def evaluate(
-    app: App, number: int, held_out: Path | None, subsets: int | None, seconds: int, plot: Path | None
-) -> None:
+    app: App, number: int, held_out: Path | None, folders: tuple[Path, ...], subsets: int | None, seconds: int,
+    plot: Path | None,
+) -> None:  # fmt: skip
     """Measure a published model on documents that it has not seen, against its base.
 
     With --lds its attribution is measured as well: the model is trained again without halves of its data, and what
@@ -231,7 +252,7 @@ def evaluate(
 
     texts = read_file(held_out) if held_out else corpus.held_out_texts()
     record = app.call("openledger_getModel", number)
-    bundle = factory.load_bundle(NodeBlobs(app.client), record["bundle"])
+    bundle = factory.load_bundle(NodeBlobs(app.client), record["bundle"], known=bases.shelf(app.home, folders))
     found: dict[str, Any] = dict(factory.evaluate(bundle, texts))
     base, tuned = found["base_loss"] / 1e6, found["held_out_loss"] / 1e6
     change = (tuned / base - 1) * 100
@@ -252,18 +273,19 @@ def evaluate(
 @click.option(
     "--port", default=8600, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
 )
+@bases.bases_option
 @pass_app
-def serve(app: App, numbers: tuple[int, ...], host: str, port: int) -> None:
+def serve(app: App, numbers: tuple[int, ...], host: str, port: int, folders: tuple[Path, ...]) -> None:
     """Answer questions for OPEN over an OpenAI-compatible API, until Ctrl-C."""
     need_torch()
     from openledger.attribution_oracle import factory
     from openledger.node.operator import NodeBlobs
     from openledger.node.serving import ModelServer
 
-    blobs, served = NodeBlobs(app.client), []
+    blobs, served, shelf = NodeBlobs(app.client), [], bases.shelf(app.home, folders)
     for number in numbers:
         record = app.call("openledger_getModel", number)
-        bundle = factory.load_bundle(blobs, record["bundle"])
+        bundle = factory.load_bundle(blobs, record["bundle"], known=shelf)
         served.append(factory.Served(record["name"], number, int(record["price"], 16), bundle))
     with ModelServer(served, app.node, app.home / SERVING, app.client.chain_id()) as server:
         url = server.start(host, port)
@@ -275,8 +297,9 @@ def serve(app: App, numbers: tuple[int, ...], host: str, port: int) -> None:
 @click.argument("number", metavar="MODEL", type=click.IntRange(1))
 @click.option("--epoch", type=click.IntRange(1), help="Claim an epoch settled before, and settle nothing.")
 @click.option("--seconds", default=600, show_default=True, help="How long to wait for the verdict.")
+@bases.bases_option
 @pass_app
-def claim(app: App, number: int, epoch: int | None, seconds: int) -> None:
+def claim(app: App, number: int, epoch: int | None, seconds: int, folders: tuple[Path, ...]) -> None:
     """Settle the answers served from this home folder, wait for the epoch's close, claim the attribution."""
     need_torch()
     from openledger.attribution_oracle import factory
@@ -293,7 +316,9 @@ def claim(app: App, number: int, epoch: int | None, seconds: int) -> None:
         epoch = operator.settled_epoch(settled[-1])
     with stage(app, "epoch", f"Wait for the end of epoch {epoch}"):
         operator.wait_until(f"the end of epoch {epoch}", lambda: operator.epoch_of(client) > epoch, seconds)
-    bundle = factory.load_bundle(operator.NodeBlobs(client), app.call("openledger_getModel", number)["bundle"])
+    record = app.call("openledger_getModel", number)
+    known = bases.shelf(app.home, folders)
+    bundle = factory.load_bundle(operator.NodeBlobs(client), record["bundle"], known=known)
     with stage(app, "scores", "Score the rows") as running:
         opened = operator.open_claim(client, signer, number, epoch, bundle, answers, running.progress)
     with stage(app, "verdict", f"Verdict on claim {opened.number}") as running:

@@ -36,6 +36,7 @@ from openledger.primitives.errors.base import (
     OpenLedgerError,
 )
 from openledger.primitives.errors.blobs import (
+    BaseMissing,
     BlobCorrupt,
     BlobError,
     BlobNotFound,
@@ -145,6 +146,7 @@ __all__ = [
     "AlreadyExists",
     "AlreadyKnown",
     "AmountOutOfRange",
+    "BaseMissing",
     "BlobCorrupt",
     "BlobError",
     "BlobNotFound",

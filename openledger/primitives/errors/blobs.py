@@ -35,3 +35,9 @@ class InvalidModel(OracleError):
 
 class PaymentRequired(OracleError):
     code = 612
+
+
+class BaseMissing(OpenLedgerError):
+    """A base model that this machine lacks, or cannot hold. It says nothing about who uses the base."""
+
+    code = 613

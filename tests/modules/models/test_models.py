@@ -80,3 +80,11 @@ def test_a_retired_model_takes_no_new_sessions(chain: Harness) -> None:
     assert chain.act(4, ModelRetire(1)).status == 1
     assert "retired already" in chain.refusal(4, ModelRetire(1))
     assert "is retired" in chain.refusal(5, InferenceOpen(1, OPEN, chain.time + 10))
+
+
+def test_a_base_in_a_folder_may_mint_by_its_digest() -> None:
+    one, other = ("hf:" + digit * 64 for digit in "ab")
+    chain = Harness(bases=("openledger/tiny-v1", one))
+    chain.publish(base=one)
+    chain.act(4, dataclasses.replace(GOOD, base=other))
+    assert [m["mints"] for m in chain.query("list_models")] == [True, False]

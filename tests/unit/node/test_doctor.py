@@ -12,10 +12,11 @@ import pytest
 
 from openledger.genesis.genesis import GenesisValidator
 from openledger.genesis.presets import devnet_genesis
+from openledger.node.bases import examined
 from openledger.node.cli.health import status_lines
 from openledger.node.cli.root import run
-from openledger.node.config import Config, ConsensusConfig, RpcConfig
-from openledger.node.doctor import MISS, OK, WARN, Check, examine, home_of_a_node, machine, ports
+from openledger.node.config import Config, ConsensusConfig, OracleConfig, RpcConfig
+from openledger.node.doctor import MISS, OK, WARN, Check, examine, has_module, home_of_a_node, machine, ports
 from openledger.node.doctor_peers import Answer, ahead_of, clock, network
 from openledger.node.processes import HomeLock
 from openledger.primitives.errors import DatabaseLocked
@@ -128,6 +129,25 @@ def test_a_home_takes_one_node_only(tmp_path: Path) -> None:
 def test_a_home_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     assert named(machine(tmp_path / "home"), "home")[0].level == MISS
+
+
+def test_bases_in_folders_are_named_and_what_is_wrong_with_one_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from openledger.attribution_oracle.tensors import dump
+
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    good.mkdir()
+    (good / "config.json").write_text('{"model_type": "gpt2"}')
+    (good / "tokenizer.json").write_text("{}")
+    (good / "model.safetensors").write_bytes(dump({}))
+    config = Config(oracle=OracleConfig(bases=(str(good), str(bad))))
+    first, second, *others = examined(config)
+    assert (first.level, second.level) == (OK, WARN)
+    assert first.found.startswith("hf:")
+    assert "there is no folder" in second.found
+    assert "no vote" in second.found
+    assert [c.level for c in others] == ([] if has_module("transformers") else [MISS])
+    assert examined(Config()) == []
 
 
 # --- the network ----------------------------------------------------------------------------------------------

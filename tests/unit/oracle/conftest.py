@@ -101,7 +101,7 @@ class World:
             roots=tuple(to_hex(r) for r in self.bundle.roots), settlements=settlements,
             shares=tuple((to_hex(a), s) for a, s in self.claim.shares), unattributed=self.claim.unattributed,
             evidence_blob=self.blobs.put(self.claim.evidence), scores_root=to_hex(self.claim.scores_root),
-            rows=p["rows"],
+            rows=p["rows"], base=p["base"],
         )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AttributionJob
         to_hex(fields["weights"]), to_hex(fields["receipt"]),
         tuple(parts), tuple(to_hex(r) for r in bundle.roots), settled,
         tuple((to_hex(a), p) for a, p in claim.shares), claim.unattributed, "0x" + blobs.put(claim.evidence),
-        to_hex(claim.scores_root), 30,
+        to_hex(claim.scores_root), 30, base=fields["base"],
     )  # fmt: skip
     return folder, job
 
