@@ -35,6 +35,7 @@ def run_and_kill(writer, folder, delay):
     time.sleep(delay)
     os.kill(int(lines[0][1]), signal.SIGKILL)
     while (words := writer.stdout.readline().split()) != ["dead"]:
+        assert words, "the process that starts the writers has ended"
         lines.append(words)
     return int(lines[-1][0]), bytes.fromhex(lines[-1][1])
 
