@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from aiohttp import web
@@ -19,7 +19,7 @@ from openledger.attribution_oracle import bundle as bundles
 from openledger.attribution_oracle import claims, influence, measured, methods, train
 from openledger.attribution_oracle.bases import TINY, Base, load_base
 from openledger.attribution_oracle.bundle import Bundle, VersionData
-from openledger.attribution_oracle.folders import read_folder
+from openledger.attribution_oracle.folders import is_name, read_folder
 from openledger.attribution_oracle.lora import LoraSettings
 from openledger.attribution_oracle.model import choose_device
 from openledger.attribution_oracle.payment import Ledger
@@ -98,6 +98,17 @@ def train_model(
         data_roots=[to_hex(root) for root in roots], held_out=held_out, device=choose_device(device),
     )  # fmt: skip
     return Model(trained, tuple(data), texts)
+
+
+def write_adapter(model: Model, folder: Path) -> bool:
+    """Write an adapter of a Hugging Face base in peft's form; False for other models."""
+    t = model.trained
+    if not is_name(t.base.name):
+        return False
+    from openledger.attribution_oracle.hf import HfBase, write_peft
+
+    write_peft(folder, cast(HfBase, t.base), t.settings.lora, t.tensors)
+    return True
 
 
 def make_index(
@@ -197,4 +208,5 @@ def claim(
 __all__ = [
     "Model", "Served", "Serving", "VersionData", "claim", "evaluate", "in_folder", "load_bundle", "make_index",
     "measure", "publish", "set_threads", "shape", "train_model", "usual_device",
+    "write_adapter",
 ]  # fmt: skip

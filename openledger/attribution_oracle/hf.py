@@ -13,16 +13,20 @@ are those of the tokenizer's file plus one, because 0 pads everywhere in the ora
 from __future__ import annotations
 
 import copy
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from openledger.attribution_oracle.folders import Folder
+from openledger.attribution_oracle.lora import LoraSettings, places
 from openledger.attribution_oracle.model import Adapted, LanguageModel
+from openledger.attribution_oracle.tensors import dump
 from openledger.attribution_oracle.tokenizer import ForeignTokenizer
 from openledger.primitives.errors import BaseMissing, InvalidModel, MissingExtra
 
@@ -88,6 +92,12 @@ class HfModel(LanguageModel):
         found = self.inner(input_ids=(ids - self.config.shift).clamp(min=0), use_cache=False)
         return cast(Tensor, found.logits)
 
+    def adapted(self) -> Iterator[tuple[str, Adapted]]:
+        """By the names that transformers has for them."""
+        for name, module in self.inner.named_modules():
+            if isinstance(module, Adapted):
+                yield name, module
+
 
 @dataclass(frozen=True)
 class HfBase:
@@ -141,6 +151,25 @@ def load_hf(folder: Folder, memory: int | None = None) -> HfBase:
     _try(model, folder)
     targets = tuple(kind for kind in kinds if kind in USUAL) or tuple(kinds)
     return HfBase(folder.name, folder.digest, config, tokenizer, targets, model)
+
+
+def write_peft(folder: Path, base: HfBase, settings: LoraSettings, adapter: Mapping[str, Tensor]) -> None:
+    """Write an adapter so that peft opens it on the same base: ``PeftModel.from_pretrained(model, folder)``."""
+    turned = not any(isinstance(layer.inner, nn.Linear) for _, layer in _beside(base.model, settings))
+    said = {
+        "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base.name, "bias": "none",
+        "r": settings.rank, "lora_alpha": settings.alpha, "lora_dropout": 0.0, "inference_mode": True,
+        "target_modules": [name for name, _ in _beside(base.model, settings)], "fan_in_fan_out": turned,
+    }  # fmt: skip
+    theirs = {".a": ".lora_A.weight", ".b": ".lora_B.weight"}
+    renamed = {f"base_model.model.{name[:-2]}{theirs[name[-2:]]}": tensor for name, tensor in adapter.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "adapter_config.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+    (folder / "adapter_model.safetensors").write_bytes(dump(renamed))
+
+
+def _beside(model: HfModel, settings: LoraSettings) -> list[tuple[str, Beside]]:
+    return [(name, layer) for name, layer in places(model, settings) if isinstance(layer, Beside)]
 
 
 def _transformers() -> Any:
@@ -250,4 +279,4 @@ def _try(model: HfModel, folder: Folder) -> None:
         raise InvalidModel(f"the model in {folder.path} looks ahead, or mixes the rows of a batch", "take a causal one")
 
 
-__all__ = ["MAX_CONTEXT", "Beside", "HfBase", "HfConfig", "HfModel", "load_hf"]
+__all__ = ["MAX_CONTEXT", "Beside", "HfBase", "HfConfig", "HfModel", "load_hf", "write_peft"]

@@ -112,6 +112,7 @@ def train(
             blobs, data, base=start, size=size, seed=seed, settings=factory.shape(kind, rank), held_out=texts,
             device=device, progress=running.progress, known=shelf, targets=[t.strip() for t in targets.split(",") if t],
         )  # fmt: skip
+    factory.write_adapter(trained, output / "adapter")
     if method == "auto":
         method = rechecked_in_time(app, trained, kind, device, time.process_time() - began)
     with stage(app, "index", f"Build the attribution index: {method}") as running:

@@ -18,7 +18,7 @@ from openledger.attribution_oracle import claims, factory, influence, lora, meth
 from openledger.attribution_oracle.bases import Base, Shelf, load_base  # noqa: E402
 from openledger.attribution_oracle.folders import read_folder  # noqa: E402
 from openledger.attribution_oracle.gradients import Gradients  # noqa: E402
-from openledger.attribution_oracle.hf import load_hf  # noqa: E402
+from openledger.attribution_oracle.hf import load_hf, write_peft  # noqa: E402
 from openledger.attribution_oracle.model import document_losses, generate, pad  # noqa: E402
 from openledger.attribution_oracle.ports import silent  # noqa: E402
 from openledger.attribution_oracle.replayed import Trainable, trainable_losses  # noqa: E402
@@ -283,6 +283,24 @@ def test_a_receipt_replays_to_the_same_adapter(run: influence.Run) -> None:
     assert train.mean_loss(run.model, run.rows) < train.mean_loss(run.base.build(), run.rows)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # peft's own, about transformers
+def test_peft_opens_the_adapter_and_computes_the_same(
+    run: influence.Run, folders: dict[str, Path], request: Any, tmp_path: Path
+) -> None:
+    peft = pytest.importorskip("peft")
+    import transformers
+
+    kind = request.node.callspec.params["base"]
+    write_peft(tmp_path, run.base, run.settings.lora, run.tensors)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(folders[kind], dtype=torch.float32)
+    tuned = peft.PeftModel.from_pretrained(theirs, tmp_path).eval()
+    ids = torch.arange(1, 31).view(2, 15)
+    with torch.no_grad():
+        ours, plain, found = run.model(ids), run.base.build()(ids), tuned(ids - 1).logits
+    assert float((ours - found).abs().max()) < 1e-5
+    assert float((ours - plain).abs().max()) > 1e-3
+
+
 @pytest.mark.parametrize("every", [False, True])
 def test_the_fast_path_gives_each_rows_own_gradient(base: Base, every: bool) -> None:
     """With the usual layers, and with all that can be adapted."""
@@ -296,6 +314,22 @@ def test_the_fast_path_gives_each_rows_own_gradient(base: Base, every: bool) -> 
     assert gradients._direct
     gradients._direct = gradients._together = False
     plain = gradients.rows(gradients.now(), ids)
+    assert float((fast - plain).norm() / plain.norm()) < 1e-5
+
+
+def test_the_fast_path_takes_all_weights_of_such_models(base: Base) -> None:
+    """As ``bench.attribute`` is given them: embeddings, norms, tied heads and biases included."""
+    model = base.build().requires_grad_(True)
+    try:
+        gradients = Gradients(model, document_losses)
+        ids = pad([base.tokenizer.document(text) for text in TEXTS[:6]], base.config.context)
+        fast = gradients.rows(gradients.now(), ids)
+        assert gradients._direct
+        gradients._direct = gradients._together = False
+        plain = gradients.rows(gradients.now(), ids)
+    finally:
+        model.requires_grad_(False)
+    assert gradients.size == sum(p.numel() for p in model.parameters())
     assert float((fast - plain).norm() / plain.norm()) < 1e-5
 
 
