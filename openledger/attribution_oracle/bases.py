@@ -140,10 +140,13 @@ class Shelf(Mapping[str, Base]):
 
         self._kept = None
         try:
-            self._kept = load_hf(found, self._memory)
+            loaded = load_hf(found, self._memory)
         except InvalidModel as err:
             raise BaseMissing(f"the base {name} cannot be loaded here: {err}", err.hint) from None
-        return self._kept
+        if stamp(found.path) != self._known[found.path][0]:
+            raise BaseMissing(f"the files of the base {name} changed while they were loaded", "try again")
+        self._kept = loaded
+        return loaded
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and is_name(name)

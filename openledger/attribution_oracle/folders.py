@@ -2,9 +2,9 @@
 is refused before anything is loaded. Needs neither torch nor transformers.
 
 ``config.json``, ``tokenizer.json``, and ``model.safetensors``, or ``model.safetensors.index.json`` with the files
-that it names. Nothing else in the folder is opened, so it may hold pickles and Python files: nobody reads them. The
-digest is the sha256 of these files' lines ``<sha256> <name>``, as sha256sum writes them, sorted by name; so whoever
-has the same bytes has the same base, wherever they came from.
+that it names. Nothing else counts; pickles and Python files in the folder are never opened. The
+digest is the sha256 of these files' lines (sha256, two blanks, name) as sha256sum writes them, sorted by name; so
+whoever has the same bytes has the same base, wherever they came from.
 """
 
 from __future__ import annotations

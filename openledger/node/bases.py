@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,12 +12,15 @@ import click
 from openledger.node import config as configuration
 from openledger.node.config import Config
 from openledger.node.doctor import MISS, OK, WARN, Check, has_module
-from openledger.primitives.errors import InvalidModel
+from openledger.primitives.errors import InvalidModel, OpenLedgerError
+from openledger.rpc.client import Client
 
 if TYPE_CHECKING:
     from openledger.attribution_oracle.bases import Shelf
 
 F = TypeVar("F", bound=Callable[..., Any])
+PAGE, MODELS = 100, 1_000
+"""Of the chain's models so many are asked for at once, and looked at."""
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -47,21 +50,51 @@ def chosen(home: Path, text: str) -> tuple[str, Shelf]:
     return read_folder(path).name, shelf(home, [path])
 
 
-def examined(config: Config) -> list[Check]:
-    """The doctor's lines about ``[oracle] bases``."""
+def examined(config: Config, node: str = "") -> list[Check]:
+    """The doctor's lines about ``[oracle] bases``, and about models of the node's chain whose bases are missing."""
     from openledger.attribution_oracle.folders import read_folder
 
-    checks = []
+    checks: list[Check] = []
+    here = set[str]()
     for path in configuration.base_folders(config):
         try:
             folder = read_folder(path)
         except InvalidModel as err:
             checks.append(Check("base", WARN, f"{err.message}: claims on it get no vote", err.hint or ""))
             continue
+        here.add(folder.name)
         checks.append(Check("base", OK, f"{folder.name} in {path}, {folder.size >> 20} MiB as fp32"))
     if checks and not has_module("transformers"):
         checks.append(Check("base", MISS, "transformers is missing, so none of them can be loaded", "make install-hf"))
-    return checks
+    return [*checks, *lacking(_models(node), here)]
 
 
-__all__ = ["bases_option", "chosen", "examined", "shelf"]
+def lacking(models: Sequence[Mapping[str, Any]], here: set[str]) -> list[Check]:
+    """A line for each base in a folder that ``models`` of the chain are on and that is not ``here``."""
+    from openledger.attribution_oracle.folders import is_name
+
+    on: dict[str, list[int]] = {}
+    for model in models:
+        if is_name(model["base"]) and not model["retired"] and model["base"] not in here:
+            on.setdefault(model["base"], []).append(model["id"])
+    return [
+        Check("base", WARN, f"{name} is missing: this machine's oracle does not vote on claims of model"
+              f" {', '.join(map(str, numbers))}", "get the folder from the model's owner; put it into [oracle] bases")
+        for name, numbers in on.items()
+    ]  # fmt: skip
+
+
+def _models(node: str) -> list[Mapping[str, Any]]:
+    """The first models of a node's chain, none where no node answers."""
+    if not node:
+        return []
+    client = Client(node)
+    try:
+        return [m for at in range(1, MODELS, PAGE) for m in client.call("openledger_listModels", at, PAGE)]
+    except OpenLedgerError:
+        return []
+    finally:
+        client.close()
+
+
+__all__ = ["bases_option", "chosen", "examined", "lacking", "shelf"]

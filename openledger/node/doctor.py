@@ -244,7 +244,7 @@ def examine(home: Path, port: int | None, node: str) -> list[Check]:
         gpu(),
         *machine(home),
         *checks,
-        *examined(config),
+        *examined(config, node),
         *home_of_a_node(home, config),
         *ports(config, home, config.rpc.port if port is None else port),
         *network(home, config, node),

@@ -94,6 +94,8 @@ def test_a_base_in_a_folder_goes_the_whole_way_and_a_validator_without_it_is_sil
         opened = operator.open_claim(client, owner, number, epoch, bundle, answers, lambda step, total, text: None)
         wait("a word about the base", lambda: looked["name"] in (tmp_path / "first.log").read_text(), 60)
         assert "put its folder into [oracle] bases" in (tmp_path / "first.log").read_text()
+        checks = json.loads(openledger(home, "--json", "--node", client.url, "doctor", check=False).stdout)
+        assert [c["level"] for c in checks if looked["name"] in c["found"]] == ["warn"]
         assert client.call("openledger_getClaim", opened.number)["status"] in ("pending", "voting")
     with devnet(home, port, tmp_path / "second.log", OPENLEDGER_ORACLE_BASES=str(folder)) as client:
         record = operator.follow_claim(client, opened, 120)

@@ -12,7 +12,7 @@ import pytest
 
 from openledger.genesis.genesis import GenesisValidator
 from openledger.genesis.presets import devnet_genesis
-from openledger.node.bases import examined
+from openledger.node.bases import examined, lacking
 from openledger.node.cli.health import status_lines
 from openledger.node.cli.root import run
 from openledger.node.config import Config, ConsensusConfig, OracleConfig, RpcConfig
@@ -148,6 +148,17 @@ def test_bases_in_folders_are_named_and_what_is_wrong_with_one_is_said(tmp_path:
     assert "no vote" in second.found
     assert [c.level for c in others] == ([] if has_module("transformers") else [MISS])
     assert examined(Config()) == []
+
+
+def test_models_on_bases_that_this_machine_lacks_are_told() -> None:
+    mine, other = ("hf:" + digit * 64 for digit in "ab")
+    bases = [mine, other, "openledger/tiny-v1", other, other]
+    models = [{"id": n, "base": base, "retired": n == 5} for n, base in enumerate(bases, 1)]
+    (line,) = lacking(models, {mine})
+    assert line.level == WARN
+    assert other in line.found
+    assert "model 2, 4" in line.found
+    assert "[oracle] bases" in line.hint
 
 
 # --- the network ----------------------------------------------------------------------------------------------

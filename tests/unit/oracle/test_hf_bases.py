@@ -265,6 +265,38 @@ def test_a_shelf_sees_that_a_folder_has_changed(folder: Path) -> None:
     assert shelf[other].name == other
 
 
+def test_a_folder_that_changes_while_it_is_loaded_is_not_believed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from openledger.attribution_oracle import hf
+
+    def slow(*given: Any) -> Base:
+        found = load_hf(*given)
+        (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes() + b" ")
+        return found
+
+    shelf = Shelf([folder])
+    (name,) = shelf
+    monkeypatch.setattr(hf, "load_hf", slow)
+    with pytest.raises(BaseMissing, match="changed while"):
+        shelf[name]
+
+
+def test_nothing_is_asked_of_a_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    def refuse(*given: Any, **more: Any) -> Any:
+        raise AssertionError(f"somebody wanted to connect: {given}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    spoil(folder, _name_or_path="somebody/else", _attn_implementation="somebody/kernels", transformers_version="1.0")
+    load_hf(read_folder(folder))
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InvalidModel):
+        load_hf(read_folder(folder))
+
+
 def test_only_adapters_are_trained_and_only_on_layers_that_there_are(base: Base) -> None:
     with pytest.raises(InvalidModel, match="only adapters"):
         train.train(base, TEXTS, 1, train.Settings(kind="full"))
