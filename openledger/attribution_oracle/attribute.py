@@ -17,6 +17,7 @@ from openledger.attribution_oracle.halves import corrected, halves
 from openledger.attribution_oracle.path import Steps, is_lean, path_rows, retrained
 from openledger.attribution_oracle.ports import Progress, silent
 from openledger.attribution_oracle.rotated import joined, rotated
+from openledger.attribution_oracle.table import Table
 from openledger.primitives.errors import OracleError
 
 DRAWS = 3
@@ -51,11 +52,18 @@ def attribute(
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is done once: ``index`` fp32 [rows, parameters], and the weights ``middle`` at which queries are asked."""
+    """What is done once: the index, and the weights ``middle`` at which queries are asked."""
 
     gradients: Gradients
-    index: Tensor
+    index: Table
     middle: Tensor
+
+    @classmethod
+    def of(cls, gradients: Gradients, index: Tensor, middle: Tensor) -> Prepared:
+        """Of an index fp32 [rows, parameters]: of a large one, whose rows keep their largest entries, the columns that
+        tell."""
+        lean = is_lean(len(index), gradients.size)
+        return cls(gradients, gradients.cut(index) if lean else gradients.whole(index), middle)
 
     def scores(self, query: Tensor) -> Scores:
         """fp64 [queries, rows]: a gradient for each query, times the index. Raises OracleError for queries that are
@@ -81,7 +89,7 @@ def prepared(
     gradients = Gradients(model, losses)
     final, start = gradients.now(), gradients.vector(run["start"])
     index, middle = influence_rows(gradients, start, final, rows, steps, draws, retrainings, seed, progress)
-    return Prepared(gradients, index, middle)
+    return Prepared.of(gradients, index, middle)
 
 
 def influence_rows(

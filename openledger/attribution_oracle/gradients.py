@@ -26,6 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from openledger.attribution_oracle.layouts import Layout, Strange
 from openledger.attribution_oracle.rowwise import Dotted, Rows, Whole
+from openledger.attribution_oracle.table import Table
 from openledger.attribution_oracle.tensors import signs
 from openledger.primitives.errors import OracleError
 
@@ -83,9 +84,9 @@ class _Pass:
         self.graph.gradients(Whole(found, self.offsets), self.losses.sum())
         return found
 
-    def dotted(self, index: Tensor) -> Tensor:
-        """The same times an index [index rows, parameters]: [rows, index rows]."""
-        found = Dotted(len(self.losses), index, self.offsets)
+    def dotted(self, table: Table) -> Tensor:
+        """The same times an index' rows: [rows, index rows]."""
+        found = Dotted(len(self.losses), table)
         self.graph.gradients(found, self.losses.sum())
         return found.scores
 
@@ -164,12 +165,20 @@ class Gradients:
             time = int(lengths[numbers].max()) if cut else ids.shape[1]
             yield numbers, ids[numbers, :time]
 
-    def dotted(self, theta: Tensor, ids: Tensor, index: Tensor) -> Tensor:
-        """One gradient per row of ``ids`` times each of an index [index rows, parameters], fp32 [rows, index rows]."""
-        found = index.new_empty(len(ids), len(index))
+    def whole(self, index: Tensor) -> Table:
+        """An index [index rows, parameters] for ``dotted``, all of it."""
+        return Table.whole(index, self._offsets)
+
+    def cut(self, index: Tensor) -> Table:
+        """The columns of an index that tell, in the type that is multiplied fastest (see ``table``)."""
+        return Table.cut(index, self._offsets)
+
+    def dotted(self, theta: Tensor, ids: Tensor, table: Table) -> Tensor:
+        """One gradient per row of ``ids`` times each row of an index, fp32 [rows, index rows]."""
+        found = table.like.new_empty(len(ids), table.rows)
         for numbers, some in self.trimmed(theta, ids):
             run = self._pass(theta, some)
-            found[numbers] = self.rows(theta, some) @ index.T if run is None else run.dotted(index)
+            found[numbers] = table.times(self.rows(theta, some)) if run is None else run.dotted(table)
         return found
 
     def _cuts(self, theta: Tensor, row: Tensor) -> bool:

@@ -210,7 +210,8 @@ def row_losses(model: LanguageModel, ids: Tensor, counted: Tensor) -> Tensor:
     logits = model(ids[:, :-1])
     mask = counted[:, 1:].to(logits.dtype)
     wanted = (ids[:, 1:] - model.config.shift).clamp(min=0)  # padding is not counted
-    losses = functional.cross_entropy(logits.transpose(1, 2), wanted, reduction="none")
+    each = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")  # of logits as they lie
+    losses = each.view(mask.shape)
     return (losses * mask).sum(1) / mask.sum(1).clamp(min=1.0)
 
 

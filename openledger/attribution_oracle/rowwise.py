@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
 from openledger.attribution_oracle.layouts import Layout, Shape, Strange, by_row, layout_of, summed
+from openledger.attribution_oracle.table import Table
 
 VIEWS = {
     "TBackward0", "TransposeBackward0", "PermuteBackward0", "ViewBackward0", "UnsafeViewBackward0", "AliasBackward0",
@@ -86,7 +87,7 @@ def _turns(node: Any) -> bool:
 
 
 class Parts(Protocol):
-    """Where gradients go, parameter by parameter; they have the type of ``like``."""
+    """Where gradients go, parameter by parameter; those of what is made of parameters have the type of ``like``."""
 
     like: Tensor
 
@@ -120,18 +121,18 @@ class Whole:
 
 
 class Dotted:
-    """Times an index [index rows, parameters]: ``scores`` [rows, index rows]. No row's gradient is ever whole, so
-    that what is multiplied is still in the processor's cache."""
+    """Times a table's rows: ``scores`` [rows, index rows]. No row's gradient is ever whole, so that what is multiplied
+    is still in the processor's cache."""
 
-    def __init__(self, rows: int, index: Tensor, offsets: Sequence[int]) -> None:
-        self.like, self._offsets = index, offsets
-        self.scores = index.new_zeros(rows, len(index))
+    def __init__(self, rows: int, table: Table) -> None:
+        self.like, self._table = table.like, table
+        self.scores = table.like.new_zeros(rows, table.rows)
 
     def begin(self, number: int) -> Tensor:
-        return self.like.new_empty(len(self.scores), self._offsets[number + 1] - self._offsets[number])
+        return self._table.begin(number, len(self.scores))
 
     def end(self, number: int, part: Tensor) -> None:
-        self.scores.addmm_(part, self.like[:, self._offsets[number] : self._offsets[number + 1]].T)
+        self._table.add(self.scores, number, part)
 
     def none(self, number: int) -> None:
         """Nothing is added."""

@@ -401,4 +401,6 @@ def test_queries_lose_their_padding_only_where_it_does_not_count(small: World) -
         assert torch.cat([numbers for numbers, _ in parts]).sort().values.tolist() == list(range(len(wide)))
         assert {some.shape[1] for _, some in parts} == {TIME if rule is losses else TIME + 4}
         index = torch.randn(5, gradients.size, generator=torch.Generator().manual_seed(1))
-        torch.testing.assert_close(gradients.dotted(theta, wide, index), gradients.rows(theta, wide) @ index.T)
+        torch.testing.assert_close(
+            gradients.dotted(theta, wide, gradients.whole(index)), gradients.rows(theta, wide) @ index.T
+        )
