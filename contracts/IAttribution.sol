@@ -59,7 +59,30 @@ interface IAttribution {
         Outcome outcome;
     }
 
-    /// @notice Number of claims; their ids are 1 to this number.
+    /// @notice How a challenge of a model's index ended, if it did. Moot: another one has refuted the model meanwhile.
+    enum IndexOutcome {
+        None,
+        Open,
+        Upheld,
+        Dismissed,
+        Moot
+    }
+
+    /// @notice A challenge of a row of a model's published index.
+    struct IndexChallenge {
+        uint64 model;
+        uint64 row;
+        /// @dev Of the training run, counted from 1; 0 names the whole run.
+        uint8 segment;
+        address challenger;
+        /// @dev In wei.
+        uint256 bond;
+        /// @dev As of a claim; accepted says that the row is right.
+        Status status;
+        IndexOutcome outcome;
+    }
+
+    /// @notice Number of claims and of challenges of indexes together; their ids are 1 to this number, each either's.
     function claimCount() external view returns (uint64);
 
     /// @notice One claim. Reverts when there is none of this id.
@@ -68,11 +91,14 @@ interface IAttribution {
     /// @notice The claim's shares, ascending by address.
     function getShares(uint64 claim) external view returns (Share[] memory);
 
-    /// @notice Voting power that said yes and no in revealed verdicts, and all the power that may vote.
+    /// @notice Voting power that said yes and no in revealed verdicts on a claim or a challenge of an index, and all the power that may vote.
     function getTally(uint64 claim) external view returns (uint64 yes, uint64 no, uint64 total);
 
     /// @notice The claim's newest challenge. Reverts when there is no such claim, or when it was never challenged.
     function getChallenge(uint64 claim) external view returns (Challenge memory);
+
+    /// @notice A challenge of a model's index. Reverts when there is none of this id.
+    function getIndexChallenge(uint64 challenge) external view returns (IndexChallenge memory);
 
     /// @notice Rewards of an account that it has not withdrawn yet, in wei, those of its stake included.
     function pendingRewards(address account) external view returns (uint256);

@@ -55,6 +55,9 @@ interface IModels {
     /// @notice One model. Reverts when there is none of this id.
     function getModel(uint64 model) external view returns (Model memory);
 
+    /// @notice The publisher's bond in wei, and the challenge that has shown the index to be false; 0 where none has.
+    function getModelBond(uint64 model) external view returns (uint256 bond, uint64 refuted);
+
     /// @notice What a model was trained on.
     function getData(uint64 model) external view returns (DataRef[] memory);
 

@@ -19,6 +19,7 @@ from openledger.abci_app.application import Application
 from openledger.abci_app.modules.attribution.accusations import accused_by, named_rows
 from openledger.abci_app.modules.attribution.claim import AttributionClaim, coverage
 from openledger.abci_app.modules.attribution.draws import batches, promised
+from openledger.abci_app.modules.attribution.index_challenges import must_ballot
 from openledger.abci_app.modules.attribution.messages import (
     Accusation,
     Commitment,
@@ -34,11 +35,11 @@ from openledger.abci_app.modules.attribution.messages import (
 )
 from openledger.abci_app.modules.attribution.records import (
     CLAIM_COUNT,
-    CLAIMS,
     NONE,
     PENDING,
     REVEAL,
     VOTING,
+    Claim,
     Share,
     open_claims,
     vote,
@@ -113,7 +114,7 @@ class ScriptedOracle:
         new = [Promise(batch, root) for batch, root in roots if promised(state, self.address, batch) != root]
         messages: list[Message | None] = [*new] if self.promises and self.mode != "silent" else []
         for number in open_claims(state, 10):
-            claim = CLAIMS.must(state, number)
+            claim = must_ballot(state, number)
             if claim.look and self.wrong.intersection(row for row, _ in named_rows(state, number)):
                 self.mode = "no"
             before = accused_by(state, number, self.address)
@@ -123,9 +124,9 @@ class ScriptedOracle:
         return encode_extension([m for m in messages if m is not None])
 
     def _own(self, state: StateReader, number: int) -> list[tuple[int, bytes]]:
-        if self.mode == "no":
+        claim = must_ballot(state, number)
+        if self.mode == "no" or not isinstance(claim, Claim):
             return []
-        claim = CLAIMS.must(state, number)
         seed = self.seeds.seed(self.address, number)
         blocks = drawn_blocks(number, self.address, seed, claim.scores_root, claim.rows, claim.drawn)
         wrong = 10**8 if self.mode == "blind" else 0
@@ -134,7 +135,7 @@ class ScriptedOracle:
 
     def digest(self, state: StateReader, number: int) -> bytes:
         valid = self.mode != "no"
-        attempt = CLAIMS.must(state, number).attempt
+        attempt = must_ballot(state, number).attempt
         own = self._own(state, number)
         return verdict_digest(number, attempt, self.address, valid, self._reason(), self.salt, own)
 
@@ -142,7 +143,7 @@ class ScriptedOracle:
         return "a share is wrong" if self.mode == "no" else ""
 
     def _message(self, state: StateReader, number: int) -> Message | None:
-        claim, said = CLAIMS.must(state, number), vote(state, number, self.address)
+        claim, said = must_ballot(state, number), vote(state, number, self.address)
         if self.mode == "silent":
             return None
         if claim.status == PENDING and not said.held:
@@ -158,6 +159,8 @@ class ScriptedOracle:
 
     def _reveal(self, state: StateReader, number: int, attempt: int) -> Reveal:
         speaker = self.neighbour if self.mode == "copy" and self.neighbour else self
+        if not isinstance(must_ballot(state, number), Claim):
+            return Reveal(number, attempt, self.mode != "no", self._reason(), speaker.salt, b"", ())
         scores = self.scores[number]
         blocks = [block_rows(block, len(scores)) for block in range(count_blocks(len(scores)))]
         nodes = [merkle_root([score_leaf(row, scores[row]) for row in rows]) for rows in blocks]

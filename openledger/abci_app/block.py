@@ -4,6 +4,7 @@
     slot 0 is heard -> proven misbehaviour is slashed -> who is away too long is jailed -> what has unbonded is paid
         -> promises of rows that have expired are cleared, reviews whose time is over end
         -> claims move on -> those that ended are paid -> what nobody has challenged in time is unlocked
+        -> what was settled for refuted models is paid back, bonds of retired ones go back
         -> an epoch may close -> proposals whose time is over end                         (the system transaction)
     each transaction in order: EVM ones in batches through the engine, native ones here, Outbox actions after theirs
     what was burned is counted -> receipts are sealed -> the validator set of the height after the next is decided
@@ -29,7 +30,9 @@ from openledger.abci_app.modules.fees.records import count_burned
 from openledger.abci_app.modules.governance.ending import end_proposals
 from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.modules.governance.upgrade import Migration, begin_upgrade
+from openledger.abci_app.modules.models.bonds import return_bonds
 from openledger.abci_app.modules.rewards.payout import close_epoch, settle
+from openledger.abci_app.modules.rewards.refuting import refund_unclaimed
 from openledger.abci_app.modules.rewards.vesting import vest
 from openledger.abci_app.modules.staking.records import operator_of
 from openledger.abci_app.modules.staking.sets import PowerChange, close_set
@@ -235,6 +238,7 @@ class Run:
         logs += close_reviews(self.state, self.ctx)
         ended, moved = advance(self.state, self.ctx)
         logs += moved + settle(self.state, self.ctx, ended) + vest(self.state, self.ctx)
+        logs += refund_unclaimed(self.state, self.ctx) + return_bonds(self.state, self.ctx)
         logs += close_epoch(self.state, self.ctx, has_transactions)
         logs += end_proposals(self.state, self.ctx)
         if not logs:

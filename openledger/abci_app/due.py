@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from openledger.abci_app.modules.attribution.records import CLAIMS, OPEN_SEEN, open_claims
+from openledger.abci_app.modules.attribution.index_challenges import must_ballot
+from openledger.abci_app.modules.attribution.records import OPEN_SEEN, open_claims
 from openledger.abci_app.modules.datanets.promises import promises_are_due
 from openledger.abci_app.modules.datanets.reviews import reviews_are_due
 from openledger.abci_app.modules.governance.records import proposal_is_due
+from openledger.abci_app.modules.models.bonds import bonds_are_due
 from openledger.abci_app.modules.models.records import epoch
 from openledger.abci_app.modules.rewards.payout import epoch_is_due
 from openledger.abci_app.modules.rewards.records import wishes
+from openledger.abci_app.modules.rewards.refuting import refunds_are_due
 from openledger.abci_app.modules.rewards.vesting import vesting_is_due
 from openledger.abci_app.modules.staking.unbonding import unbonding_is_due
 from openledger.state.ports import StateReader
@@ -22,5 +25,7 @@ def is_due(state: StateReader, time: int) -> bool:
         return True
     if promises_are_due(state, time) or reviews_are_due(state, time) or proposal_is_due(state, time):
         return True
+    if bonds_are_due(state, time) or refunds_are_due(state):
+        return True
     claims = open_claims(state, OPEN_SEEN)
-    return any(CLAIMS.must(state, number).deadline <= time for number in claims)
+    return any(must_ballot(state, number).deadline <= time for number in claims)

@@ -11,11 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 from openledger.abci_app.action import action_class
+from openledger.abci_app.challenge_views import get_index_challenge as get_index_challenge
+from openledger.abci_app.challenge_views import list_index_challenges as list_index_challenges
 from openledger.abci_app.governance_views import list_proposals
 from openledger.abci_app.modules.accounts import balance
 from openledger.abci_app.modules.attribution import records as claims
 from openledger.abci_app.modules.attribution.accusations import accused_by, named_rows
 from openledger.abci_app.modules.attribution.claim import coverage
+from openledger.abci_app.modules.attribution.index_challenges import must_ballot
 from openledger.abci_app.modules.datanets import records as datanets
 from openledger.abci_app.modules.datanets import reviews
 from openledger.abci_app.modules.datanets.promises import must_promise
@@ -108,7 +111,7 @@ def get_promise(state: StateReader, digest: Hash32) -> View:
 
 
 def _model(number: int, record: models.Model) -> View:
-    return {"id": number} | to_json(record) | {"price": hex(record.price)}
+    return {"id": number} | to_json(record) | {"price": hex(record.price), "bond": hex(record.bond)}
 
 
 def get_model(state: StateReader, model: int) -> View:
@@ -195,7 +198,7 @@ def get_verdicts(state: StateReader, claim: int) -> list[View]:
     """What each validator that decides the claim, or its newest challenge, has said; ``pot`` is what waits for the
     stakers of those who decided it at first, while the claim can be challenged. Those of them that have no vote any
     more have no power. Raises NotFound."""
-    claims.must_claim(state, claim)
+    must_ballot(state, claim)
     waiting, cast = pots(state, claim), list(claims.votes(state, claim))
     voting = {member.address for member, _ in cast}
     first = claims.ELECTORATES.must(state, claim).members
@@ -223,14 +226,31 @@ def model_blobs(state: StateReader, model: models.Model) -> list[str]:
 
 
 def attribution_job(state: StateReader, claim: int) -> AttributionJob:
-    """Everything that a verifier needs to know about a claim. Raises NotFound."""
-    record = claims.must_claim(state, claim)
-    model = models.must_model(state, record.model)
-    versions = [datanets.must_version(state, ref.datanet, ref.version) for ref in model.data]
+    """Everything that a verifier needs to know about a claim, or about a challenge of an index, of which only the named
+    row is looked at. Raises NotFound."""
+    record = must_ballot(state, claim)
+    job = _model_job(state, claim, record.model)
+    if not isinstance(record, claims.Claim):
+        return job
     entries = models.settlements(state, record.model, record.epoch, record.first, record.last)
+    return replace(
+        job,
+        settlements=tuple(SettlementFacts(e.session, e.first, e.last, e.amount, to_hex(e.receipts)) for e in entries),
+        shares=tuple((to_hex(s.contributor), s.ppm) for s in record.shares),
+        unattributed=record.unattributed,
+        evidence_blob=record.evidence.hex(),
+        scores_root=to_hex(record.scores_root),
+        again=False,
+    )
+
+
+def _model_job(state: StateReader, number: int, of: int) -> AttributionJob:
+    """What a verifier needs to know to look at the named rows of a model. Raises NotFound."""
+    model = models.must_model(state, of)
+    versions = [datanets.must_version(state, ref.datanet, ref.version) for ref in model.data]
     return AttributionJob(
-        claim=claim,
-        model=record.model,
+        claim=number,
+        model=of,
         method=model.method,
         bundle_blob=model.bundle.hex(),
         index_blob=model.index.hex(),
@@ -241,14 +261,15 @@ def attribution_job(state: StateReader, claim: int) -> AttributionJob:
             PartFacts(to_hex(p.contributor), p.blob.hex(), p.rows, p.height, p.place) for v in versions for p in v.parts
         ),
         roots=tuple(to_hex(v.root) for v in versions),
-        settlements=tuple(SettlementFacts(e.session, e.first, e.last, e.amount, to_hex(e.receipts)) for e in entries),
-        shares=tuple((to_hex(s.contributor), s.ppm) for s in record.shares),
-        unattributed=record.unattributed,
-        evidence_blob=record.evidence.hex(),
-        scores_root=to_hex(record.scores_root),
-        rows=record.rows,
-        named=named_rows(state, claim),
-        lookers=claims.electorate(state, claim).lookers,
+        settlements=(),
+        shares=(),
+        unattributed=0,
+        evidence_blob=bytes(32).hex(),
+        scores_root=to_hex(bytes(32)),
+        rows=model.rows,
+        named=named_rows(state, number),
+        again=True,
+        lookers=claims.electorate(state, number).lookers,
         base=model.base,
     )
 
@@ -344,6 +365,7 @@ _PATHS: dict[str, Callable[..., object]] = {
     "model": lambda s, i: get_model(s, _number(i)),
     "session": lambda s, i: get_session(s, _number(i)),
     "claim": lambda s, i: get_claim(s, _number(i)),
+    "index_challenge": lambda s, i: get_index_challenge(s, _number(i)),
     "verdicts": lambda s, i: get_verdicts(s, _number(i)),
     "rewards": lambda s, a: get_rewards(s, parse_address(a)),
     "supply": get_supply,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from openledger.abci_app.action import Action, register
 from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
+from openledger.abci_app.modules.attribution.challenge_index import AttributionChallengeIndex
 from openledger.abci_app.modules.attribution.claim import AttributionClaim
 from openledger.abci_app.modules.datanets.appeals import PlaceChange, ReviewOverturn
 from openledger.abci_app.modules.datanets.commit import DatanetCommit
@@ -56,6 +57,7 @@ ACTIONS: tuple[type[Action], ...] = (
     InferenceClose,
     AttributionClaim,
     AttributionChallenge,
+    AttributionChallengeIndex,
     RewardsClaim,
     ValidatorCreate,
     ValidatorEdit,

@@ -87,7 +87,8 @@ def _verdict(job: AttributionJob, fault: Fault | None, scores: tuple[int, ...]) 
 
 def require_blobs(job: AttributionJob, blobs: Blobs) -> None:
     """Raises BlobNotFound naming the first blob of the job that is not at hand (the reveal's scores are not needed)."""
-    direct = [job.bundle_blob, job.index_blob, job.weights_hash, job.receipt_hash, job.evidence_blob]
+    direct = [job.bundle_blob, job.index_blob, job.weights_hash, job.receipt_hash]
+    direct += [] if job.again else [job.evidence_blob]
     for name in [*direct, *(part.blob for part in job.parts)]:
         if not blobs.has(blob_name(name)):
             raise BlobNotFound(f"the blob {name} of claim {job.claim} is not here yet")

@@ -54,6 +54,7 @@ class Params:
     claim_bond_ppm: U32 = 200_000  # ppm of the claim's fee, where that is more than claim_bond
     challenge_seconds: U64 = 86_400  # 0: claims cannot be challenged, and rewards can be taken at once
     challenge_bond: U256 = 50 * OPEN
+    model_bond: U256 = 100 * OPEN
     claim_grace_epochs: U32 = 3
     hold_seconds: U64 = 3_600
     vote_seconds: U64 = 3_600
@@ -206,6 +207,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "claim_bond_ppm": (10_000, PPM),
     "challenge_seconds": (0, 30 * _DAY),
     "challenge_bond": (OPEN // 10, 100_000 * OPEN),
+    "model_bond": (0, 100_000 * OPEN),
     "claim_grace_epochs": (0, 1_000),
     "hold_seconds": (10, 7 * _DAY),
     "vote_seconds": (10, 7 * _DAY),

@@ -30,6 +30,7 @@ DEVNET_PARAMS = Params(
     claim_bond=10 * OPEN,
     challenge_seconds=5,
     challenge_bond=5 * OPEN,
+    model_bond=10 * OPEN,
     claim_grace_epochs=3,
     hold_seconds=60,
     vote_seconds=60,

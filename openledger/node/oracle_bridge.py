@@ -25,6 +25,7 @@ from pathlib import Path
 
 from openledger.abci_app.modules.attribution.accusations import accused_by, named_rows
 from openledger.abci_app.modules.attribution.draws import batches, counted, promised
+from openledger.abci_app.modules.attribution.index_challenges import Ballot, ballot, must_ballot
 from openledger.abci_app.modules.attribution.messages import (
     MAX_MESSAGES,
     Accusation,
@@ -41,7 +42,6 @@ from openledger.abci_app.modules.attribution.messages import (
     verdict_digest,
 )
 from openledger.abci_app.modules.attribution.records import (
-    CLAIMS,
     NONE,
     OPEN_SEEN,
     PENDING,
@@ -154,12 +154,12 @@ class OracleBridge:
         most = read_params(state).max_extension_bytes
         messages: list[Message] = self._promises(state, self._seeds, validator)
         numbers = open_claims(state, OPEN_SEEN)
-        self._forget_closed(state, height, {(number, CLAIMS.must(state, number).attempt) for number in numbers})
+        self._forget_closed(state, height, {(number, must_ballot(state, number).attempt) for number in numbers})
         for number in numbers:
             members = electorate(state, number).members
             if all(member.address != validator for member in members):
                 continue
-            claim = CLAIMS.must(state, number)
+            claim = must_ballot(state, number)
             self._note(state, number, claim, validator, self._seeds)
             accusation = self._accusation(state, number, claim, validator)
             message = self._message(state, number, claim, validator, self._seeds)
@@ -184,12 +184,12 @@ class OracleBridge:
         numbers = {number for number, _ in open_keys}
         self._scores = {number: name for number, name in self._scores.items() if number in numbers}
         for key in self._findings.keys() - open_keys:
-            claim = CLAIMS.get(state, key[0])
+            claim = ballot(state, key[0])
             if claim is not None and claim.status > REVEAL and claim.closed + FINDING_BLOCKS < height:
                 del self._findings[key]
                 self._store.delete(key)
 
-    def _note(self, state: StateReader, number: int, claim: Claim, validator: Address, seeds: Seeds) -> None:
+    def _note(self, state: StateReader, number: int, claim: Ballot, validator: Address, seeds: Seeds) -> None:
         """Hand to the background task what it has to do for this claim."""
         key = (number, claim.attempt)
         if key not in self._findings and key not in self._jobs:
@@ -210,21 +210,24 @@ class OracleBridge:
             self._jobs.add(key, again)
             self._wake.set()
         if claim.status == REVEAL and finding and key not in self._reveals and key not in self._shown:
-            self._scores[number] = claim.scores.hex()
+            if isinstance(claim, Claim):
+                self._scores[number] = claim.scores.hex()
             self._shown[key] = lambda: self._reveal(number, claim, finding, validator, seeds)
             self._show_wake.set()
 
-    def _accusation(self, state: StateReader, number: int, claim: Claim, validator: Address) -> ClaimMessage | None:
+    def _accusation(self, state: StateReader, number: int, claim: Ballot, validator: Address) -> ClaimMessage | None:
         """What our no names, for everybody to look at; at the latest with the commitment, so that it is in time."""
         finding, before = self._findings.get((number, claim.attempt)), accused_by(state, number, validator)
         named = None if finding is None or finding.verdict.valid else finding.verdict.named
+        if not isinstance(claim, Claim):  # it names by itself what all look at
+            return None
         if claim.status != VOTING or named is None or (before is not None and before.attempt == claim.attempt):
             return None
         who = parse_address(named.contributor) if named.contributor else ZERO_ADDRESS
         return Accusation(number, claim.attempt, named.kind, named.row, who, named.segment)
 
     def _message(
-        self, state: StateReader, number: int, claim: Claim, validator: Address, seeds: Seeds
+        self, state: StateReader, number: int, claim: Ballot, validator: Address, seeds: Seeds
     ) -> ClaimMessage | None:
         said = vote(state, number, validator)
         key = (number, claim.attempt)
@@ -237,7 +240,8 @@ class OracleBridge:
             if claim.look and finding.unseen(named_rows(state, number)):
                 return None
             verdict, bound = finding.verdict, counted(state, validator, number, claim.opened)
-            if verdict.valid and not claim.second_look and bound != seeds.root(validator, number // SEED_BATCH):
+            bound_to = isinstance(claim, Claim) and not claim.second_look
+            if verdict.valid and bound_to and bound != seeds.root(validator, number // SEED_BATCH):
                 return None  # a yes would be void: what draws our rows was not promised in time
             own = self._own_rows(number, claim, finding, validator, seeds)
             digest = verdict_digest(
@@ -250,21 +254,21 @@ class OracleBridge:
         return None
 
     def _own_rows(
-        self, number: int, claim: Claim, finding: Finding, validator: Address, seeds: Seeds
+        self, number: int, claim: Ballot, finding: Finding, validator: Address, seeds: Seeds
     ) -> list[tuple[int, bytes]]:
         """(block, own scores) of the rows that this validator has to show; none for a no."""
-        if not finding.verdict.valid:
+        if not finding.verdict.valid or not isinstance(claim, Claim):
             return []
         seed = seeds.seed(validator, number)
         blocks = drawn_blocks(number, validator, seed, claim.scores_root, claim.rows, claim.drawn)
         scores = finding.verdict.scores
         return [(block, own_bytes(scores[row] for row in block_rows(block, claim.rows))) for block in blocks]
 
-    def _reveal(self, number: int, claim: Claim, finding: Finding, validator: Address, seeds: Seeds) -> Reveal:
+    def _reveal(self, number: int, claim: Ballot, finding: Finding, validator: Address, seeds: Seeds) -> Reveal:
         """Raises BlobError while the claimant has not shown the scores."""
         own = self._own_rows(number, claim, finding, validator, seeds)
         shown: list[ShownBlock] = []
-        if own:
+        if own and isinstance(claim, Claim):
             name = claim.scores.hex()
             if (size := self._blobs.size(name)) != 8 * claim.rows:  # the claimant chose both, the root as well
                 raise BlobError(f"the scores of claim {number} are {size} bytes, not those of {claim.rows} rows")
@@ -284,7 +288,7 @@ class OracleBridge:
                 for block, scores in own
             ]
         verdict = finding.verdict
-        seed = seeds.seed(validator, number) if verdict.valid else b""
+        seed = seeds.seed(validator, number) if verdict.valid and isinstance(claim, Claim) else b""
         salt = finding.salt_of(claim.look)
         return Reveal(number, claim.attempt, verdict.valid, finding.reason, salt, seed, tuple(shown))
 
@@ -364,7 +368,7 @@ class OracleBridge:
         if self._jobs.job(key) is not job:  # the claim is gone
             return
         finding = Finding(verdict, secrets.token_bytes(SALT_BYTES), job.named)
-        if job.again:
+        if job.again and key in self._findings:
             before = self._findings[key]
             said = before.verdict if verdict.valid else verdict
             finding = replace(before, verdict=said, rows=(*before.rows, *job.named))

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openledger.abci_app.modules.attribution.records import CLAIMS, STATUS_NAMES, VERDICT_NAMES, open_claims, vote
+from openledger.abci_app.modules.attribution.index_challenges import must_ballot
+from openledger.abci_app.modules.attribution.records import STATUS_NAMES, VERDICT_NAMES, open_claims, vote
 from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.modules.staking.records import validator
 from openledger.abci_app.modules.staking.signing import missed
@@ -199,7 +200,7 @@ class Vitals:
         state, own = self.app.state(), self.app.own_address or bytes(20)
         rows = []
         for number in open_claims(state, _MOST_CLAIMS):
-            claim, said = CLAIMS.must(state, number), vote(state, number, own)
+            claim, said = must_ballot(state, number), vote(state, number, own)
             rows.append({
                 "claim": number,
                 "status": STATUS_NAMES[claim.status],

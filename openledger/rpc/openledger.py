@@ -94,6 +94,14 @@ class OpenLedgerReads:
         """Claims by id."""
         return queries.list_claims(self._backend.state(block), start, limit)
 
+    def get_index_challenge(self, challenge: NumberArg, block: BlockArg = LATEST) -> Any:
+        """One challenge of a model's index: model, row, segment, status, outcome, bond."""
+        return queries.get_index_challenge(self._backend.state(block), challenge)
+
+    def list_index_challenges(self, start: NumberArg = 1, limit: NumberArg = 100, block: BlockArg = LATEST) -> Any:
+        """Challenges of indexes by id."""
+        return queries.list_index_challenges(self._backend.state(block), start, limit)
+
     def get_verdicts(self, claim: NumberArg, block: BlockArg = LATEST) -> Any:
         """For each validator of a claim: power, whether it holds the blobs, verdict, reason."""
         return queries.get_verdicts(self._backend.state(block), claim)

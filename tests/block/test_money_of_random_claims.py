@@ -1,5 +1,6 @@
-"""Every wei of the attribution account has an owner, after every block of random lives of claims: accepted, refused,
-lapsed, challenged, undone, vested, taken. And the sum of all balances is the supply (``Harness.check_supply``)."""
+"""Every wei of the accounts of attribution and models has an owner, after every block of random lives of claims:
+accepted, refused, lapsed, challenged, undone, vested, taken; and of their model, whose index is challenged and may be
+refuted. And the sum of all balances is the supply (``Harness.check_supply``)."""
 
 from __future__ import annotations
 
@@ -10,6 +11,8 @@ from harness import ACCOUNTS, Harness
 from stakes import owed
 
 from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
+from openledger.abci_app.modules.attribution.challenge_index import AttributionChallengeIndex
+from openledger.abci_app.modules.attribution.index_challenges import INDEX_CHALLENGES
 from openledger.abci_app.modules.attribution.records import (
     ACCEPTED,
     CHALLENGE_OPEN,
@@ -19,7 +22,9 @@ from openledger.abci_app.modules.attribution.records import (
     ESCROW,
     REVEAL,
 )
-from openledger.abci_app.modules.models.records import ledger, settlements
+from openledger.abci_app.modules.models.bonds import challenge_of
+from openledger.abci_app.modules.models.records import ESCROW as DEPOSITS
+from openledger.abci_app.modules.models.records import MODELS, SESSIONS, ledger, settlements
 from openledger.abci_app.modules.rewards.claim import RewardsClaim
 from openledger.abci_app.modules.rewards.records import REWARDS
 from openledger.abci_app.modules.rewards.stakers import pots
@@ -43,14 +48,22 @@ def owned(chain: Harness) -> int:
             total += claim.fee + claim.bond + claim.work_fee
         if claim.vests:
             total += claim.bond
+    total += sum(c.bond for _, c in INDEX_CHALLENGES.items(state) if c.outcome == CHALLENGE_OPEN)
     for epoch in range(chain.query("get_epoch")["number"] + 1):
         book = ledger(state, 1, epoch)
         total += sum(entry.amount for entry in settlements(state, 1, epoch, book.claimed, book.count))
     return total
 
 
+def deposited(chain: Harness) -> int:
+    """What the models' account owes: deposits of open sessions, and publishers' bonds."""
+    sessions = sum(s.deposit - s.settled for _, s in SESSIONS.items(chain.state) if not s.closed)
+    return sessions + sum(model.bond for _, model in MODELS.items(chain.state))
+
+
 def check(chain: Harness) -> None:
     assert chain.balance(ESCROW) == owned(chain)
+    assert chain.balance(DEPOSITS) == deposited(chain)
     assert chain.balance(STAKES) == owed(chain.state)
     for _, record in REWARDS.items(chain.state):
         assert 0 <= record.locked <= record.fees + record.minted - record.taken
@@ -63,9 +76,15 @@ def step(chain: Harness, draw: random.Random) -> None:
     for oracle in chain.oracles:
         if draw.random() < 0.3:
             oracle.mode = draw.choices(("yes", "no", "silent", "blind"), (6, 3, 1, 1))[0]
-    deed = draw.choice(("settle", "claim", "claim", "challenge", "challenge", "take", "wait"))
+    deed = draw.choice(("settle", "claim", "claim", "challenge", "challenge", "take", "wait", "index"))
+    if MODELS.must(chain.state, 1).refuted and deed in ("settle", "claim", "index"):
+        deed = "wait"
     if deed == "settle":
         chain.settle(draw.randint(1, 4))
+    elif deed == "index" and draw.random() < 0.5:
+        spot = AttributionChallengeIndex(1, draw.randrange(12), draw.choice((0, 1)))
+        if challenge_of(chain.state, 1, spot.row, spot.segment) is None:
+            chain.act(draw.choice((5, 8)), spot)
     elif deed == "claim":
         _claim(chain, draw)
     elif deed == "challenge":
@@ -85,6 +104,8 @@ def step(chain: Harness, draw: random.Random) -> None:
 
 
 def _claim(chain: Harness, draw: random.Random) -> None:
+    if MODELS.must(chain.state, 1).refuted:
+        return
     for epoch in range(chain.query("get_epoch")["number"]):
         book = ledger(chain.state, 1, epoch)
         if book.claimed < book.count:
@@ -126,6 +147,7 @@ def live(seed: int, steps: int) -> set[str]:
     assert chain.balance(ESCROW) == owned(chain)
     ends = {chain.query("get_claim", c["id"])["status"] for c in chain.query("list_claims")}
     outcomes = {challenge.outcome for _, challenge in CHALLENGES.items(chain.state)}
+    ends |= {f"index {challenge.outcome}" for _, challenge in INDEX_CHALLENGES.items(chain.state)}
     return ends | {f"challenge {outcome}" for outcome in outcomes}
 
 
@@ -133,7 +155,7 @@ def test_every_wei_has_an_owner_in_random_lives_of_claims() -> None:
     ends = set[str]()
     for seed in range(12):
         ends |= live(seed, 30)
-    assert {"accepted", "refused", "challenge 2", "challenge 3"} <= ends
+    assert {"accepted", "refused", "challenge 2", "challenge 3", "index 2", "index 3"} <= ends
 
 
 @pytest.mark.soak

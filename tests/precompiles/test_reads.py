@@ -9,6 +9,7 @@ from harness import ACCOUNTS, PRICE, Harness
 
 from openledger.abci_app import reads
 from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
+from openledger.abci_app.modules.attribution.challenge_index import AttributionChallengeIndex
 from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.datanets.promise import DatanetPromise
@@ -139,6 +140,21 @@ def test_claims_tallies_and_rewards(chain: Harness, calls: Any) -> None:
     assert calls.ask(*ATTRIBUTION, "currentEpoch") == chain.query("get_epoch")["number"]
 
 
+def test_a_challenge_of_an_index_and_the_bond_behind_it(calls: Any) -> None:
+    chain = calls.chain = Harness(model_bond=3 * OPEN, challenge_bond=5 * OPEN, engine=calls.chain.app.engine)
+    chain.publish()
+    assert calls.ask(*MODELS, "getModelBond", 1) == (3 * OPEN, 0)
+    chain.act(6, AttributionChallengeIndex(1, 7, 2))
+    who = hexed(ACCOUNTS[6][0])
+    assert calls.ask(*ATTRIBUTION, "getIndexChallenge", 1) == (1, 7, 2, who, 5 * OPEN, 1, 1)
+    assert calls.ask(*ATTRIBUTION, "getTally", 1) == (0, 0, 10)
+    chain.oracles[0].mode = "no"
+    for _ in range(10):
+        chain.block()
+    assert calls.ask(*ATTRIBUTION, "getIndexChallenge", 1) == (1, 7, 2, who, 5 * OPEN, 5, 2)
+    assert calls.ask(*MODELS, "getModelBond", 1) == (0, 1)
+
+
 def test_the_newest_challenge_of_a_claim(calls: Any) -> None:
     chain = calls.chain = Harness(challenge_seconds=1_000, challenge_bond=5 * OPEN, engine=calls.chain.app.engine)
     chain.publish()
@@ -223,7 +239,9 @@ def test_proposals_and_votes(calls: Any) -> None:
         (MODELS, "getSession", (7,), "there is no session 7"),
         (ATTRIBUTION, "getClaim", (1,), "there is no claim 1"),
         (ATTRIBUTION, "getShares", (1,), "there is no claim 1"),
-        (ATTRIBUTION, "getTally", (1,), "there is no claim 1"),
+        (ATTRIBUTION, "getTally", (1,), "there is no claim or challenge 1"),
+        (ATTRIBUTION, "getIndexChallenge", (1,), "there is no challenge of an index with number 1"),
+        (MODELS, "getModelBond", (1,), "there is no model 1"),
         (ATTRIBUTION, "getChallenge", (1,), "there is no claim 1"),
     ],
 )

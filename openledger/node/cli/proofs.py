@@ -127,23 +127,46 @@ def checked_answers(app: App, state: ProvenState, claim: Claim) -> list[dict[str
 
 
 @proof.command()
-@click.argument("number", metavar="CLAIM", type=click.IntRange(1))
+@click.argument("number", metavar="[CLAIM]", type=click.IntRange(1), required=False)
 @click.option("--row", type=click.IntRange(0), help="Number of the index row that is wrong.")
 @click.option("--share", metavar="ADDRESS", help="The contributor whose share is wrong.")
+@click.option("--model", type=click.IntRange(1), help="Instead of a claim: the model whose published index is wrong.")
+@click.option("--segment", type=click.IntRange(1, 254), help="With --model: the segment of the training run.")
 @pass_app
-def challenge(app: App, number: int, row: int | None, share: str | None) -> None:
-    """Say with a bond that a row or a share of an accepted claim is wrong.
+def challenge(
+    app: App, number: int | None, row: int | None, share: str | None, model: int | None, segment: int | None
+) -> None:
+    """Say with a bond that a row or a share of an accepted claim is wrong, or a row of a model's published index.
 
-    The validators verify the claim once more. If they find it false, you get your bond back and half of the claimant's;
-    else your bond burns.
+    The validators verify the claim once more, or make the row again. If they find it false, you get your bond back and
+    half of the claimant's or publisher's; else your bond burns.
     """
     from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
 
+    if (number is None) == (model is None):
+        raise click.UsageError("name what is wrong: a CLAIM, or --model NUMBER")
+    if model is not None:
+        _challenge_index(app, model, row, share, segment)
+        return
+    if segment is not None:
+        raise click.UsageError("--segment goes with --model: a claim's row is looked at along the whole run")
     if (row is None) == (share is None):
         raise click.UsageError("name one thing that is wrong: --row NUMBER or --share ADDRESS")
     contributor = ZERO_ADDRESS if share is None else parse_address(share)
-    receipt = app.send(AttributionChallenge(number, row or 0, contributor), app.signer())
+    receipt = app.send(AttributionChallenge(number or 0, row or 0, contributor), app.signer())
     app.emit(receipt, [f"claim {number} is challenged: see openledger proof show {number}"])
+
+
+def _challenge_index(app: App, model: int, row: int | None, share: str | None, segment: int | None) -> None:
+    from openledger.abci_app.modules.attribution.challenge_index import AttributionChallengeIndex
+    from openledger.node.operator import created_id
+
+    if row is None or share is not None:
+        raise click.UsageError("a published index has rows only: --row NUMBER")
+    receipt = app.send(AttributionChallengeIndex(model, row, segment or 0), app.signer())
+    found = created_id(receipt)
+    see = f"openledger rpc openledger_getIndexChallenge {found}"
+    app.emit(receipt, [f"challenge {found}: row {row} of model {model} is made again by the validators: see {see}"])
 
 
 @proof.command()

@@ -46,6 +46,7 @@ export const ACTIONS = {
   "inference.close": "close a session",
   "attribution.claim": "claim attribution",
   "attribution.challenge": "challenge a claim",
+  "attribution.challenge_index": "challenge an index",
   "rewards.claim": "withdraw rewards",
   "validator.create": "become a validator",
   "validator.edit": "edit a validator",

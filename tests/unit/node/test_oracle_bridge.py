@@ -10,6 +10,7 @@ import pytest
 
 from openledger.abci_app.action import BlockContext
 from openledger.abci_app.modules.attribution.accusations import named_rows
+from openledger.abci_app.modules.attribution.challenge_index import AttributionChallengeIndex
 from openledger.abci_app.modules.attribution.draws import hear_promise
 from openledger.abci_app.modules.attribution.messages import (
     MAX_MESSAGES,
@@ -48,7 +49,7 @@ from openledger.node.blob_following import job_blobs
 from openledger.node.oracle_bridge import FINDING_BLOCKS, OracleBridge
 from openledger.node.oracle_findings import Finding
 from openledger.node.oracle_seeds import Seeds
-from openledger.primitives.attribution import NAMED_ROW, AttributionJob, Named, Verdict, score_leaf
+from openledger.primitives.attribution import EVERY_SEGMENT, NAMED_ROW, AttributionJob, Named, Verdict, score_leaf
 from openledger.primitives.hashing import merkle_root, sha256
 from openledger.state.blobs import BlobStore
 from openledger.state.memory import MemoryStore
@@ -164,6 +165,47 @@ async def test_a_validator_says_that_it_holds_the_blobs_before_it_has_verified_a
         arrived = True
         await asyncio.sleep(0.1)
         assert about_claims(bridge.extension(chain.state, 9, chain.addresses[0])) == [Hold(number, 0)]
+    finally:
+        await bridge.stop()
+
+
+@pytest.mark.parametrize(("valid", "status"), [(True, "accepted"), (False, "refused")])
+async def test_a_challenge_of_an_index_is_looked_at_and_voted_on_like_a_claim(
+    tmp_path: Path, valid: bool, status: str
+) -> None:
+    chain = Harness()
+    chain.publish()
+    seen: list[AttributionJob] = []
+
+    class Looks:
+        """A verifying process that has looked at the named row."""
+
+        async def verify(self, job: AttributionJob, seconds: float) -> Verdict:
+            seen.append(job)
+            return Verdict(job.claim, valid, "recomputed" if valid else "index row 7 is wrong", (), named)
+
+        async def stop(self) -> None:
+            """There is no process."""
+
+    async def fetch(name: str) -> bool:
+        return True
+
+    named = None if valid else Named(NAMED_ROW, 7)
+    bridge = OracleBridge(str(tmp_path / "blobs"), tmp_path / "oracle", "chain", fetch=fetch)
+    bridge.worker = Looks()  # type: ignore[assignment]
+    await bridge.start()
+    chain.oracles[0].extension = bridge.extension  # type: ignore[method-assign]
+    try:
+        assert chain.act(8, AttributionChallengeIndex(1, 7)).status == 1
+        for _ in range(20):
+            if chain.query("get_index_challenge", 1)["status"] == status:
+                break
+            chain.block()
+            await asyncio.sleep(0.02)
+        assert chain.query("get_index_challenge", 1)["status"] == status
+        assert [(job.again, job.named) for job in seen] == [(True, ((7, EVERY_SEGMENT),))]
+        assert chain.query("get_verdicts", 1)[0]["reason"] == ("" if valid else "index row 7 is wrong")
+        assert not bridge._jobs
     finally:
         await bridge.stop()
 

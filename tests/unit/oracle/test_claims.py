@@ -271,6 +271,20 @@ def test_a_second_look_recomputes_the_named_rows_and_nothing_else(world: Any, lo
     assert check(world, named=((4, 0), (7, EVERY_SEGMENT)), again=True).valid
 
 
+def test_a_challenge_of_an_index_needs_no_claim_and_no_evidence(world: Any, looked: list[int]) -> None:
+    """The job as the chain writes it for a model: no settlements, shares or scores, a blob of evidence that nobody
+    has."""
+    nothing = {"settlements": (), "shares": (), "unattributed": 0, "evidence_blob": "0" * 64, "again": True}
+    assert check(world, **nothing, named=((4, EVERY_SEGMENT),)).valid
+    index = world.bundle.index
+    scale = index.scale.clone()
+    scale[4] *= 1.05
+    wrong = republished(world, influence.Index(index.method, index.q, scale)) | nothing
+    assert check(world, **wrong, named=((4, EVERY_SEGMENT),)).named == Named(NAMED_ROW, 4)
+    assert check(world, **wrong, named=((5, EVERY_SEGMENT),)).valid
+    assert set(looked) == {4, 5}
+
+
 def test_a_row_that_this_process_has_found_right_is_not_recomputed_for_the_same_model(
     world: Any, looked: list[int]
 ) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from openledger.abci_app.modules.attribution.electorates import powers
+from openledger.abci_app.modules.attribution.index_challenges import Ballot, IndexChallenge, ballot
 from openledger.abci_app.modules.attribution.messages import Accusation
 from openledger.abci_app.modules.attribution.records import (
     ACCUSED,
@@ -55,9 +56,9 @@ def hear_accusation(state: Overlay, claim: Claim, validator: Address, message: A
     yield NAMED.log(message.claim, validator, message.kind, message.row, message.contributor, message.segment)
 
 
-def second_look_due(state: StateReader, number: int, claim: Claim) -> bool:
+def second_look_due(state: StateReader, number: int, claim: Ballot) -> bool:
     """True when something was accused in this attempt and not looked at by all."""
-    if claim.look:
+    if claim.look or not isinstance(claim, Claim):
         return False
     said = (accused_by(state, number, member.address) for member in electorate(state, number).members)
     return any(found is not None and found.attempt == claim.attempt for found in said)
@@ -73,12 +74,15 @@ def look_again(state: Overlay, number: int) -> None:
 def named_rows(state: StateReader, number: int) -> tuple[tuple[int, int], ...]:
     """Index rows that everybody recomputes, each with its segment: the one of a running challenge, along the whole run,
     then those that validators have named in any attempt, by the power behind them; ``MAX_NAMED_ROWS`` at most, and that
-    of the challenge."""
+    of the challenge. Of a challenge of an index the one that it is about."""
+    found = ballot(state, number)
+    if isinstance(found, IndexChallenge):
+        return ((found.row, found.segment or EVERY_SEGMENT),)
     behind: dict[tuple[int, int], int] = {}
     for address, power in powers(state, number).items():
-        found = accused_by(state, number, address)
-        if found is not None and found.kind == NAMED_ROW:
-            spot = (found.row, found.segment)
+        accused = accused_by(state, number, address)
+        if accused is not None and accused.kind == NAMED_ROW:
+            spot = (accused.row, accused.segment)
             behind[spot] = behind.get(spot, 0) + power
     rows = sorted(behind, key=lambda spot: (-behind[spot], spot))[:MAX_NAMED_ROWS]
     challenge = CHALLENGES.get(state, number)

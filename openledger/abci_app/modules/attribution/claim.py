@@ -24,6 +24,7 @@ from openledger.abci_app.modules.attribution.records import (
     Claim,
     Share,
 )
+from openledger.abci_app.modules.models.bonds import must_stand
 from openledger.abci_app.modules.models.records import (
     LEDGERS,
     contributors,
@@ -110,6 +111,7 @@ class AttributionClaim(Action):
     def validate(self, view: StateReader, ctx: ActionContext) -> None:
         params, now = ctx.block.params, epoch(view)
         model = must_model(view, self.model)
+        must_stand(model, self.model)
         if self.epoch >= now.number:
             raise WrongPhase(f"epoch {self.epoch} has not closed; epoch {now.number} is running")
         if ctx.sender != model.owner and now.number <= self.epoch + params.claim_grace_epochs:

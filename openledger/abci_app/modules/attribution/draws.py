@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from openledger.abci_app.action import BlockContext
+from openledger.abci_app.modules.attribution.index_challenges import Ballot
 from openledger.abci_app.modules.attribution.messages import Commitment, Promise, hashes_of
 from openledger.abci_app.modules.attribution.records import CHALLENGES, CLAIM_COUNT, PROMISED, Claim
 from openledger.abci_app.tables import Table
@@ -64,20 +65,20 @@ def hear_promise(state: Overlay, ctx: BlockContext, validator: Address, message:
         yield PROMISED.log(validator, message.batch, message.root)
 
 
-def has_declared(state: StateReader, validator: Address, number: int, claim: Claim) -> bool:
+def has_declared(state: StateReader, validator: Address, number: int, claim: Ballot) -> bool:
     """Whether a validator has promised seeds that bind it in a claim, as a running oracle does; in a second look, for
     the newest claim before the challenge."""
-    if not claim.second_look:
+    if not isinstance(claim, Claim) or not claim.second_look:
         return counted(state, validator, number, claim.opened) is not None
     return counted(state, validator, CLAIM_COUNT.get(state), CHALLENGES.must(state, number).height) is not None
 
 
-def leaf_holds(state: StateReader, validator: Address, claim: Claim, message: Commitment) -> bool:
+def leaf_holds(state: StateReader, validator: Address, claim: Ballot, message: Commitment) -> bool:
     """True when the leaf of a commitment is that of the seed which was promised for its claim. In a second look any
     leaf does: its scores are public, so no draw shows work, and who has come since could not promise."""
     if not message.leaf:
         return False
-    if claim.second_look:
+    if not isinstance(claim, Claim) or claim.second_look:
         return True
     root = counted(state, validator, message.claim, claim.opened)
     if root is None:

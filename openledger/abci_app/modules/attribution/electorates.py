@@ -56,8 +56,7 @@ def electorate_now(state: StateReader, params: Params) -> Electorate:
 def ask_anew(state: Overlay, number: int, claim: Claim, params: Params) -> None:
     """A challenge opens: the votes so far are forgotten, but for who said yes at first, and others decide."""
     if _STOOD.get(state, number) is None:
-        stood = tuple(member.address for member, said in votes(state, number) if said.verdict == YES)
-        _STOOD.put(state, Stood(stood, claim.closed), number)
+        _STOOD.put(state, Stood(tuple(said_yes(state, number)), claim.closed), number)
     forget_votes(state, number)
     SECOND.put(state, electorate_now(state, params), number)
 
@@ -72,3 +71,8 @@ def powers(state: StateReader, number: int) -> dict[Address, int]:
     first = {member.address: member.power for member in ELECTORATES.must(state, number).members}
     second = SECOND.get(state, number)
     return first if second is None else first | {member.address: member.power for member in second.members}
+
+
+def said_yes(state: StateReader, number: int) -> list[Address]:
+    """Validators that have said yes in the running vote."""
+    return [member.address for member, said in votes(state, number) if said.verdict == YES]

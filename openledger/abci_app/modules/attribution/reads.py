@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from openledger.abci_app.modules.attribution.index_challenges import must_ballot, must_index_challenge
 from openledger.abci_app.modules.attribution.records import (
     CHALLENGES,
     CLAIM_COUNT,
@@ -20,6 +21,7 @@ from openledger.state.ports import StateReader
 
 _CLAIM = "(uint64,uint64,address,uint8,uint256,uint256,uint256,uint32,bytes32,bytes32)"
 _CHALLENGE = "(address,uint256,uint64,address,uint8)"
+_INDEX_CHALLENGE = "(uint64,uint64,uint8,address,uint256,uint8,uint8)"
 
 
 def _count(state: StateReader) -> tuple[Any, ...]:
@@ -41,7 +43,7 @@ def _shares(state: StateReader, claim: int) -> tuple[Any, ...]:
 
 
 def _tally(state: StateReader, claim: int) -> tuple[Any, ...]:
-    must_claim(state, claim)
+    must_ballot(state, claim)
     members = electorate(state, claim).members
     said = [(vote(state, claim, m.address).verdict, m.power) for m in members]
     yes, no = (sum(power for verdict, power in said if verdict == side) for side in (YES, NO))
@@ -56,6 +58,11 @@ def _challenge(state: StateReader, claim: int) -> tuple[Any, ...]:
     return ((found.challenger, found.bond, found.row, found.contributor, found.outcome),)
 
 
+def _index_challenge(state: StateReader, number: int) -> tuple[Any, ...]:
+    found = must_index_challenge(state, number)
+    return ((found.model, found.row, found.segment, found.challenger, found.bond, found.status, found.outcome),)
+
+
 def _epoch(state: StateReader) -> tuple[Any, ...]:
     return (epoch(state).number,)
 
@@ -66,5 +73,6 @@ CLAIM_READS = (
     Read("getShares(uint64)", ("(address,uint32)[]",), _shares),
     Read("getTally(uint64)", ("uint64", "uint64", "uint64"), _tally),
     Read("getChallenge(uint64)", (_CHALLENGE,), _challenge),
+    Read("getIndexChallenge(uint64)", (_INDEX_CHALLENGE,), _index_challenge),
     Read("currentEpoch()", ("uint64",), _epoch),
 )

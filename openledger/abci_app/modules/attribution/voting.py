@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from openledger.abci_app.action import BlockContext
 from openledger.abci_app.modules.attribution.accusations import hear_accusation, look_again, second_look_due
 from openledger.abci_app.modules.attribution.draws import has_declared, hear_promise, leaf_holds
+from openledger.abci_app.modules.attribution.index_challenges import Ballot, ballot, must_ballot, put_ballot
 from openledger.abci_app.modules.attribution.messages import (
     CLAIMED_BYTES,
     OWN_BYTES,
@@ -29,7 +30,6 @@ from openledger.abci_app.modules.attribution.messages import (
 )
 from openledger.abci_app.modules.attribution.records import (
     ACCEPTED,
-    CLAIMS,
     LAPSED,
     NO,
     NONE,
@@ -62,10 +62,10 @@ from openledger.state.overlay import Overlay
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A claim that ended in this block with ACCEPTED, REFUSED or LAPSED."""
+    """A claim, or a challenge of an index, that ended in this block with ACCEPTED, REFUSED or LAPSED."""
 
     number: int
-    claim: Claim
+    ballot: Ballot
 
 
 def hear(state: Overlay, ctx: BlockContext, said: Sequence[tuple[Address, Message]]) -> list[Log]:
@@ -76,11 +76,12 @@ def hear(state: Overlay, ctx: BlockContext, said: Sequence[tuple[Address, Messag
         if isinstance(message, Promise):
             logs += hear_promise(state, ctx, validator, message)
             continue
-        claim = CLAIMS.get(state, message.claim)
+        claim = ballot(state, message.claim)
         if claim is None or claim.attempt != message.attempt or not _is_member(state, message.claim, validator):
             continue
         if isinstance(message, Accusation):
-            logs += hear_accusation(state, claim, validator, message)
+            if isinstance(claim, Claim):  # a challenge of an index names what all look at
+                logs += hear_accusation(state, claim, validator, message)
             continue
         before = vote(state, message.claim, validator)
         after = _apply(state, claim, before, message, validator, ctx.params)
@@ -95,7 +96,7 @@ def _is_member(state: Overlay, claim: int, validator: Address) -> bool:
 
 
 def _apply(
-    state: Overlay, claim: Claim, before: Vote, message: ClaimMessage, validator: Address, params: Params
+    state: Overlay, claim: Ballot, before: Vote, message: ClaimMessage, validator: Address, params: Params
 ) -> Vote:
     if isinstance(message, Hold) and claim.status == PENDING:
         return replace(before, held=1)
@@ -108,7 +109,7 @@ def _apply(
     return before
 
 
-def _judge(claim: Claim, before: Vote, message: Reveal, validator: Address, params: Params) -> int:
+def _judge(claim: Ballot, before: Vote, message: Reveal, validator: Address, params: Params) -> int:
     """YES or NO, or VOID: another verdict than the committed one, another seed than the promised one, other blocks
     than it draws, or scores that are not the claim's within tolerance."""
     own = [(s.block, s.own) for s in message.shown]
@@ -117,6 +118,8 @@ def _judge(claim: Claim, before: Vote, message: Reveal, validator: Address, para
         return VOID
     if not message.valid:
         return VOID if message.shown or message.seed else NO
+    if not isinstance(claim, Claim):
+        return VOID if message.shown or message.seed else YES
     if not before.leaf or seed_leaf(message.claim, message.seed) != before.leaf:
         return VOID
     blocks = drawn_blocks(message.claim, validator, message.seed, claim.scores_root, claim.rows, claim.drawn)
@@ -146,11 +149,11 @@ def advance(state: Overlay, ctx: BlockContext) -> tuple[list[Outcome], list[Log]
     ended: list[Outcome] = []
     logs: list[Log] = []
     for number in next_turn(state, ctx.params.max_open_claims_per_block):
-        claim = CLAIMS.must(state, number)
+        claim = must_ballot(state, number)
         after = _next(state, ctx, number, claim)
         if after is claim:
             continue
-        CLAIMS.put(state, after, number)
+        put_ballot(state, after, number)
         logs.append(PHASE.log(number, after.status, after.deadline))
         if after.status in (ACCEPTED, REFUSED, LAPSED):
             OPEN.delete(state, number)
@@ -159,7 +162,7 @@ def advance(state: Overlay, ctx: BlockContext) -> tuple[list[Outcome], list[Log]
     return ended, logs
 
 
-def _note_silent(state: Overlay, ctx: BlockContext, number: int, claim: Claim) -> list[Log]:
+def _note_silent(state: Overlay, ctx: BlockContext, number: int, claim: Ballot) -> list[Log]:
     """Those without a verdict on a claim that the others have decided; a void one is none."""
     if claim.status == LAPSED:
         return []
@@ -170,7 +173,7 @@ def _note_silent(state: Overlay, ctx: BlockContext, number: int, claim: Claim) -
     return logs
 
 
-def _next(state: Overlay, ctx: BlockContext, number: int, claim: Claim) -> Claim:
+def _next(state: Overlay, ctx: BlockContext, number: int, claim: Ballot) -> Ballot:
     """The claim after this block; the same object when nothing changed."""
     params, late = ctx.params, ctx.time >= claim.deadline
     cast = list(votes(state, number))
@@ -198,7 +201,7 @@ def _next(state: Overlay, ctx: BlockContext, number: int, claim: Claim) -> Claim
     return _retry(state, ctx, number, claim)
 
 
-def _retry(state: Overlay, ctx: BlockContext, number: int, claim: Claim) -> Claim:
+def _retry(state: Overlay, ctx: BlockContext, number: int, claim: Ballot) -> Ballot:
     if claim.attempt % 2:
         return replace(claim, status=LAPSED, deadline=0, closed=ctx.height)
     forget_votes(state, number)

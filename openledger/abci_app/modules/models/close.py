@@ -1,4 +1,4 @@
-"""inference.close: after expiry the consumer takes back what was not settled."""
+"""inference.close: after expiry, or when the model was refuted, the consumer takes back what was not settled."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext
 from openledger.abci_app.modules.accounts import transfer
-from openledger.abci_app.modules.models.records import CLOSED, ESCROW, SESSIONS, must_session
+from openledger.abci_app.modules.models.records import CLOSED, ESCROW, SESSIONS, must_model, must_session
 from openledger.primitives.errors import NotAllowed, WrongPhase
 from openledger.primitives.fields import U64
 from openledger.primitives.types import MODELS_ADDRESS, Address, Log
@@ -31,7 +31,7 @@ class InferenceClose(Action):
             raise NotAllowed("only the consumer of a session closes it")
         if session.closed:
             raise WrongPhase(f"session {self.session} is closed already")
-        if ctx.block.time < session.expiry:
+        if ctx.block.time < session.expiry and not must_model(view, session.model).refuted:
             raise WrongPhase(f"session {self.session} runs until {session.expiry} (Unix seconds)")
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext
 from openledger.abci_app.modules.accounts import balance, transfer
+from openledger.abci_app.modules.models.bonds import must_stand
 from openledger.abci_app.modules.models.records import (
     ESCROW,
     OPENED,
@@ -41,6 +42,7 @@ class InferenceOpen(Action):
 
     def validate(self, view: StateReader, ctx: ActionContext) -> None:
         model = must_model(view, self.model)
+        must_stand(model, self.model)
         if model.retired:
             raise WrongPhase(f"model {self.model} is retired")
         if self.deposit < model.price:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext, require_text
+from openledger.abci_app.modules.accounts import balance, transfer
 from openledger.abci_app.modules.datanets.records import FREE_PARTS, PART_BYTES, HeldPart, must_version, part_bytes
 from openledger.abci_app.modules.datanets.reviews import must_be_accepted
 from openledger.abci_app.modules.models.records import (
     CONTRIBUTORS,
+    ESCROW,
     MODEL_COUNT,
     MODELS,
     PUBLISHED,
@@ -41,7 +43,7 @@ class ModelPublish(Action):
 
     Losses in micro-nats a token on held-out rows, before and after tuning; ``lds`` in ppm, 0 where not measured;
     ``price`` in wei an answer. Each datanet costs 45,000 gas besides, and
-    each row 400: those beyond 64 a datanet, and up to 1,024 a datanet.
+    each row 400: those beyond 64 a datanet, and up to 1,024 a datanet. The bond ``model_bond`` answers for the index.
     """
 
     KIND: ClassVar[str] = "model.publish"
@@ -110,6 +112,8 @@ class ModelPublish(Action):
                 f"the data has {people} contributors, and a claim can pay {ctx.block.params.max_shares}",
                 "nobody could claim what such a model earns",
             )
+        if balance(view, ctx.sender) < ctx.block.params.model_bond:
+            raise AmountOutOfRange("insufficient balance for the publisher's bond")
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
         number = MODEL_COUNT.next(state)
@@ -132,7 +136,9 @@ class ModelPublish(Action):
             mints=self.base in ctx.block.params.bases,
             retired=False,
             height=ctx.block.height,
+            bond=ctx.block.params.model_bond,
         )
+        transfer(state, ctx.sender, ESCROW, model.bond)
         MODELS.put(state, model, number)
         people = sorted({part.contributor for part in self._parts(state)})
         CONTRIBUTORS.put(state, Contributors(tuple(people)), number)

@@ -33,6 +33,11 @@ def _model(state: StateReader, model: int) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def _bond(state: StateReader, model: int) -> tuple[Any, ...]:
+    found = must_model(state, model)
+    return (found.bond, found.refuted)
+
+
 def _data(state: StateReader, model: int) -> tuple[Any, ...]:
     return ([(ref.datanet, ref.version) for ref in must_model(state, model).data],)
 
@@ -46,6 +51,7 @@ MODELS = Reads(
     MODELS_ADDRESS,
     Read("modelCount()", ("uint64",), _count),
     Read("getModel(uint64)", (_MODEL,), _model),
+    Read("getModelBond(uint64)", ("uint256", "uint64"), _bond),
     Read("getData(uint64)", ("(uint64,uint64)[]",), _data),
     Read("sessionCount()", ("uint64",), _session_count),
     Read("getSession(uint64)", (_SESSION,), _session),

@@ -28,7 +28,8 @@ class DataRef:
 @dataclass(frozen=True)
 class Model:
     """A published model. Losses in micro-nats a token, ``lds`` in ppm (0: not measured), ``price`` in wei an answer.
-    ``mints`` is False for a base that is not allow-listed: it earns fees but no mint."""
+    ``mints`` is False for a base that is not allow-listed: it earns fees but no mint. ``bond`` is the publisher's, in
+    wei; ``refuted`` the number of the challenge that has shown its index to be false (0: none)."""
 
     owner: AddressField
     name: Text
@@ -48,6 +49,8 @@ class Model:
     mints: Flag
     retired: Flag
     height: U64
+    bond: U256 = 0
+    refuted: U64 = 0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""model.retire: no new sessions; open ones can still be settled and claimed."""
+"""model.retire: no new sessions; open ones can still be settled and claimed. The bond comes back later."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext
+from openledger.abci_app.modules.models.bonds import begin_return
 from openledger.abci_app.modules.models.records import MODELS, RETIRED, must_model
 from openledger.primitives.errors import NotAllowed, WrongPhase
 from openledger.primitives.fields import U64
@@ -33,4 +34,5 @@ class ModelRetire(Action):
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
         MODELS.put(state, replace(must_model(state, self.model), retired=True), self.model)
+        begin_return(state, ctx.block, self.model)
         return [RETIRED.log(self.model)]

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext
 from openledger.abci_app.modules.accounts import transfer
+from openledger.abci_app.modules.models.bonds import must_stand
 from openledger.abci_app.modules.models.records import (
     CLOSED,
     ESCROW,
@@ -51,6 +52,7 @@ class InferenceSettle(Action):
         model = must_model(view, session.model)
         if model.owner != ctx.sender:
             raise NotAllowed("only the owner of the model settles its sessions")
+        must_stand(model, session.model)
         if session.closed:
             raise WrongPhase(f"session {self.session} is closed")
         self._check_voucher(session, ctx.block.chain_id)

@@ -43,6 +43,7 @@ from openledger.abci_app.modules.rewards.records import (
     credit,
     wishes,
 )
+from openledger.abci_app.modules.rewards.refuting import end_index_challenges
 from openledger.abci_app.modules.rewards.stakers import ROLE_POOL, pay_stakers
 from openledger.abci_app.modules.rewards.vesting import begin_vesting, dismiss, open_challenge, unpaid_round, uphold
 from openledger.abci_app.modules.staking.earning import next_round
@@ -55,9 +56,9 @@ ROLE_CONTRIBUTOR, ROLE_OWNER = "contributor", "owner"
 
 def settle(state: Overlay, ctx: BlockContext, outcomes: Sequence[Outcome]) -> list[Log]:
     """Pay, refund or slash for the claims that ended in this block."""
-    logs: list[Log] = []
-    for outcome in outcomes:
-        claim, number = outcome.claim, outcome.number
+    claims, logs = end_index_challenges(state, ctx, outcomes)
+    for outcome in claims:
+        claim, number = CLAIMS.must(state, outcome.number), outcome.number
         challenge = open_challenge(state, number)
         if challenge is not None:
             if claim.status == REFUSED:

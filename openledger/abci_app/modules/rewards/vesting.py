@@ -157,7 +157,8 @@ def uphold(state: Overlay, ctx: BlockContext, number: int, claim: Claim, challen
     burn_from(state, ESCROW, claim.bond - half)
     CHALLENGES.put(state, replace(challenge, outcome=CHALLENGE_UPHELD), number)
     slashed = [SLASHED.log(number, claim.claimant, claim.bond)] if claim.bond else []
-    slashed += _punish(state, ctx, number, claim, challenge)
+    if not must_model(state, claim.model).refuted:  # then its votes had not ended
+        slashed += _punish(state, ctx, number, claim, challenge)
     return [*logs, *slashed, RESOLVED.log(number, challenge.challenger, CHALLENGE_UPHELD)]
 
 
