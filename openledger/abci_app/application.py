@@ -21,6 +21,7 @@ from openledger.abci_app.edits import Edits, Pending
 from openledger.abci_app.gossip import Gossip, is_bundle
 from openledger.abci_app.mempool import BLOCK_PART, Mempool
 from openledger.abci_app.modules.governance.records import params as read_params
+from openledger.abci_app.modules.governance.upgrade import must_know
 from openledger.abci_app.modules.staking.records import operator_of
 from openledger.abci_app.opening import genesis_block, genesis_diff
 from openledger.abci_app.ports import VerdictSource
@@ -122,6 +123,11 @@ class Application(ChainReads):
                 head.number + 1, head.timestamp, operator, self.genesis.evm_chain_id, read_params(state)
             )
         return self._next
+
+    def check_upgrade(self) -> None:
+        """Raises UpgradeNeeded when this program cannot make the block that comes next, so that nobody needs to wait
+        for a proposal to find out."""
+        must_know(self.state(), self.head().number + 1, self._chain.upgrades, openledger.__version__)
 
     # --- info and genesis ---------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from openledger.abci_app.modules.fees.records import set_genesis_supply, supply
 from openledger.abci_app.modules.governance.records import params, set_params
+from openledger.abci_app.modules.governance.upgrade import plan
 from openledger.abci_app.modules.models.records import Epoch, epoch, set_epoch
 from openledger.abci_app.modules.staking.delegations import add_stake
 from openledger.abci_app.modules.staking.earning import next_round
@@ -15,7 +16,7 @@ from openledger.primitives.blocks import EMPTY_BLOOM, EMPTY_TRIE_ROOT, Header, S
 from openledger.primitives.codec import encode
 from openledger.primitives.errors import InvalidGenesis, OpenLedgerError
 from openledger.primitives.hashing import KECCAK_EMPTY, ZERO_HASH
-from openledger.primitives.types import ZERO_ADDRESS, Account, Hash32, to_hex
+from openledger.primitives.types import GOVERNANCE_ADDRESS, ZERO_ADDRESS, Account, Hash32, to_hex
 from openledger.state.export import Export
 from openledger.state.memory import MemoryStore
 from openledger.state.overlay import Overlay
@@ -104,6 +105,15 @@ def genesis_from_state(export: Export, chain_id: str, time_ns: int | None = None
     if (root := StateStore(MemoryStore()).prepare(genesis_diff(genesis)).state_root) != export.state_root:
         raise InvalidGenesis(f"a chain from this state would have state root {to_hex(root)}")
     return genesis
+
+
+def planned_upgrade(genesis: Genesis) -> str | None:
+    """Name of the upgrade that the earlier chain had planned, which block 1 drops."""
+    state = Overlay(StateStore(MemoryStore()).reader())
+    for key, record in genesis.records.get(GOVERNANCE_ADDRESS, {}).items():
+        state.set_record(GOVERNANCE_ADDRESS, key, record)
+    found = plan(state)
+    return found.name if found else None
 
 
 def _validators(state: StateReader) -> tuple[GenesisValidator, ...]:

@@ -7,12 +7,14 @@ home/pool/           acknowledged transactions that no block holds yet (pool_jou
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import secrets
 import shutil
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,7 @@ from openledger.primitives.errors import (
     InvalidGenesis,
     InvalidJson,
     KeystoreError,
+    UpgradeNeeded,
     WrongDataFolder,
 )
 from openledger.primitives.jsonio import read_json
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
     from openledger.node.engines.home import CometSettings
 
 log = logging.getLogger(__name__)
+
+LAST_BLOCK_SECONDS = 1.0
 
 
 def comet_home(home: Path) -> Path:
@@ -179,6 +184,16 @@ def sign_with_validator_key(home: Path, message: bytes) -> tuple[bytes, bytes]:
     return ed25519_public(seed), ed25519_sign(seed, message)
 
 
+def _look_ahead(app: Application, engine: CometEngine, height: int) -> None:
+    """End the node where it cannot make the next block, as its proposer would find out, and others perhaps never. A
+    moment later, so that neighbours still get the last block from it."""
+    try:
+        app.check_upgrade()
+    except UpgradeNeeded as err:
+        log.critical("block %d is the last one for this version: %s", height, err.message)
+        asyncio.get_running_loop().call_later(LAST_BLOCK_SECONDS, engine.end, err)
+
+
 def network_node(home: Path, config: Config, *, lite: bool = False) -> Node:
     """The node of ``home``, ready to ``run``. Raises InvalidGenesis, KeystoreError, InvalidConfig."""
     from openledger.abci_app.modules.staking.records import validator
@@ -201,6 +216,7 @@ def network_node(home: Path, config: Config, *, lite: bool = False) -> Node:
     stale = max(60.0, consensus.empty_block_ms / 100)  # ten empty blocks late, and a minute at least
 
     def make_engine(app: Application) -> CometEngine:
+        app.check_upgrade()
         guard = None
         if own is not None and validator(app.state(), own) is None:
             log.info("0x%s is no validator of this chain: this node follows it", own.hex())
@@ -213,7 +229,7 @@ def network_node(home: Path, config: Config, *, lite: bool = False) -> Node:
         settings = comet_settings(config)
         if not external:
             write_config(comet_home(home), settings)
-        return CometEngine(
+        engine = CometEngine(
             app,
             comet_home(home),
             program=consensus.program,
@@ -224,5 +240,7 @@ def network_node(home: Path, config: Config, *, lite: bool = False) -> Node:
             journal=PoolJournal(home / "pool"),
             guard=guard,
         )
+        engine.on_commit(partial(_look_ahead, app, engine))
+        return engine
 
     return Node(NodeSettings(home, genesis, config, make_engine, "cometbft", validator=own, lite=lite, stale=stale))

@@ -11,12 +11,18 @@ from harness import ACCOUNTS, Harness, ScriptedOracle
 
 from openledger.abci_app import queries
 from openledger.abci_app.application import Application
+from openledger.abci_app.events import EVENTS
 from openledger.abci_app.modules.attribution.draws import LEAD
+from openledger.abci_app.modules.governance.propose import GovPropose
+from openledger.abci_app.modules.governance.records import Argument
+from openledger.abci_app.modules.governance.upgrade import plan
+from openledger.abci_app.modules.governance.vote import GovVote
 from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
 from openledger.abci_app.opening import genesis_from_state
 from openledger.abci_app.protocol import messages as abci
 from openledger.evm.pyevm import PyEvmEngine
 from openledger.genesis.genesis import Genesis
+from openledger.node.cli.root import run
 from openledger.node.engines.common import init_chain_request
 from openledger.node.oracle_seeds import Seeds
 from openledger.primitives.amounts import OPEN
@@ -210,3 +216,26 @@ def test_commission_and_delegations_of_the_genesis_are_in_block_0_and_go_on_with
     said = dataclasses.replace(made.validators[0], commission=30_000)
     with pytest.raises(InvalidGenesis, match="records already"):
         dataclasses.replace(made, validators=(said, *made.validators[1:])).validate()
+
+
+def test_an_upgrade_that_waits_is_planned_for_the_old_chain_and_dropped_by_the_first_block_of_the_new_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = Harness(gov_voting_seconds=10)
+    told = (Argument("name", "glacier"), Argument("height", "50"))
+    first.act(1, GovPropose("t", "", "upgrade", told, 10 * OPEN))
+    first.act(9, GovVote(1, "yes"))
+    first.block(20)
+    export = save(first.app, tmp_path / "state")
+    made = genesis_from_state(export, "openledger_161237-2")
+    new = restart(made, first)
+    assert new.app.head().state_root == export.state_root
+    assert plan(new.state) is not None
+    new.app.check_upgrade()
+    receipts = new.block()
+    assert "UpgradeCancelled" in [EVENTS[log.topics[0]].name for log in receipts[0].logs]
+    assert plan(new.state) is None
+    while new.app.head().number < 51:
+        new.block()
+    assert run(["genesis", "import", str(tmp_path / "state"), "--output", str(tmp_path / "genesis.json")]) == 0
+    assert "the planned upgrade 'glacier' ends with the old chain" in capsys.readouterr().out

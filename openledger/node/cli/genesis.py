@@ -141,9 +141,9 @@ def _part(text: str) -> tuple[Address, int]:
 def import_state(app: App, path: Path, output: Path, chain_id: str | None, unix_seconds: int | None) -> None:
     """Make the genesis of a new chain that goes on from an exported state, with the same state root.
 
-    Parameters, validators and the EVM chain id stay; heights begin anew.
+    Parameters, validators and the EVM chain id stay; heights begin anew, and a planned upgrade is dropped.
     """
-    from openledger.abci_app.opening import genesis_from_state
+    from openledger.abci_app.opening import genesis_from_state, planned_upgrade
     from openledger.state.export import read_export
 
     export = read_export(path)
@@ -162,10 +162,13 @@ def import_state(app: App, path: Path, output: Path, chain_id: str | None, unix_
         "records": records,
         "digest": to_hex(made.digest),
     }
+    waiting = planned_upgrade(made)
+    data["dropped_upgrade"] = waiting
     app.emit(
         data,
         f"{output}: {made.chain_id} begins with the state of {export.chain_id} after block {export.height}; "
-        f"{len(made.accounts)} accounts, {records} records, state root {data['state_root']}",
+        f"{len(made.accounts)} accounts, {records} records, state root {data['state_root']}"
+        + (f"; the planned upgrade {waiting!a} ends with the old chain, so vote it anew" if waiting else ""),
     )
 
 

@@ -292,6 +292,11 @@ class CometEngine:
                     checked = True
             await self._life.sleep(_WATCH_SECONDS)
 
+    def end(self, err: BaseException) -> None:
+        """Stop for this reason, which ``wait`` raises; nothing where the engine is over already."""
+        if not self._stopping:
+            self._fail(err)
+
     def _fail(self, err: BaseException) -> None:
         first = self._life.fault is None and not self._stopping
         self._life.end(err)

@@ -46,6 +46,7 @@ def make_homes(spec: Spec, folder: Path) -> Network:
         hold_seconds=spec.phase_seconds,
         vote_seconds=spec.phase_seconds,
         reveal_seconds=spec.phase_seconds,
+        gov_voting_seconds=spec.voting_seconds,
         signed_window=10_000,  # longer than any run: who is hurt here is not to be jailed for it as well
     )
     consensus = ConsensusConfig(

@@ -4,7 +4,9 @@ its oracle's words and byzantine roles; see oracle.py, roles.py and points.py. N
 from __future__ import annotations
 
 import json
+import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -15,10 +17,21 @@ from network.roles import Script, byzantine
 from network.spec import Role
 
 from openledger.abci_app import application
+from openledger.abci_app.modules.governance.records import params, set_params
+from openledger.abci_app.modules.governance.upgrade import Migration
+from openledger.abci_app.upgrades import UPGRADES
 from openledger.node import config, network, oracle_bridge, wiring
 from openledger.node.logging import setup
+from openledger.state.overlay import Overlay
 
 SCRIPT = "script.json"
+KNOWS = "KNOWS"
+"""Environment variable: names of the upgrades that this node's program knows, all with the same migration."""
+
+
+def migrate(state: Overlay) -> None:
+    """An upgrade that shows in the state."""
+    set_params(state, replace(params(state), max_outbox_actions=17))
 
 
 def main(home: Path) -> None:
@@ -32,6 +45,7 @@ def main(home: Path) -> None:
     oracle_bridge.OracleBridge = bridge  # type: ignore[misc]
     wiring.oracle_state = lambda config, lite: (True, "scripted")
     points.install()
+    UPGRADES.update({name: Migration(migrate) for name in os.environ.get(KNOWS, "").split()})
     application.Application = byzantine(roles)  # type: ignore[misc]
     settings = config.load(home)
     setup(settings.log)

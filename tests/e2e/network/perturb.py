@@ -7,7 +7,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from network import homes
+from network import homes, votes
 from network.checks import Broken
 from network.kills import Killer
 from network.links import Links
@@ -17,6 +17,8 @@ from network.spec import Perturbation
 if TYPE_CHECKING:
     from network.runner import Run
 
+UNKNOWN = "does not know it"
+"""What a node says last that has not the program which an upgrade needs."""
 GRACE = 1.0
 """Seconds in which a block that was decided already may still arrive."""
 
@@ -67,6 +69,20 @@ class Perturber:
             await self._away(event, nodes)
             await self._meanwhile(event, others)
             await self._return(event, nodes)
+        elif event.do == "vote":
+            operators = [member.operator for member in run.members if member.name in event.nodes]
+            await votes.decide(nodes[0], operators, event.effect, event.arguments, run.running)
+            self._report(what, 0)
+            return
+        elif event.do == "halt":
+            await self._halt(event, nodes)
+            return
+        elif event.do == "return":
+            if event.expect == "refuses":
+                await self._return(event, nodes)
+                await self._halt(event, nodes)
+                return
+            await self._return(event, nodes)
         elif event.do in ("kill-at", "kill-random"):
             killer = Killer(run)
             await (killer.points(event) if event.do == "kill-at" else killer.random(event))
@@ -99,6 +115,20 @@ class Perturber:
                 node.environment["OPENLEDGER_CONSENSUS_PROGRAM"] = homes.program(event.to)
             if not node.pid:
                 await node.start()
+
+    async def _halt(self, event: Perturbation, nodes: list[Process]) -> None:
+        """These nodes end by themselves, because they do not know what comes; nobody makes a block meanwhile that
+        they would have to make."""
+        run = self._run
+        for node in nodes:
+            node.stopping = True
+        await run.until(f"the end of {' '.join(event.nodes)}", lambda: not any(node.pid for node in nodes))
+        for node in nodes:
+            if not await node.ended() or UNKNOWN not in node.last_words():
+                raise Broken(f"{node.name} did not end for want of the upgrade\n{node.last_words()}")
+        if (last := event.arguments.get("height", "")) and run.top != int(last):
+            raise Broken(f"the last block before the upgrade is {run.top}, not {last}")
+        self._report(f"{event.do} {' '.join(event.nodes)} at height {run.top}", 0)
 
     async def _meanwhile(self, event: Perturbation, others: list[Process]) -> None:
         """``seconds`` pass, and the chain of the others does what is expected."""

@@ -93,6 +93,11 @@ class Run:
     def running(self) -> list[Process]:
         return [node for node in self.nodes.values() if node.pid]
 
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Keys and ports of the nodes."""
+        return self._made.members
+
     def _takers(self) -> list[Process]:
         wanted = self.spec.load.to or [n.name for n in self.spec.nodes if not n.byzantine and not n.twin_of]
         return [self.nodes[name] for name in wanted if self.nodes[name].pid]

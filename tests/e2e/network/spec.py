@@ -22,6 +22,9 @@ ACTIONS = (
     "upgrade",
     "kill-at",
     "kill-random",
+    "vote",
+    "halt",
+    "return",
 )
 ROLES = (
     "garbage-extension",
@@ -33,7 +36,7 @@ ROLES = (
 )
 VERDICTS = ("yes", "no", "copy", "unrevealed", "silent")
 KINDS = ("transfers", "contracts", "natives")
-EXPECTATIONS = ("goes-on", "stops", "")
+EXPECTATIONS = ("goes-on", "stops", "refuses", "")
 T = TypeVar("T")
 
 
@@ -71,7 +74,7 @@ class Perturbation:
 
     ``seconds`` is how long they stay away, ``ms`` a delay one way; ``expect`` is what the others' chain does meanwhile,
     ``to`` the version that an upgrade brings, ``environment`` what changes at a new start. ``points``, ``who`` and
-    ``times`` are those of kills.py.
+    ``times`` are those of kills.py. ``effect`` and ``arguments`` are what the operators of the nodes vote for.
     """
 
     at: int
@@ -85,6 +88,8 @@ class Perturbation:
     points: tuple[str, ...] = ()
     who: tuple[str, ...] = ()
     times: int = 0
+    effect: str = ""
+    arguments: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,7 @@ class Spec:
     mempool: str = ""
     epoch_seconds: int = 2
     phase_seconds: int = 20
+    voting_seconds: int = 60
     load: Load = Load()
     perturb: tuple[Perturbation, ...] = ()
 

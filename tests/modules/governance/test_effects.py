@@ -88,7 +88,10 @@ def test_a_node_that_does_not_know_an_upgrade_stops_before_its_block_and_one_tha
     number = passed(chain, "upgrade", name="v2", height=str(now + 6))
     assert must_proposal(chain.state, number).status == PASSED
     while chain.app.head().number < now + 5:
+        chain.app.check_upgrade()
         chain.block()
+    with pytest.raises(UpgradeNeeded):
+        chain.app.check_upgrade()
     with pytest.raises(UpgradeNeeded, match=f"at block {now + 6} with the upgrade 'v2'"):
         chain.propose()
     with pytest.raises(UpgradeNeeded):

@@ -65,12 +65,12 @@ def upgrades_done(state: StateReader) -> list[Plan]:
     return sorted((found for _, found in _DONE.items(state)), key=lambda found: found.height)
 
 
-def begin_upgrade(state: Overlay, height: int, known: Mapping[str, Migration], version: str) -> list[Log]:
-    """At the beginning of block ``height``: migrate where the plan says so. Raises UpgradeNeeded, and the block is not
-    made, when this program is too old for it, or too new for what comes before."""
+def must_know(state: StateReader, height: int, known: Mapping[str, Migration], version: str) -> Plan | None:
+    """The plan that begins with block ``height``, if any. Raises UpgradeNeeded when this program is too old for that
+    block, or too new for what comes before the planned one."""
     wanted = plan(state)
-    if wanted is None:
-        return []
+    if wanted is None or height == 1:  # then it is another chain's, see begin_upgrade
+        return None
     migration = known.get(wanted.name)
     if height < wanted.height:
         if migration is not None and not migration.makes_earlier:
@@ -78,14 +78,27 @@ def begin_upgrade(state: Overlay, height: int, known: Mapping[str, Migration], v
                 f"this version ({version}) begins at block {wanted.height}, upgrade {wanted.name!a}; next is {height}",
                 "start the version before it; it stops by itself when its time is over",
             )
-        return []
+        return None
     if migration is None:
         raise UpgradeNeeded(
             f"the chain goes on at block {wanted.height} with the upgrade {wanted.name!a}, and this version ({version})"
             " does not know it",
             "install a version that does and start the node again; nothing is lost meanwhile",
         )
-    migration.migrate(state)
+    return wanted
+
+
+def begin_upgrade(state: Overlay, height: int, known: Mapping[str, Migration], version: str) -> list[Log]:
+    """At the beginning of block ``height``: migrate where the plan says so. Raises UpgradeNeeded, and the block is not
+    made. A plan that block 1 finds came with the state of another chain, whose heights mean nothing here: it goes.
+    """
+    if height == 1 and (old := plan(state)) is not None:
+        _PLAN.delete(state)
+        return [CANCELLED.log(0, old.name)]
+    wanted = must_know(state, height, known, version)
+    if wanted is None:
+        return []
+    known[wanted.name].migrate(state)
     _PLAN.delete(state)
     _DONE.put(state, Plan(wanted.name, height), keccak256(wanted.name.encode()))
     return [UPGRADED.log(wanted.name, height)]
