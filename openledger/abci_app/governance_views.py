@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from openledger.abci_app.action import BlockContext
 from openledger.abci_app.modules.governance import records
@@ -13,13 +12,11 @@ from openledger.abci_app.modules.governance.upgrade import plan, upgrades_done
 from openledger.abci_app.modules.staking.choices import choice, choices
 from openledger.abci_app.modules.staking.polls import Count, count
 from openledger.abci_app.upgrades import UPGRADES
+from openledger.abci_app.views import MAX_LIST, View
 from openledger.genesis.params import BOUNDS
 from openledger.primitives.fields import to_json
 from openledger.primitives.types import ZERO_ADDRESS, Address, to_checksum
 from openledger.state.ports import StateReader
-
-View = dict[str, Any]
-MAX_LIST = 1_000
 
 
 def _context(state: StateReader, height: int, time: int, chain_id: int) -> BlockContext:

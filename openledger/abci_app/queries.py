@@ -30,7 +30,9 @@ from openledger.abci_app.modules.rewards.stakers import pots
 from openledger.abci_app.modules.staking.delegations import settle_all
 from openledger.abci_app.queries_staking import get_delegations as get_delegations
 from openledger.abci_app.queries_staking import get_validator as get_validator
+from openledger.abci_app.queries_staking import list_delegators as list_delegators
 from openledger.abci_app.queries_staking import list_validators as list_validators
+from openledger.abci_app.views import MAX_LIST, View
 from openledger.genesis.params import Params
 from openledger.primitives.attribution import NAMED_ROW, NAMED_SHARE, AttributionJob, PartFacts, SettlementFacts
 from openledger.primitives.errors import DecodingError, NotFound
@@ -38,9 +40,6 @@ from openledger.primitives.fields import schema, to_json
 from openledger.primitives.types import ZERO_ADDRESS, Address, Hash32, parse_address, to_checksum, to_hex
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
-
-View = dict[str, Any]
-MAX_LIST = 1_000
 
 
 def module_of(kind: str) -> Address:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import islice
 
 from openledger.abci_app.modules.attribution.records import CLAIM_COUNT
 from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.modules.staking import delegations, earning, signing, silence, unbonding
 from openledger.abci_app.modules.staking import records as staking
 from openledger.abci_app.modules.staking.sets import newest_set
+from openledger.abci_app.views import MAX_LIST, View
 from openledger.primitives.errors import NotFound
 from openledger.primitives.fields import to_json
 from openledger.primitives.types import Address, to_checksum, to_hex
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
 
-View = dict[str, Any]
-MAX_LIST = 1_000
+MAX_DELEGATORS = 200
+"""Accounts on a page of a validator's delegators."""
 
 
 def _validator(state: StateReader, record: staking.ValidatorRecord, height: int | None) -> View:
@@ -42,10 +43,14 @@ def _validator(state: StateReader, record: staking.ValidatorRecord, height: int 
 def get_validator(state: StateReader, address: Address, height: int | None = None) -> View:
     """By consensus address or operator. ``missed`` counts the blocks of the window that ends with ``height`` (default:
     with the last miss). Raises NotFound."""
+    return _validator(state, _must_validator(state, address), height)
+
+
+def _must_validator(state: StateReader, address: Address) -> staking.ValidatorRecord:
     record = staking.validator(state, address) or staking.operated_by(state, address)
     if record is None:
         raise NotFound(f"there is no validator {to_hex(address)}")
-    return _validator(state, record, height)
+    return record
 
 
 def list_validators(state: StateReader, height: int | None = None) -> list[View]:
@@ -71,6 +76,21 @@ def get_delegations(state: StateReader, account: Address) -> list[View]:
         there.add(own.address)
     found = sorted(there | set(unbonding.leaving_from(state, account, MAX_LIST)))
     return [view for address in found if (view := _delegation(over, account, address))]
+
+
+def list_delegators(state: StateReader, address: Address, start: Address, limit: int) -> View:
+    """Who has stake with a validator (by operator or consensus address), by account, from ``start`` on: its ``amount``,
+    slashes taken off, and ``shares``. ``next`` is where the next page starts, None after the last. Raises NotFound."""
+    record = _must_validator(state, address)
+    over, found = Overlay(state), list[View]()
+    accounts = delegations.delegators(state, record.address, start)
+    for account in islice(accounts, max(1, min(limit, MAX_DELEGATORS))):
+        unbonding.follow_arriving(over, account, record.address)
+        held, now = delegations.delegation(over, account, record.address), _must_validator(over, record.address)
+        amount = delegations.worth(now, held.total)
+        found.append({"delegator": to_checksum(account), "amount": hex(amount), "shares": hex(held.total)})
+    following = next(accounts, None)
+    return {"delegators": found, "next": to_checksum(following) if following else None}
 
 
 def _delegation(state: Overlay, account: Address, address: Address) -> View | None:

@@ -24,7 +24,7 @@ from openledger.primitives.errors import InvalidSignature, MalformedAction, NotF
 from openledger.primitives.fields import from_json
 from openledger.primitives.hashing import keccak256, merkle_proof
 from openledger.primitives.transactions import NATIVE, decode_native, encode_native
-from openledger.primitives.types import Address, parse_address, to_hex
+from openledger.primitives.types import ZERO_ADDRESS, Address, parse_address, to_hex
 from openledger.rpc.backend import Backend
 from openledger.rpc.eth_fees import EthFees
 from openledger.rpc.formats import Json, quantity
@@ -129,6 +129,12 @@ class OpenLedgerReads:
     def get_delegations(self, address: AddressArg, block: BlockArg = LATEST) -> Any:
         """What an account has delegated, and to whom."""
         return queries.get_delegations(self._backend.state(block), address)
+
+    def list_delegators(
+        self, validator: AddressArg, start: AddressArg = ZERO_ADDRESS, limit: NumberArg = 100, block: BlockArg = LATEST
+    ) -> Any:
+        """Who has stake with a validator, by account from ``start`` on, at most 200; ``next`` starts the next page."""
+        return queries.list_delegators(self._backend.state(block), validator, start, limit)
 
     def get_supply(self, block: BlockArg = LATEST) -> Any:
         """Coins in existence and how they came about."""

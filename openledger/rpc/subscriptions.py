@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from openledger.abci_app.queries import MAX_LIST, list_claims
+from openledger.abci_app.queries import list_claims
+from openledger.abci_app.views import MAX_LIST
 from openledger.primitives.blocks import SealedBlock
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import ATTRIBUTION_ADDRESS, to_hex

@@ -193,15 +193,36 @@ def stake() -> None:
 
 @stake.command()
 @click.argument("address", required=False)
+@click.option("--validator", metavar="ADDRESS", help="Show who has stake with this validator instead.")
+@click.option("--start", metavar="ADDRESS", default="0x" + "00" * 20, help="With --validator: the account to begin at.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="With --validator: accounts.")
 @pass_app
-def show(app: App, address: str | None) -> None:
+def show(app: App, address: str | None, validator: str | None, start: str, limit: int) -> None:
     """Show what ADDRESS (default: the account of --key) has staked, what that has earned, and what comes back when."""
+    if validator:
+        if address:
+            raise click.UsageError("say either ADDRESS or --validator")
+        _show_delegators(app, validator, start, limit)
+        return
     address = address or to_checksum(app.address())
     found: list[dict[str, Any]] = app.call("openledger_getDelegations", address)
     lines = [f"{address} has nothing at stake"]
     if found:
         lines = [line for one in found for line in _stake_lines(one)]
     app.emit(found, lines)
+
+
+def _show_delegators(app: App, validator: str, start: str, limit: int) -> None:
+    """Pages until ``limit`` accounts are there, or all."""
+    found: list[dict[str, Any]] = []
+    at: str | None = start
+    while at and len(found) < limit:
+        page = app.call("openledger_listDelegators", validator, at, limit - len(found))
+        found, at = found + page["delegators"], page["next"]
+    lines = [f"{one['delegator']}  {amount(one['amount'])}" for one in found] or ["nobody has stake with it"]
+    if at:
+        lines.append(f"there are more: --start {at}")
+    app.emit({"delegators": found, "next": at}, lines)
 
 
 def _stake_lines(one: dict[str, Any]) -> list[str]:

@@ -20,7 +20,13 @@ from openledger.abci_app.modules.accounts import balance
 from openledger.abci_app.modules.fees.records import count_edited, supply
 from openledger.abci_app.modules.rewards.claim import RewardsClaim
 from openledger.abci_app.modules.staking.delegate import StakeDelegate
-from openledger.abci_app.modules.staking.delegations import delegation, delegations, settle_all, worth
+from openledger.abci_app.modules.staking.delegations import (
+    delegation,
+    delegations,
+    delegators,
+    settle_all,
+    worth,
+)
 from openledger.abci_app.modules.staking.earning import earn, earned, next_round, pool, rounds
 from openledger.abci_app.modules.staking.records import STAKES, ValidatorRecord, operated_by, put_validator, validators
 from openledger.abci_app.modules.staking.redelegate import StakeRedelegate
@@ -193,6 +199,7 @@ class World:
         assert balance(self.state, STAKES) - held == sum(earned(self.state, p).available for p in (*PEOPLE, STEADY))
         for record in records:
             has = {who: delegation(self.state, who, record.address).total for who in (*PEOPLE, STEADY)}
+            assert list(delegators(self.state, record.address)) == sorted(who for who, shares in has.items() if shares)
             if record.operator in OPERATORS:
                 assert (sum(has.values()), has[record.operator]) == (record.shares, record.own)
             assert record.stake <= record.shares

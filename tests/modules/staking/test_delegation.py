@@ -345,3 +345,30 @@ def test_a_delegator_s_own_vote_counts_for_its_stake_wherever_it_is_and_the_rest
     assert count(chain.state, 1) == Count((120 * OPEN, 20 * OPEN, 0, 0), 140 * OPEN), "behind seats only"
     done(chain, 1, GovVote(1, "abstain"))
     assert count(chain.state, 1).weights == (120 * OPEN, 0, 20 * OPEN, 0)
+
+
+def test_a_validator_s_delegators_are_listed_in_pages_with_what_slashes_have_left_them() -> None:
+    chain = Harness(powers=(100, 50))
+    for sender in range(1, 6):
+        done(chain, sender, StakeDelegate(V, sender * OPEN))
+    done(chain, 5, StakeUndelegate(V))
+    done(chain, 4, StakeRedelegate(V, W, 2 * OPEN))
+    people = sorted([V, *(ACCOUNTS[i][0] for i in range(1, 5))])
+    found, start, pages = [], bytes(20), 0
+    while start:
+        page = chain.query("list_delegators", V, start, 2)
+        assert len(page["delegators"]) <= 2
+        found, pages = found + page["delegators"], pages + 1
+        start = bytes.fromhex(page["next"][2:]) if page["next"] else b""
+    assert pages == 3
+    assert [bytes.fromhex(one["delegator"][2:]) for one in found] == people
+    assert sum(int(one["amount"], 16) for one in found) == int(chain.query("get_validator", V)["stake"], 16)
+    assert all(int(one["amount"], 16) == wei(chain, bytes.fromhex(one["delegator"][2:]), V) for one in found)
+    assert chain.query("list_delegators", V, bytes(20), 10**9)["next"] is None
+    chain.prove_double_sign(chain.addresses[0], chain.app.head().number)
+    chain.block()
+    moved = chain.query("list_delegators", W, bytes(20), 9)["delegators"]
+    theirs = {one["delegator"].lower(): int(one["amount"], 16) for one in moved}
+    assert theirs["0x" + ACCOUNTS[4][0].hex()] == wei(chain, ACCOUNTS[4][0], W) < 2 * OPEN
+    with pytest.raises(NotFound):
+        chain.query("list_delegators", A, bytes(20), 10)

@@ -125,7 +125,11 @@ async def test_the_facts_of_the_chain_are_served(chain: Any) -> None:
     assert int(supply["total"], 16) == (10 * 10_000 + 10) * 10**18  # the accounts, and the stake of the validator
     assert (await chain.call("openledger_getParams"))["blockGasLimit"] == 30_000_000
     assert "number" in await chain.call("openledger_getEpoch")
-    assert len(await chain.call("openledger_listValidators")) == 1
+    (validator,) = await chain.call("openledger_listValidators")
+    page = await chain.call("openledger_listDelegators", validator["operator"])
+    assert [one["amount"] for one in page["delegators"]] == [validator["own"]]
+    assert page["next"] is None
+    assert page == await chain.call("openledger_listDelegators", validator["address"], "0x" + "00" * 20, 1)
     assert "datanet.create" in await chain.call("openledger_listKinds")
     account = hexed(chain.addresses[0])
     assert (await chain.call("openledger_getRewards", account))["available"] == "0x0"

@@ -23,7 +23,7 @@ from openledger.abci_app.modules.staking.earning import (
     rounds,
 )
 from openledger.abci_app.modules.staking.records import ValidatorRecord, put_validator, validator
-from openledger.abci_app.tables import Table
+from openledger.abci_app.tables import Number, Table
 from openledger.genesis.params import Params
 from openledger.primitives.errors import AmountOutOfRange, NotAllowed, ValidatorTombstoned
 from openledger.primitives.fields import U64, U256
@@ -58,6 +58,8 @@ class Delegation:
 
 
 _DELEGATIONS = Table(STAKING_ADDRESS, "delegation", Delegation)
+_DELEGATORS = Table(STAKING_ADDRESS, "delegator", Number)
+"""There for each delegation, by validator and account, so that a validator's delegators can be listed."""
 
 
 def delegation(state: StateReader, delegator: Address, address: Address) -> Delegation:
@@ -68,6 +70,11 @@ def delegation(state: StateReader, delegator: Address, address: Address) -> Dele
 def delegations(state: StateReader, delegator: Address) -> Iterator[tuple[Address, Delegation]]:
     """(consensus address, delegation) of an account: at most ``max_delegations``."""
     return _DELEGATIONS.items(state, delegator)
+
+
+def delegators(state: StateReader, address: Address, start: Address | None = None) -> Iterator[Address]:
+    """Accounts that have stake with a validator (consensus address), ascending, from ``start`` on."""
+    return (account for account, _ in _DELEGATORS.items(state, address, start=start))
 
 
 def worth(record: ValidatorRecord, shares: int) -> int:
@@ -160,6 +167,8 @@ def add_stake(state: Overlay, delegator: Address, record: ValidatorRecord, amoun
         fresh_base=pool(state, record.address).acc - early,
     )
     _DELEGATIONS.put(state, after, delegator, record.address)
+    if not found.total:
+        _DELEGATORS.put(state, Number(1), record.address, delegator)
     follow_shares(state, delegator, record.address, new)
     own = record.own + (new if delegator == record.operator else 0)
     put_validator(state, replace(record, stake=record.stake + amount, shares=record.shares + new, own=own))
@@ -181,6 +190,7 @@ def take_stake(state: Overlay, delegator: Address, address: Address, shares: int
         _DELEGATIONS.put(state, after, delegator, address)
     else:
         _DELEGATIONS.delete(state, delegator, address)
+        _DELEGATORS.delete(state, address, delegator)
     follow_shares(state, delegator, address, -shares)
     own = record.own - (shares if delegator == record.operator else 0)
     put_validator(state, replace(record, stake=record.stake - tokens, shares=record.shares - shares, own=own))
