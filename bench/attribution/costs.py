@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from openledger.attribution_oracle import claims, corpus, factory, methods
 from openledger.attribution_oracle.bundle import VersionData
 from openledger.attribution_oracle.claims import Answer
+from openledger.attribution_oracle.known import forget
 from openledger.attribution_oracle.openai import Ask
 from openledger.attribution_oracle.replayed import PathInfluence
 from openledger.attribution_oracle.segments import chance
@@ -93,6 +94,7 @@ def measure(method: str, rows: int, answers: int, tokens: int, seed: int, valida
         scores_root=to_hex(claim.scores_root), rows=rows, base=published["base"],
     )  # fmt: skip
     methods.METHODS["path-influence"] = PathInfluence()  # as in a process that has not seen this model
+    forget()
     rows_seen, segments = Rechecked(), len(bundle.cuts) + 1
     drawing = replace(job, lookers=2 * validators // 3 + 1)
     first, verifying = timed(lambda: verify_job(drawing, blobs, seed=b"seed", known_rows=rows_seen))

@@ -79,7 +79,7 @@ class Bundle:
     @cached_property
     def known(self) -> tuple[Known, ...]:
         """For every row, what of its text earlier rows had already."""
-        return tuple(known_parts(self.texts, self.order))
+        return known_parts(self.texts, self.order)
 
 
 def text_of(line: bytes) -> str:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from openledger.attribution_oracle import known
 from openledger.attribution_oracle.bench import rewards
 from openledger.attribution_oracle.known import known_parts
 from openledger.attribution_oracle.near import FirstCommits, Known, words_of
@@ -27,7 +28,7 @@ def texts_compared_once() -> Iterator[None]:
     """The comparison of the same texts is not what most of these tests are about."""
     found = cache(lambda texts, order: known_parts(texts, order))
 
-    def once(texts: Sequence[str], order: Sequence[int]) -> list[Known]:
+    def once(texts: Sequence[str], order: Sequence[int]) -> tuple[Known, ...]:
         return found(tuple(texts), tuple(order))
 
     with pytest.MonkeyPatch.context() as patched:
@@ -177,6 +178,27 @@ def test_rows_between_two_others_do_not_chain_them_together() -> None:
     for _ in range(20):
         texts.append(" ".join(texts[-1].split()[38:] + world.text().split()[:38]))
     assert all(part.ppm < 100_000 for part in known_parts(texts, range(len(texts))))
+
+
+def test_a_models_next_claim_does_not_compare_its_rows_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    plain = FirstCommits.add
+
+    def counting(first: FirstCommits, row: int, text: str) -> Known:
+        asked.append(row)
+        return plain(first, row, text)
+
+    monkeypatch.setattr(FirstCommits, "add", counting)
+    known.forget()
+    texts = [World(9).text() for _ in range(3)]
+    before = known_parts(texts, [2, 0, 1])
+    assert known_parts(list(texts), (2, 0, 1)) == before
+    assert asked == [2, 0, 1]
+    known_parts(texts, [0, 1, 2])
+    assert asked[3:] == [0, 1, 2]
+    known.forget()
+    assert known_parts(texts, [2, 0, 1]) == before
+    assert asked[6:] == [2, 0, 1]
 
 
 def test_a_thousand_copies_do_not_hide_their_source_among_themselves() -> None:
