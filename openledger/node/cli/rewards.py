@@ -21,6 +21,7 @@ from openledger.node.cli.proofs import (
     trust,
 )
 from openledger.node.proven import ProvenState
+from openledger.node.proven_stake import proven_stake
 from openledger.primitives.amounts import parse_amount
 from openledger.primitives.errors import ProofInvalid, SharesInvalid
 from openledger.primitives.types import Address, parse_address, to_checksum, to_hex
@@ -60,9 +61,9 @@ def show(app: App, address: str | None) -> None:
 def explain(app: App, address: str | None, only: int | None, top: int, trusted: str | None) -> None:
     """Why ADDRESS (default: the account of --key) earned what it did: from OPEN to claim to answer to row.
 
-    Every step is checked on this machine: what was earned, the claims and all other records against the hash of a
-    block, the answers against the root that their consumers signed, the rows against the datanets' roots, what each
-    row earned against the claim's root, the share against the rows.
+    Every step is checked on this machine: what was earned (by stake too), the claims and all other records against the
+    hash of a block, the answers against the root that their consumers signed, the rows against the datanets' roots,
+    what each row earned against the claim's root, the share against the rows.
     """
     who = parse_address(address) if address else app.address()
     state = proven_state(app, trusted)
@@ -72,16 +73,29 @@ def explain(app: App, address: str | None, only: int | None, top: int, trusted: 
     because = [explained(app, state, entry, who) for entry in entries if only in (None, entry["claim"])]
     earned = rewards_of(state, who)
     lines = [f"{to_checksum(who)} earned {amount(earned.fees + earned.minted)} by claims"]
-    if wei(found["staking"]):
-        lines.append(f"on the node's word its stake has brought {amount(found['staking'])} more")
+    if staking := checked_staking(app, state, who, wei(found["staking"])):
+        lines.append(f"its stake has brought {amount(hex(staking))} more")
     for entry in because:
         lines += tree(entry, top)
     if not because:
         lines.append("no claim has paid this account" + (f" for claim {only}" if only else ""))
     proved_at = {"number": state.number, "hash": to_hex(state.hash), "given": trusted is not None}
     proven = {name: hex(getattr(earned, name)) for name in ("fees", "minted", "taken", "locked")}
-    data = {"account": to_checksum(who), **proven, "staking": found["staking"], "claims": because, "block": proved_at}
+    data = {"account": to_checksum(who), **proven, "staking": hex(staking), "claims": because, "block": proved_at}
     app.emit(data, [*lines, "", trust(state, trusted)])
+
+
+def checked_staking(app: App, state: ProvenState, who: Address, said: int) -> int:
+    """What the account's stake has earned, by the records of the validators that the node names. Raises ProofInvalid
+    where the node says another sum."""
+    block = {"blockHash": to_hex(state.hash)}
+    named = app.call("openledger_getDelegations", to_checksum(who), block)
+    total = proven_stake(state, who, [parse_address(one["validator"]) for one in named])
+    if total != said:
+        raise ProofInvalid(
+            f"the node says that stake has earned {said} wei, and its records say {total}", "ask another node (--node)"
+        )
+    return total
 
 
 def proven_earnings(state: ProvenState, who: Address, numbers: list[int]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ its payment. It knows nothing of rounds, pools or fresh shares.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -27,7 +28,7 @@ from openledger.abci_app.modules.staking.delegations import (
     settle_all,
     worth,
 )
-from openledger.abci_app.modules.staking.earning import earn, earned, next_round, pool, rounds
+from openledger.abci_app.modules.staking.earning import MAX_ROUNDS, earn, earned, next_round, pool, rounds
 from openledger.abci_app.modules.staking.records import STAKES, ValidatorRecord, operated_by, put_validator, validators
 from openledger.abci_app.modules.staking.redelegate import StakeRedelegate
 from openledger.abci_app.modules.staking.slashing import slash
@@ -39,6 +40,7 @@ from openledger.abci_app.modules.staking.unbonding import (
     unbondings,
 )
 from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
+from openledger.node.proven_stake import proven_stake
 from openledger.primitives.amounts import OPEN, PPM
 from openledger.primitives.errors import InvalidTransaction
 from openledger.primitives.types import Address
@@ -48,6 +50,16 @@ OPERATORS = [someone(f"v{i}") for i in range(2)]
 PEOPLE = [*OPERATORS, someone("d0"), someone("d1")]
 STEADY = someone("steady")
 PARAMS = replace(DEVNET_PARAMS, min_delegation=10**9, max_unbondings_per_block=3, max_delegations=2)
+
+
+class OneByOne(Overlay):
+    """A state of single records, as proofs give them."""
+
+    def records(self, module: Address, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        raise AssertionError("no list can be proved whole")
+
+    def prove(self, module: Address, keys: Sequence[bytes]) -> None:
+        assert len(keys) <= MAX_ROUNDS + 1
 
 
 @dataclass
@@ -199,6 +211,10 @@ class World:
         assert balance(self.state, STAKES) - held == sum(earned(self.state, p).available for p in (*PEOPLE, STEADY))
         for record in records:
             has = {who: delegation(self.state, who, record.address).total for who in (*PEOPLE, STEADY)}
+            for who in has:
+                seats = [operated_by(self.state, o) for o in OPERATORS]
+                proved = proven_stake(OneByOne(self.state), who, [seat.address for seat in seats if seat])
+                assert proved == settle_all(Overlay(self.state), who).total
             assert list(delegators(self.state, record.address)) == sorted(who for who, shares in has.items() if shares)
             if record.operator in OPERATORS:
                 assert (sum(has.values()), has[record.operator]) == (record.shares, record.own)

@@ -10,9 +10,13 @@ import pytest
 
 from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.datanets.records import DATANETS, must_datanet
+from openledger.abci_app.modules.staking.delegate import StakeDelegate
+from openledger.abci_app.modules.staking.delegations import Delegation, delegation
 from openledger.node.proven import ProvenState
+from openledger.node.proven_stake import proven_stake
+from openledger.primitives.amounts import OPEN
 from openledger.primitives.errors import OpenLedgerError, ProofInvalid
-from openledger.primitives.types import from_hex
+from openledger.primitives.types import from_hex, to_hex
 from openledger.rpc.client import AsyncClient, Client
 
 NAMES = ("poems", "songs", "tales")
@@ -132,3 +136,25 @@ async def test_what_cannot_be_proved_is_not_told(datanets: str) -> None:
             node.client.close()
 
     await asyncio.to_thread(ask)
+
+
+async def test_what_fresh_stake_has_earned_is_proved_by_a_node_without_any_list(
+    chain: Any, client: AsyncClient
+) -> None:
+    (seat,) = await client.call("openledger_listValidators")
+    action = StakeDelegate(from_hex(seat["operator"], 20), 5 * OPEN)
+    await client.wait_receipt(await client.send_native(chain.secrets[1], action))
+
+    def ask() -> tuple[int, Delegation]:
+        node = Liar(str(chain.url))
+        try:
+            state, address = ProvenState(node), from_hex(seat["address"], 20)
+            return proven_stake(state, chain.addresses[1], [address]), delegation(state, chain.addresses[1], address)
+        finally:
+            node.client.close()
+
+    earned, held = await asyncio.to_thread(ask)
+    assert held.fresh == 5 * OPEN
+    assert (
+        earned == int((await client.call("openledger_explainReward", to_hex(chain.addresses[1])))["staking"], 16) == 0
+    )

@@ -87,6 +87,13 @@ def shares_for(record: ValidatorRecord, amount: int) -> int:
     return -(-amount * record.shares // record.stake)
 
 
+def earned_since(found: Delegation, acc: int, early: int) -> int:
+    """Wei that a delegation has earned since it was settled last, where a share has earned ``acc`` by now, ``early`` of
+    it by claims in which fresh shares have no part."""
+    fresh = acc - early - found.fresh_base if found.fresh else 0
+    return (found.shares * (acc - found.base) >> BITS) + (found.fresh * fresh >> BITS)
+
+
 # --- what may be added ----------------------------------------------------------------------------------------
 
 
@@ -129,19 +136,15 @@ def settle(state: Overlay, delegator: Address, address: Address) -> Delegation:
     if found is None:
         return Delegation()
     acc = pool(state, address).acc
-    rights = _fresh_rights(state, address, found, acc) if found.fresh else 0
-    book(state, address, delegator, (found.shares * (acc - found.base) >> BITS) + (found.fresh * rights >> BITS))
-    after = replace(found, base=acc, fresh_base=found.fresh_base + rights)
+    early = early_rate(state, address, found.first, found.round) if found.fresh else 0
+    book(state, address, delegator, earned_since(found, acc, early))
+    after = replace(found, base=acc, fresh_base=acc - early if found.fresh else found.fresh_base)
     if found.fresh and found.round < rounds(state).oldest:
         note_joined(state, address, found.round, -found.fresh)
         after = Delegation(found.total, acc)
     if after != found:
         _DELEGATIONS.put(state, after, delegator, address)
     return after
-
-
-def _fresh_rights(state: StateReader, address: Address, found: Delegation, acc: int) -> int:
-    return acc - early_rate(state, address, found.first, found.round) - found.fresh_base
 
 
 def settle_all(state: Overlay, delegator: Address) -> Earned:

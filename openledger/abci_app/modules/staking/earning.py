@@ -105,6 +105,16 @@ def _round(state: StateReader, address: Address, number: int) -> Round:
     return _ROUNDS.get(state, address, number) or Round()
 
 
+def round_key(address: Address, number: int) -> bytes:
+    """Key of the record of a round (for proofs)."""
+    return _ROUNDS.key(address, number)
+
+
+def rate_of(state: StateReader, address: Address, number: int) -> int:
+    """What claims of one round have brought a share so far."""
+    return _round(state, address, number).rate
+
+
 def _between(state: StateReader, address: Address, first: int, last: int) -> list[Round]:
     found = []
     for rest, record in _ROUNDS.items(state, address, start=first):
