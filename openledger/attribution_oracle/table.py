@@ -2,7 +2,7 @@
 
 Where rows keep their largest entries alone, much of an index is zeros: a quarter of all columns hold nothing, half of
 them nearly nothing. Where the processor multiplies bfloat16 faster than fp32, columns that hold anything are kept so:
-the product's error is then less than a hundredth of what scores differ by. Elsewhere columns are taken by their sum of
+the product's error is then about a hundredth of what scores differ by. Elsewhere columns are taken by their sum of
 squares until ``TOLD`` of it is held; the others, and what queries have there, are never multiplied. Sums are fp32.
 """
 
