@@ -12,8 +12,8 @@ Printed for each method: the attacker's part of all pay by the plain rule (each 
 their absolute values, summed over the answers, clipped per row) and by the product's; the rank correlation of the
 honest contributors' pay with what it is when the attacker's columns are left out, and with what it is in a training
 without any attacker. What noise alone makes of the latter stands in a line of its own: the honest rows trained by
-another seed. Then: a contributor whose rows' scores are multiplied by 100, and a contributor who splits himself over
-five identities, with scores retaken.
+another seed. Then: a contributor whose rows' scores are multiplied by 3 to 1000, and a contributor who splits himself
+over five identities, with scores retaken.
 
 Scores are kept in ``--cache``; a training and its scores cost some minutes of one core.
 """
@@ -312,18 +312,23 @@ def attacked(bench: Bench, names: Sequence[str], alone: Scores) -> None:
 
 
 def inflated(bench: Bench, alone: Scores) -> None:
-    """Who multiplies his scores by 100: what his part of the pay grows by at most, all his rows or one of them."""
+    """Who multiplies his scores, of all his rows or of one: what his part of the pay grows by at most. How far the pay
+    follows plain signed sums stands beside it."""
     for method, table in alone.items():
         before = pay(table, bench.groups, bench.honest)
         gains: dict[str, list[float]] = {"all": [], "one": []}
-        for person in range(len(bench.people)):
+        for person, factor in itertools.product(range(len(bench.people)), (3, 100, 1000)):
             for what, rows in (("all", np.flatnonzero(bench.groups == person)), ("one", [person * bench.rows])):
                 louder = table.copy()
-                louder[:, rows] *= 100
+                louder[:, rows] *= factor
                 after = pay(louder, bench.groups, bench.honest)
                 gains[what].append(float(after[person] / after.sum() - before[person] / before.sum()) * 100)
         told = ", ".join(f"{what} rows: {max(own):.2f} %, median {np.median(own):.2f} %" for what, own in gains.items())
-        print(f"scores times 100, {method}: {told}", flush=True)
+        signed = np.bincount(bench.groups, (table / np.abs(table).sum(axis=1, keepdims=True)).mean(axis=0))
+        print(
+            f"scores times 3 to 1000, {method}: {told}; order of signed sums: {correlation(before, signed):.2f}",
+            flush=True,
+        )
 
 
 def split(bench: Bench, alone: Scores, person: int = VICTIM, identities: int = 5) -> None:

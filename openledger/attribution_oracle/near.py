@@ -1,11 +1,13 @@
 """Who said it first: how much of a row's text was already there when it was committed, and in whose row.
 
-Everything is exact integer arithmetic over words, so that every machine finds the same. Of four measures the strongest
+Everything is exact integer arithmetic over words, so that every machine finds the same. Of five measures the strongest
 counts. *Runs*: the share of a row's four-word runs that earlier rows had, each run credited to the first row with it;
 copies with noise around them, shuffled sentences and mosaics of many rows are found. *Letters*: the same with runs of
 twenty letters, whatever stands between them. *Pairs*: the share of a row's two-word runs that one earlier row of
 comparable size has; paraphrases are found whose every fourth word differs. *Words*: the share of its words, the rare
-ones counting more, that one such row has, in whatever order.
+ones counting more, that one such row has, in whatever order. *Splices*: the share of its three-word runs that nobody
+had though both their pairs were said, as where words are chained by what has followed what; a row with many more of
+them than those before it is nobody's.
 
 Words are compared without case, accents, invisible signs, and the difference between letters that look alike.
 
@@ -37,6 +39,7 @@ LETTERS, SAMPLE = 20, 4  # letters of a run; one run in so many is looked at, by
 LETTERS_FROM, LETTERS_FULL = 500_000, 800_000
 HOLDERS = 16  # of one pair, or word, the earliest
 AGAIN_FROM, AGAIN_FULL = 500_000, 750_000  # ppm of pairs that the row itself has had
+SPLICED_FROM, SPLICED_FULL = 120_000, 200_000  # ppm of splices beyond 2 and 2.5 times what all rows before had
 CANDIDATES = 4
 _WORD = re.compile(r"[^\W_]+")
 _UNSEEN = ("Mn", "Me", "Cf")  # marks on letters, and signs that show nothing (Unicode general categories)
@@ -78,6 +81,9 @@ class FirstCommits:
     _owner: dict[Run, int] = field(default_factory=dict)
     _letters: dict[str, int] = field(default_factory=dict)
     _holders: dict[Run, list[int]] = field(default_factory=dict)
+    _triples: set[Run] = field(default_factory=set)
+    _looked: int = 0  # runs of three words of all rows so far, and those that were splices
+    _splices: int = 0
     _rows: dict[int, tuple[frozenset[Run], frozenset[Run]]] = field(default_factory=dict)
 
     def add(self, row: int, text: str) -> Known:
@@ -85,6 +91,9 @@ class FirstCommits:
         said = words_of(text)
         words = [self._ids.setdefault(word, len(self._ids)) for word in said]
         runs, pairs, letters = _shingles(words, RUN), _shingles(words, PAIR), _sampled("".join(said))
+        triples = _shingles(words, PAIR + 1) if len(words) > PAIR else []
+        seams = [run for run in triples if run[:PAIR] in self._holders and run[-PAIR:] in self._holders]
+        spliced = sum(run not in self._triples for run in seams)
         single = sorted({(word,) for word in words})
         again = Known(ramp((len(words) - 1 - len(pairs)) * PPM // max(len(words) - 1, 1), AGAIN_FROM, AGAIN_FULL), ())
         found = max(
@@ -92,6 +101,7 @@ class FirstCommits:
             _by_owner(letters, self._letters, LETTERS_FROM, LETTERS_FULL),
             self._by_pairs(pairs),
             self._by_words(single),
+            self._spliced(spliced, len(triples)),
             again,
             key=lambda k: k.ppm,
         )
@@ -100,6 +110,8 @@ class FirstCommits:
                 self._owner.setdefault(run, row)
             for some in letters:
                 self._letters.setdefault(some, row)
+            self._triples.update(triples)
+            self._looked, self._splices = self._looked + len(triples), self._splices + spliced
             self._rows[row] = frozenset(pairs), frozenset(single)
             for shingle in [*pairs, *single] if len(words) > 1 else pairs:
                 holders = self._holders.setdefault(shingle, [])
@@ -115,6 +127,12 @@ class FirstCommits:
             size = max(len(pairs), len(theirs) // LONGER)
             best = max(best, _known({row: shared}, size, PAIRS_FROM, PAIRS_FULL), key=lambda k: k.ppm)
         return best
+
+    def _spliced(self, spliced: int, looked: int) -> Known:
+        """The more rows there are, the more of the next one was said in pairs: it is compared with those so far."""
+        usual = self._splices * PPM // max(self._looked, 1)
+        begin, full = SPLICED_FROM + 2 * usual, SPLICED_FULL + 5 * usual // 2
+        return Known(ramp(spliced * PPM // max(looked, 1), begin, full), ())
 
     def _by_words(self, words: Sequence[Run]) -> Known:
         """A word weighs one over the rows that have had it; those that ``HOLDERS`` rows have had weigh nothing, and

@@ -7,12 +7,13 @@
    row, and not beyond: whoever is copied loses nothing, and copying oneself gains nothing.
 3. A row that is everywhere larger than a third of the typical row is brought down to that, or to less where it has
    fewer words than the row in which the middle word of all data stands: size is in the hand of the author, and so is
-   where a row ends. Most rows so count by their words and by how steadily they help, and only those that hardly touch
-   any answer count less. Each answer is then weighed anew, three times over, so that nobody's scores tell how much the
-   others count in it.
-4. Over the whole claim the signed parts are summed; what a row's own noise over the answers explains is taken off
-   (a garrote: rows far above their noise keep nearly all), and what is below zero is nothing. Never per
-   contributor: that would pay for splitting identities; never per answer: that would pay noise.
+   where a row ends. Each answer is then weighed anew, three times over, so that nobody's scores tell how much the others
+   count in it. In the end rows count by their words and by how steadily they help, and only those below about a
+   twentieth of the typical row count less.
+4. A larger row counts more, always, and by a tenth at the most: whoever can make his rows as large as he likes gains
+   no more than that.
+5. Over the whole claim the signed parts are summed, and what is below zero is nothing. Never per contributor: that
+   would pay for splitting identities; never per answer: that would pay noise.
 
 Every step is continuous in the scores, so a difference of 1e-7 between machines stays one. Nothing looks at who owns a
 row before the end, so splitting oneself changes nothing.
@@ -31,14 +32,12 @@ from openledger.primitives.errors import OracleError
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
-LARGEST = 0.35  # of the typical row, times 1 + (FEW / answers)^2, for a row with as many words as the middle one
-FEW = 4.0
+LARGEST = 0.35  # of the typical row, for a row with as many words as the middle one
 SWEEPS = 3
-NOISE = 0.5  # deviations of a row's own noise that are taken off
-PRIOR = 8.0  # answers that the typical row's noise counts for beside the row's own
+MORE, STEEP = 0.1, 4  # what the largest rows count more than the smallest, and how fast around the typical row
+FEW = 3  # answers up to which a row's size is its mean
 TINY = 1e-300
 LOTS = 128
-MAD = 0.6745  # median size of a normal variable of deviation 1
 
 
 class Table:
@@ -69,7 +68,7 @@ class Table:
             return [0] * self.shared.shape[1]
         stays = np.array([_typical(np.abs(lot)) for lot in self.shared])  # of answers that share a lot, some cancels
         whole = np.minimum(stays, self.weights)
-        amounts = above_noise(parts(self.shared, whole, known, order), self.weights)
+        amounts = np.maximum(parts(self.shared, whole, known, order).sum(axis=0), 0.0)
         return [int(amount) for amount in np.rint(amounts * SCORE_UNIT)]
 
 
@@ -77,14 +76,22 @@ def parts(shared: Array, whole: Array, known: Sequence[Known], order: Sequence[i
     """Signed parts without what others had before, none far larger than the typical one; the absolute values of each
     answer's add up to ``whole`` [answers]."""
     even = _even(first_commits(_even(shared), known, order))  # copies count in none
-    few = 1.0 + (FEW / len(even)) ** 2
     words = lengths([part.words * (PPM - part.ppm) // PPM for part in known])
+    more = _more(_size(even))
     for _ in range(SWEEPS):
         size = _size(even)
-        limit = LARGEST * few * _typical(size) * words
+        limit = LARGEST * _typical(size) * words
         even = even * np.divide(limit, size, out=np.ones_like(size), where=size > limit)
         even = _weighing(even, np.ones(len(even)))
-    return _weighing(even, whole)
+    return _weighing(even * more, whole)
+
+
+def _more(sizes: Array) -> Array:
+    """What each row counts by its size alone, from 1 to 1 + ``MORE``: half of it is the typical row's, and a larger row
+    always has more of it."""
+    part = sizes / np.maximum(sizes + _typical(sizes), TINY)
+    large, small = part**STEEP, (1.0 - part) ** STEEP
+    return np.asarray(1.0 + MORE * large / (large + small), dtype=np.float64)
 
 
 def lengths(words: Sequence[int]) -> Array:
@@ -131,8 +138,9 @@ def first_commits(shared: Array, known: Sequence[Known], order: Sequence[int]) -
 
 
 def _size(shared: Array) -> Array:
-    """How large a row is: its median over the answers."""
-    return np.asarray(np.median(np.abs(shared), axis=0), dtype=np.float64)
+    """How large a row is: its median over the answers; with few of them, where a median says little, its mean."""
+    sizes, mean = np.abs(shared), min(1.0, (FEW / len(shared)) ** 3)
+    return np.asarray((1.0 - mean) * np.median(sizes, axis=0) + mean * sizes.mean(axis=0), dtype=np.float64)
 
 
 def _typical(sizes: Array) -> float:
@@ -141,20 +149,4 @@ def _typical(sizes: Array) -> float:
     return float(np.median(living)) if living.size else 0.0
 
 
-def above_noise(shared: Array, weights: Array) -> Array:
-    """Amounts [rows] >= 0: the signed sums over the answers, less what noise explains.
-
-    A row's noise in one answer is its median size over the answers, in parts of the answer's weight; with few answers
-    the typical row's stands in for it."""
-    answers = shared.shape[0]
-    summed = shared.sum(axis=0)
-    sizes = np.abs(np.divide(shared, weights[:, None], out=np.zeros_like(shared), where=weights[:, None] > 0))
-    own = np.median(sizes, axis=0)
-    level = (answers * own + PRIOR * _typical(own)) / (answers + PRIOR) / MAD
-    noise = NOISE * level * float(np.sqrt((weights**2).sum()))
-    positive = np.maximum(summed, 0.0)
-    kept = 1.0 - np.divide(noise, positive, out=np.ones_like(noise), where=positive > noise) ** 2
-    return np.asarray(positive * np.maximum(kept, 0.0), dtype=np.float64)
-
-
-__all__ = ["Array", "Table", "above_noise", "first_commits", "lengths", "parts"]
+__all__ = ["Array", "Table", "first_commits", "lengths", "parts"]

@@ -244,15 +244,28 @@ def test_a_row_scaled_up_gains_no_more_than_two_percent(factor: int) -> None:
         assert shares[who] / shares.sum() - honest[who] / honest.sum() <= 0.02
 
 
-@pytest.mark.parametrize("answers", [ANSWERS, 300])
-def test_all_of_ones_rows_scaled_up_gain_no_more_than_two_percent(answers: int) -> None:
+@pytest.mark.parametrize("factor", [3, 100, 1000])
+@pytest.mark.parametrize("answers", [6, ANSWERS, 300])
+def test_all_of_ones_rows_scaled_up_gain_no_more_than_two_percent(answers: int, factor: int) -> None:
     honest, larger = World(10), World(10)
     for world in (honest, larger):
         noise = np.random.default_rng(1).normal(size=(answers, len(world.groups))) / 5
         world.scores = np.tile(world.scores, (-(-answers // ANSWERS), 1))[:answers] + noise
-    larger.scores[:, larger.groups == 3] *= 100
+    larger.scores[:, larger.groups == 3] *= factor
     before, after = honest.pay(), larger.pay()
     assert after[3] / after.sum() - before[3] / before.sum() <= 0.02
+
+
+@pytest.mark.parametrize("seed", [10, 19, 20])
+def test_who_matters_more_in_the_same_answers_is_paid_more(seed: int) -> None:
+    """One contributor's rows larger and larger in all answers, nothing else changed."""
+    paid = []
+    for factor in (0.5, 1.0, 1.5, 3.0):
+        world = World(seed)
+        world.scores[:, world.groups == 3] *= factor
+        paid.append(world.pay()[3])
+    assert paid == sorted(paid)
+    assert paid[3] > 1.03 * paid[1]
 
 
 @settings(max_examples=20, deadline=None)
@@ -320,7 +333,7 @@ def test_small_claims_and_empty_ones_are_paid() -> None:
     assert rewards(np.zeros((0, 2)), [0, 1], [0, 1], ["a", "b"]).tolist() == [0.0, 0.0]
     assert rewards(np.zeros((3, 2)), [0, 1], [0, 1], ["a", "b"]).tolist() == [0.0, 0.0]
     one = rewards([[9.0, 0.1, -0.1]], [0, 1, 1], [0, 1, 2], ["apple tree", "iron ore", "blue lake"])
-    assert one[0] > 0.5 > one[1]
+    assert one[0] > one[1] > 0
     assert rewards(np.zeros((2, 0)), [], [], []).size == 0
 
 

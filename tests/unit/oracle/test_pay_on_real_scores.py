@@ -7,6 +7,7 @@ CC0), and after them 12 rows each of eight attackers, in the order of ``GARBAGE`
 
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import pytest
 
 from openledger.attribution_oracle.bench import rewards
 from openledger.attribution_oracle.known import known_parts
+from openledger.attribution_oracle.near import FirstCommits
+from openledger.attribution_oracle.pay import Table
 from openledger.attribution_oracle.prose import disorder
 
 PEOPLE, EACH, HONEST = 10, 12, 120
@@ -57,17 +60,28 @@ def test_garbage_earns_at_most_two_percent_and_the_honest_keep_their_order(
     assert rank(shares[:PEOPLE], stored[f"honest {method}"]) >= 0.9
 
 
+@pytest.mark.parametrize("factor", [3, 10, 100, 1000])
+@pytest.mark.parametrize("answers", [1, 2, 4, 6, 20])
 @pytest.mark.parametrize("method", METHODS)
 def test_all_of_ones_rows_scaled_up_gain_no_more_than_two_percent_of_the_pay(
-    stored: dict[str, Any], method: str
+    stored: dict[str, Any], method: str, answers: int, factor: int
 ) -> None:
-    scores, groups = stored[method][:, :HONEST].astype(float), stored["groups"][:HONEST]
-    before = stored[f"honest {method}"]
-    for person in range(0, PEOPLE, 3):
+    scores, groups = stored[method][:answers, :HONEST].astype(float), stored["groups"][:HONEST]
+    known = known_parts(stored["texts"][:HONEST], range(HONEST)) if "known" not in stored else stored["known"]
+    stored["known"] = known
+
+    def paid(table: Any) -> Any:
+        claim = Table(*table.shape)
+        for number, scored in enumerate(table):
+            claim.add(number, scored, 1 / answers)
+        return np.bincount(groups, claim.pay(known, range(HONEST)))
+
+    before = paid(scores)
+    for person in range(PEOPLE):
         louder = scores.copy()
-        louder[:, groups == person] *= 100
-        after = pay(louder, groups, stored["texts"][:HONEST])
-        assert after[person] / after.sum() - before[person] / before.sum() <= 0.01, person
+        louder[:, groups == person] *= factor
+        after = paid(louder)
+        assert after[person] / after.sum() - before[person] / before.sum() <= 0.02, person
 
 
 @pytest.fixture
@@ -106,6 +120,31 @@ def test_words_drawn_as_often_as_they_are_said_and_words_shuffled_are_found_most
         after, bad = lost(paragraphs, rows)
         assert bad >= 0.75
         assert after <= before + 0.01
+
+
+def test_words_chained_by_what_has_followed_what_are_nobodys(paragraphs: list[str]) -> None:
+    chance, following = random.Random(8), dict[str, list[str]]()
+    said = [word for text in paragraphs for word in text.split()]
+    for word, after in itertools.pairwise(said):
+        following.setdefault(word, []).append(after)
+
+    def chain() -> str:
+        words = [chance.choice(said)]
+        while len(words) < 45:
+            words.append(chance.choice(following.get(words[-1], said)))
+        return " ".join(words)
+
+    found = known_parts([*paragraphs, *(chain() for _ in range(EACH))], range(HONEST + EACH))
+    assert min(part.ppm for part in found[HONEST:]) == 1_000_000
+    assert all(not part.sources for part in found[HONEST:])
+    assert np.mean([part.ppm for part in found[:HONEST]]) <= 30_000
+
+
+def test_rows_that_are_a_part_of_longer_ones_are_no_splices() -> None:
+    first = FirstCommits()
+    assert first.add(0, "the house by the river was sold twice last year").ppm == 0
+    assert first.add(1, "the river").sources
+    assert first.add(2, "year").ppm == 0
 
 
 def test_short_rows_of_language_are_not_taken_for_noise(paragraphs: list[str]) -> None:
