@@ -7,8 +7,8 @@
    row, and not beyond: whoever is copied loses nothing, and copying oneself gains nothing.
 3. A row that is everywhere larger than a third of the typical row is brought down to that, or to less where it has
    fewer words than the row in which the middle word of all data stands: size is in the hand of the author, and so is
-   where a row ends. Each answer is then weighed anew, three times over, so that nobody's scores tell how much the others
-   count in it. In the end rows count by their words and by how steadily they help, and only those below about a
+   where a row ends. Each answer is then weighed anew, three times over, so that nobody's scores tell how much the
+   others count in it. In the end rows count by their words and by how steadily they help, and only those below about a
    twentieth of the typical row count less.
 4. A larger row counts more, always, and by a tenth at the most: whoever can make his rows as large as he likes gains
    no more than that.
