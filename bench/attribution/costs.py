@@ -24,12 +24,13 @@ from typing import Any, TypeVar
 from openledger.attribution_oracle import claims, corpus, factory, methods
 from openledger.attribution_oracle.bundle import VersionData
 from openledger.attribution_oracle.claims import Answer
+from openledger.attribution_oracle.kept import Kept
 from openledger.attribution_oracle.known import forget
 from openledger.attribution_oracle.openai import Ask
 from openledger.attribution_oracle.replayed import PathInfluence
 from openledger.attribution_oracle.segments import chance
 from openledger.attribution_oracle.serve import run_model
-from openledger.attribution_oracle.verify import Rechecked, verify_job
+from openledger.attribution_oracle.verify import verify_job
 from openledger.primitives.attribution import AttributionJob, PartFacts, SettlementFacts
 from openledger.primitives.types import to_hex
 from openledger.state.blobs import BlobStore
@@ -95,13 +96,13 @@ def measure(method: str, rows: int, answers: int, tokens: int, seed: int, valida
     )  # fmt: skip
     methods.METHODS["path-influence"] = PathInfluence()  # as in a process that has not seen this model
     forget()
-    rows_seen, segments = Rechecked(), len(bundle.cuts) + 1
+    rows_seen, segments = Kept(), len(bundle.cuts) + 1
     drawing = replace(job, lookers=2 * validators // 3 + 1)
-    first, verifying = timed(lambda: verify_job(drawing, blobs, seed=b"seed", known_rows=rows_seen))
-    replayed = len({segment for _, segment in rows_seen.of(job)})
-    again, second = timed(lambda: verify_job(drawing, blobs, seed=b"other", known_rows=rows_seen))
-    rows_seen.of(job).update(product(range(rows), range(segments)))  # as after many claims
-    last, later = timed(lambda: verify_job(job, blobs, seed=b"last", known_rows=rows_seen))
+    first, verifying = timed(lambda: verify_job(drawing, blobs, seed=b"seed", kept=rows_seen))
+    replayed = len({segment for _, segment in rows_seen.right(job)})
+    again, second = timed(lambda: verify_job(drawing, blobs, seed=b"other", kept=rows_seen))
+    rows_seen.right(job).update(product(range(rows), range(segments)))  # as after many claims
+    last, later = timed(lambda: verify_job(job, blobs, seed=b"last", kept=rows_seen))
     if not (first.valid and again.valid and last.valid):
         raise SystemExit(f"the claim was refused: {first.reason}")
     prove = training + indexing + generation + scoring

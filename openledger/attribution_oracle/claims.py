@@ -38,6 +38,14 @@ class Answer:
     price: int
 
 
+@dataclass
+class Scoring:
+    """A claim's answers as far as they are scored: the first ``done`` of them."""
+
+    table: Table
+    done: int = 0
+
+
 @dataclass(frozen=True)
 class Claim:
     """All that ``attribution.claim`` needs, and what the claimant keeps for the reveal."""
@@ -95,20 +103,24 @@ def counted(answers: Sequence[Answer], settlements: Sequence[SettlementFacts]) -
     return [a for a in answers if (a.session, a.index) in ranges]
 
 
-def score_rows(bundle: Bundle, answers: Sequence[Answer], progress: Progress = silent) -> tuple[int, ...]:
+def score_rows(
+    bundle: Bundle, answers: Sequence[Answer], progress: Progress = silent, scoring: Scoring | None = None
+) -> tuple[int, ...]:
     """What every row earns, in ppb of the claim's contributor fee, by the pay rule (pay.py). An answer weighs its part
-    of the price, times the fraction that the fine-tune explains; one that touches no row earns nothing."""
+    of the price, times the fraction that the fine-tune explains; one that touches no row earns nothing. ``scoring`` is
+    gone on with, and stands behind the last answer whenever ``progress`` is told of it."""
     total = sum(a.price for a in answers)
-    table = Table(len(answers), bundle.index.rows)
+    begun = scoring or Scoring(Table(len(answers), bundle.index.rows))
     chosen = method(bundle.index.method)
     base = bundle.run.base.build().to(next(bundle.run.model.parameters()).device)
-    for number, answer in enumerate(answers):
+    for number, answer in list(enumerate(answers))[begun.done :]:
         if total and answer.answer and bundle.run.base.tokenizer.encode(answer.answer):
             weight = explained_fraction(bundle.run, base, answer.query, answer.answer) * (answer.price / total)
             raw = bundle.index.dot(chosen.answer_vector(bundle.run, answer.query, answer.answer))
-            table.add(number, raw, weight)
-        progress(number + 1, len(answers), "answers")
-    return tuple(table.pay(bundle.known, bundle.order))
+            begun.table.add(number, raw, weight)
+        begun.done = number + 1
+        progress(begun.done, len(answers), "answers scored")
+    return tuple(begun.table.pay(bundle.known, bundle.order))
 
 
 def shares_from_scores(
@@ -183,7 +195,7 @@ def explain(bundle: Bundle, scores: Sequence[int], top: int = 3) -> list[Explain
 
 
 __all__ = [
-    "Answer", "Claim", "Explained", "build_claim", "counted", "dump_evidence", "dump_scores", "explain",
+    "Answer", "Claim", "Explained", "Scoring", "build_claim", "counted", "dump_evidence", "dump_scores", "explain",
     "read_evidence",
     "read_scores", "receipts_root", "score_rows", "shares_from_scores",
 ]  # fmt: skip

@@ -97,6 +97,11 @@ class Effects:
         self._held: list[tuple[Tensor, Tensor]] = []
         self._most = held if lean else 1
 
+    @property
+    def bytes(self) -> int:
+        """Of the matrices."""
+        return sum(4 * part.numel() for part in (self.u, self.m, self.v) if part is not None)
+
     def step(self, batch: Tensor, own: Tensor, drawn: Tensor | None, lr: float) -> None:
         """What the step that ``adam`` has just made does. ``own`` gradients [batch, parameters] before it."""
         adam, s = self.adam, self.adam.steps

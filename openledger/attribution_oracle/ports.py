@@ -8,7 +8,16 @@ from typing import Any, Protocol
 from openledger.primitives.attribution import AttributionJob, Verdict
 
 Progress = Callable[[int, int, str], None]
-"""Called with (step, total, text) while something long runs."""
+"""Called with (step, total, text) while something long runs, at the end of each step. May raise SliceOver."""
+
+
+class SliceOver(Exception):
+    """The time of a turn is over: step, total and text say where the work stands. Outside the error tree, so that no
+    check takes it for a fault of the claim."""
+
+    def __init__(self, done: int, total: int, what: str) -> None:
+        super().__init__(f"{what}: {done} of {total}")
+        self.done, self.total, self.what = done, total, what
 
 
 class Blobs(Protocol):
@@ -58,4 +67,4 @@ def blob_name(text: str) -> str:
     return text.removeprefix("0x").lower()
 
 
-__all__ = ["Blobs", "ChainReader", "JobSource", "Progress", "VerdictSink", "blob_name", "silent"]
+__all__ = ["Blobs", "ChainReader", "JobSource", "Progress", "SliceOver", "VerdictSink", "blob_name", "silent"]

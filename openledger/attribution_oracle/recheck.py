@@ -15,9 +15,10 @@ from torch import Tensor
 
 from openledger.attribution_oracle.bundle import Bundle
 from openledger.attribution_oracle.index import Checkpoint, Index
+from openledger.attribution_oracle.kept import Spot
 from openledger.attribution_oracle.methods import method
 from openledger.attribution_oracle.path import Moments
-from openledger.attribution_oracle.ports import Blobs, Progress, blob_name, silent
+from openledger.attribution_oracle.ports import Blobs, Progress, silent
 from openledger.attribution_oracle.replayed import VERIFY_MEMORY, PathInfluence, Replay
 from openledger.primitives.attribution import EVERY_SEGMENT, NAMED_ROW, AttributionJob, Named
 from openledger.primitives.errors import InvalidModel, OracleError
@@ -26,10 +27,8 @@ ROW_TOLERANCE = 1e-3
 STATE_TOLERANCE = 1e-3
 """How far weights and moments may lie from a checkpoint's, relative to what the segment did to them."""
 CHECKED_ROWS = 128
+AT_ONCE = 32
 EVEN_ROWS = 90  # of those, drawn uniformly: one in twenty wrong rows is missed in less than 0.95^90 = 1 % of draws
-
-Spot = tuple[int, int]
-"""A row, and a segment of the run, counted from 0; 0 where an index has no checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -38,23 +37,6 @@ class Fault:
 
     reason: str
     named: Named | None = None
-
-
-class Rechecked:
-    """Spots of indexes that this process has recomputed and found right, by model: an index does not change, so the
-    next claims of a model need only what was not drawn yet."""
-
-    def __init__(self, models: int = 16) -> None:
-        self._models = models
-        self._spots: dict[str, set[Spot]] = {}
-
-    def of(self, job: AttributionJob) -> set[Spot]:
-        """Those of the job's model; those of the model that was asked for longest ago are forgotten."""
-        name = blob_name(job.bundle_blob)
-        self._spots[name] = self._spots.pop(name, set())
-        while len(self._spots) > self._models:
-            self._spots.pop(next(iter(self._spots)))
-        return self._spots[name]
 
 
 def drawn_index_rows(scores: Sequence[int], seed: bytes, count: int) -> list[int]:
@@ -88,10 +70,12 @@ def named_spots(job: AttributionJob, segments: int) -> list[Spot]:
 
 
 def check_spots(
-    bundle: Bundle, blobs: Blobs, wanted: Iterable[Spot], right: set[Spot], progress: Progress = silent
-) -> Fault | None:
+    bundle: Bundle, blobs: Blobs, wanted: Iterable[Spot], right: set[Spot], progress: Progress = silent,
+    replayed: set[int] | None = None,
+) -> Fault | None:  # fmt: skip
     """Recompute what is wanted but for what is known to be ``right``, to which all that is gets added; the first that
-    is wrong. Of a segment all rows are looked at when any is, where they fit the memory. Raises BlobNotFound."""
+    is wrong. Of a segment all rows are looked at when any is, where they fit the memory; its number, from 1, is added
+    to ``replayed``. Raises BlobNotFound."""
     missing = sorted(set(wanted) - right, key=lambda spot: (spot[1], spot[0]))
     if not bundle.cuts:
         return _check_rows(bundle, [row for row, _ in missing], right, progress)
@@ -104,6 +88,8 @@ def check_spots(
         mine = [row for row, segment in missing if segment == number]
         for some in parts if len(parts) == 1 else replay.passes(mine, VERIFY_MEMORY):
             fault = _check_segment(bundle, blobs, replay, number, some, progress)
+            if replayed is not None:
+                replayed.add(number + 1)
             if fault is not None:
                 return fault
             right.update((row, number) for row in some)
@@ -111,12 +97,22 @@ def check_spots(
 
 
 def _check_rows(bundle: Bundle, rows: Sequence[int], right: set[Spot], progress: Progress) -> Fault | None:
-    vectors = method(bundle.index.method).row_vectors(bundle.run, rows, progress) if rows else ()
-    for number, vector in zip(rows, vectors, strict=True):
-        fault = _compare(bundle.index, number, vector, Named(NAMED_ROW, number), "index row")
-        if fault is not None:
-            return fault
-        right.add((number, 0))
+    """Some at a time, so that they are kept when the work is put aside; all at once where each asks for the whole
+    run."""
+    chosen = method(bundle.index.method)
+    whole = isinstance(chosen, PathInfluence)
+    at_once = max(1, len(rows)) if whole else AT_ONCE
+    for at in range(0, len(rows), at_once):
+        some = rows[at : at + at_once]
+        for number, vector in zip(
+            some, chosen.row_vectors(bundle.run, some, progress if whole else silent), strict=True
+        ):
+            fault = _compare(bundle.index, number, vector, Named(NAMED_ROW, number), "index row")
+            if fault is not None:
+                return fault
+            right.add((number, 0))
+        if not whole:
+            progress(at + len(some), len(rows), "index rows recomputed")
     return None
 
 
@@ -170,5 +166,5 @@ def _meet(found: Moments, end: Checkpoint, before: Tensor) -> None:
 
 
 __all__ = [
-    "CHECKED_ROWS", "ROW_TOLERANCE", "Fault", "Rechecked", "Spot", "check_spots", "drawn_index_rows", "named_spots",
+    "CHECKED_ROWS", "ROW_TOLERANCE", "Fault", "check_spots", "drawn_index_rows", "named_spots",
 ]  # fmt: skip

@@ -22,7 +22,7 @@ from openledger.attribution_oracle.index import Checkpoint, Index, Piece, small
 from openledger.attribution_oracle.influence import GradientDot, Run, answer_ids, checked
 from openledger.attribution_oracle.model import LanguageModel, document_losses, pad, row_losses
 from openledger.attribution_oracle.path import Effects, Moments, Source, Steps, is_lean, shared_place, walk
-from openledger.attribution_oracle.ports import Progress
+from openledger.attribution_oracle.ports import Progress, SliceOver
 from openledger.attribution_oracle.segments import cuts
 from openledger.attribution_oracle.tape import (
     Passes,
@@ -76,11 +76,32 @@ def trainable_losses(model: LanguageModel, ids: Tensor) -> Tensor:
     return document_losses(model, ids)
 
 
+class Aside:
+    """Replays that were broken off at the end of a step, to go on there. They and the one that is under way take at
+    most ``most`` bytes: those of longest ago are forgotten."""
+
+    def __init__(self, most: int = VERIFY_MEMORY) -> None:
+        self._most = most
+        self._walks: dict[bytes, Effects] = {}
+
+    def take(self, name: bytes, size: int) -> Effects | None:
+        """The replay of this name; None where there is none, and room for one of ``size`` bytes."""
+        found = self._walks.pop(name, None)
+        size = size if found is None else found.bytes
+        while self._walks and sum(walk.bytes for walk in self._walks.values()) + size > self._most:
+            self._walks.pop(next(iter(self._walks)))
+        return found
+
+    def keep(self, name: bytes, effects: Effects) -> None:
+        """To be gone on with."""
+        self._walks[name] = effects
+
+
 class Replay:
     """A run to be replayed: its model, its gradients, where it starts."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, run: Run, aside: Aside | None = None) -> None:
+        self.run, self._aside = run, aside or Aside()
         self.model = Trainable(run.base, run.settings, run.tensors).to(next(run.model.parameters()).device)
         self.gradients = Gradients(self.model, trainable_losses)
         self.ids = pad(run.rows, run.base.config.context).to(self.gradients.device)
@@ -97,9 +118,22 @@ class Replay:
         self, source: Source, begin: Checkpoint | None, until: int, numbers: Sequence[int], progress: Progress
     ) -> tuple[Tensor, Moments]:
         """Influence of the rows after step ``until``, fp32 [numbers, parameters], and weights and moments there, from a
-        checkpoint of these rows on (None: the start)."""
+        checkpoint of these rows on (None: the start). What SliceOver has broken off is gone on with."""
+        lean = is_lean(len(self.ids), self.gradients.size)
+        size = 4 * (len(numbers) + 1) * self.gradients.size * (1 if lean else 3)
+        name = self._name(begin, until, numbers)
+        effects = self._aside.take(name, size) or self._effects(begin, numbers, lean)
+        try:
+            walk(source, effects, self.ids, shared_place(numbers, self.ids), DRAWS, self.run.seed, progress, until)
+        except SliceOver:
+            self._aside.keep(name, effects)
+            raise
+        effects.settle()
+        return effects.u[: len(numbers)].neg_(), effects.adam
+
+    def _effects(self, begin: Checkpoint | None, numbers: Sequence[int], lean: bool) -> Effects:
         adam = Moments(self.start() if begin is None else begin.theta.to(self.gradients.device), self.steps)
-        effects = Effects(len(numbers) + 1, adam, is_lean(len(self.ids), self.gradients.size))
+        effects = Effects(len(numbers) + 1, adam, lean)
         if begin is not None:
             adam.m.copy_(begin.m)
             adam.v.copy_(begin.v)
@@ -107,9 +141,13 @@ class Replay:
             for at in range(0, len(numbers), AT_ONCE):
                 some = begin.rows.taken(range(at, min(at + AT_ONCE, len(numbers)))).dense(self.gradients.size)
                 effects.u[at : at + len(some)] = -some.to(effects.u.device)
-        walk(source, effects, self.ids, shared_place(numbers, self.ids), DRAWS, self.run.seed, progress, until)
-        effects.settle()
-        return effects.u[: len(numbers)].neg_(), adam
+        return effects
+
+    def _name(self, begin: Checkpoint | None, until: int, numbers: Sequence[int]) -> bytes:
+        """Of a part of the run: all that decides what comes of it."""
+        name = hashlib.sha256(_key(self.run) + (b"" if begin is None else begin.dump()))
+        name.update(repr((until, *numbers)).encode())
+        return name.digest()
 
     def rows(self, source: Source, numbers: Sequence[int], progress: Progress) -> Tensor:
         """Influence of the rows, without checkpoints, fp32 [numbers, parameters]. Raises InvalidModel when the receipt
@@ -164,6 +202,7 @@ class PathInfluence(GradientDot):
 
     def __init__(self) -> None:
         self._known: dict[bytes, tuple[Replay, dict[int, Tensor]]] = {}
+        self._aside = Aside()
 
     def dim(self, run: Run) -> int:
         if run.settings.kind == "full":
@@ -219,7 +258,7 @@ class PathInfluence(GradientDot):
         if key not in self._known:
             while len(self._known) >= KEPT_MODELS:
                 self._known.pop(next(iter(self._known)))
-            self._known[key] = Replay(run), {}
+            self._known[key] = Replay(run, self._aside), {}
         return self._known[key]
 
 
@@ -227,4 +266,4 @@ def _key(run: Run) -> bytes:
     return hashlib.sha256(receipt_bytes(run.receipt)).digest()
 
 
-__all__ = ["PathInfluence", "Replay", "Trainable", "trainable_losses"]
+__all__ = ["Aside", "PathInfluence", "Replay", "Trainable", "trainable_losses"]

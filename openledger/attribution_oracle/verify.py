@@ -16,17 +16,19 @@ from openledger.attribution_oracle.bases import Base
 from openledger.attribution_oracle.bundle import Bundle, VersionData, load_bundle, read_manifest
 from openledger.attribution_oracle.claims import (
     Answer,
+    Scoring,
     counted,
     read_evidence,
     receipts_root,
     score_rows,
     shares_from_scores,
 )
-from openledger.attribution_oracle.ports import Blobs, Progress, blob_name, silent
+from openledger.attribution_oracle.kept import Begun, Kept
+from openledger.attribution_oracle.pay import Table
+from openledger.attribution_oracle.ports import Blobs, Progress, SliceOver, blob_name, silent
 from openledger.attribution_oracle.recheck import (
     CHECKED_ROWS,
     Fault,
-    Rechecked,
     check_spots,
     drawn_index_rows,
     named_spots,
@@ -50,39 +52,57 @@ SHARE_FLOOR, SHARE_RELATIVE = 2, 200  # one share may differ by 2 ppm or 1/200 o
 def verify_job(
     job: AttributionJob, blobs: Blobs, *, seed: bytes | None = None, known: Mapping[str, Base] | None = None,
     device: torch.device | None = None, progress: Progress = silent, count: int = CHECKED_ROWS,
-    known_rows: Rechecked | None = None,
+    kept: Kept | None = None,
 ) -> Verdict:  # fmt: skip
     """Recompute the claim. ``seed`` draws the segments of the training run that are checked, and the ``count`` index
-    rows (own randomness without it), but for ``known_rows``. The verdict names the share or row that is wrong. Raises
-    BlobNotFound when a blob is not at hand, or damaged here, BaseMissing when the base is not."""
+    rows (own randomness without it), but for what is ``kept``. The verdict names the share or row that is wrong. Raises
+    BlobNotFound when a blob is not at hand, or damaged here, BaseMissing when the base is not, and SliceOver as
+    ``progress`` does: what is kept goes on where it was."""
+    kept = Kept() if kept is None else kept
     try:
         require_blobs(job, blobs)
         check_manifest(job, *read_manifest(blobs.get(blob_name(job.bundle_blob))))
-        bundle = load_bundle(blobs, job.bundle_blob, known=known, device=device)
+        bundle = kept.bundle(job) or load_bundle(blobs, job.bundle_blob, known=known, device=device)
         check_roots(job, bundle)
-        right = set() if known_rows is None else known_rows.of(job)
-        named = named_spots(job, len(bundle.cuts) + 1)
-        if job.again:
-            return _verdict(job, check_spots(bundle, blobs, named, right), ())
-        answers = check_evidence(job, read_evidence(blobs.get(blob_name(job.evidence_blob))))
-        scores = score_rows(bundle, answers, progress)
-        secret = (seed if seed is not None else secrets.token_bytes(16)) + bytes.fromhex(blob_name(job.scores_root))
-        spots = product(
-            drawn_index_rows(scores, b"rows" + secret, count),
-            drawn(b"segments" + secret, len(bundle.cuts) + 1, job.lookers),
-        )
-        fault = check_spots(bundle, blobs, [*named, *spots], right) or check_shares(job, bundle, scores)
+        begun = kept.begun(job)
+        try:
+            scores = () if job.again else _scores(job, bundle, blobs, begun, progress)
+            spots = named_spots(job, len(bundle.cuts) + 1)
+            if not job.again:
+                spots += _drawn_spots(job, bundle, scores, secrets.token_bytes(16) if seed is None else seed, count)
+            fault = check_spots(bundle, blobs, spots, kept.right(job), progress, begun.replayed)
+        except SliceOver:
+            kept.put_aside(job, bundle)
+            raise
+        fault = fault or (None if job.again else check_shares(job, bundle, scores))
     except BlobCorrupt as err:  # a fault of this machine's disk says nothing about the claim
         raise BlobNotFound(f"a blob of claim {job.claim} is damaged here: {err}") from None
     except (OracleError, DecodingError) as err:
+        kept.done(job)
         return Verdict(job.claim, False, str(err))
-    return _verdict(job, fault, scores)
+    kept.done(job)
+    segments = len(bundle.cuts) + 1 if bundle.cuts else 0
+    said = (True, "recomputed") if fault is None else (False, fault.reason)
+    named = None if fault is None else fault.named
+    return Verdict(job.claim, *said, scores, named, tuple(sorted(begun.replayed)) if segments else (), segments)
 
 
-def _verdict(job: AttributionJob, fault: Fault | None, scores: tuple[int, ...]) -> Verdict:
-    if fault is None:
-        return Verdict(job.claim, True, "recomputed", scores)
-    return Verdict(job.claim, False, fault.reason, scores, fault.named)
+def _scores(job: AttributionJob, bundle: Bundle, blobs: Blobs, begun: Begun, progress: Progress) -> tuple[int, ...]:
+    """What every row earns. Raises OracleError, BlobNotFound, SliceOver."""
+    answers = check_evidence(job, read_evidence(blobs.get(blob_name(job.evidence_blob))))
+    if begun.scores is None:
+        begun.scoring = begun.scoring or Scoring(Table(len(answers), bundle.index.rows))
+        begun.scores = score_rows(bundle, answers, progress, begun.scoring)
+        begun.scoring = None
+    return begun.scores
+
+
+def _drawn_spots(
+    job: AttributionJob, bundle: Bundle, scores: Sequence[int], seed: bytes, count: int
+) -> list[tuple[int, int]]:
+    secret = seed + bytes.fromhex(blob_name(job.scores_root))
+    segments = drawn(b"segments" + secret, len(bundle.cuts) + 1, job.lookers)
+    return list(product(drawn_index_rows(scores, b"rows" + secret, count), segments))
 
 
 def require_blobs(job: AttributionJob, blobs: Blobs) -> None:
@@ -185,7 +205,6 @@ def check_shares(job: AttributionJob, bundle: Bundle, scores: Sequence[int]) -> 
 __all__ = [
     "CHECKED_ROWS",
     "Fault",
-    "Rechecked",
     "check_evidence",
     "check_manifest",
     "check_roots",

@@ -5,8 +5,9 @@
 
 A line out is a Verdict's JSON, or ``{"claim": number or null, "error": {"code", "message"}}``: code 601 when a blob
 is not held yet, 613 when the model's base is not here, 205 for a line that is no job, 610 when time or memory ran
-out. A bad line never ends the process; the end of stdin does. Logs go to stderr. The process has its own memory limit
-and a time limit for each job.
+out. When the job's own ``seconds`` are over it is ``{"claim", "aside": {"done", "total", "what"}}``: the same job,
+asked again, goes on there. A bad line never ends the process; the end of stdin does. Logs go to stderr. The process has
+its own memory limit and a time limit for each job.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ from typing import TextIO
 import torch
 
 from openledger.attribution_oracle.bases import Base, Shelf
+from openledger.attribution_oracle.kept import Kept, Turn
 from openledger.attribution_oracle.model import choose_device
-from openledger.attribution_oracle.ports import Blobs
-from openledger.attribution_oracle.verify import Rechecked, verify_job
+from openledger.attribution_oracle.ports import Blobs, SliceOver
+from openledger.attribution_oracle.verify import verify_job
 from openledger.primitives.attribution import AttributionJob
 from openledger.primitives.errors import DecodingError, InvalidJson, OpenLedgerError, OracleError
 from openledger.primitives.jsonio import read_json
@@ -64,20 +66,27 @@ def error_line(claim: int | None, code: int, message: str) -> str:
 
 
 def answer_line(
-    line: str, blobs: Blobs, seconds: int, device: torch.device | None = None, known_rows: Rechecked | None = None,
+    line: str, blobs: Blobs, seconds: int, device: torch.device | None = None, kept: Kept | None = None,
     known: Mapping[str, Base] | None = None,
 ) -> str:  # fmt: skip
     """The line out for one line in."""
+    kept = Kept() if kept is None else kept
     try:
         read_json(line)
         job = AttributionJob.from_json(line)
     except (ValueError, KeyError, TypeError, AttributeError, DecodingError) as err:
         return error_line(None, InvalidJson.code, f"not a job: {type(err).__name__} {err}")
-    began = time.monotonic()
+    began, aside = time.monotonic(), False
     try:
         with time_limit(seconds):
             seed = bytes.fromhex(job.seed) if job.seed else None
-            verdict = verify_job(job, blobs, seed=seed, device=device, known_rows=known_rows, known=known)
+            verdict = verify_job(
+                job, blobs, seed=seed, known=known, device=device, progress=Turn(job.seconds), kept=kept
+            )
+    except SliceOver as err:
+        aside = True
+        log.info("claim %s: put aside, %s", job.claim, err)
+        return json.dumps({"claim": job.claim, "aside": {"done": err.done, "total": err.total, "what": err.what}})
     except OpenLedgerError as err:
         log.warning("claim %s: no verdict: %s", job.claim, err)
         return error_line(job.claim, err.code, f"{err} ({err.hint})" if err.hint else str(err))
@@ -88,6 +97,9 @@ def answer_line(
     except Exception as err:  # the border of the process: a fault in one job must not end the others
         log.exception("claim %s: fault", job.claim)
         return error_line(job.claim, OracleError.code, f"the job failed: {type(err).__name__} {err}")
+    finally:
+        if not aside:  # nobody knows how far it was
+            kept.done(job)
     log.info("claim %s: %s (%s) in %.2f s", job.claim, verdict.valid, verdict.reason, time.monotonic() - began)
     return verdict.to_json()
 
@@ -132,10 +144,10 @@ def main(arguments: list[str] | None = None) -> int:
     device = choose_device(args.device)
     blobs = open_blobs(args.blobs)
     limit_memory(args.memory_mb)
-    known_rows, shelf = Rechecked(), Shelf(args.base, (args.memory_mb << 20) or None)
+    kept, shelf = Kept(), Shelf(args.base, (args.memory_mb << 20) or None)
     log.info("ready")
     try:
-        serve(sys.stdin, sys.stdout, lambda line: answer_line(line, blobs, args.seconds, device, known_rows, shelf))
+        serve(sys.stdin, sys.stdout, lambda line: answer_line(line, blobs, args.seconds, device, kept, shelf))
     except (BrokenPipeError, KeyboardInterrupt):
         return 0
     return 0

@@ -63,7 +63,14 @@ CATALOGUE = (
     Entry("openledger_evm_gas_total", "counter", "Gas they used."),
     Entry("openledger_oracle_running", "gauge", "1 while the verifying process runs."),
     Entry("openledger_oracle_waiting", "gauge", "Claims that wait for a verdict of this node."),
-    Entry("openledger_oracle_jobs_total", "counter", "Verifications by outcome: yes, no, failed.", ("outcome",)),
+    Entry(
+        "openledger_oracle_jobs_total", "counter", "Turns of verifications by outcome: yes, no, failed, or put aside.",
+        ("outcome",),
+    ),
+    Entry(
+        "openledger_oracle_segments_total", "counter",
+        "Segments of training runs by what was done for verdicts: replayed, or left to others.", ("work",),
+    ),
     Entry("openledger_oracle_job_seconds_total", "counter", "Time spent in them."),
     Entry("openledger_oracle_starts_total", "counter", "Times that the verifying process was started."),
     Entry("openledger_rpc_requests_total", "counter", "JSON-RPC calls by method.", ("method",)),
@@ -207,6 +214,9 @@ class NodeMetrics:
             "openledger_consensus_call_seconds": _labelled(meters.calls),
             "openledger_mempool_refused_total": _labelled(meters.refused),
             "openledger_oracle_jobs_total": _labelled(outcomes),
+            "openledger_oracle_segments_total": _labelled(
+                {"replayed": 0, "left": 0} if bridge is None else bridge.segments
+            ),
         }
 
     def _rpc(self) -> Values:

@@ -35,10 +35,8 @@ from openledger.abci_app.modules.attribution.messages import (
     Message,
     Promise,
     Reveal,
-    ShownBlock,
     encode_extension,
     own_bytes,
-    score_bytes,
     verdict_digest,
 )
 from openledger.abci_app.modules.attribution.records import (
@@ -56,21 +54,20 @@ from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.queries import attribution_job
 from openledger.abci_app.votes import AIM_BYTES
 from openledger.node.blob_following import files_inside, job_blobs
-from openledger.node.oracle_findings import Finding, FindingStore
+from openledger.node.oracle_findings import Finding, FindingStore, spoken
 from openledger.node.oracle_jobs import JobQueue
+from openledger.node.oracle_scores import shown_blocks
 from openledger.node.oracle_seeds import Seeds
-from openledger.node.oracle_worker import MEMORY_MB, OracleWorker
+from openledger.node.oracle_worker import MEMORY_MB, Aside, OracleWorker
 from openledger.primitives.attribution import (
     SEED_BATCH,
     AttributionJob,
+    Verdict,
     block_rows,
-    count_blocks,
     drawn_blocks,
-    score_leaf,
     seed_leaf,
 )
 from openledger.primitives.errors import BlobError, BlobNotFound, OracleError
-from openledger.primitives.hashing import merkle_proof, merkle_root
 from openledger.primitives.types import ZERO_ADDRESS, Address, parse_address
 from openledger.state.blobs import BlobStore
 from openledger.state.ports import StateReader
@@ -104,9 +101,11 @@ class OracleBridge:
         self._reveals: dict[tuple[int, int], Reveal] = {}
         self._shown: dict[tuple[int, int], Callable[[], Reveal]] = {}
         self.outcomes: Counter[str] = Counter()
-        """Verifications that ended, by outcome: yes, no, failed."""
+        """Turns of verifications that ended, by outcome: yes, no, failed, aside."""
         self.seconds = 0.0
         """Spent in them."""
+        self.segments: Counter[str] = Counter(replayed=0, left=0)
+        """Segments of training runs, over all verdicts: replayed for them, or left to others or known to be right."""
         self._scores: dict[int, str] = {}
         self._wake = asyncio.Event()
         self._hold_wake = asyncio.Event()
@@ -267,35 +266,16 @@ class OracleBridge:
     def _reveal(self, number: int, claim: Ballot, finding: Finding, validator: Address, seeds: Seeds) -> Reveal:
         """Raises BlobError while the claimant has not shown the scores."""
         own = self._own_rows(number, claim, finding, validator, seeds)
-        shown: list[ShownBlock] = []
-        if own and isinstance(claim, Claim):
-            name = claim.scores.hex()
-            if (size := self._blobs.size(name)) != 8 * claim.rows:  # the claimant chose both, the root as well
-                raise BlobError(f"the scores of claim {number} are {size} bytes, not those of {claim.rows} rows")
-            raw = self._blobs.get(name)
-            claimed = [int.from_bytes(raw[i : i + 8], "big", signed=True) for i in range(0, len(raw), 8)]
-            blocks = [block_rows(block, claim.rows) for block in range(count_blocks(claim.rows))]
-            nodes = [merkle_root([score_leaf(row, claimed[row]) for row in rows]) for rows in blocks]
-            if merkle_root(nodes) != claim.scores_root:
-                raise BlobError(f"the scores of claim {number} do not have the Merkle root that it names")
-            shown = [
-                ShownBlock(
-                    block,
-                    scores,
-                    b"".join(score_bytes(claimed[row]) for row in blocks[block]),
-                    b"".join(merkle_proof(nodes, block)),
-                )
-                for block, scores in own
-            ]
+        shown = shown_blocks(self._blobs, number, claim, own) if own and isinstance(claim, Claim) else ()
         verdict = finding.verdict
         seed = seeds.seed(validator, number) if verdict.valid and isinstance(claim, Claim) else b""
         salt = finding.salt_of(claim.look)
-        return Reveal(number, claim.attempt, verdict.valid, finding.reason, salt, seed, tuple(shown))
+        return Reveal(number, claim.attempt, verdict.valid, finding.reason, salt, seed, shown)
 
     # --- background ---------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        """One claim after the other, each for its slice of time."""
+        """One claim after the other, each for its turn."""
         while True:
             chosen = self._jobs.next()
             if chosen is None:
@@ -353,7 +333,7 @@ class OracleBridge:
     async def _try_job(self, key: tuple[int, int], job: AttributionJob, seconds: float) -> None:
         started = time.perf_counter()
         try:
-            verdict = await self.worker.verify(job, seconds)
+            found = await self.worker.verify(job, seconds)
         except BlobNotFound as err:
             log.info("claim %s: waiting for blobs: %s", key[0], err)
             self._jobs.missing(key, job)
@@ -365,6 +345,14 @@ class OracleBridge:
             return
         finally:
             self.seconds += time.perf_counter() - started
+        if isinstance(found, Aside):
+            self.outcomes["aside"] += 1
+            log.info("claim %s: %s; it goes on in its next turn", key[0], found)
+            self._jobs.put_aside(key, job, time.perf_counter() - started, found)
+        else:
+            self._found(key, job, found)
+
+    def _found(self, key: tuple[int, int], job: AttributionJob, verdict: Verdict) -> None:
         if self._jobs.job(key) is not job:  # the claim is gone
             return
         finding = Finding(verdict, secrets.token_bytes(SALT_BYTES), job.named)
@@ -376,7 +364,9 @@ class OracleBridge:
         self._findings[key] = finding
         self._jobs.drop(key)
         self.outcomes["yes" if verdict.valid else "no"] += 1
-        log.info("claim %s: %s (%s)", key[0], "yes" if verdict.valid else "no", verdict.reason)
+        self.segments["replayed"] += len(verdict.replayed)
+        self.segments["left"] += verdict.segments - len(verdict.replayed)
+        log.info("claim %s: %s", key[0], spoken(verdict))
 
 
 def _tell_of_failure(task: asyncio.Task[None]) -> None:

@@ -49,6 +49,15 @@ class Finding:
         return cls(Verdict.from_json(json.dumps(data["verdict"])), bytes.fromhex(data["salt"]), rows)
 
 
+def spoken(verdict: Verdict) -> str:
+    """A verdict for the log, with what of the training run was replayed for it."""
+    said = f"{'yes' if verdict.valid else 'no'} ({verdict.reason})"
+    if not verdict.segments:
+        return said
+    which = ", ".join(map(str, verdict.replayed)) or "none"
+    return f"{said}; replayed segments: {which} of {verdict.segments}"
+
+
 def write_synced(path: Path, text: str) -> None:
     """Write a file whole or not at all; file and folder are on the disk when this returns."""
     part = path.with_suffix(".part")

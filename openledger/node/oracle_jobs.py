@@ -1,8 +1,10 @@
 """Which claim is verified next: fairly, so that one that never comes to an end delays the others, but not for ever.
 
-A claim gets a slice of time that its declared work asks for. When the slice is over, the claim goes behind those that
-have had less, and its next slice is twice as long. So an honest claim that needs time t costs at most 2 t, and one that
-eats all it is given gets at most a half of the time, however many wait.
+A claim gets a turn as long as its declared work asks for. When the turn is over its work is put aside, the claim goes
+behind those that have had less, and goes on in its next turn, until it is decided. Where it does not get ahead, or
+where the process had to be killed and all was lost, the next turn is twice as long. So an honest claim costs the time
+that it needs, and less than three times as much where turns were lost; and one that eats all it is given gets at most a
+half of the time, however many wait.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from openledger.node.oracle_worker import Aside
 from openledger.primitives.attribution import AttributionJob
 
 Key = tuple[int, int]
@@ -18,7 +21,7 @@ Key = tuple[int, int]
 
 FIRST_SECONDS = 30.0
 WORK_PER_SECOND = 50_000
-"""Units of work (answer x row) for one second more in the first slice."""
+"""Units of work (answer x row) for one second more in the first turn."""
 MAX_SECONDS = 600.0
 MISSING_SECONDS = 1.0
 LONGEST_WAIT = 30.0
@@ -31,13 +34,15 @@ def declared_work(job: AttributionJob) -> int:
 
 @dataclass(slots=True)
 class Waiting:
-    """A job in the queue: seconds spent on it, its next slice, when it may run, and how often it failed in a row."""
+    """A job in the queue: seconds spent on it, its next turn, when it may run, how often it failed in a row, and where
+    its work stands."""
 
     job: AttributionJob
     seconds: float
     spent: float = 0.0
     ready: float = 0.0
     failures: int = 0
+    at: Aside | None = None
 
 
 class JobQueue:
@@ -87,14 +92,25 @@ class JobQueue:
         return max(0.0, min(w.ready for w in self._waiting.values()) - self._clock())
 
     def failed(self, key: Key, job: AttributionJob, spent: float) -> None:
-        """A slice has brought no verdict: the next one is longer, and later the oftener this happened."""
+        """A turn has brought nothing: the next one is longer, and later the oftener this happened."""
         waiting = self._waiting.get(key)
         if waiting is None or waiting.job is not job:
             return
         waiting.failures += 1
+        waiting.at = None
         waiting.spent += max(spent, 1.0)
         waiting.seconds = min(MAX_SECONDS, 2 * waiting.seconds)
         waiting.ready = self._clock() + min(LONGEST_WAIT, 2.0 ** (waiting.failures - 1))
+
+    def put_aside(self, key: Key, job: AttributionJob, spent: float, at: Aside) -> None:
+        """A turn was too short, and what it has brought is kept."""
+        waiting = self._waiting.get(key)
+        if waiting is None or waiting.job is not job:
+            return
+        if waiting.at is not None and not at.ahead_of(waiting.at):
+            waiting.seconds = min(MAX_SECONDS, 2 * waiting.seconds)
+        waiting.at, waiting.failures = at, 0
+        waiting.spent += max(spent, 1.0)
 
     def missing(self, key: Key, job: AttributionJob) -> None:
         """Its blobs are not here yet."""

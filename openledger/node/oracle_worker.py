@@ -1,8 +1,10 @@
 """The verifying process as the node sees it: started when the first job comes, killed and started anew when it dies,
 hangs, floods its pipe, or takes more memory than it may.
 
-One job at a time, one JSON line each way (``attribution_oracle.worker``). Nothing that comes back is believed before
-its form is checked, to the last score. Whatever goes wrong there costs this node a verdict, never a block.
+One job at a time, one JSON line each way (``attribution_oracle.worker``). A job that is not done when its turn is over
+is put aside by the process itself, which keeps what it has done; one that does not even say so hangs. Nothing that
+comes back is believed before its form is checked, to the last score. Whatever goes wrong there costs this node a
+verdict, never a block.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from openledger.primitives.attribution import (
@@ -32,6 +35,9 @@ from openledger.primitives.jsonio import read_json
 log = logging.getLogger("openledger.oracle")
 
 JOB_SECONDS = 600
+"""Longest turn of a job."""
+PATIENCE = 20.0
+"""Seconds that a step may go on when the turn is over."""
 MEMORY_MB = 6_144
 WATCH_SECONDS = 0.25
 STOP_SECONDS = 5.0
@@ -42,24 +48,41 @@ SCORE_LIMIT = 2**63
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
+@dataclass(frozen=True)
+class Aside:
+    """Where the work on a job stands that was put aside: ``done`` of ``total`` steps of what is being done."""
+
+    done: int
+    total: int
+    what: str
+
+    def ahead_of(self, other: Aside) -> bool:
+        """Whether something was done between the two."""
+        return self.what != other.what or self.done > other.done
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.done} of {self.total}"
+
+
 class OracleWorker:
     """A child process with torch in it. ``verify`` may be awaited by one task at a time."""
 
     def __init__(
-        self, blobs_url: str, python: str = sys.executable, memory_mb: int = MEMORY_MB, bases: Sequence[Path] = ()
-    ) -> None:
+        self, blobs_url: str, python: str = sys.executable, memory_mb: int = MEMORY_MB, bases: Sequence[Path] = (),
+        patience: float = PATIENCE,
+    ) -> None:  # fmt: skip
         """``bases`` are the operator's folders with base models."""
         self._command = [python, "-m", "openledger.attribution_oracle.worker", "--blobs", blobs_url]
-        self._command += ["--seconds", str(JOB_SECONDS), "--memory-mb", str(memory_mb)]
+        self._command += ["--seconds", str(JOB_SECONDS + int(PATIENCE)), "--memory-mb", str(memory_mb)]
         self._command += [word for folder in bases for word in ("--base", str(folder))]
-        self._memory = memory_mb << 20
+        self._memory, self._patience = memory_mb << 20, patience
         self._process: asyncio.subprocess.Process | None = None
         self.starts = 0
 
     @classmethod
-    def of_command(cls, command: Sequence[str], memory_mb: int = MEMORY_MB) -> OracleWorker:
+    def of_command(cls, command: Sequence[str], memory_mb: int = MEMORY_MB, patience: float = PATIENCE) -> OracleWorker:
         """A worker whose process is another program that speaks the same lines."""
-        worker = cls("", memory_mb=memory_mb)
+        worker = cls("", memory_mb=memory_mb, patience=patience)
         worker._command = list(command)
         return worker
 
@@ -68,13 +91,14 @@ class OracleWorker:
         """Process id; 0 when it does not run."""
         return 0 if self._process is None or self._process.returncode is not None else self._process.pid
 
-    async def verify(self, job: AttributionJob, seconds: float = JOB_SECONDS) -> Verdict:
-        """The verdict on a job, if it is found within ``seconds``. Raises BlobNotFound when blobs are missing,
-        OracleError for every other failure; after one that the process did not report itself, the process is gone."""
+    async def verify(self, job: AttributionJob, seconds: float = JOB_SECONDS) -> Verdict | Aside:
+        """The verdict on a job, or where its work stands after ``seconds``: asked again, it goes on there. Raises
+        BlobNotFound when blobs are missing, OracleError for every other failure; after one that the process did not
+        report itself, the process is gone, and what it has done."""
         try:
             process = await self._running()
-            line = await self._watched(process, job, seconds)
-            return await asyncio.to_thread(parse_verdict, line, job)
+            line = await self._watched(process, replace(job, seconds=max(1, int(seconds))), seconds + self._patience)
+            return await asyncio.to_thread(parse_answer, line, job)
         except _Reported as err:
             raise err.error from None
         except (OSError, OracleError) as err:
@@ -180,7 +204,7 @@ class _Reported(Exception):
         self.error = error
 
 
-def parse_verdict(line: bytes, job: AttributionJob) -> Verdict:
+def parse_answer(line: bytes, job: AttributionJob) -> Verdict | Aside:
     """What a line says about this job. Raises OracleError for anything that is no verdict on it, and _Reported."""
     try:
         answer = read_json(line)
@@ -194,6 +218,8 @@ def parse_verdict(line: bytes, job: AttributionJob) -> Verdict:
             raise OracleError("it reports an error without words")
         kind = BlobNotFound if error.get("code") == BlobNotFound.code else OracleError
         raise _Reported(kind(error["message"][:500]))
+    if "aside" in answer:
+        return _parse_aside(answer["aside"])
     valid, reason, scores = answer.get("valid"), answer.get("reason"), answer.get("scores")
     if not isinstance(valid, bool) or not isinstance(reason, str) or not isinstance(scores, list):
         raise OracleError("it answers with something that is no verdict")
@@ -203,7 +229,31 @@ def parse_verdict(line: bytes, job: AttributionJob) -> Verdict:
         raise OracleError(f"it gives {len(scores)} scores for {job.rows} rows")
     if not all(type(score) is int and -SCORE_LIMIT <= score < SCORE_LIMIT for score in scores):
         raise OracleError("its scores are not integers of 64 bits")
-    return Verdict(job.claim, valid, reason, tuple(scores), None if valid else _parse_named(answer.get("named"), job))
+    named = None if valid else _parse_named(answer.get("named"), job)
+    return Verdict(job.claim, valid, reason, tuple(scores), named, *_parse_replayed(answer))
+
+
+def _parse_aside(where: object) -> Aside:
+    """Raises OracleError for what is no place in a work."""
+    if isinstance(where, dict) and set(where) == {"done", "total", "what"}:
+        done, total, what = (where[key] for key in ("done", "total", "what"))
+        if type(done) is int and type(total) is int and 0 <= done <= total < SCORE_LIMIT and isinstance(what, str):
+            return Aside(done, total, what[:100].encode("ascii", "replace").decode())
+    raise OracleError("it puts the claim aside without saying where it stands")
+
+
+def _parse_replayed(answer: dict[str, object]) -> tuple[tuple[int, ...], int]:
+    """Which segments were replayed, and of how many. Raises OracleError for what no run has."""
+    replayed, segments = answer.get("replayed", []), answer.get("segments", 0)
+    if (
+        type(segments) is int
+        and 0 <= segments < EVERY_SEGMENT
+        and isinstance(replayed, list)
+        and all(type(n) is int and 1 <= n <= segments for n in replayed)
+        and replayed == sorted(set(replayed))
+    ):
+        return tuple(replayed), segments
+    raise OracleError("it replayed segments that the run does not have")
 
 
 def _parse_named(named: object, job: AttributionJob) -> Named | None:

@@ -153,7 +153,8 @@ class AttributionJob:
     ``Named``; ``EVERY_SEGMENT``): everybody recomputes them. ``again``: only those are looked at, for the rest is
     verified already. ``lookers`` are the fewest validators that hold more than two thirds of the electorate's power:
     the fewer there are, the more segments each of them looks at (0: all). ``base`` names the model's base: what may
-    mint depends on it.
+    mint depends on it. ``seconds``: after so long the work is put aside at the end of a step, to go on when the job
+    comes again (0: never).
     """
 
     claim: int
@@ -177,6 +178,7 @@ class AttributionJob:
     again: bool = False
     lookers: int = 0
     base: str = ""
+    seconds: int = 0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -196,13 +198,16 @@ class AttributionJob:
 @dataclass(frozen=True)
 class Verdict:
     """What one oracle process found: yes or no, why, its own score of every row (ppb, see SCORE_UNIT; none of a second
-    look), and what a no names; None where no single row or share is wrong."""
+    look), and what a no names; None where no single row or share is wrong. ``replayed``: which of the ``segments`` of
+    the training run, counted from 1, were replayed for it; 0 where the run has none."""
 
     claim: int
     valid: bool
     reason: str
     scores: tuple[int, ...] = ()
     named: Named | None = None
+    replayed: tuple[int, ...] = ()
+    segments: int = 0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -213,7 +218,9 @@ class Verdict:
         data = json.loads(text)
         named = None if data.get("named") is None else Named(**data["named"])
         scores = tuple(int(s) for s in data["scores"])
-        return cls(int(data["claim"]), bool(data["valid"]), str(data["reason"]), scores, named)
+        replayed = tuple(int(number) for number in data.get("replayed", ()))
+        found = int(data["claim"]), bool(data["valid"]), str(data["reason"]), scores, named
+        return cls(*found, replayed, int(data.get("segments", 0)))
 
 
 __all__ = [

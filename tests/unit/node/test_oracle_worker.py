@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from openledger.node.oracle_jobs import FIRST_SECONDS, MAX_SECONDS, JobQueue, declared_work
-from openledger.node.oracle_worker import OracleWorker, parse_verdict
+from openledger.node.oracle_worker import Aside, OracleWorker, parse_answer
 from openledger.primitives.attribution import NAMED_ROW, AttributionJob, Named, SettlementFacts, Verdict
 from openledger.primitives.errors import BlobNotFound, OracleError
 
@@ -50,6 +50,14 @@ WOUNDS = {
     "gives a score that is no integer": ("    say(good.replace('-2', '1e999'))", "not"),
     "says true in letters": ("    say(good.replace('true', '\"false\"'))", "no verdict"),
     "gives a reason that cannot be said": ("    say(good.replace('recomputed', chr(92) + 'ud800'))", "Unicode"),
+    "puts aside without a place": (
+        '    say(\'{"claim": 7, "aside": {"done": 2, "total": 1, "what": "x"}}\')',
+        "where it",
+    ),
+    "replays what is not there": (
+        "    say(good.replace('[]', '[3]').replace('segments\": 0', 'segments\": 2'))",
+        "segments",
+    ),
     "reports an error without words": ('    say(\'{"claim": 7, "error": 1}\')', "without words"),
 }
 
@@ -68,7 +76,7 @@ async def test_a_wounded_process_costs_one_verdict_and_the_next_job_is_answered(
 ) -> None:
     deed, words = WOUNDS[wound]
     command = [sys.executable, "-c", PRELUDE + deed, f"{tmp_path}/seen"]
-    worker = OracleWorker.of_command(command, memory_mb=150)
+    worker = OracleWorker.of_command(command, memory_mb=150, patience=0)
     started.append(worker)
     began = time.monotonic()
     with pytest.raises(OracleError, match=words):
@@ -80,7 +88,7 @@ async def test_a_wounded_process_costs_one_verdict_and_the_next_job_is_answered(
 
 
 async def test_a_process_that_does_not_read_its_job_is_given_up_in_time(started: list[OracleWorker]) -> None:
-    worker = OracleWorker.of_command([sys.executable, "-c", "import time; time.sleep(1000)"])
+    worker = OracleWorker.of_command([sys.executable, "-c", "import time; time.sleep(1000)"], patience=0)
     started.append(worker)
     large = replace(JOB, settlements=(SettlementFacts(1, 0, 1, 1, "0x" + "00" * 500_000),))
     with pytest.raises(OracleError, match="no answer within 1 s"):
@@ -131,7 +139,7 @@ async def test_what_a_process_has_started_ends_with_it(started: list[OracleWorke
     beat = tmp_path / "beat"
     child = f"import time\nwhile True:\n    open({str(beat)!r}, 'a').write('x'); time.sleep(0.02)"
     says = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(1000)"
-    worker = OracleWorker.of_command([sys.executable, "-c", says])
+    worker = OracleWorker.of_command([sys.executable, "-c", says], patience=0)
     started.append(worker)
     with pytest.raises(OracleError):
         await worker.verify(JOB, 2)
@@ -142,13 +150,13 @@ async def test_what_a_process_has_started_ends_with_it(started: list[OracleWorke
 
 
 def test_a_verdict_is_read_as_it_was_written() -> None:
-    assert parse_verdict(GOOD.to_json().encode(), JOB) == GOOD
+    assert parse_answer(GOOD.to_json().encode(), JOB) == GOOD
     no = Verdict(7, False, "index row 3 is wrong")
-    assert parse_verdict(no.to_json().encode(), JOB) == no
+    assert parse_answer(no.to_json().encode(), JOB) == no
     named = replace(no, named=Named(NAMED_ROW, 2, segment=5))
-    assert parse_verdict(named.to_json().encode(), JOB) == named
+    assert parse_answer(named.to_json().encode(), JOB) == named
     again = Verdict(7, True, "recomputed")
-    assert parse_verdict(again.to_json().encode(), replace(JOB, again=True)) == again
+    assert parse_answer(again.to_json().encode(), replace(JOB, again=True)) == again
 
 
 @pytest.mark.parametrize(
@@ -171,10 +179,81 @@ def test_a_verdict_is_read_as_it_was_written() -> None:
 def test_a_no_that_names_what_the_claim_does_not_have_is_no_verdict(named: object) -> None:
     line = {"claim": 7, "valid": False, "reason": "wrong", "scores": [], "named": named}
     with pytest.raises(OracleError, match="no row or share"):
-        parse_verdict(json.dumps(line).encode(), JOB)
+        parse_answer(json.dumps(line).encode(), JOB)
+
+
+@pytest.mark.parametrize(("replayed", "segments"), [([3], 2), ([2, 1], 2), ([1, 1], 2), ([0], 2), ([True], 2), (1, 2)])
+def test_segments_that_the_run_does_not_have_are_no_verdict(replayed: object, segments: int) -> None:
+    line = json.loads(GOOD.to_json()) | {"replayed": replayed, "segments": segments}
+    with pytest.raises(OracleError, match="segments"):
+        parse_answer(json.dumps(line).encode(), JOB)
+    line["replayed"] = [1, 2]
+    assert parse_answer(json.dumps(line).encode(), JOB) == replace(GOOD, replayed=(1, 2), segments=2)
 
 
 # --- turns ------------------------------------------------------------------------------------------------
+
+
+SLOW = f"""
+import json, sys, time
+done = 0
+for line in sys.stdin:
+    end = time.monotonic() + json.loads(line)["seconds"]
+    while done < 30 and time.monotonic() < end:
+        time.sleep(0.1)
+        done += 1
+    if done < 30:
+        print(json.dumps({{"claim": 7, "aside": {{"done": done, "total": 30, "what": "steps"}}}}), flush=True)
+    else:
+        print({GOOD.to_json()!r}, flush=True)
+"""
+
+
+async def turns(worker: OracleWorker, queue: JobQueue, most: int) -> tuple[list[str], Verdict | None]:
+    """What becomes of each turn of one second that the queue gives, until there is a verdict."""
+    said: list[str] = []
+    for _ in range(most):
+        chosen = queue.next()
+        if chosen is None:
+            break
+        key, job, _seconds = chosen
+        try:
+            found = await worker.verify(job, 1)
+        except OracleError as err:
+            said.append(err.message)
+            queue.failed(key, job, 1)
+            continue
+        if isinstance(found, Verdict):
+            return said, found
+        said.append(str(found))
+        queue.put_aside(key, job, 1, found)
+    return said, None
+
+
+async def test_a_slow_process_goes_on_turn_after_turn_and_finds_its_verdict(started: list[OracleWorker]) -> None:
+    worker = OracleWorker.of_command([sys.executable, "-c", SLOW], patience=20)
+    started.append(worker)
+    queue = JobQueue()
+    queue.add((7, 0), JOB)
+    said, verdict = await turns(worker, queue, 20)
+    assert verdict == GOOD
+    assert worker.starts == 1, "nothing was killed"
+    assert len(said) >= 2
+    assert all(words.startswith("steps: ") for words in said)
+    assert queue._waiting[7, 0].seconds == FIRST_SECONDS, "turns are as short as before"
+
+
+async def test_a_process_that_hangs_is_killed_and_says_nothing(started: list[OracleWorker]) -> None:
+    worker = OracleWorker.of_command([sys.executable, "-c", "import time; time.sleep(1000)"], patience=0.5)
+    started.append(worker)
+    queue = JobQueue()
+    queue.add((7, 0), JOB)
+    said, verdict = await turns(worker, queue, 1)
+    assert verdict is None
+    assert "no answer within" in said[0]
+    assert worker.pid == 0
+    assert queue._waiting[7, 0].seconds == 2 * FIRST_SECONDS
+    assert queue.next() is None, "others come first"
 
 
 class Clock:
@@ -224,7 +303,25 @@ def test_a_claim_that_needs_long_costs_at_most_twice_its_time() -> None:
     assert worked <= 2 * 200
 
 
-def test_the_first_slice_follows_the_declared_work_and_slices_are_bounded() -> None:
+def test_a_claim_that_gets_ahead_keeps_its_short_turns_and_one_that_does_not_gets_longer_ones() -> None:
+    queue = JobQueue(Clock())
+    queue.add((1, 0), JOB)
+    for at in (Aside(8, 8, "answers"), Aside(3, 24, "steps"), Aside(9, 24, "steps")):
+        queue.put_aside((1, 0), JOB, 30, at)
+    assert queue.next() == ((1, 0), JOB, FIRST_SECONDS)
+    queue.put_aside((1, 0), JOB, 30, Aside(9, 24, "steps"))
+    assert queue.next() == ((1, 0), JOB, 2 * FIRST_SECONDS)
+
+
+def test_a_claim_that_was_put_aside_stands_behind_one_that_has_had_less() -> None:
+    queue = JobQueue(Clock())
+    queue.add((1, 0), JOB)
+    queue.put_aside((1, 0), JOB, 30, Aside(3, 24, "steps"))
+    queue.add((2, 0), other := replace(JOB, claim=8))
+    assert queue.next() == ((2, 0), other, FIRST_SECONDS)
+
+
+def test_the_first_turn_follows_the_declared_work_and_slices_are_bounded() -> None:
     queue = JobQueue(Clock())
     large = replace(JOB, rows=1_000_000, settlements=(SettlementFacts(1, 10, 15, 1, ""),))
     assert declared_work(large) == 5_000_000

@@ -16,10 +16,11 @@ pytest.importorskip("torch")
 
 import torch
 
-from openledger.attribution_oracle import claims, explained, influence, tensors
+from openledger.attribution_oracle import claims, explained, influence, recheck, tensors
 from openledger.attribution_oracle.bundle import row_leaves
 from openledger.attribution_oracle.explained import explained_fraction
-from openledger.attribution_oracle.verify import CHECKED_ROWS, Rechecked, check_shares, drawn_index_rows, verify_job
+from openledger.attribution_oracle.kept import Kept
+from openledger.attribution_oracle.verify import CHECKED_ROWS, check_shares, drawn_index_rows, verify_job
 from openledger.primitives.attribution import (
     EVERY_SEGMENT,
     NAMED_REST,
@@ -288,7 +289,7 @@ def test_a_challenge_of_an_index_needs_no_claim_and_no_evidence(world: Any, look
 def test_a_row_that_this_process_has_found_right_is_not_recomputed_for_the_same_model(
     world: Any, looked: list[int]
 ) -> None:
-    kept, rows = Rechecked(models=2), world.job.rows
+    kept, rows = Kept(models=2), world.job.rows
     index = world.bundle.index
     scale = index.scale.clone()
     scale[4] *= 1.05
@@ -296,18 +297,18 @@ def test_a_row_that_this_process_has_found_right_is_not_recomputed_for_the_same_
 
     def look(job: Any, count: int = CHECKED_ROWS) -> int:
         looked.clear()
-        verify_job(job, world.blobs, seed=b"seed", known=world.known, known_rows=kept, count=count)
+        verify_job(job, world.blobs, seed=b"seed", known=world.known, kept=kept, count=count)
         return len(looked)
 
     assert 0 < look(world.job, 8) <= 8
     assert 0 < look(world.job) < rows
     assert look(world.job) == 0
-    assert look(wrong) == rows, "another index, although of the same weights"
-    assert kept.of(wrong) == {(row, 0) for row in range(4)}, (
+    assert look(wrong) == recheck.AT_ONCE, "another index, although of the same weights"
+    assert kept.right(wrong) == {(row, 0) for row in range(4)}, (
         "a wrong row is never taken for right, nor are those behind it"
     )
-    assert look(wrong) == rows - 4
-    kept.of(replace(world.job, bundle_blob="0x" + "22" * 32))
+    assert look(wrong) == min(rows - 4, recheck.AT_ONCE)
+    kept.right(replace(world.job, bundle_blob="0x" + "22" * 32))
     assert look(world.job) == rows, "two models are kept"
 
 

@@ -15,8 +15,11 @@ torch = pytest.importorskip("torch")
 
 from openledger.attribution_oracle import factory, recheck, segments  # noqa: E402
 from openledger.attribution_oracle.index import Checkpoint  # noqa: E402
-from openledger.attribution_oracle.replayed import Replay  # noqa: E402
-from openledger.attribution_oracle.verify import Rechecked, verify_job  # noqa: E402
+from openledger.attribution_oracle.kept import Kept  # noqa: E402
+from openledger.attribution_oracle.path import Effects, Moments  # noqa: E402
+from openledger.attribution_oracle.ports import SliceOver, silent  # noqa: E402
+from openledger.attribution_oracle.replayed import Aside, Replay  # noqa: E402
+from openledger.attribution_oracle.verify import verify_job  # noqa: E402
 from openledger.primitives.attribution import EVERY_SEGMENT, NAMED_ROW, Named  # noqa: E402
 from openledger.primitives.errors import BlobNotFound, InvalidModel, OracleError  # noqa: E402
 from openledger.primitives.types import to_hex  # noqa: E402
@@ -95,7 +98,7 @@ def test_who_draws_others_says_yes_until_the_segment_is_named(path_world: Any) -
     else. What was found right is not replayed again."""
     job = replace(tampered(path_world, "row"), lookers=100)
     steps: list[int] = []
-    kept = Rechecked()
+    kept = Kept()
     with pytest.MonkeyPatch.context() as patch:
         true = Replay.segment
 
@@ -104,18 +107,18 @@ def test_who_draws_others_says_yes_until_the_segment_is_named(path_world: Any) -
             return true(self, source, begin, until, *rest)
 
         patch.setattr(Replay, "segment", counted)
-        assert check(path_world, job, seed=seed_for(job, False), known_rows=kept).valid
+        assert check(path_world, job, seed=seed_for(job, False), kept=kept).valid
         assert 0 < sum(steps) <= 10, "of 75"
         steps.clear()
-        assert check(path_world, job, seed=seed_for(job, False), known_rows=kept).valid
+        assert check(path_world, job, seed=seed_for(job, False), kept=kept).valid
         assert not steps
         assert not check(path_world, job, seed=seed_for(job, True)).valid
         assert check(path_world, replace(job, named=((7, 0), (7, 9)), again=True)).valid, "there are no such segments"
         steps.clear()
-        found = check(path_world, replace(job, named=((7, ENDED),), again=True), known_rows=kept)
+        found = check(path_world, replace(job, named=((7, ENDED),), again=True), kept=kept)
         assert (found.valid, found.named) == (False, Named(NAMED_ROW, 7, segment=ENDED))
         assert steps == [path_world.bundle.cuts[ENDED - 1] - path_world.bundle.cuts[ENDED - 2]]
-        found = check(path_world, replace(job, named=((7, EVERY_SEGMENT),), again=True), known_rows=kept)
+        found = check(path_world, replace(job, named=((7, EVERY_SEGMENT),), again=True), kept=kept)
         assert found.named == Named(NAMED_ROW, 7, segment=ENDED)
 
 
@@ -135,6 +138,68 @@ def _parts(replay: Replay, memory: int) -> int:
         return len(replay.passes(range(len(replay.ids)), memory))
     except OracleError:  # too little for one row
         return 0
+
+
+def test_a_replay_that_is_broken_off_at_every_step_makes_each_step_once_and_finds_the_same(path_world: Any) -> None:
+    made: list[int] = []
+    true = Effects.step
+
+    def counted(self: Effects, *rest: Any) -> None:
+        made.append(self.adam.count)
+        true(self, *rest)
+
+    def at_once(done: int, total: int, what: str) -> None:
+        raise SliceOver(done, total, what)
+
+    job, seed, kept = path_world.job, b"seed", Kept()
+    whole = check(path_world, replace(job, lookers=5), seed=seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Effects, "step", counted)
+        for _ in range(200):
+            try:
+                found = check(path_world, replace(job, lookers=5), seed=seed, kept=kept, progress=at_once)
+                break
+            except SliceOver:
+                continue
+    assert found == whole
+    assert (found.valid, found.segments) == (True, 8)
+    assert 0 < len(found.replayed) < 8
+    cuts = [0, *path_world.bundle.cuts, 75]
+    assert made == [step for n in found.replayed for step in range(cuts[n - 1] + 1, cuts[n] + 1)]
+
+
+def test_replays_that_were_put_aside_take_no_more_memory_than_one_may(path_world: Any) -> None:
+    def effects() -> Effects:
+        return Effects(10, Moments(torch.zeros(100), path_world_steps))
+
+    path_world_steps = Replay(path_world.bundle.run).steps
+    aside = Aside(most=3 * effects().bytes)
+    walks = {name: effects() for name in (b"a", b"b", b"c")}
+    for name, walk in walks.items():
+        assert aside.take(name, walk.bytes) is None
+        aside.keep(name, walk)
+    assert aside.take(b"b", 1) is walks[b"b"], "with it they are three"
+    aside.keep(b"b", walks[b"b"])
+    assert aside.take(b"d", effects().bytes) is None
+    assert aside.take(b"a", 1) is None, "the oldest has given way to it"
+    assert aside.take(b"c", 1) is walks[b"c"]
+
+
+def test_a_replay_goes_on_only_from_the_same_checkpoint(path_world: Any) -> None:
+    """Another manifest over the same run may name false checkpoints: what was begun from them serves nobody else."""
+
+    def stop(done: int, total: int, what: str) -> None:
+        raise SliceOver(done, total, what)
+
+    replay = Replay(path_world.bundle.run)
+    true = path_world.bundle.checkpoint(path_world.blobs, 0)
+    false = replace(true, theta=true.theta * 1.1)
+    with pytest.raises(SliceOver):
+        replay.segment(replay.gradients, false, 18, range(36), stop)
+    rows, adam = replay.segment(replay.gradients, true, 18, range(36), silent)
+    again, other = Replay(path_world.bundle.run).segment(replay.gradients, true, 18, range(36), silent)
+    assert torch.equal(rows, again)
+    assert torch.equal(adam.theta, other.theta)
 
 
 def test_a_checkpoint_that_is_not_here_is_no_verdict(path_world: Any) -> None:

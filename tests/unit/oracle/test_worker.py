@@ -17,6 +17,8 @@ pytest.importorskip("torch")
 
 from openledger.attribution_oracle import claims, corpus, factory, worker
 from openledger.attribution_oracle.bundle import VersionData
+from openledger.attribution_oracle.kept import Kept, Turn
+from openledger.attribution_oracle.ports import SliceOver
 from openledger.primitives.attribution import AttributionJob, PartFacts, SettlementFacts, Verdict
 from openledger.primitives.types import to_hex
 from openledger.state.blobs import BlobStore
@@ -96,6 +98,37 @@ def test_a_job_that_takes_too_long_is_an_error_line_and_the_next_is_answered(
     line = json.loads(worker.answer_line(job.to_json(), BlobStore(str(real[0])), seconds=1))
     assert line["claim"] == 5
     assert "longer than 1 s" in line["error"]["message"]
+
+
+def test_a_turn_that_is_too_short_is_gone_on_with_until_there_is_the_same_verdict(
+    real: tuple[Path, AttributionJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every step is the last one of its turn: 1 answer and 30 rows in one part are done once each."""
+    folder, job = real
+    told: list[str] = []
+
+    def end_of_turn(self: Turn, done: int, total: int, what: str) -> None:
+        raise SliceOver(done, total, what)
+
+    blobs, kept = BlobStore(str(folder)), Kept()
+    whole = Verdict.from_json(worker.answer_line(job.to_json(), blobs, 0))
+    monkeypatch.setattr(Turn, "__call__", end_of_turn)
+    while "aside" in (said := json.loads(worker.answer_line(job.to_json(), blobs, 0, kept=kept))):
+        told.append(f"{said['aside']['what']} {said['aside']['done']}/{said['aside']['total']}")
+        assert len(told) < 9
+    assert told == ["answers scored 1/1", "index rows recomputed 30/30"]
+    assert Verdict.from_json(json.dumps(said)) == whole
+    assert whole.valid
+
+
+def test_a_turn_ends_when_its_time_is_over_and_not_before() -> None:
+    now = [0.0]
+    turn = Turn(5, lambda: now[0])
+    turn(1, 3, "steps")
+    now[0] = 5.0
+    with pytest.raises(SliceOver, match="steps: 2 of 3"):
+        turn(2, 3, "steps")
+    Turn(0, lambda: now[0])(1, 1, "steps")
 
 
 def test_a_fault_in_one_job_does_not_end_the_process(
