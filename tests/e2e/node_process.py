@@ -56,10 +56,12 @@ def openledger(home: Path, *arguments: str, check: bool = True) -> Done:
 class NodeProcess:
     """One node; ``with`` stops it."""
 
-    def __init__(self, home: Path, *arguments: str, **environment: str) -> None:
+    def __init__(self, home: Path, *arguments: str, lite: bool = True, **environment: str) -> None:
+        """``lite``: without an oracle."""
         self.home = home
         self.log = home / "log"
-        self._command = [sys.executable, "-m", "openledger.node", "--home", str(home), "start", "--lite", *arguments]
+        self._command = [sys.executable, "-m", "openledger.node", "--home", str(home), "start", *arguments]
+        self._command += ["--lite"] if lite else []
         self._environment = os.environ | FAST | environment
         self._process: subprocess.Popen[bytes] | None = None
         found = configuration.load(home, {})

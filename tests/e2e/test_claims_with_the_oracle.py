@@ -61,15 +61,15 @@ def dev(number: int) -> Signer:
     return signer
 
 
-def contribute(client: Client) -> int:
-    """A datanet with six documents each of two people."""
+def contribute(client: Client, letters: int | None = None) -> int:
+    """A datanet with six documents, or their first ``letters``, each of two people."""
     from openledger.attribution_oracle import corpus
 
     number = operator.created_id(operator.send(client, dev(0), DatanetCreate("two authors")))
     parts: list[tuple[bytes, bytes]] = []
     for version, person in enumerate(corpus.PEOPLE[:2]):
         signer = dev(version + 1)
-        blob = corpus.to_lines(d.text for d in corpus.documents(person.key)[:6])
+        blob = corpus.to_lines(d.text[:letters] for d in corpus.documents(person.key)[:6])
         parts.append((signer.address, blob))
         root, count = rows.version_root(parts)
         part = Part(signer.address, bytes.fromhex(client.put_blob(blob)), 6)
