@@ -138,9 +138,7 @@ async def test_what_cannot_be_proved_is_not_told(datanets: str) -> None:
     await asyncio.to_thread(ask)
 
 
-async def test_what_fresh_stake_has_earned_is_proved_by_a_node_without_any_list(
-    chain: Any, client: AsyncClient
-) -> None:
+async def test_what_fresh_stake_has_earned_is_proved_without_any_list(chain: Any, client: AsyncClient) -> None:
     (seat,) = await client.call("openledger_listValidators")
     action = StakeDelegate(from_hex(seat["operator"], 20), 5 * OPEN)
     await client.wait_receipt(await client.send_native(chain.secrets[1], action))
