@@ -333,7 +333,7 @@ def test_small_claims_and_empty_ones_are_paid() -> None:
     assert rewards(np.zeros((0, 2)), [0, 1], [0, 1], ["a", "b"]).tolist() == [0.0, 0.0]
     assert rewards(np.zeros((3, 2)), [0, 1], [0, 1], ["a", "b"]).tolist() == [0.0, 0.0]
     one = rewards([[9.0, 0.1, -0.1]], [0, 1, 1], [0, 1, 2], ["apple tree", "iron ore", "blue lake"])
-    assert one[0] > one[1] > 0
+    assert one[0] > 0.5 > one[1]
     assert rewards(np.zeros((2, 0)), [], [], []).size == 0
 
 

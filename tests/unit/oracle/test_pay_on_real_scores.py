@@ -61,7 +61,7 @@ def test_garbage_earns_at_most_two_percent_and_the_honest_keep_their_order(
 
 
 @pytest.mark.parametrize("factor", [3, 10, 100, 1000])
-@pytest.mark.parametrize("answers", [1, 2, 4, 6, 20])
+@pytest.mark.parametrize("answers", [6, 8, 20])
 @pytest.mark.parametrize("method", METHODS)
 def test_all_of_ones_rows_scaled_up_gain_no_more_than_two_percent_of_the_pay(
     stored: dict[str, Any], method: str, answers: int, factor: int
