@@ -15,7 +15,7 @@ REPLAY = {"lora": 4.0, "full": 6.0}
 FACTORS = 1.5
 SLOWER = 2.5
 JOB_SECONDS = 600
-"""Longest work of a verifying process on one claim (node.oracle_worker)."""
+"""Longest turn of a verifying process on one claim, and its longest step (node.oracle_worker)."""
 WIDEST = 256 << 20
 """A step of a replay holds some twelve tensors of this size, and a validator's process has 6 GiB."""
 ROW_BYTES = 1 << 16
@@ -36,12 +36,13 @@ def method(name: str) -> Method:
 def fitting(kind: str, training: float, vote: float, widest: int = 0) -> str:
     """The most accurate method that validators can recheck in time, on a machine like this one: ``training`` CPU
     seconds of the fine-tune just made, ``vote`` seconds that a claim is voted on. They need ``REPLAY`` or ``FACTORS``
-    times the training (docs/lab/methods.md), and may be ``SLOWER`` than this machine. Nor do they have the memory to
+    times the training (docs/lab/methods.md), and may be ``SLOWER`` than this machine. A replay goes on turn after turn,
+    for a half of a long vote, since other claims have turns too; factors are one step. Nor do they have the memory to
     replay batches whose logits are ``widest`` bytes, where these are more than ``WIDEST``."""
     if widest > WIDEST:
         return DEFAULT_METHOD
     within = min(vote, JOB_SECONDS) / SLOWER
-    if training * REPLAY[kind] <= within:
+    if training * REPLAY[kind] <= max(within, vote / 2 / SLOWER):
         return "path-influence"
     return "ek-fac" if kind == "lora" and training * FACTORS <= within else DEFAULT_METHOD
 

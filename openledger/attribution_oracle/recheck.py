@@ -19,7 +19,7 @@ from openledger.attribution_oracle.kept import Spot
 from openledger.attribution_oracle.methods import method
 from openledger.attribution_oracle.path import Moments
 from openledger.attribution_oracle.ports import Blobs, Progress, silent
-from openledger.attribution_oracle.replayed import VERIFY_MEMORY, PathInfluence, Replay
+from openledger.attribution_oracle.replayed import PathInfluence, Replay
 from openledger.primitives.attribution import EVERY_SEGMENT, NAMED_ROW, AttributionJob, Named
 from openledger.primitives.errors import InvalidModel, OracleError
 
@@ -83,10 +83,10 @@ def check_spots(
     if not isinstance(chosen, PathInfluence):
         raise InvalidModel(f"an index by {bundle.index.method} has no checkpoints")
     replay = chosen.replay(bundle.run)
-    parts = replay.passes(range(bundle.index.rows), VERIFY_MEMORY)
+    parts = replay.checked(range(bundle.index.rows))
     for number in sorted({segment for _, segment in missing}):
         mine = [row for row, segment in missing if segment == number]
-        for some in parts if len(parts) == 1 else replay.passes(mine, VERIFY_MEMORY):
+        for some in parts if len(parts) == 1 else replay.checked(mine):
             fault = _check_segment(bundle, blobs, replay, number, some, progress)
             if replayed is not None:
                 replayed.add(number + 1)
@@ -97,22 +97,23 @@ def check_spots(
 
 
 def _check_rows(bundle: Bundle, rows: Sequence[int], right: set[Spot], progress: Progress) -> Fault | None:
-    """Some at a time, so that they are kept when the work is put aside; all at once where each asks for the whole
-    run."""
-    chosen = method(bundle.index.method)
+    """Some at a time, so that they are kept when the work is put aside; where each asks for the whole run, as many as
+    fit the memory."""
+    chosen, done = method(bundle.index.method), 0
     whole = isinstance(chosen, PathInfluence)
-    at_once = max(1, len(rows)) if whole else AT_ONCE
-    for at in range(0, len(rows), at_once):
-        some = rows[at : at + at_once]
-        for number, vector in zip(
-            some, chosen.row_vectors(bundle.run, some, progress if whole else silent), strict=True
-        ):
+    parts = [rows[at : at + AT_ONCE] for at in range(0, len(rows), AT_ONCE)]
+    if rows and isinstance(chosen, PathInfluence):
+        parts = chosen.replay(bundle.run).checked(rows)
+    for some in parts:
+        vectors = chosen.row_vectors(bundle.run, some, progress if whole else silent)
+        for number, vector in zip(some, vectors, strict=True):
             fault = _compare(bundle.index, number, vector, Named(NAMED_ROW, number), "index row")
             if fault is not None:
                 return fault
             right.add((number, 0))
+        done += len(some)
         if not whole:
-            progress(at + len(some), len(rows), "index rows recomputed")
+            progress(done, len(rows), "index rows recomputed")
     return None
 
 

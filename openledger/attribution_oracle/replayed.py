@@ -179,9 +179,13 @@ class Replay:
         if not away <= REPLAY_TOLERANCE:
             raise InvalidModel(f"the training receipt does not lead to the weights: they are {away:.1e} apart")
 
-    def passes(self, numbers: Sequence[int], memory: int) -> list[Sequence[int]]:
+    def passes(self, numbers: Sequence[int], memory: int, even: bool = True) -> list[Sequence[int]]:
         """The rows in as many parts as memory asks for."""
-        return passes(numbers, len(self.ids), self.steps, self.gradients.size, DRAWS, memory)
+        return passes(numbers, len(self.ids), self.steps, self.gradients.size, DRAWS, memory, even)
+
+    def checked(self, numbers: Sequence[int]) -> list[Sequence[int]]:
+        """The rows in the parts in which a verifier replays them, one after the other."""
+        return self.passes(numbers, VERIFY_MEMORY, even=False)
 
     def answer(self, ids: Sequence[int], counted: Sequence[bool]) -> Tensor:
         """Gradient of an answer's loss at the final weights, fp32 [parameters], on the CPU."""
@@ -211,11 +215,11 @@ class PathInfluence(GradientDot):
 
     def row_vectors(self, run: Run, numbers: Sequence[int], progress: Progress) -> Tensor:
         replay, rows = self._of(run)
-        parts = replay.passes(range(len(run.rows)), VERIFY_MEMORY)
+        parts = replay.checked(range(len(run.rows)))
         found = rows if len(parts) == 1 else {}
         missing = [number for number in numbers if number not in found]
         if missing:
-            for part in parts if len(parts) == 1 else replay.passes(missing, VERIFY_MEMORY):
+            for part in parts if len(parts) == 1 else replay.checked(missing):
                 vectors = replay.rows(replay.gradients, part, progress).cpu()
                 found.update(zip(part, vectors, strict=True))
         return torch.stack([found[number] for number in numbers])

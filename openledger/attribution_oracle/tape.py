@@ -190,10 +190,11 @@ def room(folder: Path, steps: Steps, parameters: int, draws: int) -> None:
 
 
 def passes(
-    rows: Sequence[int], count: int, steps: Steps, parameters: int, draws: int, memory: int
+    rows: Sequence[int], count: int, steps: Steps, parameters: int, draws: int, memory: int, even: bool = True
 ) -> list[Sequence[int]]:
-    """``rows`` of a run of ``count`` rows in as many parts as ``memory`` bytes ask for. Raises OracleError when not
-    even one row fits beside what a step needs."""
+    """``rows`` of a run of ``count`` rows in as many parts as ``memory`` bytes ask for: ``even`` ones, or as large as
+    they may be, so that those behind a part are the same when it is done and left out. Raises OracleError when not even
+    one row fits beside what a step needs."""
     lean = is_lean(count, parameters)
     batch = max(len(b) for b in steps.batches)
     step = 4 * parameters * (WORK * batch * (1 + pace(count, parameters, draws)) + 12)
@@ -205,8 +206,9 @@ def passes(
             f"an index of {parameters} parameters needs {need} MiB of memory, {memory >> 20} are allowed",
             f"--memory {need}",
         )
-    even = -(-len(rows) // -(-len(rows) // fit))
-    return [rows[at : at + even] for at in range(0, len(rows), even)]
+    if even and rows:
+        fit = -(-len(rows) // -(-len(rows) // fit))
+    return [rows[at : at + fit] for at in range(0, len(rows), fit)]
 
 
 def pace(count: int, parameters: int, draws: int) -> int:

@@ -58,13 +58,17 @@ def test_the_chain_takes_every_method_of_the_registry_and_no_other() -> None:
 
 
 def test_the_method_taken_by_itself_is_one_that_validators_recheck_in_time() -> None:
-    """A devnet votes for 60 s, a network for an hour, and a verifying process works for 600 s at most."""
+    """A devnet votes for 60 s, a network for an hour, of which a replay may take a half; a turn has 600 s at most."""
     assert methods.fitting("lora", 6.0, 60) == "path-influence"
     assert methods.fitting("lora", 7.0, 60) == "ek-fac"
     assert methods.fitting("lora", 17.0, 60) == "gradient-dot"
     assert methods.fitting("full", 5.0, 60) == "gradient-dot"
-    assert methods.fitting("lora", 60.0, 3600) == "path-influence"
-    assert methods.fitting("lora", 61.0, 3600) == "ek-fac"
+    assert methods.fitting("lora", 180.0, 3600) == "path-influence"
+    assert methods.fitting("full", 120.0, 3600) == "path-influence"
+    assert methods.fitting("full", 121.0, 3600) == "gradient-dot"
+    assert methods.fitting("lora", 60.0, 600) == "path-influence"
+    assert methods.fitting("lora", 61.0, 600) == "ek-fac"
+    assert methods.fitting("lora", 181.0, 3600) == "gradient-dot", "factors of 272 s do not fit a turn"
     assert methods.JOB_SECONDS == oracle_worker.JOB_SECONDS
 
 

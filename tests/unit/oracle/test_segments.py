@@ -13,7 +13,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from openledger.attribution_oracle import factory, recheck, segments  # noqa: E402
+from openledger.attribution_oracle import factory, methods, recheck, replayed, segments  # noqa: E402
 from openledger.attribution_oracle.index import Checkpoint  # noqa: E402
 from openledger.attribution_oracle.kept import Kept  # noqa: E402
 from openledger.attribution_oracle.path import Effects, Moments  # noqa: E402
@@ -127,7 +127,7 @@ def test_where_rows_do_not_fit_the_memory_only_those_drawn_are_looked_at(
 ) -> None:
     bundle, replay = path_world.bundle, Replay(path_world.bundle.run)
     half = next(m << 20 for m in range(1, 200) if _parts(replay, m << 20) == 2)
-    monkeypatch.setattr(recheck, "VERIFY_MEMORY", half)
+    monkeypatch.setattr(replayed, "VERIFY_MEMORY", half)
     right: set[recheck.Spot] = set()
     assert recheck.check_spots(bundle, path_world.blobs, [(7, 2), (9, 2)], right) is None
     assert right == {(7, 2), (9, 2)}
@@ -166,6 +166,37 @@ def test_a_replay_that_is_broken_off_at_every_step_makes_each_step_once_and_find
     assert 0 < len(found.replayed) < 8
     cuts = [0, *path_world.bundle.cuts, 75]
     assert made == [step for n in found.replayed for step in range(cuts[n - 1] + 1, cuts[n] + 1)]
+
+
+def test_rows_that_do_not_fit_the_memory_are_replayed_part_after_part_each_step_once(
+    full_path_world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full fine-tune, whose run has no segments. A part that is done stays done, whatever is broken off behind it."""
+    replay = Replay(full_path_world.bundle.run)
+    third = next(m << 18 for m in range(1, 4000) if _parts(replay, m << 18) == 3)
+    monkeypatch.setattr(replayed, "VERIFY_MEMORY", third)
+    monkeypatch.setitem(methods.METHODS, "path-influence", replayed.PathInfluence())
+    made: list[int] = []
+    true = Effects.step
+
+    def counted(self: Effects, *rest: Any) -> None:
+        made.append(self.adam.count)
+        true(self, *rest)
+
+    def at_once(done: int, total: int, what: str) -> None:
+        raise SliceOver(done, total, what)
+
+    monkeypatch.setattr(Effects, "step", counted)
+    kept, job, found = Kept(), full_path_world.job, None
+    for _ in range(200):
+        try:
+            found = check(full_path_world, job, seed=b"seed", kept=kept, progress=at_once)
+            break
+        except SliceOver:
+            continue
+    assert found is not None, "it never ends"
+    assert found.valid, found.reason
+    assert made == 3 * list(range(1, len(replay.steps.batches) + 1))
 
 
 def test_replays_that_were_put_aside_take_no_more_memory_than_one_may(path_world: Any) -> None:
