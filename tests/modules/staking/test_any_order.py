@@ -163,9 +163,9 @@ class World:
     # --- counting -----------------------------------------------------------------------------------------
 
     def shares(self) -> dict[tuple[Address, Address], int]:
-        over = self.ahead()
+        """As they stand: what was redelegated earns in full from a slash of its source until it follows (adr 0067)."""
         return {
-            (who, operator): delegation(over, who, self.record(operator).address).total
+            (who, operator): delegation(self.state, who, self.record(operator).address).total
             for who in (*PEOPLE, STEADY) for operator in OPERATORS
         }  # fmt: skip
 
