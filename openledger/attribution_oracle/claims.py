@@ -115,9 +115,9 @@ def score_rows(
     base = bundle.run.base.build().to(next(bundle.run.model.parameters()).device)
     for number, answer in list(enumerate(answers))[begun.done :]:
         if total and answer.answer and bundle.run.base.tokenizer.encode(answer.answer):
-            weight = explained_fraction(bundle.run, base, answer.query, answer.answer) * (answer.price / total)
-            raw = bundle.index.dot(chosen.answer_vector(bundle.run, answer.query, answer.answer))
-            begun.table.add(number, raw, weight)
+            vector, loss = chosen.answered(bundle.run, answer.query, answer.answer)
+            weight = explained_fraction(bundle.run, base, answer.query, answer.answer, loss) * (answer.price / total)
+            begun.table.add(number, bundle.index.dot(vector), weight)
         begun.done = number + 1
         progress(begun.done, len(answers), "answers scored")
     return tuple(begun.table.pay(bundle.known, bundle.order))

@@ -17,15 +17,14 @@ from openledger.attribution_oracle.influence import Run, answer_ids
 from openledger.attribution_oracle.model import LanguageModel, row_losses
 
 
-def explained_fraction(run: Run, base: LanguageModel, query: str, answer: str) -> float:
+def explained_fraction(run: Run, base: LanguageModel, query: str, answer: str, tuned: float) -> float:
     """1 - (probability of the answer by the base) / (by the tuned model), given the query; from 0 to 1.
 
-    ``base`` lies on the same device as the tuned model. Raises OracleError for an answer without text."""
+    ``tuned`` is the answer's loss a token by the tuned model, as ``Method.answered`` gives it. Raises OracleError for
+    an answer without text."""
     ids, counted = answer_ids(run.base, query, answer)
-    device = next(run.model.parameters()).device
+    device = next(base.parameters()).device
     rows, mask = torch.tensor([ids], device=device), torch.tensor([counted], device=device)
-    with run.lock:
-        tuned = _loss(run.model, rows, mask)
     gained = (_loss(base, rows, mask) - tuned) * sum(counted)
     return -math.expm1(-max(gained, 0.0))
 

@@ -97,8 +97,13 @@ class Method(Protocol):
         """fp32 [len(numbers), dim], on the CPU."""
         ...
 
+    def answered(self, run: Run, query: str, answer: str) -> tuple[Tensor, float]:
+        """The answer's vector, fp32 [dim], on the CPU, and its loss a token, which the same pass gives. Raises
+        OracleError for an answer without text."""
+        ...
+
     def answer_vector(self, run: Run, query: str, answer: str) -> Tensor:
-        """fp32 [dim], on the CPU. Raises OracleError for an answer without text."""
+        """The vector of ``answered`` alone."""
         ...
 
 
@@ -137,19 +142,23 @@ class GradientDot:
         batch = at_once(run.model, max((len(run.rows[i]) for i in numbers), default=0), BATCH)
         for at in range(0, len(by_length), batch):
             ids = pad([run.rows[numbers[i]] for i in by_length[at : at + batch]], run.model.config.context)
-            found.append(self._gradients(run, ids, ids != PAD))
+            found.append(self._gradients(run, ids, ids != PAD)[0])
             progress(min(at + batch, len(by_length)), len(by_length), "rows")
         together = torch.empty((len(numbers), run.parameters), dtype=torch.float32)
         if found:
             together[torch.tensor(by_length)] = torch.cat(found)
         return together
 
-    def answer_vector(self, run: Run, query: str, answer: str) -> Tensor:
+    def answered(self, run: Run, query: str, answer: str) -> tuple[Tensor, float]:
         ids, counted = answer_ids(run.base, query, answer)
-        return self._gradients(run, torch.tensor([ids]), torch.tensor([counted]))[0]
+        gradients, losses = self._gradients(run, torch.tensor([ids]), torch.tensor([counted]))
+        return gradients[0], float(losses[0])
 
-    def _gradients(self, run: Run, ids: Tensor, counted: Tensor) -> Tensor:
-        """One gradient per row of ``ids``: every row gets its own copy of the adapter."""
+    def answer_vector(self, run: Run, query: str, answer: str) -> Tensor:
+        return self.answered(run, query, answer)[0]
+
+    def _gradients(self, run: Run, ids: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
+        """One gradient per row of ``ids``, and the rows' losses: every row gets its own copy of the adapter."""
         device = next(run.model.parameters()).device
         copies = {
             name: t.to(device).expand(len(ids), *t.shape).clone().requires_grad_(True)
@@ -157,9 +166,9 @@ class GradientDot:
         }
         ids, counted = ids.to(device), counted.to(device)
         with run.lock, lora.attached(run.model, run.settings.lora, copies):
-            loss = row_losses(run.model, ids, counted).sum()
-        gradients = torch.autograd.grad(loss, list(copies.values()))
-        return torch.cat([g.reshape(len(ids), -1) for g in gradients], dim=1).cpu()
+            losses = row_losses(run.model, ids, counted)
+        gradients = torch.autograd.grad(losses.sum(), list(copies.values()))
+        return torch.cat([g.reshape(len(ids), -1) for g in gradients], dim=1).cpu(), losses.detach()
 
 
 __all__ = ["BATCH", "GradientDot", "Index", "Method", "Run", "answer_ids", "checked", "quantise", "row_error"]

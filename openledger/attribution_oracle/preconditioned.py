@@ -128,9 +128,9 @@ class LoGra(Preconditioned[list[Tensor]]):
         parts = zip(factors, tensors_of(run, gradients), strict=True)
         return torch.cat([_projected(run, name, g) @ inverse for inverse, (name, g) in parts], 1)
 
-    def answer_vector(self, run: Run, query: str, answer: str) -> Tensor:
-        gradient = super().answer_vector(run, query, answer)[None]
-        return torch.cat([_projected(run, name, g) for name, g in tensors_of(run, gradient)], 1)[0]
+    def answered(self, run: Run, query: str, answer: str) -> tuple[Tensor, float]:
+        gradient, loss = super().answered(run, query, answer)
+        return torch.cat([_projected(run, name, g) for name, g in tensors_of(run, gradient[None])], 1)[0], loss
 
 
 def _projected(run: Run, name: str, g: Tensor) -> Tensor:

@@ -187,12 +187,12 @@ class Replay:
         """The rows in the parts in which a verifier replays them, one after the other."""
         return self.passes(numbers, VERIFY_MEMORY, even=False)
 
-    def answer(self, ids: Sequence[int], counted: Sequence[bool]) -> Tensor:
-        """Gradient of an answer's loss at the final weights, fp32 [parameters], on the CPU."""
+    def answer(self, ids: Sequence[int], counted: Sequence[bool]) -> tuple[Tensor, float]:
+        """Gradient of an answer's loss at the final weights, fp32 [parameters], on the CPU, and the loss."""
         device = self.gradients.device
         loss = row_losses(self.model, torch.tensor([ids]).to(device), torch.tensor([counted]).to(device))
         found = torch.autograd.grad(loss.sum(), [p for p in self.model.parameters() if p.requires_grad])
-        return torch.cat([g.reshape(-1) for g in found]).cpu()
+        return torch.cat([g.reshape(-1) for g in found]).cpu(), float(loss.detach())
 
 
 class PathInfluence(GradientDot):
@@ -251,9 +251,9 @@ class PathInfluence(GradientDot):
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def answer_vector(self, run: Run, query: str, answer: str) -> Tensor:
+    def answered(self, run: Run, query: str, answer: str) -> tuple[Tensor, float]:
         if run.settings.kind != "full":
-            return super().answer_vector(run, query, answer)
+            return super().answered(run, query, answer)
         return self._of(run)[0].answer(*answer_ids(run.base, query, answer))
 
     def _of(self, run: Run) -> tuple[Replay, dict[int, Tensor]]:

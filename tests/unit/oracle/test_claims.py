@@ -79,10 +79,14 @@ def test_who_wrote_the_words_of_an_answer_earns_it(made: Any) -> None:
 def test_what_the_base_would_have_said_by_itself_is_nobodys(made: Any) -> None:
     run = made.bundle.run
     base = run.base.build()
-    learned = explained_fraction(run, base, "apple pear plum", " cherry grape melon")
+
+    def explained_part(of: Any, query: str, answer: str) -> float:
+        return explained_fraction(run, of, query, answer, influence.GradientDot().answered(run, query, answer)[1])
+
+    learned = explained_part(base, "apple pear plum", " cherry grape melon")
     assert 0.1 < learned <= 1.0
-    assert explained_fraction(run, run.model, "apple pear plum", " cherry grape melon") == 0.0
-    assert explained_fraction(run, base, "apple", " iron apple lead river fig") < learned
+    assert explained_part(run.model, "apple pear plum", " cherry grape melon") == pytest.approx(0.0, abs=1e-5)
+    assert explained_part(base, "apple", " iron apple lead river fig") < learned
     scores = claims.score_rows(made.bundle, [made.answers[1]])
     assert sum(scores) <= learned * SCORE_UNIT + len(scores)
 
@@ -159,22 +163,23 @@ def test_of_a_thousand_honest_claims_made_on_other_kernels_none_is_refused(
     """Gradients that differ by one part in a million (measured between kernels: 1e-7 to 7e-7), losses likewise; the
     same noise on both sides does not let one percent more pass."""
     true, chance = influence.GradientDot(), np.random.default_rng(3)
-    vectors = {a.query: true.answer_vector(made.bundle.run, a.query, a.answer) for a in made.answers}
-    losses: dict[tuple[bool, tuple[int, ...]], float] = {}
+    known = {a.query: true.answered(made.bundle.run, a.query, a.answer) for a in made.answers}
+    losses: dict[tuple[int, ...], float] = {}
     measured = explained._loss
 
     def noisy_loss(model: Any, ids: Any, counted: Any) -> float:
-        key = model is made.bundle.run.model, tuple(ids[0].tolist())
+        key = tuple(ids[0].tolist())
         if key not in losses:
             losses[key] = measured(model, ids, counted)
         return losses[key] * (1 + 1e-6 * chance.standard_normal())
 
-    def noisy_vector(run: Any, query: str, answer: str) -> Any:
-        found = vectors[query]
-        return found + found * torch.from_numpy(1e-6 * chance.standard_normal(len(found))).float()
+    def noisy_answer(run: Any, query: str, answer: str) -> Any:
+        found, loss = known[query]
+        noise = torch.from_numpy(1e-6 * chance.standard_normal(len(found))).float()
+        return found + found * noise, loss * (1 + 1e-6 * chance.standard_normal())
 
     monkeypatch.setattr(explained, "_loss", noisy_loss)
-    monkeypatch.setattr(claims, "method", lambda name: SimpleNamespace(answer_vector=noisy_vector))
+    monkeypatch.setattr(claims, "method", lambda name: SimpleNamespace(answered=noisy_answer))
     paid = claims.counted(made.answers, made.job.settlements)
     refused, passed = [], 0
     for number in range(1_000):

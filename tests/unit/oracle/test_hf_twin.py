@@ -86,8 +86,9 @@ def test_the_same_adapter_gives_the_same_index_and_explains_as_much(tiny: Base, 
     rows = chosen.row_vectors(theirs, range(len(texts)), silent)
     assert max(influence.row_error(index, i, row) for i, row in enumerate(rows)) < 1e-4
     asked, said = texts[0][:80], texts[0][80:200]
-    a, b = (chosen.answer_vector(run, asked, said) for run in (ours, theirs))
+    (a, loss), (b, other) = (chosen.answered(run, asked, said) for run in (ours, theirs))
     assert float((a - b).norm() / a.norm()) < 1e-5
-    parts = [explained_fraction(run, run.base.build(), asked, said) for run in (ours, theirs)]
+    pairs = ((ours, loss), (theirs, other))
+    parts = [explained_fraction(run, run.base.build(), asked, said, tuned) for run, tuned in pairs]
     assert parts[0] > 0.1
     assert parts[0] == pytest.approx(parts[1], abs=1e-4)
