@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import signal
 import subprocess
@@ -51,6 +52,27 @@ def openledger(home: Path, *arguments: str, check: bool = True) -> Done:
         code = root.run(["--home", str(home), *arguments])
     assert not check or code == 0, err.getvalue()
     return Done(code, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def devnet(home: Path, port: int, log: Path, **environment: str) -> Iterator[Client]:
+    """A devnet in a process of its own, kept in ``home``."""
+    command = [sys.executable, "-m", "openledger.node", "--home", str(home), "devnet", "--port", str(port)]
+    surroundings = os.environ | environment
+    with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out, env=surroundings) as node:
+        client = Client(f"http://127.0.0.1:{port}")
+        try:
+            wait("the devnet", client.chain_id, 120, log)
+            yield client
+        finally:
+            client.close()
+            node.send_signal(signal.SIGINT)
+            assert node.wait(20) == 0
+
+
+def said(home: Path, url: str, *arguments: str) -> Any:
+    """What a command prints for machines."""
+    return json.loads(openledger(home, "--json", "--node", url, *arguments).stdout)
 
 
 class NodeProcess:

@@ -5,12 +5,6 @@ The validator lacks the base at first: it says so and does not vote, and votes o
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,31 +18,10 @@ from openledger.node.serving import ModelServer
 from openledger.node.testnet import free_starting_port
 from openledger.primitives.amounts import OPEN
 from openledger.rpc.client import Client
-from tests.e2e.node_process import openledger, wait
+from tests.e2e.node_process import devnet, openledger, said, wait
 from tests.e2e.test_claims_with_the_oracle import contribute
 
 pytest.importorskip("transformers", reason="the extra for Hugging Face bases is not installed")
-
-
-@contextmanager
-def devnet(home: Path, port: int, log: Path, **environment: str) -> Iterator[Client]:
-    """A devnet in a process of its own, kept in ``home``."""
-    command = [sys.executable, "-m", "openledger.node", "--home", str(home), "devnet", "--port", str(port)]
-    surroundings = os.environ | environment
-    with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out, env=surroundings) as node:
-        client = Client(f"http://127.0.0.1:{port}")
-        try:
-            wait("the devnet", client.chain_id, 120, log)
-            yield client
-        finally:
-            client.close()
-            node.send_signal(signal.SIGINT)
-            assert node.wait(20) == 0
-
-
-def said(home: Path, url: str, *arguments: str) -> Any:
-    """What a command prints for machines."""
-    return json.loads(openledger(home, "--json", "--node", url, *arguments).stdout)
 
 
 def asked(home: Path, client: Client, number: int, folder: Path) -> Any:

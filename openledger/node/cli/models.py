@@ -226,7 +226,7 @@ def list_models(app: App) -> None:
 def show(app: App, number: int) -> None:
     """Show one model."""
     found = app.call("openledger_getModel", number)
-    app.emit(found, [f"{k:<12} {amount(v) if k == 'price' else v}" for k, v in found.items()])
+    app.emit(found, [f"{k:<12} {amount(v) if k in ('price', 'bond') else v}" for k, v in found.items()])
 
 
 @model.command("eval")

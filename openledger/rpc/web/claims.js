@@ -32,12 +32,30 @@ export function claimTable(claims, empty = "No claim yet.") {
   );
 }
 
+/** Challenges of published indexes; they share their numbers with claims. */
+function challengeTable(challenges) {
+  return ui.table(
+    "Challenges of indexes",
+    ["Challenge", "Model", "Row", "Challenger", "#Bond", "Outcome"],
+    challenges.map((one) => [
+      f.count(one.id),
+      ui.modelLink(one.model),
+      names(one),
+      ui.accountLink(one.challenger),
+      ui.money(one.bond),
+      ui.badge(one.outcome),
+    ]),
+    "No published index was challenged yet.",
+  );
+}
+
 export async function claims({ rpc }) {
-  const found = await rpc.all("openledger_listClaims");
+  const [found, challenges] = await Promise.all([rpc.all("openledger_listClaims"), rpc.all("openledger_listIndexChallenges")]);
   return ui.page(
     "Claims",
     "An operator claims who made the settled answers of an epoch. The validators recompute it before any money moves.",
     ui.section(null, claimTable([...found].sort((a, b) => b.id - a.id))),
+    ui.section("Challenges of indexes", challengeTable(challenges.reverse())),
   );
 }
 

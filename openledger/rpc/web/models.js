@@ -19,7 +19,7 @@ export function modelTable(models) {
       ui.money(model.price),
       nats(model.heldOutLoss) ?? "–",
       model.lds ? (model.lds / 1e6).toFixed(3) : "–",
-      ui.badge(model.retired ? "retired" : "active"),
+      ui.badge(standing(model)),
     ]),
     "No model yet.",
   );
@@ -52,9 +52,10 @@ export async function model(context, id) {
       null,
       ui.facts(
         ["Model", found.id],
-        ["Status", ui.badge(found.retired ? "retired" : "active")],
+        ["Status", ui.badge(standing(found))],
         ["Owner", ui.accountLink(found.owner, true)],
-        ["May mint", found.mints ? "yes" : "no: its base is not allow-listed"],
+        ["May mint", mints(found)],
+        ["Publisher's bond", ui.money(found.bond)],
         ["Published in block", ui.blockLink(found.height)],
       ),
     ),
@@ -66,6 +67,11 @@ export async function model(context, id) {
     own.length ? ui.section("Claims", claimsOf(own)) : null,
   );
 }
+
+const standing = ({ refuted, retired }) => (refuted ? "refuted" : retired ? "retired" : "active");
+
+const mints = ({ mints, refuted }) =>
+  mints ? "yes" : refuted ? `no: challenge ${f.count(refuted)} has shown that its index is false` : "no: its base is not allow-listed";
 
 const claimsOf = (own) =>
   ui.table("Claims", ["Claim", "Epoch", "Status", "#Fee", "#Minted"], [...own].reverse().map((claim) => [ui.claimLink(claim.id), claim.epoch, ui.badge(claim.status), ui.money(claim.fee), ui.money(claim.minted)]));

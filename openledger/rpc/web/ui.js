@@ -84,6 +84,8 @@ const TONES = {
   vetoed: "bad",
   failed: "bad",
   no: "bad",
+  refuted: "bad",
+  upheld: "bad",
   void: "bad",
   lapsed: "dull",
   expired: "dull",
@@ -91,6 +93,8 @@ const TONES = {
   closed: "dull",
   retired: "dull",
   silent: "dull",
+  dismissed: "dull",
+  moot: "dull",
 };
 
 /** A word in a coloured frame; the word itself says it too. */

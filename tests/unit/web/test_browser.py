@@ -51,7 +51,11 @@ MODEL = {
     "id": 1, "owner": OWNER, "name": HOSTILE, "base": HOSTILE, "data": [{"datanet": 1, "version": 1}], "rows": 2,
     "weights": ZERO, "bundle": ZERO, "receipt": ZERO, "index": ZERO, "indexRoot": ZERO, "method": HOSTILE,
     "baseLoss": 2_000_000, "heldOutLoss": 1_500_000, "lds": 812_000, "price": "0x1", "mints": True, "retired": False,
-    "height": 1,
+    "height": 1, "bond": hex(10**19), "refuted": 0,
+}  # fmt: skip
+CHALLENGE = {
+    "id": 2, "model": 1, "row": 7, "segment": 3, "challenger": OWNER, "bond": hex(5 * 10**18), "status": "refused",
+    "outcome": "upheld", "attempt": 0, "deadline": 0, "opened": 1, "closed": 1, "look": 0,
 }  # fmt: skip
 PLACE = {"row": 1, "datanet": 1, "version": 1, "place": 1, "contributor": OWNER}
 ASKED = {"number": 0, "session": 1, "index": 0, "query": HOSTILE, "answer": f"𝒮 {HOSTILE} end", "price": "0x1"}
@@ -82,6 +86,7 @@ ANSWERS: dict[str, Any] = {
     "openledger_explainReward": REWARD | {"account": OWNER, "claims": [PAID]},
     "eth_getTransactionCount": "0x0", "eth_getCode": "0x",
     "openledger_getClaim": CLAIM, "openledger_listClaims": [CLAIM], "openledger_getVerdicts": [VERDICT],
+    "openledger_listIndexChallenges": [CHALLENGE],
 }  # fmt: skip
 
 
@@ -186,6 +191,30 @@ def test_a_model_shows_its_lds_as_a_number_and_a_bar(node: str, profile: Path) -
     assert ">0.812</dd>" in found
     assert '<rect class="value own"' in found
     assert "25.00 % lower" in found
+
+
+def test_challenges_of_indexes_stand_below_the_claims(node: str, profile: Path) -> None:
+    found = document(f"{node}#/claims", profile)
+    shown = found[found.index(">Challenges of indexes</h2>") :]
+    for cell in (
+        'href="#/model/1"',
+        "index row 7, segment 3",
+        f'href="#/address/{OWNER}"',
+        ">5 OPEN<",
+        ">upheld</span>",
+    ):
+        assert cell in shown, cell
+
+
+def test_a_refuted_model_says_so_and_why_it_mints_no_more(
+    node: str, profile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ">active</span>" in document(f"{node}#/model/1", profile)
+    refuted = MODEL | {"mints": False, "bond": "0x0", "refuted": 2}
+    monkeypatch.setitem(ANSWERS, "openledger_getModel", refuted)
+    found = document(f"{node}#/model/1", profile)
+    assert ">refuted</span>" in found
+    assert "no: challenge 2 has shown that its index is false" in found
 
 
 def test_each_step_of_a_reward_leads_to_its_record(node: str, profile: Path) -> None:
