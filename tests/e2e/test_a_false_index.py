@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from openledger.abci_app.modules.models.close import InferenceClose
 from openledger.abci_app.modules.models.open import InferenceOpen
 from openledger.node import operator
 from openledger.node.consumer import open_session
@@ -30,7 +31,7 @@ pytest.importorskip("torch", reason="the oracle extra is not installed")
 
 FALSE_ROW, ROWS = 7, 12
 MODEL_BOND, CHALLENGE_BOND, PRICE = 10 * OPEN, 5 * OPEN, OPEN
-CONSUMER, CHALLENGER = 5, 7
+CONSUMER, WAITING, CHALLENGER = 5, 6, 7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,6 +147,7 @@ def test_a_false_row_refutes_its_model_and_everybody_has_what_the_design_says(ch
     model = chain.model(chain.false)
     assert (model["mints"], int(model["bond"], 16), model["rows"]) == (True, MODEL_BOND, ROWS)
     consumer_before, epoch, bundle, answers = settle_two_answers(chain)
+    waiting = open_for_an_hour(chain)
     before, publisher_before = client.balance(challenger), client.balance(publisher)
     stake = client.call("openledger_listValidators")[0]["stake"]
     found, gas = chain.challenged(chain.false, FALSE_ROW)
@@ -160,7 +162,25 @@ def test_a_false_row_refutes_its_model_and_everybody_has_what_the_design_says(ch
     assert (after["refuted"], after["mints"], int(after["bond"], 16)) == (found["id"], False, 0)
     assert client.call("openledger_listValidators")[0]["stake"] == stake
     operator.wait_until("the refund", lambda: client.balance(dev(CONSUMER).address) == consumer_before, 60)
+    took_back(chain, *waiting)
     nothing_more(chain, epoch, bundle, answers)
+
+
+def open_for_an_hour(chain: Chain) -> tuple[int, int]:
+    """A session of somebody who has not asked yet: its number, and what he had before, less what opening cost."""
+    before = chain.client.balance(dev(WAITING).address)
+    receipt = operator.send(chain.client, dev(WAITING), InferenceOpen(chain.false, 3 * PRICE, int(time.time()) + 3600))
+    session = operator.created_id(receipt)
+    with pytest.raises(WrongPhase, match="runs until"):
+        operator.send(chain.client, dev(WAITING), InferenceClose(session))
+    assert chain.client.balance(dev(WAITING).address) == before - cost(receipt) - 3 * PRICE
+    return session, before - cost(receipt)
+
+
+def took_back(chain: Chain, session: int, before: int) -> None:
+    """The whole deposit, long before the session's end."""
+    gas = cost(operator.send(chain.client, dev(WAITING), InferenceClose(session)))
+    assert chain.client.balance(dev(WAITING).address) == before - gas
 
 
 def nothing_more(chain: Chain, epoch: int, bundle: Any, answers: Any) -> None:
