@@ -14,21 +14,22 @@ from torch import Tensor, nn
 
 from openledger.attribution_oracle.gradients import Gradients, Losses
 from openledger.attribution_oracle.halves import corrected, halves
-from openledger.attribution_oracle.path import Steps, is_lean, path_rows, retrained
+from openledger.attribution_oracle.path import LEAN_DRAWS, Steps, is_lean, path_rows, retrained
 from openledger.attribution_oracle.ports import Progress, silent
-from openledger.attribution_oracle.rotated import joined, rotated
+from openledger.attribution_oracle.rotated import LEAN_WIDEST, WIDEST, joined, rotated
 from openledger.attribution_oracle.table import Table
 from openledger.primitives.errors import OracleError
 
 DRAWS = 3
 HALVES = 5
-LEAN_HALVES = 3
+LEAN_HALVES = 4
 FEWEST = 4
 """Rows from which on halves are retrained."""
 SHRINKAGE = 4
 HELD = 32
 KEPT = 0.05
 """Of a row's entries, where curvature is one draw a row: the rest is that draw's noise."""
+SAMPLE = 1 << 16
 Scores = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
@@ -98,8 +99,8 @@ def influence_rows(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """d(final weights) / d(weight of the row), as both accounts together have it, fp32 [rows, parameters], and the
     weights at which to take a query's gradient: k / (k + SHRINKAGE) of the way to the mean of the k retrained ones, so
-    that what is left out changes the loss about as its derivative there says. A large index is the path's alone, with
-    LEAN_HALVES and KEPT of its entries."""
+    that what is left out changes the loss about as its derivative there says. For a large index LEAN_HALVES are
+    retrained, KEPT of the path's entries count, and the second opinion turns no side beyond LEAN_WIDEST."""
     found, _ = path_rows(gradients, start, ids, steps, draws, seed, progress, held=HELD)
     lean, middle = is_lean(len(ids), gradients.size), final
     if len(ids) >= FEWEST and retrainings:
@@ -112,17 +113,21 @@ def influence_rows(
         found = corrected(found, kept.to(found.device), together)
         middle = final + (together.mean(0) - final) * len(moved) / (len(moved) + SHRINKAGE)
     if lean:
-        return largest(found, KEPT), middle
+        found = largest(found, KEPT)
     if draws:
-        found = joined(found, *rotated(gradients, final, ids, draws, seed))
+        widest, draws = (LEAN_WIDEST, min(draws, LEAN_DRAWS)) if lean else (WIDEST, draws)
+        found = joined(found, *rotated(gradients, final, ids, draws, seed, widest))
     return found, middle
 
 
 def largest(rows: Tensor, part: float) -> Tensor:
-    """The largest ``part`` of each row's entries, by size: others become 0 in place."""
+    """The largest ``part`` of each row's entries, by size: others become 0 in place. Of long rows about that part, as
+    every so many entries tell where it begins."""
+    step = 1 + rows.shape[1] // SAMPLE
     for row in rows:
         size = row.abs()
-        row[size < torch.kthvalue(size, max(1, math.floor((1 - part) * len(row)) + 1)).values] = 0
+        some = size[::step]
+        row.masked_fill_(size < torch.kthvalue(some, max(1, math.floor((1 - part) * len(some)) + 1)).values, 0)
     return rows
 
 

@@ -78,9 +78,9 @@ class _Pass:
     theta: Tensor
     offsets: Sequence[int]
 
-    def own(self) -> Tensor:
+    def own(self, into: Tensor | None = None) -> Tensor:
         """Gradients of the losses, [rows, parameters]."""
-        found = self.theta.new_empty(len(self.losses), len(self.theta))
+        found = self.theta.new_empty(len(self.losses), len(self.theta)) if into is None else into
         self.graph.gradients(Whole(found, self.offsets), self.losses.sum())
         return found
 
@@ -90,10 +90,10 @@ class _Pass:
         self.graph.gradients(found, self.losses.sum())
         return found.scores
 
-    def pulled(self, pulls: Tensor) -> Tensor:
+    def pulled(self, pulls: Tensor, into: Tensor | None = None) -> Tensor:
         """Gradients of the logits times ``pulls`` [rows, draws, time, vocabulary]: [rows * draws, parameters]."""
         rows, draws = pulls.shape[:2]
-        found = self.theta.new_empty(rows, draws, len(self.theta))
+        found = self.theta.new_empty(rows, draws, len(self.theta)) if into is None else into.view(rows, draws, -1)
         for draw in range(draws):
             part = Whole(found[:, draw], self.offsets)
             self.graph.gradients(part, cast(Tensor, self.logits), pulls[:, draw])
@@ -191,9 +191,12 @@ class Gradients:
             return False
         return bool((whole - short).abs() <= 1e-5 * whole.abs())
 
-    def drawn(self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str) -> tuple[Tensor, Tensor]:
+    def drawn(
+        self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str, into: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The rows' gradients, and ``draws`` vectors S per row, [rows * draws, parameters]: S^T S / (rows * draws) is
-        the estimated curvature of the mean loss. One forward pass serves both."""
+        the estimated curvature of the mean loss. One forward pass serves both. ``into`` [rows + rows * draws or more,
+        parameters] is memory that the result may lie in: fresh memory costs a good part of what the passes do."""
         run = self._pass(theta, ids) if len(ids) <= CHUNK else None
         if run:
             losses, logits = run.losses, run.logits
@@ -205,7 +208,9 @@ class Gradients:
             tokens = (ids != 0).sum(1).clamp(min=1).to(own.dtype)
             return own, own * tokens.sqrt()[:, None]
         if run:
-            return run.own(), run.pulled(pulls)
+            rows = len(ids)
+            parts = (None, None) if into is None else (into[:rows], into[rows : rows * (1 + draws)])
+            return run.own(parts[0]), run.pulled(pulls, parts[1])
         found = self._each(theta, (ids, pulls), self._both, draws)
         return found[:, 0], found[:, 1:].reshape(-1, self.size)
 

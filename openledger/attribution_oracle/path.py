@@ -35,6 +35,7 @@ from openledger.primitives.errors import OracleError
 DAMPING = 0.1
 MEMORY = 1 << 30
 LEAN_DRAWS = 1
+BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,9 @@ class Effects:
         self.u = torch.zeros(rows, len(adam.theta), device=adam.theta.device)
         self.m: Tensor | None = None if lean else torch.zeros_like(self.u)
         self.v: Tensor | None = None if lean else torch.zeros_like(self.u)
-        self._held: list[tuple[Tensor, Tensor]] = []
         self._most = held if lean else 1
+        self._drawn = self._scaled = self._push = self.u[:0]
+        self._held = 0
 
     @property
     def bytes(self) -> int:
@@ -106,20 +108,35 @@ class Effects:
         """What the step that ``adam`` has just made does. ``own`` gradients [batch, parameters] before it."""
         adam, s = self.adam, self.adam.steps
         fix1, fix2 = 1 - s.b1**adam.count, 1 - s.b2**adam.count
-        mean = own.mean(0)
-        push = (own - mean) / len(own)
-        root = self._root()
+        mean, root = own.mean(0), self._root()
+        if len(self._push) < len(own):
+            self._push = torch.empty_like(own)
+        push = torch.sub(own, mean, out=self._push[: len(own)])
         if self.m is None or self.v is None:
             coming = math.fsum(rate * s.b1**k for k, rate in enumerate(s.lrs[adam.count - 1 :]))
-            self.u.index_add_(0, batch, push / root, alpha=-(1 - s.b1) * coming)
+            self.u.index_add_(0, batch, push.div_(root), alpha=-(1 - s.b1) * coming / len(own))
         else:
+            push.div_(len(own))
             self.m.mul_(s.b1).index_add_(0, batch, push, alpha=1 - s.b1)
             self.v.mul_(s.b2).index_add_(0, batch, push * mean, alpha=2 * (1 - s.b2))
             self.u.addcmul_(self.m, (lr / fix1 / root).expand_as(self.m), value=-1)
             self.u.addcmul_(self.v, (lr / (2 * fix1 * fix2) * adam.m / root**3).expand_as(self.v))
         if drawn is not None:
-            self._held.append((drawn, drawn * (lr / root / len(drawn))))
-        if sum(len(vectors) for vectors, _ in self._held) >= self._most:
+            self._hold(drawn, lr / len(drawn) / root)
+
+    def _hold(self, drawn: Tensor, rate: Tensor) -> None:
+        """Keep vectors of curvature [any, parameters], and times R; apply them once they are as many as may be held.
+        What they are kept in is used again: fresh memory costs as much as the arithmetic."""
+        until = self._held + len(drawn)
+        if until > len(self._drawn):
+            self.decay()
+            until = len(drawn)
+            if until > len(self._drawn):
+                self._drawn, self._scaled = (drawn.new_empty(max(until, self._most), drawn.shape[1]) for _ in range(2))
+        self._drawn[self._held : until] = drawn
+        torch.mul(drawn, rate, out=self._scaled[self._held : until])
+        self._held = until
+        if until >= self._most:
             self.decay()
 
     def settle(self) -> None:
@@ -146,10 +163,11 @@ class Effects:
         """What the curvature that is held back does."""
         if not self._held:
             return
-        drawn, scaled = (torch.cat(parts) for parts in zip(*self._held, strict=True))
-        self._held.clear()
-        inner = scaled @ drawn.T + torch.eye(len(drawn), device=drawn.device)
-        self.u.addmm_(torch.linalg.solve(inner, drawn @ self.u.T).T, scaled, alpha=-1)
+        drawn, scaled, self._held = self._drawn[: self._held], self._scaled[: self._held], 0
+        inner = drawn @ scaled.T + torch.eye(len(drawn), device=drawn.device)
+        taken = torch.linalg.solve(inner, drawn @ self.u.T).T.contiguous()
+        for part, some in zip(torch.split(self.u, BLOCK, 1), torch.split(scaled, BLOCK, 1), strict=True):
+            part.sub_(taken @ some)  # block by block, as the product is then still in the processor's cache
 
 
 def is_lean(rows: int, parameters: int, memory: int = MEMORY) -> bool:
@@ -164,7 +182,9 @@ class Source(Protocol):
 
     def rows(self, theta: Tensor, ids: Tensor) -> Tensor: ...
 
-    def drawn(self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str) -> tuple[Tensor, Tensor]: ...
+    def drawn(
+        self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str, into: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]: ...
 
 
 def path_rows(
@@ -205,11 +225,12 @@ def walk(
     OracleError when a number is not finite."""
     adam, steps = effects.adam, effects.adam.steps
     draws = min(draws, LEAN_DRAWS) if effects.m is None else draws
+    room = effects.u.new_empty(max(len(b) for b in steps.batches) * (1 + draws), len(adam.theta)) if draws else None
     for step in range(adam.count, len(steps.batches) if until is None else until):
         batch, lr = torch.tensor(steps.batches[step], device=ids.device), steps.lrs[step]
         drawn: Tensor | None = None
         if step and draws:
-            own, drawn = gradients.drawn(adam.theta, ids[batch], draws, seed, f"fisher.{step}")
+            own, drawn = gradients.drawn(adam.theta, ids[batch], draws, seed, f"fisher.{step}", room)
         else:
             own = gradients.rows(adam.theta, ids[batch])
         adam.step(own.mean(0), lr)

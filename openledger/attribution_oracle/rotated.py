@@ -17,54 +17,75 @@ from torch import Tensor
 from openledger.attribution_oracle.gradients import Gradients
 
 DAMPING = 0.1
-WIDEST = 1024
-"""Sides that are longer are not turned."""
+WIDEST, LEAN_WIDEST = 1024, 256
+"""Sides that are longer are not turned; the second of large indexes."""
 WEIGHT = 0.5
 """Of the second opinion relative to path influence, as standard deviations of scores go."""
 BATCH = 16
+PROBES = 48
+"""Rows whose scores tell how large an account is."""
 
 
-def rotated(gradients: Gradients, theta: Tensor, ids: Tensor, draws: int, seed: int) -> tuple[Tensor, Tensor]:
-    """The rows' gradients at ``theta`` and the same times the inverse curvature, both fp32 [rows, parameters]."""
-    parts = [
-        gradients.drawn(theta, some, draws, seed, f"rotated.{number}")
-        for number, some in enumerate(torch.split(ids, BATCH))
-    ]
-    own, drawn = (torch.cat(some) for some in zip(*parts, strict=True))
-    found, at = torch.empty_like(own), 0
+def rotated(
+    gradients: Gradients, theta: Tensor, ids: Tensor, draws: int, seed: int, widest: int = WIDEST
+) -> tuple[Tensor, Tensor]:
+    """The rows' gradients at ``theta`` and the same times the inverse curvature, both fp32 [rows, parameters]. Sides
+    of matrices beyond ``widest`` are not turned."""
+    own, drawn = _gathered(gradients, theta, ids, draws, seed)
+    found, at = drawn[: len(own)], 0  # what was drawn for a tensor is not needed once the tensor is solved
     for shape in gradients.shapes:
         until = at + shape.numel()
-        found[:, at:until] = _solved(own[:, at:until], drawn[:, at:until], shape)
+        _solve(found[:, at:until], own[:, at:until], drawn[:, at:until], shape, widest)
         at = until
     return own, found
 
 
-def _solved(own: Tensor, drawn: Tensor, shape: Sequence[int]) -> Tensor:
-    """Of one tensor, [rows, entries]."""
+def _gathered(gradients: Gradients, theta: Tensor, ids: Tensor, draws: int, seed: int) -> tuple[Tensor, Tensor]:
+    """``gradients.drawn`` of all rows, some at once."""
+    room = theta.new_empty(min(BATCH, len(ids)) * (1 + draws), gradients.size)
+    own, drawn = (theta.new_empty(len(ids) * many, gradients.size) for many in (1, draws))
+    at = until = 0
+    for number, some in enumerate(torch.split(ids, BATCH)):
+        mine, vectors = gradients.drawn(theta, some, draws, seed, f"rotated.{number}", room)
+        own[number * BATCH : number * BATCH + len(some)] = mine
+        until = at + len(vectors)  # where no logits are found it is one a row
+        drawn[at:until], at = vectors, until
+    return own, drawn[:until]
+
+
+def _solve(into: Tensor, own: Tensor, drawn: Tensor, shape: Sequence[int], widest: int = WIDEST) -> None:
+    """Of one tensor, [rows, entries]. ``into`` may be the beginning of ``drawn``."""
     if len(shape) != 2:
-        return own / _damped(drawn.square().mean(0))
-    own, drawn = own.view(-1, *shape), drawn.view(-1, *shape)
-    left, right = _turn(drawn), _turn(drawn.transpose(1, 2))
-    if left is not None:
-        own, drawn = left.T @ own, left.T @ drawn
-    if right is not None:
-        own, drawn = own @ right, drawn @ right
-    own = own / _damped(drawn.square().mean(0))
-    if left is not None:
-        own = left @ own
-    if right is not None:
-        own = own @ right.T
-    return own.flatten(1)
+        into.copy_(own / _damped(drawn.square().mean(0)))
+        return
+    into, own, drawn = (x.view(-1, *shape) for x in (into, own, drawn))
+    left, right = (_turn(x, widest) for x in (drawn, drawn.transpose(1, 2)))
+    curvature = torch.zeros_like(own[0])
+    for some in torch.split(drawn, BATCH):  # all at once would need fresh memory, which costs more than the products
+        curvature += _turned(some, left, right).square().sum(0)
+    curvature = _damped(curvature / len(drawn))
+    back = tuple(None if side is None else side.T for side in (left, right))
+    for part, some in zip(torch.split(into, BATCH), torch.split(own, BATCH), strict=True):
+        part.copy_(_turned(_turned(some, left, right) / curvature, *back))
 
 
-def _turn(drawn: Tensor) -> Tensor | None:
+def _turn(drawn: Tensor, widest: int) -> Tensor | None:
     """Eigenvectors of the sum of D D^T; None where they are too many."""
     side = drawn.shape[1]
-    if side > WIDEST:
+    if side > widest:
         return None
-    flat = drawn.transpose(0, 1).reshape(side, -1)
-    vectors: Tensor = torch.linalg.eigh(flat @ flat.T)[1]
+    total = drawn.new_zeros(side, side)
+    for some in torch.split(drawn, BATCH):
+        flat = some.transpose(1, 2).reshape(-1, side)
+        total.addmm_(flat.T, flat)
+    vectors: Tensor = torch.linalg.eigh(total)[1]
     return vectors
+
+
+def _turned(x: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
+    """left^T x right."""
+    x = x if left is None else left.T @ x
+    return x if right is None else x @ right
 
 
 def _damped(curvature: Tensor) -> Tensor:
@@ -72,11 +93,13 @@ def _damped(curvature: Tensor) -> Tensor:
 
 
 def joined(rows: Tensor, own: Tensor, solved: Tensor) -> Tensor:
-    """Path influence less WEIGHT times the second opinion, in place. Scores of the rows with each other (each with
+    """Path influence less WEIGHT times the second opinion, in place. Scores of the rows with some of them (each with
     itself left out) tell how large each is."""
-    others = ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)
-    sizes = [float((own @ x.T)[others].double().std()) for x in (rows, solved)]
+    numbers = torch.arange(0, len(rows), -(-len(rows) // PROBES), device=rows.device)
+    others = numbers[:, None] != torch.arange(len(rows), device=rows.device)
+    some = own[numbers]
+    sizes = [float((some @ x.T)[others].double().std()) for x in (rows, solved)]
     return rows.sub_(solved, alpha=WEIGHT * sizes[0] / max(sizes[1], 1e-30))
 
 
-__all__ = ["joined", "rotated"]
+__all__ = ["LEAN_WIDEST", "WIDEST", "joined", "rotated"]

@@ -67,8 +67,10 @@ class Tape:
         """As ``Gradients.rows``."""
         return self._next(len(ids), len(ids), lambda: self._gradients.rows(theta, ids))
 
-    def drawn(self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str) -> tuple[Tensor, Tensor]:
-        """As ``Gradients.drawn``."""
+    def drawn(
+        self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str, into: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """As ``Gradients.drawn``; what is kept on disk has memory of its own."""
         at = len(ids)
         together = self._next(at, 0, lambda: torch.cat(self._gradients.drawn(theta, ids, draws, seed, label)))
         return together[:at], together[at:]

@@ -189,6 +189,24 @@ def test_with_little_memory_the_path_says_nearly_the_same(small: World) -> None:
         path.path_rows(gradients, start, small.train, steps, 2, 0, memory=1 << 10)
 
 
+def test_curvature_that_is_held_back_is_applied_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors of two steps, against the system as it is written; what they were kept in is used again."""
+    monkeypatch.setattr(path, "BLOCK", 7)
+    draw = torch.Generator().manual_seed(9)
+    steps = path.Steps(((0, 1),) * 4, (0.1,) * 4, 0.9, 0.99, 1e-6)
+    effects = path.Effects(3, path.Moments(torch.zeros(20), steps), lean=True, held=6)
+    rates = torch.rand(4, 20, generator=draw)
+    for turn in range(2):
+        u, drawn = torch.randn(3, 20, generator=draw), torch.randn(2, 3, 20, generator=draw)
+        effects.u.copy_(u)
+        effects._hold(drawn[0], rates[2 * turn])
+        assert torch.equal(effects.u, u)
+        effects._hold(drawn[1], rates[2 * turn + 1])
+        scaled = torch.cat([drawn[0] * rates[2 * turn], drawn[1] * rates[2 * turn + 1]])
+        wanted = torch.linalg.solve(torch.eye(20) + scaled.T @ drawn.flatten(0, 1), u.T).T
+        torch.testing.assert_close(effects.u, wanted, atol=1e-4, rtol=1e-4)
+
+
 class Attending(Bigram):
     """With torch's fused attention, which vmap cannot batch by itself, and logits in an output object's field."""
 
@@ -373,10 +391,11 @@ def test_curvature_that_turns_into_a_diagonal_is_inverted_exactly() -> None:
     own, flat = torch.randn(5, 24, generator=draw), drawn.flatten(1)
     curvature = flat.T @ flat / len(flat)
     curvature += rotated.DAMPING * curvature.diagonal().mean() * torch.eye(24)
-    found = rotated._solved(own, flat, (4, 6))
+    found = flat[:5].clone()
+    rotated._solve(found, own, flat, (4, 6))
     torch.testing.assert_close(found, torch.linalg.solve(curvature, own.T).T, atol=1e-3, rtol=1e-3)
-    plain = rotated._solved(own, flat, (24,))
-    torch.testing.assert_close(plain, own / (flat.square().mean(0) + 0.1 * flat.square().mean()))
+    rotated._solve(found, own, flat, (24,))
+    torch.testing.assert_close(found, own / (flat.square().mean(0) + 0.1 * flat.square().mean()))
 
 
 def test_the_second_opinion_weighs_half_as_much() -> None:
@@ -387,6 +406,50 @@ def test_the_second_opinion_weighs_half_as_much() -> None:
     part = (own @ added.T)[others].std() / (own @ rows.T)[others].std()
     assert float(part) == pytest.approx(rotated.WEIGHT, rel=1e-4)
     assert torch.linalg.matrix_rank(torch.stack([added.flatten(), solved.flatten()])) == 1
+
+
+def test_a_large_index_has_the_second_opinion_beside_its_largest_entries(
+    monkeypatch: pytest.MonkeyPatch, small: World
+) -> None:
+    gradients, seen, told = Gradients(small.model, losses), list[tuple[Any, ...]](), list[int]()
+    steps, start = path.Steps.of(small.run, len(small.train)), gradients.vector(small.run["start"])
+    final = gradients.now()
+
+    def opinion(*asked: Any) -> tuple[Tensor, Tensor]:
+        seen.append(asked[3:])
+        return rotated.rotated(*asked)
+
+    def index(join: Any) -> Tensor:
+        monkeypatch.setattr(attributing, "joined", join)
+        return attributing.influence_rows(
+            gradients, start, final, small.train, steps, 2, 9, 0,
+            lambda done, total, what: told.append(total) if what == "retrainings" else None,
+        )[0]  # fmt: skip
+
+    monkeypatch.setattr(attributing, "is_lean", lambda *asked: True)
+    monkeypatch.setattr(attributing, "rotated", opinion)
+    alone, whole = index(lambda rows, own, solved: rows), index(rotated.joined)
+    assert float((alone != 0).float().mean()) == pytest.approx(attributing.KEPT, rel=0.1)
+    assert set(told) == {attributing.LEAN_HALVES}
+    assert seen == [(path.LEAN_DRAWS, 0, rotated.LEAN_WIDEST)] * 2
+    solved = rotated.rotated(gradients, final, small.train, path.LEAN_DRAWS, 0)[1]
+    assert float(torch.cosine_similarity((alone - whole).flatten(), solved.flatten(), 0)) > 0.999
+
+
+def test_rows_without_logits_are_gathered_with_one_vector_each() -> None:
+    """Some of the rows are padding alone, so that no vector of curvature is drawn for them."""
+
+    class Half:
+        size = 4
+
+        def drawn(self, theta: Tensor, ids: Tensor, draws: int, *rest: Any) -> tuple[Tensor, Tensor]:
+            rows = ids[:, :1].float().expand(-1, 4)
+            return rows, rows if not ids.any() else rows.repeat_interleave(draws, 0)
+
+    ids = torch.cat([torch.zeros(rotated.BATCH, 2), torch.arange(1, 4)[:, None].expand(-1, 2)]).long()
+    own, drawn = rotated._gathered(Half(), torch.zeros(4), ids, 2, 0)  # type: ignore[arg-type]
+    assert own[:, 0].tolist() == ids[:, 0].tolist()
+    assert drawn[:, 0].tolist() == [0] * rotated.BATCH + [1, 1, 2, 2, 3, 3]
 
 
 def test_queries_lose_their_padding_only_where_it_does_not_count(small: World) -> None:

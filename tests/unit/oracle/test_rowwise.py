@@ -143,6 +143,11 @@ def test_one_pass_gives_each_rows_own_gradient(kind: type[Plain]) -> None:
     alone = torch.stack([gradients.mean(theta, row[None]) for row in ids])
     assert relative(own, alone) < 1e-6
     assert torch.equal(own, gradients.rows(theta, ids))
+    room = torch.full((3 * len(ids) + 2, gradients.size), torch.nan)
+    again = gradients.drawn(theta, ids, 2, 7, "rows", room)
+    assert max(relative(one, other) for one, other in zip(again, (own, drawn), strict=True)) < 1e-6
+    assert again[0].data_ptr() == room.data_ptr()
+    assert room[-2:].isnan().all()
     index = torch.randn(4, gradients.size)
     assert relative(gradients.dotted(theta, ids, gradients.whole(index)), own @ index.T) < 1e-5
     slow, _, _ = made(kind)
