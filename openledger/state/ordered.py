@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Mapping
+from typing import Any
 
 
 class OrderedRecords(dict[bytes, bytes | None]):
@@ -11,9 +13,13 @@ class OrderedRecords(dict[bytes, bytes | None]):
 
     __slots__ = ("_keys",)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._keys: list[bytes] = []
+    def __init__(self, records: Mapping[bytes, bytes | None] | None = None) -> None:
+        super().__init__(records or {})
+        self._keys: list[bytes] = sorted(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied and sent to other processes as a plain dict: else records would be set before there are keys."""
+        return OrderedRecords, (dict(self),)
 
     def __setitem__(self, key: bytes, value: bytes | None) -> None:
         if key not in self:
