@@ -136,7 +136,6 @@ LIES = [
     post().replace(b"Host: localhost\r\n", b""),
     post(BODY, b"Host: evil.example"),
     b"\0" + post(),
-    post(line=b"POST  / HTTP/1.1"),
     post(line=b"POST / HTTP/1.1 "),
     post(line=b"post / HTTP/1.1"),
     post(line=b"POST /\tHTTP/1.1"),
