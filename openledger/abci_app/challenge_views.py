@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any
 
 from openledger.abci_app.modules.attribution.index_challenges import (
     INDEX_CHALLENGES,
@@ -12,23 +11,22 @@ from openledger.abci_app.modules.attribution.index_challenges import (
     must_index_challenge,
 )
 from openledger.abci_app.modules.attribution.records import STATUS_NAMES
+from openledger.abci_app.views import MAX_LIST, View
 from openledger.primitives.fields import to_json
 from openledger.state.ports import StateReader
 
-MAX_LIST = 1_000
 
-
-def _view(number: int, record: IndexChallenge) -> dict[str, Any]:
+def _view(number: int, record: IndexChallenge) -> View:
     names = {"status": STATUS_NAMES[record.status], "outcome": OUTCOME_NAMES[record.outcome]}
     return {"id": number} | to_json(record) | {"bond": hex(record.bond)} | names
 
 
-def get_index_challenge(state: StateReader, challenge: int) -> dict[str, Any]:
+def get_index_challenge(state: StateReader, challenge: int) -> View:
     """A challenge of a model's index. Raises NotFound."""
     return _view(challenge, must_index_challenge(state, challenge))
 
 
-def list_index_challenges(state: StateReader, start: int = 1, limit: int = 100) -> list[dict[str, Any]]:
+def list_index_challenges(state: StateReader, start: int = 1, limit: int = 100) -> list[View]:
     """Challenges of indexes by number, from ``start`` on, at most ``limit``."""
     found = INDEX_CHALLENGES.items(state, start=start)
     return [_view(int.from_bytes(rest, "big"), record) for rest, record in islice(found, min(limit, MAX_LIST))]

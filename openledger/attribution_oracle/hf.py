@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from openledger.attribution_oracle.folders import Folder
 from openledger.attribution_oracle.lora import LoraSettings, places
-from openledger.attribution_oracle.model import Adapted, LanguageModel
+from openledger.attribution_oracle.model import Adapted, LanguageModel, layers_of
 from openledger.attribution_oracle.tensors import dump
 from openledger.attribution_oracle.tokenizer import ForeignTokenizer
 from openledger.primitives.errors import BaseMissing, InvalidModel, MissingExtra
@@ -94,9 +94,7 @@ class HfModel(LanguageModel):
 
     def adapted(self) -> Iterator[tuple[str, Adapted]]:
         """By the names that transformers has for them."""
-        for name, module in self.inner.named_modules():
-            if isinstance(module, Adapted):
-                yield name, module
+        return layers_of(self.inner)
 
 
 @dataclass(frozen=True)

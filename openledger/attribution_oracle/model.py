@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import os
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol
@@ -81,7 +81,7 @@ class Config:
         return config
 
 
-class Adapted(nn.Module):
+class Adapted(nn.Module, ABC):
     """A linear layer y = f(x) (+ scale * x A^T B^T). ``a`` is [rank, in] or [batch, rank, in], ``b`` [out, rank] or
     batched."""
 
@@ -92,9 +92,9 @@ class Adapted(nn.Module):
         self.b: Tensor | None = None
         self.scale = 1.0
 
+    @abstractmethod
     def plain(self, x: Tensor) -> Tensor:
         """Without the pair."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` is [batch, time, in]. Raises InvalidModel when rows have pairs of their own and ``x`` has no rows."""
@@ -119,16 +119,19 @@ class Linear(Adapted):
         return x @ self.weight.T
 
 
-class LanguageModel(nn.Module, ABC):
+def layers_of(module: nn.Module) -> Iterator[tuple[str, Adapted]]:
+    """The layers of a module that can be adapted, by its names for them."""
+    return ((name, part) for name, part in module.named_modules() if isinstance(part, Adapted))
+
+
+class LanguageModel(nn.Module):
     """``forward`` gives logits [batch, time, vocabulary] of ids [batch, time]; a position sees none behind it."""
 
     config: Shape
 
     def adapted(self) -> Iterator[tuple[str, Adapted]]:
         """All linear layers that can be adapted, with their names, in a fixed order."""
-        for name, module in self.named_modules():
-            if isinstance(module, Adapted):
-                yield name, module
+        return layers_of(self)
 
 
 def _rotary(time: int, half: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -291,5 +294,5 @@ def choose_device(wanted: str = "auto") -> torch.device:
 
 __all__ = [
     "GPT", "Adapted", "Block", "Config", "LanguageModel", "Linear", "Shape", "at_once", "choose_device",
-    "document_losses", "generate", "initialise", "pad", "row_losses",
+    "document_losses", "generate", "initialise", "layers_of", "pad", "row_losses",
 ]  # fmt: skip

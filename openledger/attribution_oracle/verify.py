@@ -64,17 +64,18 @@ def verify_job(
         check_manifest(job, *read_manifest(blobs.get(blob_name(job.bundle_blob))))
         bundle = kept.bundle(job) or load_bundle(blobs, job.bundle_blob, known=known, device=device)
         check_roots(job, bundle)
-        begun = kept.begun(job)
+        begun, scores = kept.begun(job), tuple[int, ...]()
+        spots = named_spots(job, len(bundle.cuts) + 1)
         try:
-            scores = () if job.again else _scores(job, bundle, blobs, begun, progress)
-            spots = named_spots(job, len(bundle.cuts) + 1)
             if not job.again:
+                scores = _scores(job, bundle, blobs, begun, progress)
                 spots += _drawn_spots(job, bundle, scores, secrets.token_bytes(16) if seed is None else seed, count)
             fault = check_spots(bundle, blobs, spots, kept.right(job), progress, begun.replayed)
         except SliceOver:
             kept.put_aside(job, bundle)
             raise
-        fault = fault or (None if job.again else check_shares(job, bundle, scores))
+        if fault is None and not job.again:
+            fault = check_shares(job, bundle, scores)
     except BlobCorrupt as err:  # a fault of this machine's disk says nothing about the claim
         raise BlobNotFound(f"a blob of claim {job.claim} is damaged here: {err}") from None
     except (OracleError, DecodingError) as err:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from openledger.abci_app.modules.attribution.messages import ShownBlock, score_bytes
+from openledger.abci_app.modules.attribution.messages import CLAIMED_BYTES, ShownBlock, score_bytes, scores_of
 from openledger.abci_app.modules.attribution.records import Claim
 from openledger.primitives.attribution import block_rows, count_blocks, score_leaf
 from openledger.primitives.errors import BlobError
@@ -21,7 +21,7 @@ def shown_blocks(
     if (size := blobs.size(name)) != 8 * claim.rows:  # the claimant chose both, the root as well
         raise BlobError(f"the scores of claim {number} are {size} bytes, not those of {claim.rows} rows")
     raw = blobs.get(name)
-    claimed = [int.from_bytes(raw[i : i + 8], "big", signed=True) for i in range(0, len(raw), 8)]
+    claimed = scores_of(raw, CLAIMED_BYTES)
     blocks = [block_rows(block, claim.rows) for block in range(count_blocks(claim.rows))]
     nodes = [merkle_root([score_leaf(row, claimed[row]) for row in rows]) for rows in blocks]
     if merkle_root(nodes) != claim.scores_root:

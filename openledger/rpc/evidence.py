@@ -13,6 +13,7 @@ import heapq
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from openledger.abci_app.modules.attribution.messages import CLAIMED_BYTES, scores_of
 from openledger.abci_app.modules.attribution.records import Claim, must_claim
 from openledger.abci_app.modules.datanets.records import must_version
 from openledger.abci_app.modules.models.records import must_model, settlements
@@ -181,14 +182,10 @@ class OpenLedgerEvidence:
 
 def _best(raw: bytes, parts: list[Part], most: int) -> tuple[int, list[tuple[int, int, Part]]]:
     """How many rows of these parts earn, and the best ones: (ppb, row, part)."""
+    scores = scores_of(raw, CLAIMED_BYTES)
     numbered = ((part.first + i, part) for part in parts for i in range(part.rows))
-    scores = ((_score(raw, number), number, part) for number, part in numbered)
-    earning = [entry for entry in scores if entry[0] > 0]
+    earning = [(scores[number], number, part) for number, part in numbered if scores[number] > 0]
     return len(earning), heapq.nsmallest(most, earning, key=lambda e: (-e[0], e[1]))
-
-
-def _score(raw: bytes, row: int) -> int:
-    return int.from_bytes(raw[8 * row : 8 * row + 8], "big", signed=True)
 
 
 def _excerpt(rows: list[bytes] | None, place: int) -> str | None:

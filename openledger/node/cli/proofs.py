@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from openledger.abci_app.modules.attribution.messages import CLAIMED_BYTES, scores_of
 from openledger.abci_app.modules.attribution.records import STATUS_NAMES, Claim, must_claim
 from openledger.abci_app.modules.datanets.records import must_version
 from openledger.abci_app.modules.models.records import SETTLEMENTS, must_model, settlements
@@ -99,7 +100,7 @@ def checked_rows(app: App, state: ProvenState, claim: Claim) -> list[tuple[Addre
 def checked_scores(app: App, claim: Claim, count: int) -> list[int]:
     """What each of ``count`` rows earns in ppb; they have the root in the claim. Raises SharesInvalid, BlobNotFound."""
     raw = app.client.get_blob(claim.scores.hex())
-    scores = [int.from_bytes(raw[i : i + 8], "big", signed=True) for i in range(0, len(raw), 8)]
+    scores = scores_of(raw, CLAIMED_BYTES)
     if len(raw) != 8 * count:
         raise SharesInvalid(f"the scores are of {len(raw) // 8} rows, the data has {count}")
     if merkle_root([score_leaf(i, s) for i, s in enumerate(scores)]) != claim.scores_root:

@@ -60,8 +60,7 @@ def second_look_due(state: StateReader, number: int, claim: Ballot) -> bool:
     """True when something was accused in this attempt and not looked at by all."""
     if claim.look or not isinstance(claim, Claim):
         return False
-    said = (accused_by(state, number, member.address) for member in electorate(state, number).members)
-    return any(found is not None and found.attempt == claim.attempt for found in said)
+    return any(True for _ in _accused_now(state, number, claim))
 
 
 def look_again(state: Overlay, number: int) -> None:
@@ -94,7 +93,13 @@ def named_rows(state: StateReader, number: int) -> tuple[tuple[int, int], ...]:
 def shares_are_wrong(state: StateReader, number: int, claim: Claim) -> bool:
     """True when members with more than two thirds of the power have named a share, or the unattributed part, in this
     attempt. Each verification compares all of them, so a yes was false from the beginning."""
-    members = electorate(state, number)
-    found = ((accused_by(state, number, member.address), member.power) for member in members.members)
-    named = (power for a, power in found if a and a.attempt == claim.attempt and a.kind in (NAMED_SHARE, NAMED_REST))
-    return 3 * sum(named) > 2 * members.power
+    named = (power for said, power in _accused_now(state, number, claim) if said.kind in (NAMED_SHARE, NAMED_REST))
+    return 3 * sum(named) > 2 * electorate(state, number).power
+
+
+def _accused_now(state: StateReader, number: int, claim: Claim) -> Iterator[tuple[Accused, int]]:
+    """What members of the electorate have accused in this attempt, each with its power."""
+    for member in electorate(state, number).members:
+        found = accused_by(state, number, member.address)
+        if found is not None and found.attempt == claim.attempt:
+            yield found, member.power

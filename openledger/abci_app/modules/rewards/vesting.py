@@ -12,7 +12,7 @@ from itertools import islice
 from openledger.abci_app.action import BlockContext
 from openledger.abci_app.modules.accounts import transfer
 from openledger.abci_app.modules.attribution.accusations import shares_are_wrong
-from openledger.abci_app.modules.attribution.electorates import stood_at_first
+from openledger.abci_app.modules.attribution.electorates import said_yes, stood_at_first
 from openledger.abci_app.modules.attribution.records import (
     ACCEPTED,
     CHALLENGE_DISMISSED,
@@ -166,10 +166,9 @@ def _punish(state: Overlay, ctx: BlockContext, number: int, claim: Claim, challe
     """Slash who says yes in the second look, with the named part before their eyes. Where more than two thirds find a
     share wrong, also who said yes at first and does not say no now, having left or fallen silent: every verification
     compares all shares, while a wrong row may not have been drawn."""
-    cast = {member.address: said.verdict for member, said in votes(state, number)}
-    stood_by = [address for address, verdict in cast.items() if verdict == YES]
-    logs = punish_verdicts(state, ctx, stood_by, challenge.height)
+    logs = punish_verdicts(state, ctx, said_yes(state, number), challenge.height)
     if shares_are_wrong(state, number, claim):
+        cast = {member.address: said.verdict for member, said in votes(state, number)}
         first = stood_at_first(state, number)
         before = [address for address in first.validators if cast.get(address) not in (YES, NO)]
         logs += punish_verdicts(state, ctx, before, first.height)
