@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,10 +16,25 @@ HERE = Path(__file__).parent
 STORE = ROOT / ".tools" / "clients"
 
 
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """One process at a time in a client's folder: ``npm ci`` begins by removing what another one may be using."""
+    STORE.mkdir(parents=True, exist_ok=True)
+    with open(STORE / f"{name}.lock", "w", encoding="utf-8") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
 def installed(name: str) -> Path:
     """Folder with the client's files and its packages, exactly those of its lock file; skips where npm cannot."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("Node.js is not installed")
+    with alone(name):
+        return install(name)
+
+
+def install(name: str) -> Path:
+    """What ``installed`` does, for who is alone in the folder."""
     folder, lock = STORE / name, (HERE / name / "package-lock.json").read_text(encoding="utf-8")
     folder.mkdir(parents=True, exist_ok=True)
     stamp = folder / "installed.json"
@@ -29,6 +47,7 @@ def installed(name: str) -> Path:
             pytest.skip(f"the packages of {name} cannot be installed: {done.stderr.strip()[-200:]}")
         stamp.write_text(lock, encoding="utf-8")
     for file in HERE.joinpath(name).iterdir():
-        if file.suffix in (".mjs", ".cjs", ".sol"):
-            shutil.copy(file, folder / file.name)
+        copy = folder / file.name
+        if file.suffix in (".mjs", ".cjs", ".sol") and not (copy.exists() and copy.read_bytes() == file.read_bytes()):
+            shutil.copy(file, copy)
     return folder
