@@ -51,7 +51,7 @@ class Contract:
 
 
 INTERFACES = {name: Contract(abi) for name, abi in COMPILED["interfaces"].items()}
-WATCH = Contract(COMPILED["DataWatch"]["abi"])
+WATCH, ROYALTIES = (Contract(COMPILED[name]["abi"]) for name in ("DataWatch", "Royalties"))
 
 
 class Calls:
@@ -109,11 +109,16 @@ def watch() -> Contract:
 
 
 @pytest.fixture
-def deploy() -> Callable[[Harness], Address]:
-    """Put the example contract DataWatch on a chain."""
+def royalties() -> Contract:
+    return ROYALTIES
 
-    def run(chain: Harness) -> Address:
-        init = bytes.fromhex(COMPILED["DataWatch"]["init"][2:])
+
+@pytest.fixture
+def deploy() -> Callable[..., Address]:
+    """Put an example contract on a chain."""
+
+    def run(chain: Harness, name: str = "DataWatch") -> Address:
+        init = bytes.fromhex(COMPILED[name]["init"][2:])
         receipt = chain.include(send(chain, None, init))
         assert receipt.status == 1
         assert receipt.contract_address is not None
