@@ -18,7 +18,7 @@ from openledger.abci_app.modules.accounts import balance
 from openledger.abci_app.modules.attribution import records as claims
 from openledger.abci_app.modules.attribution.accusations import accused_by, named_rows
 from openledger.abci_app.modules.attribution.claim import coverage
-from openledger.abci_app.modules.attribution.index_challenges import must_ballot
+from openledger.abci_app.modules.attribution.index_challenges import Ballot, IndexChallenge, must_ballot
 from openledger.abci_app.modules.datanets import records as datanets
 from openledger.abci_app.modules.datanets import reviews
 from openledger.abci_app.modules.datanets.promises import must_promise
@@ -184,8 +184,13 @@ def list_claims(state: StateReader, start: int = 1, limit: int = 100) -> list[Vi
     return _page(claims.CLAIMS, state, start, limit, _claim)
 
 
-def _named(found: claims.Accused | None) -> View | None:
-    """What a validator has called wrong: ``row`` (and ``segment``), or ``share`` (an address, or "unattributed")."""
+def _named(state: StateReader, number: int, of: Ballot, member: claims.Member, said: claims.Vote) -> View | None:
+    """What a validator has called wrong: ``row`` (and ``segment``), or ``share`` (an address, or "unattributed"). Who
+    votes on a challenge of an index accuses nobody by himself: his no names the row that is challenged."""
+    if isinstance(of, IndexChallenge):
+        spot = {"row": of.row} | ({"segment": of.segment} if of.segment else {})
+        return spot if said.verdict == claims.NO else None
+    found = accused_by(state, number, member.address)
     if found is None:
         return None
     if found.kind == NAMED_ROW:
@@ -197,7 +202,7 @@ def get_verdicts(state: StateReader, claim: int) -> list[View]:
     """What each validator that decides the claim, or its newest challenge, has said; ``pot`` is what waits for the
     stakers of those who decided it at first, while the claim can be challenged. Those of them that have no vote any
     more have no power. Raises NotFound."""
-    must_ballot(state, claim)
+    of = must_ballot(state, claim)
     waiting, cast = pots(state, claim), list(claims.votes(state, claim))
     voting = {member.address for member, _ in cast}
     first = claims.ELECTORATES.must(state, claim).members
@@ -211,7 +216,7 @@ def get_verdicts(state: StateReader, claim: int) -> list[View]:
             "committed": bool(said.digest),
             "verdict": claims.VERDICT_NAMES[said.verdict],
             "reason": said.reason,
-            "named": _named(accused_by(state, claim, member.address)),
+            "named": _named(state, claim, of, member, said),
             "pot": hex(waiting.get(member.address, 0)),
         }
         for member, said in cast

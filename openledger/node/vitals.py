@@ -16,12 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openledger.abci_app.modules.attribution.index_challenges import must_ballot
-from openledger.abci_app.modules.attribution.records import STATUS_NAMES, VERDICT_NAMES, open_claims, vote
 from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.modules.staking.records import validator
 from openledger.abci_app.modules.staking.signing import missed
 from openledger.node.meters import OFFSETS_KEPT, LoopWatch, Meters
+from openledger.node.open_votes import open_votes
 from openledger.primitives.errors import ConsensusFault, StateRestoring
 from openledger.primitives.types import to_checksum
 from openledger.rpc.ports import ConsensusStatus
@@ -38,7 +37,6 @@ _DISK_EVERY = 10.0
 _CLOCK_EVERY = 60.0
 _BEHIND_SECONDS = 5.0
 _STUCK_SECONDS = 10.0
-_MOST_CLAIMS = 20
 _GPUS = Path("/proc/driver/nvidia/gpus")
 
 
@@ -172,7 +170,8 @@ class Vitals:
     def _of_state(self, height: int) -> dict[str, Any]:
         """What only state knows; nothing while a snapshot is being restored."""
         try:
-            return {"signing": self._signing(height), "claims": self._claims()}
+            own = self.app.own_address or bytes(20)
+            return {"signing": self._signing(height), "claims": open_votes(self.app.state(), own)}
         except StateRestoring as err:
             return {"signing": None, "claims": [], "restoring": err.message}
 
@@ -194,20 +193,6 @@ class Vitals:
             "jailed": bool(found.jailed),
             "tombstoned": bool(found.tombstoned),
         }
-
-    def _claims(self) -> list[dict[str, Any]]:
-        """Open claims, oldest first, and what this node's validator has said to each."""
-        state, own = self.app.state(), self.app.own_address or bytes(20)
-        rows = []
-        for number in open_claims(state, _MOST_CLAIMS):
-            claim, said = must_ballot(state, number), vote(state, number, own)
-            rows.append({
-                "claim": number,
-                "status": STATUS_NAMES[claim.status],
-                "held": bool(said.held),
-                "verdict": VERDICT_NAMES[said.verdict],
-            })  # fmt: skip
-        return rows
 
 
 def disk_of(folder: Path) -> Disk:

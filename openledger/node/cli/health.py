@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from openledger.node.cli.common import App, Command, pass_app, wei
+from openledger.node.open_votes import in_words, own_word
 from openledger.primitives.errors import NodeUnreachable
 
 _EVERY = 2.0
@@ -97,11 +98,7 @@ def _validator(found: dict[str, Any]) -> str:
 def _claims(claims: list[dict[str, Any]]) -> str:
     if not claims:
         return "none open"
-    words = []
-    for claim in claims:
-        own = "blobs held" if claim["verdict"] == "none" and claim["held"] else claim["verdict"]
-        words.append(f"{claim['claim']} {claim['status']}, own verdict {own}")
-    return f"{len(claims)} open: " + "; ".join(words)
+    return f"{len(claims)} open: " + "; ".join(f"{in_words(one)}, own verdict {own_word(one)}" for one in claims)
 
 
 def _size(count: int) -> str:

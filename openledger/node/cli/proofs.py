@@ -28,27 +28,31 @@ def proof() -> None:
 
 
 @proof.command()
-@click.argument("number", metavar="CLAIM", type=click.IntRange(1))
+@click.argument("number", metavar="CLAIM|CHALLENGE", type=click.IntRange(1))
 @pass_app
 def show(app: App, number: int) -> None:
-    """Show a claim: shares, fee, status, verdicts."""
-    claim = app.call("openledger_getClaim", number)
+    """Show a claim, or a challenge of a published index: what it says, its status, the verdicts."""
     verdicts = app.call("openledger_getVerdicts", number)
+    try:
+        kind, found = "claim", app.call("openledger_getClaim", number)
+    except NotFound:
+        kind, found = "challenge", app.call("openledger_getIndexChallenge", number)
     lines = []
-    for name, value in claim.items():
+    for name, value in found.items():
         if name in ("fee", "bond", "workFee", "minted"):
             value = amount(value)
         if name != "shares":
-            lines.append(f"{name:<13} {value}")
-    lines += ["", *table(["contributor", "ppm"], list(claim["shares"].items()))]
+            lines.append(f"{name:<13} {told(value)}")
+    if shares := found.get("shares"):
+        lines += ["", *table(["contributor", "ppm"], list(shares.items()))]
     if verdicts:
         heads = list(verdicts[0])
         lines += ["", *table(heads, [[told(v.get(h, "")) for h in heads] for v in verdicts])]
-    app.emit({"claim": claim, "verdicts": verdicts}, lines)
+    app.emit({kind: found, "verdicts": verdicts}, lines)
 
 
 def told(value: Any) -> Any:
-    """A cell of the table of verdicts: what a no names in words."""
+    """A value for people: what a no names, or a challenge, in words; nothing for null."""
     if isinstance(value, dict):
         return " ".join(f"{what} {which}" for what, which in value.items())
     return "" if value is None else value
@@ -166,7 +170,7 @@ def _challenge_index(app: App, model: int, row: int | None, share: str | None, s
         raise click.UsageError("a published index has rows only: --row NUMBER")
     receipt = app.send(AttributionChallengeIndex(model, row, segment or 0), app.signer())
     found = created_id(receipt)
-    see = f"openledger rpc openledger_getIndexChallenge {found}"
+    see = f"openledger proof show {found}"
     app.emit(receipt, [f"challenge {found}: row {row} of model {model} is made again by the validators: see {see}"])
 
 

@@ -8,6 +8,7 @@
 import { answer, row } from "./answers.js";
 import * as claims from "./claims.js";
 import * as chain from "./chain.js";
+import { challenge } from "./challenges.js";
 import * as data from "./data.js";
 import { show } from "./dom.js";
 import { earned } from "./earned.js";
@@ -35,6 +36,7 @@ const VIEWS = {
   model: models.model,
   claims: claims.claims,
   claim: claims.claim,
+  challenge,
   answer,
   earned,
   rewards: rewards.rewards,
@@ -50,6 +52,7 @@ const TAB_OF = {
   row: "datanets",
   model: "models",
   claim: "claims",
+  challenge: "claims",
   answer: "claims",
   address: "rewards",
   earned: "rewards",

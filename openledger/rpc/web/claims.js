@@ -1,12 +1,12 @@
 /** Attribution claims: their phase, the shares they claim, and what the validators say. */
 
 import { answersCard } from "./answers.js";
+import { challengePage, challengeTable } from "./challenges.js";
 import { h } from "./dom.js";
 import * as f from "./format.js";
 import * as ui from "./ui.js";
+import { ENDS, names, verdictTable, way } from "./votes.js";
 
-const PHASES = ["pending", "voting", "reveal"];
-const ENDS = ["accepted", "refused", "lapsed"];
 const TOLD = {
   pending: "The validators say that they hold every blob that they need.",
   voting: "Each validator recomputes the claim and commits to a verdict that nobody can read yet.",
@@ -32,45 +32,28 @@ export function claimTable(claims, empty = "No claim yet.") {
   );
 }
 
-/** Challenges of published indexes; they share their numbers with claims. */
-function challengeTable(challenges) {
-  return ui.table(
-    "Challenges of indexes",
-    ["Challenge", "Model", "Row", "Challenger", "#Bond", "Outcome"],
-    challenges.map((one) => [
-      f.count(one.id),
-      ui.modelLink(one.model),
-      names(one),
-      ui.accountLink(one.challenger),
-      ui.money(one.bond),
-      ui.badge(one.outcome),
-    ]),
-    "No published index was challenged yet.",
-  );
-}
-
 export async function claims({ rpc }) {
   const [found, challenges] = await Promise.all([rpc.all("openledger_listClaims"), rpc.all("openledger_listIndexChallenges")]);
   return ui.page(
     "Claims",
     "An operator claims who made the settled answers of an epoch. The validators recompute it before any money moves.",
     ui.section(null, claimTable([...found].sort((a, b) => b.id - a.id))),
-    ui.section("Challenges of indexes", challengeTable(challenges.reverse())),
+    ui.section("Challenges of indexes", challengeTable([...challenges].reverse())),
   );
 }
 
-/** The way of a claim, with the place where it stands. */
-function way(status) {
-  const at = PHASES.indexOf(status);
-  const ended = ENDS.includes(status);
-  const tone = status === "accepted" ? "good" : status === "refused" ? "bad" : "";
-  return h(
-    "ol",
-    { class: "phases", "aria-label": "phases" },
-    PHASES.map((phase, i) => h("li", { class: ended || i < at ? "past" : null, "aria-current": i === at ? "step" : null }, phase)),
-    h("li", { class: ended ? tone || null : null, "aria-current": ended ? "step" : null }, ended ? status : "verdict"),
+/** Its newest challenge: the validators have looked, or look, a second time. */
+const doubt = (one) =>
+  ui.section(
+    "Challenge",
+    ui.facts(
+      ["Said to be wrong", names(one.contributor ? { share: one.contributor } : { row: one.row })],
+      ["Challenger", ui.accountLink(one.challenger, true)],
+      ["Bond", ui.money(one.bond, 18)],
+      ["Outcome", ui.badge(one.outcome)],
+    ),
+    h("p", { class: "quiet" }, "The verdicts below are those of the validators that were asked for it."),
   );
-}
 
 export async function claim(context, id) {
   const { rpc } = context;
@@ -79,7 +62,7 @@ export async function claim(context, id) {
     rpc.find("openledger_getClaim", Number(id)),
     rpc.find("openledger_getVerdicts", Number(id)),
   ]);
-  if (found === null) return ui.missing(`claim ${id}`);
+  if (found === null) return verdicts === null ? ui.missing(`claim ${id}`) : challengePage(rpc, Number(id), verdicts);
   const shares = Object.entries(found.shares).sort((a, b) => b[1] - a[1]);
   const entries = shares.map(([contributor, ppm]) => ({ label: ui.accountLink(contributor), ppm }));
   if (found.unattributed) entries.push({ label: "unattributed", ppm: found.unattributed, tone: "rest" });
@@ -88,6 +71,7 @@ export async function claim(context, id) {
     found.status === "accepted" && f.big(found.minted) > 0n ? "More than two thirds of the power said yes. The fee is paid, and OPEN was minted." : TOLD[found.status],
     way(found.status),
     ui.section("Shares", ui.bars(entries), h("p", { class: "quiet" }, "Parts of the contributors' half of the fee; with the unattributed part they make exactly 1,000,000 ppm.")),
+    found.challenge ? doubt(found.challenge) : null,
     ui.section("Verdicts", verdictTable(verdicts)),
     await answersCard(context, found.id),
     ui.section(
@@ -114,31 +98,5 @@ export async function claim(context, id) {
         ["Scores root", ui.copyable(found.scoresRoot)],
       ),
     ),
-  );
-}
-
-/** What a no says is wrong: everybody has looked at it once more before the vote closed. */
-function names(named) {
-  if (!named) return "–";
-  if (named.row !== undefined) {
-    return `index row ${f.count(named.row)}${named.segment ? `, segment ${f.count(named.segment)}` : ""}`;
-  }
-  return named.share === "unattributed" ? "the unattributed part" : h("span", null, "share of ", ui.accountLink(named.share));
-}
-
-function verdictTable(verdicts) {
-  return ui.table(
-    "Verdicts",
-    ["Validator", "#Power", "Holds the blobs", "Committed", "Verdict", "Names", "Reason"],
-    verdicts.map((vote) => [
-      ui.accountLink(vote.operator),
-      f.count(vote.power),
-      vote.held ? "yes" : "–",
-      vote.committed ? "yes" : "–",
-      vote.verdict !== "none" ? ui.badge(vote.verdict) : "–",
-      names(vote.named),
-      h("div", { class: "text" }, vote.reason || "–"),
-    ]),
-    "No validator has spoken yet.",
   );
 }

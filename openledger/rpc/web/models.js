@@ -1,5 +1,6 @@
 /** Models: what they cost, how well their attribution tells the truth, what they were made of and how. */
 
+import { challengeTable } from "./challenges.js";
 import { h, route, s } from "./dom.js";
 import * as f from "./format.js";
 import { remember } from "./rpc.js";
@@ -33,10 +34,11 @@ export async function models({ rpc }) {
 export async function model(context, id) {
   if (!/^\d{1,15}$/.test(id ?? "")) return ui.missing("such model");
   const { rpc } = context;
-  const [found, every, claims] = await Promise.all([
+  const [found, every, claims, challenges] = await Promise.all([
     rpc.find("openledger_getModel", Number(id)),
     rpc.all("openledger_listModels"),
     rpc.all("openledger_listClaims"),
+    rpc.all("openledger_listIndexChallenges"),
   ]);
   if (found === null) return ui.missing(`model ${id}`);
   const [versions, index, receipt] = await Promise.all([
@@ -45,6 +47,7 @@ export async function model(context, id) {
     trainingReceipt(context, found.receipt),
   ]);
   const own = claims.filter((claim) => claim.model === found.id);
+  const doubts = challenges.filter((one) => one.model === found.id);
   return ui.page(
     found.name,
     null,
@@ -64,14 +67,17 @@ export async function model(context, id) {
     lineage(found, versions, every),
     training(receipt),
     committed(found),
+    doubts.length ? ui.section("Challenges of its index", challengeTable(doubts.reverse(), true)) : null,
     own.length ? ui.section("Claims", claimsOf(own)) : null,
   );
 }
 
 const standing = ({ refuted, retired }) => (refuted ? "refuted" : retired ? "retired" : "active");
 
-const mints = ({ mints, refuted }) =>
-  mints ? "yes" : refuted ? `no: challenge ${f.count(refuted)} has shown that its index is false` : "no: its base is not allow-listed";
+function mints({ mints, refuted }) {
+  if (mints) return "yes";
+  return refuted ? h("span", {}, "no: ", ui.challengeLink(refuted), " has shown that its index is false") : "no: its base is not allow-listed";
+}
 
 const claimsOf = (own) =>
   ui.table("Claims", ["Claim", "Epoch", "Status", "#Fee", "#Minted"], [...own].reverse().map((claim) => [ui.claimLink(claim.id), claim.epoch, ui.badge(claim.status), ui.money(claim.fee), ui.money(claim.minted)]));

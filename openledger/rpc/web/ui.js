@@ -20,6 +20,7 @@ export const blockLink = (number) => h("a", { href: route("block", f.num(number)
 export const datanetLink = (id, name) => h("a", { href: route("datanet", id) }, name ? `${id} · ${name}` : `datanet ${id}`);
 export const modelLink = (id, name) => h("a", { href: route("model", id), class: name ? null : "ref" }, name ? `${id} · ${name}` : `model ${id}`);
 export const claimLink = (id) => h("a", { href: route("claim", id), class: "ref" }, `claim ${id}`);
+export const challengeLink = (id) => h("a", { href: route("challenge", id), class: "ref" }, `challenge ${id}`);
 
 /** A hash or blob name, shortened, whole in the tooltip. */
 export const hash = (hex, head = 10, tail = 6) => h("span", { class: "mono", title: String(hex ?? "") }, f.short(hex, head, tail));

@@ -81,7 +81,10 @@ def test_an_upheld_challenge_refutes_the_model_and_halves_the_bond() -> None:
     assert chain.query("attribution_job", number).again
     spent = challenger - BOND - chain.balance(ACCOUNTS[8][0])
     say(chain, "no")
+    chain.block()
+    assert {vote["named"] for vote in chain.query("get_verdicts", number)} == {None}, "nobody has shown a verdict"
     assert run(chain, number) == "upheld"
+    assert [vote["named"] for vote in chain.query("get_verdicts", number)] == [{"row": 7}] * 4
     model = chain.query("get_model", 1)
     assert (model["bond"], model["refuted"], model["mints"]) == ("0x0", number, False)
     assert chain.balance(ACCOUNTS[8][0]) == challenger - spent + MODEL_BOND // 2

@@ -244,6 +244,17 @@ def test_a_status_reads_at_a_glance() -> None:
         assert words in text
 
 
+def test_a_second_look_and_a_challenged_index_are_told_apart_in_the_status() -> None:
+    asked = {"status": "reveal", "held": True, "committed": True, "verdict": "none", "asked": True, "model": 3}
+    votes = [
+        asked | {"claim": 4, "kind": "second look", "named": {"row": 7}},
+        asked | {"claim": 5, "kind": "index challenge", "named": {"row": 9, "segment": 2}, "asked": False},
+    ]
+    text = "\n".join(status_lines(FACTS | {"claims": votes}))
+    assert "2 open: second look at claim 4 (row 7), reveal, own verdict committed; " in text
+    assert "challenge 5 of the index of model 3 (row 9 segment 2), reveal, own verdict not asked" in text
+
+
 def test_trouble_stands_in_the_status() -> None:
     sick = FACTS | {"answering": False, "catchingUp": True, "signing": FACTS["signing"] | {"jailed": True}}
     text = "\n".join(status_lines(sick))

@@ -86,8 +86,12 @@ ANSWERS: dict[str, Any] = {
     "openledger_explainReward": REWARD | {"account": OWNER, "claims": [PAID]},
     "eth_getTransactionCount": "0x0", "eth_getCode": "0x",
     "openledger_getClaim": CLAIM, "openledger_listClaims": [CLAIM], "openledger_getVerdicts": [VERDICT],
-    "openledger_listIndexChallenges": [CHALLENGE],
+    "openledger_listIndexChallenges": [CHALLENGE], "openledger_getIndexChallenge": CHALLENGE,
 }  # fmt: skip
+
+
+MISSING = {"openledger_getClaim"}
+"""What is answered, where it is not in ANSWERS, as something that the chain does not have."""
 
 
 class FakeNode(BaseHTTPRequestHandler):
@@ -109,7 +113,8 @@ class FakeNode(BaseHTTPRequestHandler):
     def _answer(self, call: dict[str, Any]) -> dict[str, Any]:
         if call["method"] in ANSWERS:
             return {"jsonrpc": "2.0", "id": call["id"], "result": ANSWERS[call["method"]]}
-        return {"jsonrpc": "2.0", "id": call["id"], "error": {"code": -32601, "message": HOSTILE}}
+        error = {"code": -32601, "message": HOSTILE, "data": {"code": 103 if call["method"] in MISSING else 0}}
+        return {"jsonrpc": "2.0", "id": call["id"], "error": error}
 
     def _send(self, body: bytes, content_type: str) -> None:
         self.send_response(200)
@@ -148,8 +153,8 @@ def document(url: str, profile: Path) -> str:
 
 
 ROUTES = (
-    "", "datanet/1", "claim/1", "search/%3Cscript%3E", "models", "model/1", "answer/1/0", "row/1/1/1/0/8",
-    f"address/{OWNER}", f"earned/{OWNER}/1",
+    "", "datanet/1", "claim/1", "challenge/2", "search/%3Cscript%3E", "models", "model/1", "answer/1/0",
+    "row/1/1/1/0/8", f"address/{OWNER}", f"earned/{OWNER}/1",
 )  # fmt: skip
 
 
@@ -197,6 +202,7 @@ def test_challenges_of_indexes_stand_below_the_claims(node: str, profile: Path) 
     found = document(f"{node}#/claims", profile)
     shown = found[found.index(">Challenges of indexes</h2>") :]
     for cell in (
+        'href="#/challenge/2"',
         'href="#/model/1"',
         "index row 7, segment 3",
         f'href="#/address/{OWNER}"',
@@ -214,7 +220,51 @@ def test_a_refuted_model_says_so_and_why_it_mints_no_more(
     monkeypatch.setitem(ANSWERS, "openledger_getModel", refuted)
     found = document(f"{node}#/model/1", profile)
     assert ">refuted</span>" in found
-    assert "no: challenge 2 has shown that its index is false" in found
+    why = found[found.index(">no: <") : found.index(" has shown that its index is false")]
+    assert 'href="#/challenge/2"' in why
+    own = found[found.index(">Challenges of its index</h2>") :]
+    assert 'href="#/challenge/2"' in own
+    assert ">upheld</span>" in own
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "told", "bond"),
+    [
+        ("voting", "open", "makes the row again", "held until the verdict"),
+        ("refused", "upheld", "The model is refuted", "with half of the publisher's"),
+        ("accepted", "dismissed", "found the row right", "(burned)"),
+        ("lapsed", "dismissed", "No two thirds agreed", "nine tenths given back"),
+        ("lapsed", "moot", "has cost nothing", "(given back)"),
+    ],
+)
+def test_a_challenge_of_an_index_has_a_page_that_says_where_it_stands(
+    node: str, profile: Path, monkeypatch: pytest.MonkeyPatch, status: str, outcome: str, told: str, bond: str
+) -> None:
+    monkeypatch.setitem(ANSWERS, "openledger_getIndexChallenge", CHALLENGE | {"status": status, "outcome": outcome})
+    found = document(f"{node}#/challenge/2", profile)
+    assert "<h1" in found
+    for words in (told, bond, 'href="#/model/1"', "Row 7", "in segment 3 of its training run", ">Verdicts</h2>"):
+        assert words in found, words
+    assert f'href="#/address/{OWNER}"' in found
+
+
+def test_the_number_of_a_challenge_asked_for_as_a_claim_shows_the_challenge(
+    node: str, profile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(ANSWERS, "openledger_getClaim")
+    found = document(f"{node}#/claim/2", profile)
+    assert ">Challenge 2</h1>" in found
+    assert "What is said to be wrong" in found
+
+
+def test_a_challenged_claim_says_who_doubts_what(node: str, profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ">Challenge</h2>" not in document(f"{node}#/claim/1", profile)
+    doubt = {"challenger": OWNER, "bond": hex(10**19), "row": 12, "contributor": None, "outcome": "open"}
+    monkeypatch.setitem(ANSWERS, "openledger_getClaim", CLAIM | {"challenge": doubt})
+    found = document(f"{node}#/claim/1", profile)
+    shown = found[found.index(">Challenge</h2>") : found.index(">Verdicts</h2>")]
+    for words in ("index row 12", ">10 OPEN<", ">open</span>"):
+        assert words in shown, words
 
 
 def test_each_step_of_a_reward_leads_to_its_record(node: str, profile: Path) -> None:

@@ -1,0 +1,61 @@
+"""The doctor's look at what is challenged: votes in which this operator's validator is asked, and doubts about what its
+accounts have claimed or published."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from openledger.node.doctor import OK, WARN, Check
+from openledger.node.keystore import Keystore
+from openledger.node.open_votes import CLAIM, INDEX_CHALLENGE, in_words, own_word
+from openledger.primitives.errors import OpenLedgerError
+from openledger.rpc.client import Client
+
+
+def challenged(home: Path, node: str) -> list[Check]:
+    """A line for each challenge that is open at ``node`` and concerns its validator or an account of this home; none
+    where no node answers."""
+    client = Client(node)
+    try:
+        status: dict[str, Any] = client.call("openledger_getNodeStatus")
+    except OpenLedgerError:
+        return []
+    finally:
+        client.close()
+    own = _accounts(home)
+    if signing := status.get("signing"):
+        own.add(signing["operator"])
+    return of_votes(status.get("claims", []), own)
+
+
+def _accounts(home: Path) -> set[str]:
+    """Accounts of the home's keys; none where one of them cannot be read, which the commands for keys tell."""
+    try:
+        return {address for _, address in Keystore(home).table()}
+    except OpenLedgerError:
+        return set()
+
+
+def of_votes(votes: Collection[dict[str, Any]], own: Collection[str]) -> list[Check]:
+    """The lines; ``own`` are the operator's accounts."""
+    found = []
+    for one in votes:
+        if one.get("kind", CLAIM) == CLAIM:
+            continue
+        left = f"until {time.strftime('%H:%M:%S UTC', time.gmtime(one['deadline']))}" if one["deadline"] else "now"
+        said = f"{in_words(one)} {left}"
+        if one["of"] in own:
+            what = "publisher's" if one["kind"] == INDEX_CHALLENGE else "claimant's"
+            hint = f"your {what} bond is at stake: openledger proof show {one['claim']}; see that its blobs can be had"
+            found.append(Check("challenge", WARN, said, hint))
+        elif one["asked"]:
+            lacks = one["verdict"] == "none" and not one["held"] and not one["committed"]
+            hint = "the model's blobs are not here yet; without them this validator stays silent: look at [blobs] peers"
+            found.append(Check("challenge", WARN if lacks else OK, f"{said}; own verdict {own_word(one)}", hint))
+    return found
+
+
+__all__ = ["challenged", "of_votes"]
