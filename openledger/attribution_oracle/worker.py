@@ -5,9 +5,10 @@
 
 A line out is a Verdict's JSON, or ``{"claim": number or null, "error": {"code", "message"}}``: code 601 when a blob
 is not held yet, 613 when the model's base is not here, 205 for a line that is no job, 610 when time or memory ran
-out. When the job's own ``seconds`` are over it is ``{"claim", "aside": {"done", "total", "what"}}``: the same job,
-asked again, goes on there. A bad line never ends the process; the end of stdin does. Logs go to stderr. The process has
-its own memory limit and a time limit for each job.
+out (the error's ``ended`` is "time" or "memory" then). When the job's own ``seconds`` are over it is ``{"claim",
+"aside": {"done", "total", "what"}}``: the same job, asked again, goes on there. A bad line never ends the process; the
+end of stdin does. Logs go to stderr, whose last lines the node shows where there is no verdict. The process has its own
+memory limit and a time limit for each job.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from openledger.primitives.jsonio import read_json
 
 log = logging.getLogger("openledger.oracle")
 MAX_LINE = 64 << 20
+NO_MEMORY = "the job needs more memory than this process may use"
 
 
 class TimeUp(Exception):
@@ -60,9 +62,10 @@ def time_limit(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def error_line(claim: int | None, code: int, message: str) -> str:
-    """One line for a job without a verdict."""
-    return json.dumps({"claim": claim, "error": {"code": code, "message": message}})
+def error_line(claim: int | None, code: int, message: str, ended: str = "") -> str:
+    """One line for a job without a verdict; ``ended`` where time or memory was over."""
+    more = {"ended": ended} if ended else {}
+    return json.dumps({"claim": claim, "error": {"code": code, "message": message, **more}})
 
 
 def answer_line(
@@ -91,11 +94,13 @@ def answer_line(
         log.warning("claim %s: no verdict: %s", job.claim, err)
         return error_line(job.claim, err.code, f"{err} ({err.hint})" if err.hint else str(err))
     except TimeUp as err:
-        return error_line(job.claim, OracleError.code, str(err))
+        return error_line(job.claim, OracleError.code, str(err), "time")
     except MemoryError:
-        return error_line(job.claim, OracleError.code, "the job needs more memory than this process may use")
+        return error_line(job.claim, OracleError.code, NO_MEMORY, "memory")
     except Exception as err:  # the border of the process: a fault in one job must not end the others
         log.exception("claim %s: fault", job.claim)
+        if isinstance(err, RuntimeError) and "allocate memory" in str(err):  # how torch says MemoryError
+            return error_line(job.claim, OracleError.code, NO_MEMORY, "memory")
         return error_line(job.claim, OracleError.code, f"the job failed: {type(err).__name__} {err}")
     finally:
         if not aside:  # nobody knows how far it was

@@ -230,7 +230,7 @@ def examine(home: Path, port: int | None, node: str) -> list[Check]:
     """All checks. ``port`` of the RPC, the configured one by default; ``node`` the URL of a node to compare with."""
     from openledger.node.bases import examined
     from openledger.node.doctor_peers import network
-    from openledger.node.doctor_votes import challenged
+    from openledger.node.doctor_votes import votes
 
     checks: list[Check] = []
     config = Config()
@@ -249,5 +249,5 @@ def examine(home: Path, port: int | None, node: str) -> list[Check]:
         *home_of_a_node(home, config),
         *ports(config, home, config.rpc.port if port is None else port),
         *network(home, config, node),
-        *challenged(home, node),
+        *votes(home, node),
     ]

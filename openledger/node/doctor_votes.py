@@ -1,5 +1,5 @@
-"""The doctor's look at what is challenged: votes in which this operator's validator is asked, and doubts about what its
-accounts have claimed or published."""
+"""The doctor's look at votes: how this node's verifications have ended, and what is challenged that concerns its
+validator or its accounts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from typing import Any
 from openledger.node.doctor import OK, WARN, Check
 from openledger.node.keystore import Keystore
 from openledger.node.open_votes import CLAIM, INDEX_CHALLENGE, in_words, own_word
+from openledger.node.oracle_record import FAILED, MEMORY, TIME, last_trouble
+from openledger.node.oracle_record import in_words as verdicts_in_words
 from openledger.primitives.errors import OpenLedgerError
 from openledger.rpc.client import Client
 
 
-def challenged(home: Path, node: str) -> list[Check]:
-    """A line for each challenge that is open at ``node`` and concerns its validator or an account of this home; none
-    where no node answers."""
+def votes(home: Path, node: str) -> list[Check]:
+    """How the verifications of ``node`` have ended, and a line for each challenge that is open there and concerns its
+    validator or an account of this home; nothing where no node answers."""
     client = Client(node)
     try:
         status: dict[str, Any] = client.call("openledger_getNodeStatus")
@@ -28,7 +30,7 @@ def challenged(home: Path, node: str) -> list[Check]:
     own = _accounts(home)
     if signing := status.get("signing"):
         own.add(signing["operator"])
-    return of_votes(status.get("claims", []), own)
+    return [*of_verifications(status.get("verifications")), *of_votes(status.get("claims", []), own)]
 
 
 def _accounts(home: Path) -> set[str]:
@@ -37,6 +39,15 @@ def _accounts(home: Path) -> set[str]:
         return {address for _, address in Keystore(home).table()}
     except OpenLedgerError:
         return set()
+
+
+def of_verifications(told: dict[str, Any] | None) -> list[Check]:
+    """One line for a node with an oracle. It warns where a verdict was missing or a process was killed."""
+    if told is None:
+        return []
+    lost = told["silence"] + told[FAILED] + told[TIME] + told[MEMORY]
+    hint = last_trouble(told) + "; the lines of the log that begin with 'oracle process:' say more"
+    return [Check("verdicts", WARN if lost else OK, f"since the node's start: {verdicts_in_words(told)}", hint)]
 
 
 def of_votes(votes: Collection[dict[str, Any]], own: Collection[str]) -> list[Check]:
@@ -58,4 +69,4 @@ def of_votes(votes: Collection[dict[str, Any]], own: Collection[str]) -> list[Ch
     return found
 
 
-__all__ = ["challenged", "of_votes"]
+__all__ = ["of_verifications", "of_votes", "votes"]

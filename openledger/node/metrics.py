@@ -64,9 +64,11 @@ CATALOGUE = (
     Entry("openledger_oracle_running", "gauge", "1 while the verifying process runs."),
     Entry("openledger_oracle_waiting", "gauge", "Claims that wait for a verdict of this node."),
     Entry(
-        "openledger_oracle_jobs_total", "counter", "Turns of verifications by outcome: yes, no, failed, or put aside.",
+        "openledger_oracle_jobs_total", "counter",
+        "Turns of verifications by outcome: yes, no, aside (goes on later), failed, or killed for time or memory.",
         ("outcome",),
     ),
+    Entry("openledger_oracle_silent_total", "counter", "Claims that closed without a verdict of this node."),
     Entry(
         "openledger_oracle_segments_total", "counter",
         "Segments of training runs by what was done for verdicts: replayed, or left to others.", ("work",),
@@ -205,17 +207,18 @@ class NodeMetrics:
             "openledger_evm_gas_total": meters.evm_gas,
             "openledger_oracle_running": int(bridge is not None and bridge.worker.pid != 0),
             "openledger_oracle_waiting": 0 if bridge is None else bridge.waiting,
-            "openledger_oracle_job_seconds_total": 0 if bridge is None else bridge.seconds,
+            "openledger_oracle_job_seconds_total": 0 if bridge is None else bridge.record.seconds,
+            "openledger_oracle_silent_total": 0 if bridge is None else bridge.record.silent,
             "openledger_oracle_starts_total": 0 if bridge is None else bridge.worker.starts,
         })  # fmt: skip
-        outcomes = {} if bridge is None else bridge.outcomes
+        outcomes = {} if bridge is None else bridge.record.turns
         return {
             **found,
             "openledger_consensus_call_seconds": _labelled(meters.calls),
             "openledger_mempool_refused_total": _labelled(meters.refused),
             "openledger_oracle_jobs_total": _labelled(outcomes),
             "openledger_oracle_segments_total": _labelled(
-                {"replayed": 0, "left": 0} if bridge is None else bridge.segments
+                {"replayed": 0, "left": 0} if bridge is None else bridge.record.segments
             ),
         }
 

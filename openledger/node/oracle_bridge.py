@@ -18,7 +18,6 @@ import logging
 import secrets
 import sys
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +55,7 @@ from openledger.abci_app.votes import AIM_BYTES
 from openledger.node.blob_following import files_inside, job_blobs
 from openledger.node.oracle_findings import Finding, FindingStore, spoken
 from openledger.node.oracle_jobs import JobQueue
+from openledger.node.oracle_record import Record
 from openledger.node.oracle_scores import shown_blocks
 from openledger.node.oracle_seeds import Seeds
 from openledger.node.oracle_worker import MEMORY_MB, Aside, OracleWorker
@@ -100,12 +100,7 @@ class OracleBridge:
         self._held: set[tuple[int, int]] = set()
         self._reveals: dict[tuple[int, int], Reveal] = {}
         self._shown: dict[tuple[int, int], Callable[[], Reveal]] = {}
-        self.outcomes: Counter[str] = Counter()
-        """Turns of verifications that ended, by outcome: yes, no, failed, aside."""
-        self.seconds = 0.0
-        """Spent in them."""
-        self.segments: Counter[str] = Counter(replayed=0, left=0)
-        """Segments of training runs, over all verdicts: replayed for them, or left to others or known to be right."""
+        self.record = Record()
         self._scores: dict[int, str] = {}
         self._wake = asyncio.Event()
         self._hold_wake = asyncio.Event()
@@ -176,6 +171,7 @@ class OracleBridge:
         node that was rolled back says the same again."""
         for key in [key for key in self._jobs if key not in open_keys]:
             self._jobs.drop(key)
+            self.record.closed(key[0])
         for waiting in (self._awaited, self._shown, self._reveals):
             for key in waiting.keys() - open_keys:
                 del waiting[key]
@@ -336,17 +332,18 @@ class OracleBridge:
             found = await self.worker.verify(job, seconds)
         except BlobNotFound as err:
             log.info("claim %s: waiting for blobs: %s", key[0], err)
+            self.record.missing(key[0], err.message)
             self._jobs.missing(key, job)
             return
         except OracleError as err:
-            self.outcomes["failed"] += 1
+            self.record.failed(key[0], self.worker.ended, err.message)
             log.warning("claim %s: no verdict: %s", key[0], err)
             self._jobs.failed(key, job, time.perf_counter() - started)
             return
         finally:
-            self.seconds += time.perf_counter() - started
+            self.record.seconds += time.perf_counter() - started
         if isinstance(found, Aside):
-            self.outcomes["aside"] += 1
+            self.record.aside(key[0], str(found))
             log.info("claim %s: %s; it goes on in its next turn", key[0], found)
             self._jobs.put_aside(key, job, time.perf_counter() - started, found)
         else:
@@ -363,9 +360,7 @@ class OracleBridge:
         self._store.save(key, finding)
         self._findings[key] = finding
         self._jobs.drop(key)
-        self.outcomes["yes" if verdict.valid else "no"] += 1
-        self.segments["replayed"] += len(verdict.replayed)
-        self.segments["left"] += verdict.segments - len(verdict.replayed)
+        self.record.verdict(key[0], verdict)
         log.info("claim %s: %s", key[0], spoken(verdict))
 
 

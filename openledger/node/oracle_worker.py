@@ -4,7 +4,7 @@ hangs, floods its pipe, or takes more memory than it may.
 One job at a time, one JSON line each way (``attribution_oracle.worker``). A job that is not done when its turn is over
 is put aside by the process itself, which keeps what it has done; one that does not even say so hangs. Nothing that
 comes back is believed before its form is checked, to the last score. Whatever goes wrong there costs this node a
-verdict, never a block.
+verdict, never a block; the last lines that the process has said on its standard error are in the log then.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from openledger.node.oracle_record import FAILED, MEMORY, TIME
+from openledger.node.oracle_stderr import Tail
 from openledger.primitives.attribution import (
     EVERY_SEGMENT,
     NAMED_REST,
@@ -41,6 +43,8 @@ PATIENCE = 20.0
 MEMORY_MB = 6_144
 WATCH_SECONDS = 0.25
 STOP_SECONDS = 5.0
+SETTLE_SECONDS = 0.05
+"""What the process has written before its answer is read by then."""
 CHUNK = 64 * 1024
 BASE_BYTES, ROW_BYTES = 16 * 1024, 24
 """An honest answer is never longer than this, and this for each row: 20 digits, sign, and what parts them."""
@@ -77,7 +81,10 @@ class OracleWorker:
         self._command += [word for folder in bases for word in ("--base", str(folder))]
         self._memory, self._patience = memory_mb << 20, patience
         self._process: asyncio.subprocess.Process | None = None
+        self._tail, self._following = Tail(), set[asyncio.Task[None]]()
         self.starts = 0
+        self.ended = FAILED
+        """How the newest turn without a verdict ended: ``failed``, or killed for ``time`` or ``memory``."""
 
     @classmethod
     def of_command(cls, command: Sequence[str], memory_mb: int = MEMORY_MB, patience: float = PATIENCE) -> OracleWorker:
@@ -100,14 +107,24 @@ class OracleWorker:
             line = await self._watched(process, replace(job, seconds=max(1, int(seconds))), seconds + self._patience)
             return await asyncio.to_thread(parse_answer, line, job)
         except _Reported as err:
+            self.ended = err.ended
+            await asyncio.sleep(SETTLE_SECONDS)
+            self._tell(err.error.message, quiet=isinstance(err.error, BlobNotFound))
             raise err.error from None
-        except (OSError, OracleError) as err:
+        except (OSError, OracleError, _Killed) as err:
+            self.ended = err.ended if isinstance(err, _Killed) else FAILED
             await self.stop()
-            said = err.message if isinstance(err, OracleError) else f"{type(err).__name__} {err}"
+            said = f"{type(err).__name__} {err}" if isinstance(err, OSError) else err.message
+            self._tell(said)
             raise OracleError(f"the oracle process failed on claim {job.claim}: {said}") from None
         except asyncio.CancelledError:
             await self.stop()
             raise
+
+    def _tell(self, said: str, quiet: bool = False) -> None:
+        """The process's last lines into the log; with ``quiet`` they are let go."""
+        for line in self._tail.take(said):
+            log.log(logging.DEBUG if quiet else logging.WARNING, "oracle process: %s", line)
 
     async def _running(self) -> asyncio.subprocess.Process:
         if self._process is not None and await _speaks_unasked(self._process):
@@ -117,17 +134,21 @@ class OracleWorker:
                 *self._command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
                 limit=CHUNK,
                 env=os.environ | {"PYTHONHASHSEED": "0"},
                 start_new_session=True,
             )
             self.starts += 1
+            if self._process.stderr is not None:
+                following = asyncio.create_task(self._tail.follow(self._process.stderr), name="oracle stderr")
+                self._following.add(following)
+                following.add_done_callback(self._following.discard)
             log.info("oracle process started, pid %s", self._process.pid)
         return self._process
 
     async def _watched(self, process: asyncio.subprocess.Process, job: AttributionJob, seconds: float) -> bytes:
-        """The line that answers the job, unless time or memory is over before. Raises OracleError, OSError."""
+        """The line that answers the job, unless time or memory is over before. Raises OracleError, OSError, _Killed."""
         exchange = asyncio.ensure_future(_exchange(process, job))
         watch = asyncio.ensure_future(_outgrown(process.pid, self._memory))
         try:
@@ -135,8 +156,9 @@ class OracleWorker:
             if exchange.done():
                 return exchange.result()
             if watch.done():
-                raise OracleError(f"it took {watch.result() >> 20} MiB of memory, {self._memory >> 20} are allowed")
-            raise OracleError(f"no answer within {seconds:.0f} s")
+                took = f"it took {watch.result() >> 20} MiB of memory, {self._memory >> 20} are allowed"
+                raise _Killed(took, MEMORY)
+            raise _Killed(f"no answer within {seconds:.0f} s", TIME)
         finally:
             for task in (exchange, watch):
                 task.cancel()
@@ -149,8 +171,16 @@ class OracleWorker:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        with contextlib.suppress(TimeoutError, OSError):  # what stands in a full pipe is read, else its end is not seen
-            await asyncio.wait_for(process.communicate(), STOP_SECONDS)
+        with contextlib.suppress(TimeoutError, OSError):
+            await asyncio.wait_for(self._emptied(process), STOP_SECONDS)
+
+    async def _emptied(self, process: asyncio.subprocess.Process) -> None:
+        """Until a killed process is gone; what stands in a full pipe is read, else its end is not seen."""
+        while process.stdout is not None and await process.stdout.read(CHUNK):
+            pass
+        await process.wait()
+        if self._following:
+            await asyncio.wait(set(self._following))
 
 
 async def _exchange(process: asyncio.subprocess.Process, job: AttributionJob) -> bytes:
@@ -196,12 +226,20 @@ async def _outgrown(pid: int, most: int) -> int:
     return resident
 
 
+class _Killed(Exception):
+    """The process has to be killed: ``ended`` says for what."""
+
+    def __init__(self, message: str, ended: str) -> None:
+        super().__init__(message)
+        self.message, self.ended = message, ended
+
+
 class _Reported(Exception):
     """The process has said by itself why there is no verdict; it is in order."""
 
-    def __init__(self, error: OracleError | BlobNotFound) -> None:
+    def __init__(self, error: OracleError | BlobNotFound, ended: str) -> None:
         super().__init__(str(error))
-        self.error = error
+        self.error, self.ended = error, ended
 
 
 def parse_answer(line: bytes, job: AttributionJob) -> Verdict | Aside:
@@ -217,7 +255,8 @@ def parse_answer(line: bytes, job: AttributionJob) -> Verdict | Aside:
         if not isinstance(error, dict) or not isinstance(error.get("message"), str):
             raise OracleError("it reports an error without words")
         kind = BlobNotFound if error.get("code") == BlobNotFound.code else OracleError
-        raise _Reported(kind(error["message"][:500]))
+        ended = error.get("ended")
+        raise _Reported(kind(error["message"][:500]), ended if ended in (TIME, MEMORY) else FAILED)
     if "aside" in answer:
         return _parse_aside(answer["aside"])
     valid, reason, scores = answer.get("valid"), answer.get("reason"), answer.get("scores")

@@ -159,6 +159,7 @@ class Vitals:
             "uptime": int(time.time() - self.started),
             "headAge": max(0, int(time.time()) - head.timestamp),
             **self._of_state(head.number),
+            "verifications": None if self.bridge is None else self.bridge.record.told(),
             "mempool": {"transactions": len(pool), "bytes": pool.size_bytes},
             "disk": {"database": disk.database, "used": disk.used, "free": disk.free},
             "memory": memory_bytes(),

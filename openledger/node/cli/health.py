@@ -11,6 +11,8 @@ import click
 
 from openledger.node.cli.common import App, Command, pass_app, wei
 from openledger.node.open_votes import in_words, own_word
+from openledger.node.oracle_record import in_words as verdicts_in_words
+from openledger.node.oracle_record import last_trouble
 from openledger.primitives.errors import NodeUnreachable
 
 _EVERY = 2.0
@@ -56,6 +58,10 @@ def status_lines(found: dict[str, Any]) -> list[str]:
     if "signing" in found:
         rows.append(("validator", _validator(found)))
         rows.append(("claims", _claims(found["claims"])))
+    if verified := found.get("verifications"):
+        rows.append(("verdicts", verdicts_in_words(verified)))
+        if trouble := last_trouble(verified):
+            rows.append(("", f"last: {trouble}"))
     pool = found.get("mempool", {"transactions": found.get("waiting", 0), "bytes": 0})
     rows.append(("mempool", f"{pool['transactions']} transactions, {_size(pool['bytes'])}"))
     rows.append(("engine", f"{found['engine']}"))

@@ -11,7 +11,7 @@ from harness import ACCOUNTS, Harness
 from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
 from openledger.abci_app.modules.attribution.challenge_index import AttributionChallengeIndex
 from openledger.node.doctor import OK, WARN
-from openledger.node.doctor_votes import challenged, of_votes
+from openledger.node.doctor_votes import of_votes, votes
 from openledger.node.open_votes import CLAIM, INDEX_CHALLENGE, SECOND_LOOK, open_votes
 from openledger.primitives.amounts import OPEN as COIN
 from openledger.primitives.types import ZERO_ADDRESS, to_checksum
@@ -53,9 +53,9 @@ def test_a_node_tells_a_claim_from_a_second_look_and_from_a_challenged_index() -
 
 
 def test_the_doctor_warns_whose_bond_is_at_stake_and_whose_blobs_are_missing() -> None:
-    votes = open_votes(doubted().state, bytes(20))
-    assert of_votes(votes, {STRANGER}) == []
-    look, index = of_votes(votes, {OWNER})
+    found = open_votes(doubted().state, bytes(20))
+    assert of_votes(found, {STRANGER}) == []
+    look, index = of_votes(found, {OWNER})
     assert (look.level, index.level) == (WARN, WARN)
     assert "second look at claim 1 (row 7)" in look.found
     assert "claimant's bond is at stake" in look.hint
@@ -74,4 +74,4 @@ def test_the_doctor_says_what_the_validator_has_to_say_yet() -> None:
 
 
 def test_where_no_node_answers_the_doctor_says_nothing_of_challenges(tmp_path: Path) -> None:
-    assert challenged(tmp_path, "http://127.0.0.1:9") == []
+    assert votes(tmp_path, "http://127.0.0.1:9") == []

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from openledger.node.oracle_jobs import FIRST_SECONDS, MAX_SECONDS, JobQueue, declared_work
+from openledger.node.oracle_stderr import LONGEST, MOST, SHOWN, WITHIN, Tail
 from openledger.node.oracle_worker import Aside, OracleWorker, parse_answer
 from openledger.primitives.attribution import NAMED_ROW, AttributionJob, Named, SettlementFacts, Verdict
 from openledger.primitives.errors import BlobNotFound, OracleError
@@ -62,6 +63,14 @@ WOUNDS = {
 }
 
 
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
 async def started() -> AsyncIterator[list[OracleWorker]]:
     workers: list[OracleWorker] = []
@@ -85,6 +94,99 @@ async def test_a_wounded_process_costs_one_verdict_and_the_next_job_is_answered(
     assert worker.pid == 0
     assert await worker.verify(JOB, 30) == GOOD
     assert worker.starts == 2
+
+
+@pytest.mark.parametrize(
+    ("wound", "ended"), [("hangs", "time"), ("eats memory", "memory"), ("dies", "failed"), ("says no JSON", "failed")]
+)
+async def test_how_a_turn_without_a_verdict_ended_is_known(
+    wound: str, ended: str, started: list[OracleWorker], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", PRELUDE + WOUNDS[wound][0], f"{tmp_path}/seen"]
+    worker = OracleWorker.of_command(command, memory_mb=150, patience=0)
+    started.append(worker)
+    with pytest.raises(OracleError):
+        await worker.verify(JOB, 2 if wound == "hangs" else 30)
+    assert worker.ended == ended
+
+
+@pytest.mark.parametrize(("said", "ended"), [("memory", "memory"), ("time", "time"), ("[1]", "failed")])
+async def test_a_process_that_ran_out_of_something_by_itself_says_of_what(
+    said: str, ended: str, started: list[OracleWorker]
+) -> None:
+    error = json.dumps({"claim": 7, "error": {"code": 610, "message": "no", "ended": said}})
+    worker = OracleWorker.of_command([sys.executable, "-c", f"input(); print({error!r}, flush=True); input()"])
+    started.append(worker)
+    with pytest.raises(OracleError):
+        await worker.verify(JOB, 30)
+    assert worker.ended == ended
+
+
+async def test_the_last_words_of_a_dying_process_are_in_the_log_without_what_moves_a_terminal(
+    started: list[OracleWorker], caplog: pytest.LogCaptureFixture
+) -> None:
+    says = """
+import sys
+for n in range(10_000):
+    print("line", n, file=sys.stderr)
+raise SystemExit("\\x1b[2Jno module named torch")
+"""
+    worker = OracleWorker.of_command([sys.executable, "-c", says])
+    started.append(worker)
+    with caplog.at_level("INFO"), pytest.raises(OracleError, match="died"):
+        await worker.verify(JOB, 30)
+    told = [r.getMessage() for r in caplog.records if r.getMessage().startswith("oracle process: ")]
+    assert len(told) == SHOWN
+    assert told[-1] == "oracle process: ?[2Jno module named torch"
+    assert told[-2] == "oracle process: line 9999"
+
+
+async def test_a_process_that_fills_its_standard_error_still_answers(started: list[OracleWorker]) -> None:
+    says = f"""
+import sys
+for line in sys.stdin:
+    sys.stderr.write("x" * (1 << 20))
+    print({GOOD.to_json()!r}, flush=True)
+"""
+    worker = OracleWorker.of_command([sys.executable, "-c", says])
+    started.append(worker)
+    assert await worker.verify(JOB, 30) == GOOD
+    assert await worker.verify(JOB, 30) == GOOD
+    assert worker.starts == 1
+
+
+async def test_what_the_process_reports_is_explained_by_its_log_but_missing_blobs_are_not(
+    started: list[OracleWorker], caplog: pytest.LogCaptureFixture
+) -> None:
+    says = """
+import sys
+for number, line in enumerate(sys.stdin):
+    print("Traceback of", number, file=sys.stderr, flush=True)
+    print("no verdict: so it is", file=sys.stderr, flush=True)
+    print('{"claim": 7, "error": {"code": %d, "message": "so it is"}}' % (601 if number else 610), flush=True)
+"""
+    worker = OracleWorker.of_command([sys.executable, "-c", says])
+    started.append(worker)
+    with caplog.at_level("INFO"):
+        for kind in (OracleError, BlobNotFound):
+            with pytest.raises(kind):
+                await worker.verify(JOB, 30)
+    told = [r.getMessage() for r in caplog.records if r.getMessage().startswith("oracle process: ")]
+    assert told == ["oracle process: Traceback of 0"], "what the node says itself is not said twice"
+
+
+def test_a_process_that_says_too_much_is_cut_short_for_a_while() -> None:
+    clock = Clock()
+    tail = Tail(clock)
+    lines = [f"line {n}" for n in range(2 * SHOWN)]
+    for _ in range(MOST // SHOWN):
+        tail.feed("\n".join(lines).encode() + b"\n")
+        assert tail.take() == lines[-SHOWN:]
+    tail.feed(b"more\n")
+    assert tail.take() == []
+    clock.now += WITHIN + 1
+    tail.feed(b"x" * 1_000_000 + b"\nlast")
+    assert [len(line) for line in tail.take()] == [LONGEST, 4]
 
 
 async def test_a_process_that_does_not_read_its_job_is_given_up_in_time(started: list[OracleWorker]) -> None:
@@ -254,14 +356,6 @@ async def test_a_process_that_hangs_is_killed_and_says_nothing(started: list[Ora
     assert worker.pid == 0
     assert queue._waiting[7, 0].seconds == 2 * FIRST_SECONDS
     assert queue.next() is None, "others come first"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_a_poisoned_claim_gets_at_most_its_turn_however_many_wait() -> None:
