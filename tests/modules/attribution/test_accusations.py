@@ -198,15 +198,3 @@ def test_of_many_named_rows_those_that_most_power_has_named_are_looked_at() -> N
 def test_an_accusation_names_one_thing(accusation: tuple[Any, ...]) -> None:
     with pytest.raises(MalformedAction):
         decode_extension(encode_extension([Accusation(1, 0, *accusation)]))
-
-
-@pytest.mark.parametrize(
-    ("powers", "lookers"),
-    [((10,), 1), ((10, 10, 10, 10), 3), ((1,) * 40, 27), ((40, 30, 30), 2), ((30,) * 3 + (1,) * 45, 4)],
-)
-def test_who_splits_himself_leaves_as_many_lookers_as_before(powers: tuple[int, ...], lookers: int) -> None:
-    """The last one: three members with 30 each; a fourth of 45 made himself 45 members, and only one more counts."""
-    assert (
-        Electorate(tuple(Member(bytes([n]) * 20, bytes(20), power) for n, power in enumerate(powers))).lookers
-        == lookers
-    )
