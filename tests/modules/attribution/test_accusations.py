@@ -135,6 +135,7 @@ def test_who_does_not_look_again_has_not_voted_and_the_next_attempt_begins_with_
     claim = chain.query("get_claim", number)
     assert (claim["status"], claim["attempt"], claim["look"]) == ("pending", 1, 0)
     assert chain.query("attribution_job", number).named == ((7, 0),)
+    assert chain.query("attribution_job", number).powers == (10, 10, 10, 10)
     chain.oracles[0].accuses = None
     for oracle in chain.oracles[1:]:
         oracle.mode = "yes"
