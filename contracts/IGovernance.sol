@@ -48,6 +48,12 @@ interface IGovernance {
         uint256 bonded;
     }
 
+    /// @notice What one account has voted.
+    struct Vote {
+        address voter;
+        Option option;
+    }
+
     /// @notice Number of proposals; their ids are 1 to this number.
     function proposalCount() external view returns (uint64);
 
@@ -56,6 +62,14 @@ interface IGovernance {
 
     /// @notice What an account has voted. Reverts when there is no such proposal.
     function getVote(uint64 proposal, address voter) external view returns (Option);
+
+    /// @notice A page of proposals by id, from `start` on. At most `limit`, 100 whatever it says, and one at least. `next` is the `start` of
+    /// the next page, 0 after the last. One that is being voted is counted for it, which costs gas for each validator.
+    function listProposals(uint64 start, uint64 limit) external view returns (Proposal[] memory page, uint64 next);
+
+    /// @notice A page of the votes on a proposal, ascending by voter, from `start` on (the zero address: from the first); `limit` as above.
+    /// `next` is the zero address after the last. Reverts when there is no such proposal.
+    function listVotes(uint64 proposal, address start, uint64 limit) external view returns (Vote[] memory page, address next);
 
     /// @notice A parameter of the chain by name, as its unsigned integer: "blockGasLimit" as in openledger_getParams, or
     /// "block_gas_limit" as in genesis. Reverts when there is none of this name, and for one that is no number.

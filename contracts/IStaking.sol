@@ -31,6 +31,13 @@ interface IStaking {
         uint256 amount;
     }
 
+    /// @notice What one account has staked with one validator.
+    struct Staker {
+        address delegator;
+        uint256 amount;
+        uint256 shares;
+    }
+
     /// @notice Wei on their way back, paid when block time (Unix seconds) reaches `ready`.
     struct Unbonding {
         uint256 amount;
@@ -50,10 +57,19 @@ interface IStaking {
     /// @notice The validator of an operator. Reverts when there is none.
     function getValidator(address operator) external view returns (Validator memory);
 
+    /// @notice A page of all validators that ever were, also of those without a stake, ascending by operator, from `start` on (the zero
+    /// address: from the first). At most `limit`, 100 whatever it says, and one at least. `next` is the `start` of the next page, the
+    /// zero address after the last.
+    function listValidators(address start, uint64 limit) external view returns (Validator[] memory page, address next);
+
+    /// @notice A page of those who have stake with the validator of `operator`, ascending by account; `start`, `limit` and `next` as above.
+    /// Reverts when there is no such validator.
+    function listDelegators(address operator, address start, uint64 limit) external view returns (Staker[] memory page, address next);
+
     /// @notice Wei that `delegator` has staked with `operator`. What unbonds is not counted.
     function getDelegation(address delegator, address operator) external view returns (uint256);
 
-    /// @notice All that `delegator` has staked, ascending by operator.
+    /// @notice All that `delegator` has staked, ascending by operator: with at most `maxDelegations` validators.
     function getDelegations(address delegator) external view returns (Stake[] memory);
 
     /// @notice What `delegator` unbonds from the validator of `operator`, the oldest first.

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 from eth_abi.abi import encode
 
@@ -26,7 +27,11 @@ GAS_RECORD = 1_500
 GAS_PER_RECORD_BYTE = 16
 GAS_PER_OUTPUT_BYTE = 4
 
+MAX_PAGE = 100
+"""Most records that one page lists."""
+
 Value = int | bytes | str | list[bytes]
+T = TypeVar("T")
 
 
 class _OutOfGas(Exception):
@@ -131,6 +136,12 @@ class Reads:
         values = decode_arguments(types, data[4:])
         encoded: bytes = encode(function.returns, function.answer(state, *values))
         return encoded
+
+
+def page(found: Iterator[T], limit: int) -> tuple[list[T], T | None]:
+    """The first ``limit`` of what is found (one at least, ``MAX_PAGE`` at most), and the one that begins the next page,
+    None after the last."""
+    return list(islice(found, max(1, min(limit, MAX_PAGE)))), next(found, None)
 
 
 def error_data(text: str) -> bytes:

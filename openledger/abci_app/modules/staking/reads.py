@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from openledger.abci_app.modules.staking.delegations import delegation, delegations, worth
+from openledger.abci_app.modules.staking.delegations import delegation, delegations, delegators, worth
 from openledger.abci_app.modules.staking.records import (
     ValidatorRecord,
+    by_operator,
     must_operate,
     operated_by,
     operator_of,
@@ -18,7 +19,7 @@ from openledger.abci_app.modules.staking.records import (
 )
 from openledger.abci_app.modules.staking.sets import newest_set, seated
 from openledger.abci_app.modules.staking.unbonding import arriving, follow_arriving, follow_pair, leaving
-from openledger.abci_app.reads import Read, Reads
+from openledger.abci_app.reads import Read, Reads, page
 from openledger.primitives.types import STAKING_ADDRESS, Address
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
@@ -41,8 +42,11 @@ def total_bonded(state: StateReader) -> int:
     return sum(record.stake for record in seated(state))
 
 
+NONE = bytes(20)
+"""The address that stands for no further page."""
 _VALIDATOR = "(address,bytes32,string,uint64,bool,uint256,uint256,uint32)"
 _STAKE = "(address,uint256)"
+_STAKER = "(address,uint256,uint256)"
 _WAITING = "(uint256,uint64)"
 _MOVED = "(address,uint256,uint64)"
 
@@ -59,6 +63,23 @@ def _all(state: StateReader) -> tuple[Any, ...]:
 
 def _one(state: StateReader, operator: Address) -> tuple[Any, ...]:
     return (_view(must_operate(state, operator)),)
+
+
+def _page(state: StateReader, start: Address, limit: int) -> tuple[Any, ...]:
+    found, following = page(by_operator(state, start), limit)
+    return [_view(record) for record in found], following.operator if following else NONE
+
+
+def _stakers(state: StateReader, operator: Address, start: Address, limit: int) -> tuple[Any, ...]:
+    """Each account as ``getDelegation`` sees it, whatever page it stands on."""
+    record = must_operate(state, operator)
+    found, following = page(delegators(state, record.address, start), limit)
+    return [_staker(Overlay(state), account, record) for account in found], following or NONE
+
+
+def _staker(state: Overlay, account: Address, record: ValidatorRecord) -> tuple[Any, ...]:
+    amount = _stake(state, account, record)
+    return account, amount, delegation(state, account, record.address).total
 
 
 def _stake(state: Overlay, delegator: Address, record: ValidatorRecord) -> int:
@@ -104,6 +125,8 @@ STAKING = Reads(
     STAKING_ADDRESS,
     Read("getValidators()", (_VALIDATOR + "[]",), _all),
     Read("getValidator(address)", (_VALIDATOR,), _one),
+    Read("listValidators(address,uint64)", (_VALIDATOR + "[]", "address"), _page),
+    Read("listDelegators(address,address,uint64)", (_STAKER + "[]", "address"), _stakers),
     Read("getDelegation(address,address)", ("uint256",), _delegation),
     Read("getDelegations(address)", (_STAKE + "[]",), _delegations),
     Read("getUnbondings(address,address)", (_WAITING + "[]",), _unbondings),

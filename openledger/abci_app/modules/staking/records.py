@@ -173,6 +173,11 @@ def validators(state: StateReader) -> Iterator[ValidatorRecord]:
     return (record for _, record in _VALIDATORS.items(state))
 
 
+def by_operator(state: StateReader, start: Address) -> Iterator[ValidatorRecord]:
+    """All validators that ever were, by operator, from ``start`` on."""
+    return (_VALIDATORS.must(state, found.validator) for _, found in _OPERATORS.items(state, start=start))
+
+
 def candidates(state: StateReader) -> Iterator[ValidatorRecord]:
     """Validators that may have a seat, the largest stake first."""
     return (_VALIDATORS.must(state, found.validator) for _, found in _RANK.items(state))
