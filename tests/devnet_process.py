@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from openledger.node.testnet import free_starting_port
+from tests.waiting import PATIENCE, finish
 
 ROOT = Path(__file__).parents[1]
 NATIVE = importlib.util.find_spec("openledger_native") is not None
@@ -55,7 +56,7 @@ def devnet(home: Path, *options: str) -> Iterator[Devnet]:
     with log.open("w") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while True:
             with contextlib.suppress(OSError):
                 running.call("eth_chainId")
@@ -65,5 +66,4 @@ def devnet(home: Path, *options: str) -> Iterator[Devnet]:
             time.sleep(0.05)
         yield running
     finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(30)
+        finish(process, signal.SIGINT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +15,10 @@ from devnet_process import ROOT
 
 HERE = Path(__file__).parent
 STORE = ROOT / ".tools" / "clients"
+RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+"""This run of the tests: the same in all its processes."""
+INSTALL_SECONDS = 180.0
+"""How long packages may take to come. A test may take longer: a slow network skips tests, and fails none."""
 
 
 @contextmanager
@@ -41,13 +46,25 @@ def install(name: str) -> Path:
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != lock:
         for file in ("package.json", "package-lock.json"):
             shutil.copy(HERE / name / file, folder / file)
-        command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
-        if done.returncode != 0:
-            pytest.skip(f"the packages of {name} cannot be installed: {done.stderr.strip()[-200:]}")
+        fetch(name, ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
         stamp.write_text(lock, encoding="utf-8")
     for file in HERE.joinpath(name).iterdir():
         copy = folder / file.name
         if file.suffix in (".mjs", ".cjs", ".sol") and not (copy.exists() and copy.read_bytes() == file.read_bytes()):
             shutil.copy(file, copy)
     return folder
+
+
+def fetch(name: str, command: list[str], folder: Path) -> None:
+    """Run what needs the network; skips where it fails or takes too long, and then for the rest of this run."""
+    note = STORE / f"{name}.failed"
+    if note.exists() and note.read_text(encoding="utf-8") == RUN:
+        pytest.skip(f"the packages of {name} could not be had a moment ago")
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
+        reason = (done.stderr.strip()[-200:] or f"exit code {done.returncode}") if done.returncode else ""
+    except subprocess.TimeoutExpired:
+        reason = f"not here after {INSTALL_SECONDS:.0f} seconds"
+    if reason:
+        note.write_text(RUN, encoding="utf-8")
+        pytest.skip(f"the packages of {name} cannot be installed: {reason}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client_packages import STORE
+from client_packages import alone, fetch
 from devnet_process import SECRET, Devnet
 from eth_account import Account
 from eth_account.messages import encode_typed_data
@@ -19,19 +19,18 @@ SOURCE = Path(__file__).with_name("go")
 
 
 @pytest.fixture(scope="module")
-def program() -> Path:
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiled client; skips without Go or its packages."""
     go = shutil.which("go")
     if go is None:
         pytest.skip("Go is not installed")
-    folder = STORE / "go"
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [go, "build", "-o", str(folder / "client"), "."]
+    with alone("go"):
+        fetch("go", [go, "mod", "download"], SOURCE)
+    made = tmp_path_factory.mktemp("go") / "client"
+    command = [go, "build", "-o", str(made), "."]
     done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, timeout=240, check=False)
-    if done.returncode != 0 and "main.go" not in done.stderr:
-        pytest.skip(f"the client's Go packages are not to be had: {done.stderr.strip()[-200:]}")
     assert done.returncode == 0, done.stderr
-    return folder / "client"
+    return made
 
 
 def native_transaction(node: Devnet) -> str:

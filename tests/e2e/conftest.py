@@ -16,6 +16,7 @@ from openledger.node.engines.home import CometSettings, init_home
 from openledger.node.testnet import free_starting_port
 from openledger.primitives.errors import MissingProgram
 from openledger.primitives.keys import ed25519_public
+from tests import waiting
 
 SEED = bytes(range(1, 33))
 ROOT = Path(__file__).parents[2]
@@ -86,12 +87,7 @@ def make_home(tmp_path, genesis, seed, settings):
 
 @pytest.fixture
 def until():
-    async def until(condition, seconds=30.0):
-        async with asyncio.timeout(seconds):
-            while not condition():  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-
-    return until
+    return waiting.until
 
 
 class Processes:
@@ -135,7 +131,7 @@ class Processes:
         status = await self.call("status")
         return int(status["sync_info"]["latest_block_height"]) if status else 0
 
-    async def reach(self, height, seconds=60):
+    async def reach(self, height, seconds=waiting.PATIENCE):
         deadline = time.monotonic() + seconds
         while await self.height() < height:
             assert time.monotonic() < deadline, f"height {height} was not reached"

@@ -20,11 +20,12 @@ from openledger.node.cli import root
 from openledger.node.doctor import port_is_free
 from openledger.primitives.errors import NodeUnreachable
 from openledger.rpc.client import Client
+from tests.waiting import PATIENCE, finish
 
 FAST = {"OPENLEDGER_CONSENSUS_COMMIT_WAIT_MS": "20", "OPENLEDGER_CONSENSUS_EMPTY_BLOCK_MS": "250"}
 
 
-def wait(what: str, ask: Callable[[], Any], seconds: float = 40, log: Path | None = None) -> Any:
+def wait(what: str, ask: Callable[[], Any], seconds: float = PATIENCE, log: Path | None = None) -> Any:
     """Ask until the answer is true; a node that does not answer yet is asked again."""
     end = time.monotonic() + seconds
     while True:
@@ -62,12 +63,12 @@ def devnet(home: Path, port: int, log: Path, **environment: str) -> Iterator[Cli
     with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out, env=surroundings) as node:
         client = Client(f"http://127.0.0.1:{port}")
         try:
-            wait("the devnet", client.chain_id, 120, log)
+            wait("the devnet", client.chain_id, log=log)
             yield client
         finally:
             client.close()
-            node.send_signal(signal.SIGINT)
-            assert node.wait(20) == 0
+            code = finish(node, signal.SIGINT)
+        assert code == 0, log.read_text()[-3000:]
 
 
 def said(home: Path, url: str, *arguments: str) -> Any:
@@ -94,7 +95,7 @@ class NodeProcess:
     def start(self) -> NodeProcess:
         """Start, and return when it answers."""
         self.begin()
-        wait(self.url, lambda: self.client.call("eth_chainId"), 120, self.log)
+        wait(self.url, lambda: self.client.call("eth_chainId"), log=self.log)
         return self
 
     def begin(self) -> None:
@@ -106,9 +107,7 @@ class NodeProcess:
         """Stop, and return when its ports are free."""
         if self._process is None:
             return
-        if self._process.poll() is None:
-            self._process.send_signal(number)
-        code = self._process.wait(40)
+        code = finish(self._process, number)
         self._process = None
         assert number == signal.SIGKILL or code == 0, self.log.read_text()[-3000:]
         wait("free ports", lambda: all(port_is_free("127.0.0.1", port) for port in self._ports))
@@ -121,7 +120,7 @@ class NodeProcess:
     def height(self) -> int:
         return int(self.client.call("eth_blockNumber"), 16)
 
-    def reach(self, height: int, seconds: float = 40) -> None:
+    def reach(self, height: int, seconds: float = PATIENCE) -> None:
         """Wait for a height."""
         wait(f"block {height} at {self.url}", lambda: self.height >= height, seconds, self.log)
 

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +30,7 @@ from openledger.primitives.fields import pack_struct
 from openledger.primitives.hashing import merkle_root
 from openledger.primitives.types import ZERO_ADDRESS, to_hex
 from openledger.rpc.client import Client
-from tests.e2e.node_process import wait
+from tests.e2e.node_process import devnet
 
 torch = pytest.importorskip("torch", reason="the oracle extra is not installed")
 
@@ -43,16 +40,9 @@ PRICE = OPEN // 10
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A devnet in a process of its own."""
-    port = free_starting_port(1)
     home = tmp_path_factory.mktemp("home")
-    command = [sys.executable, "-m", "openledger.node", "--home", str(home), "devnet", "--port", str(port)]
-    with (home / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as node:
-        found = Client(f"http://127.0.0.1:{port}")
-        wait("the devnet", found.chain_id, 120, home / "log")
+    with devnet(home, free_starting_port(1), home / "log") as found:
         yield found
-        found.close()
-        node.send_signal(signal.SIGINT)
-        assert node.wait(20) == 0
 
 
 def dev(number: int) -> Signer:

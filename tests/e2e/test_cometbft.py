@@ -21,6 +21,7 @@ from openledger.primitives.errors import (
     WrongDataFolder,
 )
 from openledger.primitives.keys import consensus_address, ed25519_public
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.cometbft
 
@@ -75,7 +76,7 @@ async def test_cometbft_killed_comes_back_by_itself_and_the_chain_goes_on(binary
         await until(lambda: app.state["sum"] == 5)
         first = engine.pid
         os.kill(first, signal.SIGKILL)
-        await until(lambda: engine.pid not in (0, first), 10)
+        await until(lambda: engine.pid not in (0, first))
         assert (await engine.status()).mode == "cometbft"  # an answer and no error, whether it is back or not
         reached = app.state["height"]
         await until(lambda: app.state["height"] >= reached + 2)
@@ -118,7 +119,7 @@ async def test_a_fault_of_the_application_stops_the_engine_with_its_own_exceptio
     with contextlib.suppress(RuntimeError):
         await engine.start()
     with pytest.raises(RuntimeError, match="on fire"):
-        await asyncio.wait_for(engine.wait(), 10)
+        await asyncio.wait_for(engine.wait(), PATIENCE)
     await engine.stop()
     assert [str(fault) for fault in faults] == ["the disk is on fire"]
     assert app.state["height"] == 2

@@ -21,6 +21,7 @@ from openledger.primitives.amounts import GWEI
 from openledger.primitives.errors import MissingProgram
 from openledger.primitives.transactions import sign_transaction
 from openledger.rpc.client import Client
+from tests.waiting import PATIENCE, finish
 
 pytestmark = pytest.mark.cometbft
 
@@ -49,8 +50,7 @@ def test_one_command_runs_four_validators_outlives_one_of_them_and_leaves_nothin
             wait_for_words(tmp_path / "log", "3 of 4 nodes go on")
             send_through_each(facts, 3)
         finally:
-            process.send_signal(signal.SIGINT)
-            code = process.wait(40)
+            code = finish(process, signal.SIGINT)
     assert code == 0, (tmp_path / "log").read_text()[-3000:]
     for number in range(4):
         found = configuration.load(Path(facts["folder"]) / f"node{number}", {}).consensus
@@ -75,7 +75,7 @@ def send_through_each(facts: dict, count: int = 4) -> None:
 
 
 def wait_for_words(log: Path, words: str) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE
     while words not in log.read_text():
         assert time.monotonic() < end, log.read_text()[-3000:]
         time.sleep(0.05)

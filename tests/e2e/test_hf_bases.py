@@ -65,7 +65,7 @@ def test_a_base_in_a_folder_goes_the_whole_way_and_a_validator_without_it_is_sil
         epoch = operator.settled_epoch(operator.settle(client, owner, vouchers)[-1])
         operator.wait_until("the epoch's end", lambda: operator.epoch_of(client) > epoch, 60)
         opened = operator.open_claim(client, owner, number, epoch, bundle, answers, lambda step, total, text: None)
-        wait("a word about the base", lambda: looked["name"] in (tmp_path / "first.log").read_text(), 60)
+        wait("a word about the base", lambda: looked["name"] in (tmp_path / "first.log").read_text())
         assert "put its folder into [oracle] bases" in (tmp_path / "first.log").read_text()
         checks = json.loads(openledger(home, "--json", "--node", client.url, "doctor", check=False).stdout)
         assert [c["level"] for c in checks if looked["name"] in c["found"]] == ["warn"]

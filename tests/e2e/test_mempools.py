@@ -24,6 +24,7 @@ from openledger.primitives.amounts import GWEI
 from openledger.primitives.errors import NodeUnreachable
 from openledger.primitives.transactions import sign_transaction
 from openledger.rpc.client import Client
+from tests.waiting import PATIENCE, finish
 
 pytestmark = pytest.mark.cometbft
 ROOT = Path(__file__).parents[2]
@@ -31,7 +32,7 @@ ACCOUNTS = dev_accounts()
 KINDS = [("flood", SUPPORTED[0]), ("app", SUPPORTED[0]), ("flood", SUPPORTED[1])]
 
 
-def wait(what: str, ask: Callable[[], Any], seconds: float = 40) -> Any:
+def wait(what: str, ask: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     """Ask until the answer is true; a node that does not answer yet is asked again."""
     end = time.monotonic() + seconds
     while True:
@@ -72,8 +73,7 @@ class Node:
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(30)
+            finish(self.process)
 
 
 @contextlib.contextmanager
@@ -122,7 +122,7 @@ def test_acknowledged_transactions_survive_the_death_of_node_and_cometbft(
         os.kill(node.comet(), signal.SIGSTOP)  # no more blocks, and nobody there to ask
         began = time.monotonic()
         hashes = [transfer(client, 1, nonce) for nonce in (1, 2, 4)] + [transfer(client, 2, 0)]
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10  # CometBFT would be waited for three times as long
         node.kill()
         node.start()
         for tx_hash in hashes[:2] + hashes[3:]:
@@ -130,9 +130,10 @@ def test_acknowledged_transactions_survive_the_death_of_node_and_cometbft(
         assert client.call("eth_getTransactionReceipt", hashes[2]) is None  # nonce 3 is missing
         assert client.call("eth_getTransactionByHash", hashes[2])["blockHash"] is None
         if mempool == "flood":  # what waits for a nonce asks for no block: one comes every half second
-            before = int(client.call("eth_blockNumber"), 16)
+            before, began = int(client.call("eth_blockNumber"), 16), time.monotonic()
             time.sleep(1)
-            assert int(client.call("eth_blockNumber"), 16) - before <= 4
+            more = int(client.call("eth_blockNumber"), 16) - before
+            assert more <= 4 * (time.monotonic() - began)
         transfer(client, 1, 3)
         receipt(client, hashes[2])
 

@@ -87,7 +87,7 @@ def comet_of(home: Path) -> int:
 def again(node: NodeProcess, since: int) -> float:
     """Seconds until a new block stands."""
     began = time.monotonic()
-    wait("a new block", lambda: node.height > since, 30, node.log)
+    wait("a new block", lambda: node.height > since, log=node.log)
     return time.monotonic() - began
 
 
@@ -124,7 +124,7 @@ def test_kill_9_of_either_half_is_over_in_seconds_and_leaves_nothing_behind(node
 
     comet, before = comet_of(node.home), node.height
     node.kill()
-    wait("the end of CometBFT", lambda: start_time(comet) is None, 2)
+    wait("the end of CometBFT", lambda: start_time(comet) is None, BACK_SECONDS)
     began = time.monotonic()
     node.start()
     again(node, before)
@@ -175,10 +175,10 @@ def test_a_signal_while_it_is_still_starting_ends_it_cleanly(home: Path, tmp_pat
     program = script(tmp_path / "comet", f"echo > {tmp_path}/began; exec sleep 600")
     node = NodeProcess(home, OPENLEDGER_CONSENSUS_PROGRAM=program)
     node.begin()
-    wait("CometBFT to be started", (tmp_path / "began").exists, 20, node.log)
+    wait("CometBFT to be started", (tmp_path / "began").exists, log=node.log)
     began = time.monotonic()
     node.stop(number)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < (3 if ALONE else 8)  # after 8 it would be killed
     node.client.close()
 
 
@@ -292,7 +292,7 @@ def test_a_validator_key_that_the_chain_does_not_know_only_follows_and_says_so(l
     node = NodeProcess(lived)
     with running(node):
         node.start()
-        wait("the words", lambda: "is no validator of this chain" in node.log.read_text(), 10)
+        wait("the words", lambda: "is no validator of this chain" in node.log.read_text())
         assert node.client.call("openledger_getNodeStatus")["signing"] is None
 
 

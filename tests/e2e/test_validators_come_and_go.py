@@ -26,6 +26,7 @@ from openledger.node.testnet import Member, Network, free_starting_port, make_ne
 from openledger.primitives.amounts import OPEN
 from openledger.primitives.errors import MissingProgram, NodeUnreachable
 from openledger.rpc.client import Client
+from tests.waiting import PATIENCE, finish
 
 pytestmark = pytest.mark.cometbft
 
@@ -48,15 +49,14 @@ class Pair:
 
     def kill(self, number: int) -> None:
         process = self.processes.pop(number)
-        process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        finish(process, signal.SIGKILL)
 
     def stop(self) -> list[int]:
         for process in self.processes.values():
             process.send_signal(signal.SIGTERM)
-        return [process.wait(40) for process in self.processes.values()]
+        return [finish(process) for process in self.processes.values()]
 
-    def wait(self, what: str, ask: Callable[[], Any], seconds: float = 40) -> Any:
+    def wait(self, what: str, ask: Callable[[], Any], seconds: float = PATIENCE) -> Any:
         end = time.monotonic() + seconds
         while True:
             with contextlib.suppress(NodeUnreachable):

@@ -1,4 +1,3 @@
-import asyncio
 import importlib.util
 from pathlib import Path
 
@@ -7,6 +6,7 @@ import pytest
 from openledger.genesis.genesis import GenesisValidator
 from openledger.genesis.presets import devnet_genesis
 from openledger.primitives.keys import ed25519_public
+from tests import waiting
 
 SEED = bytes(range(32))
 START = 1_700_000_000 * 10**9
@@ -43,9 +43,4 @@ def app(counter, genesis):
 
 @pytest.fixture
 def until():
-    async def until(condition, seconds=10.0):
-        async with asyncio.timeout(seconds):
-            while not condition():  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-
-    return until
+    return waiting.until

@@ -8,14 +8,9 @@ from openledger.abci_app.protocol import messages as m
 from openledger.node.engines.solo import SoloEngine
 from openledger.primitives.errors import ConsensusFault, UnsupportedTransactionType
 from openledger.primitives.hashing import keccak256
+from tests.waiting import until
 
 NOW = 1_700_000_100 * 10**9
-
-
-async def until(condition, seconds=5.0):
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
 
 
 @pytest.fixture

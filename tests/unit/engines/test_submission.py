@@ -21,6 +21,7 @@ from openledger.primitives.errors import (
     UnsupportedTransactionType,
 )
 from openledger.primitives.hashing import keccak256
+from tests.waiting import PATIENCE, until
 
 
 class Door:
@@ -61,9 +62,9 @@ async def test_what_arrives_together_is_judged_together_and_shares_its_fsyncs(do
 
 async def test_the_answer_waits_for_the_disk_and_blocks_do_not(door, monkeypatch):
     gate, sync = threading.Event(), door.journal.sync
-    monkeypatch.setattr(door.journal, "sync", lambda: (gate.wait(5), sync()))
+    monkeypatch.setattr(door.journal, "sync", lambda: (gate.wait(PATIENCE), sync()))
     answer = asyncio.ensure_future(door.submission.submit(b"add:1:a"))
-    await asyncio.sleep(0.02)
+    await until(lambda: door.heard)
     assert door.heard == [b"add:1:a"]
     assert not answer.done()
     gate.set()

@@ -22,6 +22,7 @@ from openledger.rpc.backend import RpcSettings
 from openledger.rpc.blobs import PEER_HEADER, BlobRoutes
 from openledger.state.blobs import BlobStore
 from tests.harness import Harness
+from tests.waiting import until
 
 
 @dataclasses.dataclass
@@ -32,12 +33,6 @@ class Peer:
     exchange: BlobExchange
     url: str
     requests: list[tuple[str, str, bool]]
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager

@@ -23,6 +23,7 @@ from openledger.primitives.errors import ForkError
 from openledger.primitives.types import to_hex
 from openledger.rpc.client import Client
 from openledger.state.memory import MemoryStore
+from tests.waiting import finish
 
 RUNTIME = "6000546001018060005560005260206000f3"
 INIT = "0x" + f"60{len(RUNTIME) // 2:02x}600c60003960{len(RUNTIME) // 2:02x}6000f3" + RUNTIME
@@ -47,8 +48,7 @@ def devnet(*arguments: str) -> Iterator[tuple[Client, dict[str, Any]]]:
         with Client(facts["rpc"]) as client:
             yield client, facts
     finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(20)
+        finish(process, signal.SIGINT)
         if process.stdout is not None:
             process.stdout.close()
 

@@ -56,6 +56,7 @@ from openledger.state.memory import MemoryStore
 from openledger.state.overlay import Overlay
 from openledger.state.store import StateStore
 from tests.harness import Harness
+from tests.waiting import until
 
 ROWS = 10
 SCORES = tuple(range(ROWS))
@@ -100,10 +101,9 @@ async def test_scores_of_fewer_rows_than_the_claim_leave_the_validator_silent_an
     try:
         bridge._shown[1, 0] = lambda: bridge._reveal(1, claim, finding, VALIDATOR, Seeds(b"secret"))
         bridge._show_wake.set()
-        await asyncio.sleep(0.2)
+        await until(lambda: not bridge._shown)
         assert bridge._tasks
         assert not any(task.done() for task in bridge._tasks)
-        assert not bridge._shown
         assert ((1, 0) in bridge._reveals) == (count == ROWS)
     finally:
         await bridge.stop()
@@ -159,11 +159,10 @@ async def test_a_validator_says_that_it_holds_the_blobs_before_it_has_verified_a
     await bridge.start()
     try:
         assert about_claims(bridge.extension(chain.state, 9, chain.addresses[0])) == []
-        await asyncio.sleep(0.1)
-        assert set(asked) == set(job_blobs(attribution_job(chain.state, number)))
+        await until(lambda: set(asked) == set(job_blobs(attribution_job(chain.state, number))))
         assert about_claims(bridge.extension(chain.state, 9, chain.addresses[0])) == []
         arrived = True
-        await asyncio.sleep(0.1)
+        await until(lambda: bridge._held)
         assert about_claims(bridge.extension(chain.state, 9, chain.addresses[0])) == [Hold(number, 0)]
     finally:
         await bridge.stop()
@@ -201,7 +200,7 @@ async def test_a_challenge_of_an_index_is_looked_at_and_voted_on_like_a_claim(
             if chain.query("get_index_challenge", 1)["status"] == status:
                 break
             chain.block()
-            await asyncio.sleep(0.02)
+            await until(lambda: not (bridge.waiting or bridge._awaited or bridge._shown))
         assert chain.query("get_index_challenge", 1)["status"] == status
         assert [(job.again, job.named) for job in seen] == [(True, ((7, EVERY_SEGMENT),))]
         assert chain.query("get_verdicts", 1)[0]["reason"] == ("" if valid else "index row 7 is wrong")
@@ -289,6 +288,7 @@ async def test_when_a_devnet_goes_back_claims_above_are_forgotten_and_a_running_
         await started.wait()
         bridge.forget_after(1)
         go_on.set()
+        await until(lambda: bridge.record.seconds)  # the turn has ended
         await asyncio.sleep(0.05)
         assert list(bridge._findings) == [(1, 0)]
         assert [path.stem for path in bridge._store.folder.glob("*.json")] == ["1-0"]
@@ -361,9 +361,7 @@ class Looking:
 
 
 async def at_rest(bridge: OracleBridge) -> None:
-    async with asyncio.timeout(30):
-        while bridge.waiting:  # noqa: ASYNC110 - the bridge tells nobody
-            await asyncio.sleep(0.005)
+    await until(lambda: not bridge.waiting)
 
 
 async def at_hand(_name: str) -> bool:
@@ -435,9 +433,7 @@ async def test_what_one_bridge_names_the_other_one_looks_at_before_it_commits_an
             assert finding == bridges[1]._store.load()[1, 0]
             assert finding.salt_of(0) != finding.salt_of(1)
             block(14)  # the reveals are noted
-            async with asyncio.timeout(30):
-                while not all((1, 0) in bridge._reveals for bridge in bridges):  # noqa: ASYNC110 - nobody is told
-                    await asyncio.sleep(0.005)
+            await until(lambda: all((1, 0) in bridge._reveals for bridge in bridges))
             block(15)
             assert [vote(state, 1, name).verdict for name in names] == [NO, NO]
             assert CLAIMS.must(state, 1).status == REFUSED

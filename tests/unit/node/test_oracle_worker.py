@@ -17,6 +17,7 @@ from openledger.node.oracle_stderr import LONGEST, MOST, SHOWN, WITHIN, Tail
 from openledger.node.oracle_worker import Aside, OracleWorker, parse_answer
 from openledger.primitives.attribution import NAMED_ROW, AttributionJob, Named, SettlementFacts, Verdict
 from openledger.primitives.errors import BlobNotFound, OracleError
+from tests.waiting import PATIENCE, until
 
 ROWS = 3
 JOB = AttributionJob(7, 1, "gradient-dot", "", "", "", "", "", (), (), (), (), 0, "", "", ROWS)
@@ -24,6 +25,7 @@ GOOD = Verdict(7, True, "recomputed", (1, -2, 3))
 
 PRELUDE = f"""
 import json, os, sys, time
+from tests.waiting import PATIENCE, until
 good = {GOOD.to_json()!r}
 def say(text):
     sys.stdout.write(text + "\\n")
@@ -198,18 +200,22 @@ async def test_a_process_that_does_not_read_its_job_is_given_up_in_time(started:
     assert worker.pid == 0
 
 
-async def test_what_a_process_says_unasked_is_never_taken_for_an_answer(started: list[OracleWorker]) -> None:
+async def test_what_a_process_says_unasked_is_never_taken_for_an_answer(
+    started: list[OracleWorker], tmp_path: Path
+) -> None:
     says = f"""
-import sys, time
+import pathlib, sys, time
 for line in sys.stdin:
     for _ in range(2):
         print({GOOD.to_json()!r}, flush=True)
         time.sleep(0.2)
+    pathlib.Path({str(tmp_path / "said")!r}).touch()
 """
     worker = OracleWorker.of_command([sys.executable, "-c", says])
     started.append(worker)
     assert await worker.verify(JOB, 30) == GOOD
-    await asyncio.sleep(0.5)
+    await until((tmp_path / "said").exists)
+    await asyncio.sleep(0.05)  # it is in the pipe, and is read
     assert await worker.verify(JOB, 30) == GOOD
     assert worker.starts == 2
 
@@ -243,8 +249,10 @@ async def test_what_a_process_has_started_ends_with_it(started: list[OracleWorke
     says = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(1000)"
     worker = OracleWorker.of_command([sys.executable, "-c", says], patience=0)
     started.append(worker)
-    with pytest.raises(OracleError):
-        await worker.verify(JOB, 2)
+    verifying = asyncio.ensure_future(worker.verify(JOB, PATIENCE))
+    await until(lambda: beat.exists() and beat.stat().st_size)
+    verifying.cancel()
+    await asyncio.wait([verifying])
     await asyncio.sleep(0.2)
     size = beat.stat().st_size
     await asyncio.sleep(0.3)

@@ -16,12 +16,11 @@ from openledger.primitives.errors import NotAllowed
 from openledger.rpc.admin import Admin
 from openledger.state.snapshots import SnapshotShelf
 from tests.harness import Harness
+from tests.waiting import until
 
 
 async def until_idle(snapshots: Snapshotter) -> None:
-    async with asyncio.timeout(10):
-        while snapshots.busy:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+    await until(lambda: not snapshots.busy)
 
 
 async def test_snapshots_come_at_the_interval_while_blocks_go_on_and_old_ones_go(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from openledger.primitives.errors import ConsensusFault
 from openledger.primitives.keys import address_of_private_key
 from openledger.primitives.transactions import sign_transaction
 from openledger.rpc.ports import ConsensusStatus
+from tests.waiting import until
 
 GWEI = 10**9
 
@@ -69,10 +70,7 @@ async def test_metrics_count_what_the_node_does_and_each_is_in_the_catalogue(nod
     assert "result" in await send(node, 0)
     assert "error" in await send(node, 0)
     assert node.app is not None
-    for _ in range(200):
-        if node.app.head().number:
-            break
-        await asyncio.sleep(0.02)
+    await until(lambda: node.app.head().number)
     status, text = await ask(node, "/metrics")
     found = samples(text)
     assert status == 200

@@ -16,6 +16,7 @@ from openledger.primitives.transactions import decode_transaction
 from openledger.rpc.backend import RpcSettings
 from tests.malformed import TYPES, Maker, malformed
 from tests.unit.rpc.conftest import start_chain, stop_chain
+from tests.waiting import PATIENCE
 
 ENGINES = ["py-evm"] + (["revm"] if native_available() else [])
 CODES = {-32602, -32000, -32003, -32010}
@@ -70,7 +71,7 @@ async def test_each_is_refused_over_http_and_over_a_websocket_and_nothing_change
         async with chain.http.ws_connect(chain.url) as socket:
             for names, requests in batches(made(chain), 200):
                 await socket.send_json(requests)
-                assert_refused(names, await socket.receive_json(timeout=30))
+                assert_refused(names, await socket.receive_json(timeout=PATIENCE))
         await asyncio.sleep(0.05)
         assert world(chain) == before
         make = Maker(chain.secrets[0], chain.app.genesis.evm_chain_id)

@@ -30,6 +30,7 @@ from openledger.primitives.errors import (
 from openledger.primitives.hashing import merkle_root, merkle_verify
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.client import AsyncClient, Client
+from tests.waiting import PATIENCE
 
 GWEI = 10**9
 DATANETS = "0x0000000000000000000000000000000000000800"
@@ -167,13 +168,13 @@ async def test_a_claim_is_told_when_it_is_new_and_when_it_changes(chain: Any, mo
     subscriptions = chain.server._subscriptions
     async with chain.http.ws_connect(chain.url) as socket:
         await socket.send_json({"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["openledger_claims"]})
-        ident = (await socket.receive_json(timeout=5))["result"]
+        ident = (await socket.receive_json(timeout=PATIENCE))["result"]
         told = []
         for statuses in (["pending"], ["voting"], ["voting"], ["accepted", "pending"], ["accepted", "refused"]):
             claims[:] = [{"id": i + 1, "status": status} for i, status in enumerate(statuses)]
             subscriptions._tell_claims()
         for _ in range(5):
-            message = await socket.receive_json(timeout=5)
+            message = await socket.receive_json(timeout=PATIENCE)
             assert message["params"]["subscription"] == ident
             told.append((message["params"]["result"]["id"], message["params"]["result"]["status"]))
         assert told == [(1, "pending"), (1, "voting"), (1, "accepted"), (2, "pending"), (2, "refused")]

@@ -15,6 +15,7 @@ import pytest
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.door import Door
 from openledger.rpc.post import read_head
+from tests.waiting import PATIENCE, until
 
 BODY = b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}'
 RESULT = b'{"jsonrpc":"2.0","id":1,"result":"0x275d5"}'
@@ -46,10 +47,10 @@ async def connect(chain: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWrite
 
 
 async def read_answer(reader: asyncio.StreamReader) -> tuple[int, dict[bytes, bytes], bytes]:
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
     first, *lines = head[:-4].split(b"\r\n")
     headers = {k.lower(): v.strip() for k, _, v in (line.partition(b":") for line in lines)}
-    body = await asyncio.wait_for(reader.readexactly(int(headers[b"content-length"])), 5)
+    body = await asyncio.wait_for(reader.readexactly(int(headers[b"content-length"])), PATIENCE)
     return int(first.split()[1]), headers, body
 
 
@@ -87,7 +88,7 @@ async def test_a_client_that_has_said_all_is_still_answered(chain: Any) -> None:
     writer.write(post())
     writer.write_eof()
     assert (await read_answer(reader))[2] == RESULT
-    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
 
 
 OTHERS = [
@@ -107,7 +108,7 @@ async def test_what_is_not_plain_is_answered_by_the_other_way_with_the_same_text
     writer.write(sent)
     text = b""
     while RESULT not in text:
-        text += await asyncio.wait_for(reader.read(4000), 5)
+        text += await asyncio.wait_for(reader.read(4000), PATIENCE)
         assert text
     assert not chain.server._quick.connections
 
@@ -152,7 +153,7 @@ async def test_a_head_that_could_be_read_in_two_ways_never_lets_a_second_request
     reader, writer = await connect(chain)
     writer.write(sent + SMUGGLED)
     writer.write_eof()
-    text = await asyncio.wait_for(reader.read(), 5)
+    text = await asyncio.wait_for(reader.read(), PATIENCE)
     assert b"smuggled" not in text, text
     assert await chain.call("eth_chainId") == "0x275d5"
 
@@ -169,7 +170,7 @@ async def _damaged(chain: Any, seed: int, count: int) -> None:
         reader, writer = await connect(chain)
         writer.write(bytes(sent))
         writer.write_eof()
-        text = await asyncio.wait_for(reader.read(), 5)
+        text = await asyncio.wait_for(reader.read(), PATIENCE)
         writer.close()
         OPENED.clear()
         assert text == b"" or text.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")), (sent, text)
@@ -205,19 +206,19 @@ class TestPatience:
         half, half_writer = await connect(chain)
         slow_writer.write(post()[:40])
         half_writer.write(post()[:-5])
-        answers = await asyncio.wait_for(asyncio.gather(slow.read(), idle.read(), half.read()), 5)
+        answers = await asyncio.wait_for(asyncio.gather(slow.read(), idle.read(), half.read()), PATIENCE)
         assert answers[0].startswith(b"HTTP/1.1 408")
         assert answers[1] == b""
         assert answers[2].startswith(b"HTTP/1.1 408")
 
     async def test_connections_are_bounded_and_a_place_is_free_again_when_one_leaves(self, chain: Any) -> None:
         held = [await connect(chain) for _ in range(4)]
-        await asyncio.sleep(0.05)
+        await until(lambda: len(chain.server._quick.connections) == 4)
         reader, writer = await connect(chain)
         assert (await read_answer(reader))[0] == 503
         for _, other in [*held, (reader, writer)]:
             other.close()
-        await asyncio.sleep(0.05)
+        await until(lambda: not chain.server._quick.connections)
         assert await chain.call("eth_chainId") == "0x275d5"
 
 
@@ -269,7 +270,7 @@ class TestRates:
             assert got.status == 429
         async with chain.http.ws_connect(chain.url) as socket:
             await socket.send_str(BODY.decode())
-            assert (await socket.receive_json(timeout=5))["error"]["code"] == -32005
+            assert (await socket.receive_json(timeout=PATIENCE))["error"]["code"] == -32005
 
     async def test_behind_a_trusted_proxy_each_client_has_its_own_budget_and_cannot_choose_another(
         self, chain: Any

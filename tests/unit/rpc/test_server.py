@@ -13,6 +13,7 @@ import pytest
 from openledger.primitives.errors import PortTaken
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.server import RpcServer
+from tests.waiting import PATIENCE, until
 
 CHAIN_ID = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
 
@@ -112,14 +113,14 @@ class TestBounds:
 
 async def ask(socket: aiohttp.ClientWebSocketResponse, method: str, *params: Any) -> Any:
     await socket.send_json({"jsonrpc": "2.0", "id": 9, "method": method, "params": list(params)})
-    while "id" not in (answer := await socket.receive_json(timeout=5)):
+    while "id" not in (answer := await socket.receive_json(timeout=PATIENCE)):
         pass
     return answer
 
 
 async def told(socket: aiohttp.ClientWebSocketResponse, subscription: str) -> Any:
     while True:
-        message = await socket.receive_json(timeout=5)
+        message = await socket.receive_json(timeout=PATIENCE)
         if message.get("params", {}).get("subscription") == subscription:
             return message["params"]["result"]
 
@@ -128,17 +129,17 @@ async def test_invalid_json_on_a_websocket_is_answered_and_the_socket_lives(chai
     async with chain.http.ws_connect(chain.url) as socket:
         for body in ("{", "", "[[[", "\x00"):
             await socket.send_str(body)
-            answer = await socket.receive_json(timeout=5)
+            answer = await socket.receive_json(timeout=PATIENCE)
             assert (answer["id"], answer["error"]["code"]) == (None, -32700)
         await socket.send_bytes(b"\xff")
-        assert (await socket.receive_json(timeout=5))["error"]["code"] == -32700
+        assert (await socket.receive_json(timeout=PATIENCE))["error"]["code"] == -32700
         assert (await ask(socket, "eth_chainId"))["result"] == "0x275d5"
 
 
 async def test_batches_work_on_a_websocket(chain: Any) -> None:
     async with chain.http.ws_connect(chain.url) as socket:
         await socket.send_json([CHAIN_ID, CHAIN_ID | {"id": 2}])
-        assert [a["id"] for a in await socket.receive_json(timeout=5)] == [1, 2]
+        assert [a["id"] for a in await socket.receive_json(timeout=PATIENCE)] == [1, 2]
 
 
 async def test_a_head_that_is_announced_can_be_read_at_once(chain: Any) -> None:
@@ -199,11 +200,7 @@ async def test_a_subscriber_that_leaves_is_forgotten(chain: Any) -> None:
     async with chain.http.ws_connect(chain.url) as socket:
         await ask(socket, "eth_subscribe", "newHeads")
         assert chain.server._subscriptions.count == 1
-    for _ in range(100):
-        await asyncio.sleep(0.01)
-        if not chain.server._subscriptions.count:
-            break
-    assert not chain.server._subscriptions.count
+    await until(lambda: not chain.server._subscriptions.count)
 
 
 async def test_stopping_closes_the_sockets_politely(chain: Any) -> None:
@@ -220,7 +217,7 @@ async def test_a_subscriber_that_does_not_read_loses_its_connection_and_no_memor
         for _ in range(10_000):
             found.session.notify(b'"' + b"x" * 1000 + b'"')
         assert found.session._transport.get_write_buffer_size() < 5_000_000
-        while (message := await socket.receive(timeout=5)).type is aiohttp.WSMsgType.TEXT:
+        while (message := await socket.receive(timeout=PATIENCE)).type is aiohttp.WSMsgType.TEXT:
             pass
         assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.ERROR)
     assert await chain.call("eth_blockNumber") == "0x0"
@@ -243,7 +240,7 @@ async def test_abuse_on_the_wire_ends_that_connection_only(chain: Any, sent: byt
     reader, writer = await asyncio.open_connection("127.0.0.1", chain.server.port)
     writer.write(sent)
     writer.write_eof()
-    answer = await asyncio.wait_for(reader.read(200), 5)
+    answer = await asyncio.wait_for(reader.read(200), PATIENCE)
     assert answer == b"" or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")), answer
     writer.close()
     assert await chain.call("eth_chainId") == "0x275d5"
@@ -253,7 +250,7 @@ async def test_a_frame_that_is_too_large_closes_that_socket_only(chain: Any) -> 
     async with chain.http.ws_connect(chain.url, max_msg_size=0) as socket:
         with contextlib.suppress(ConnectionError):  # the server may hang up before it has read everything
             await socket.send_str("[" + " " * 5_100_000 + "]")
-        assert (await socket.receive(timeout=5)).type is not aiohttp.WSMsgType.TEXT
+        assert (await socket.receive(timeout=PATIENCE)).type is not aiohttp.WSMsgType.TEXT
     assert await chain.call("eth_chainId") == "0x275d5"
 
 
