@@ -285,7 +285,7 @@ impl Watch {
             (opcode::CALL | opcode::CALLCODE | opcode::DELEGATECALL | opcode::STATICCALL, 2..) => {
                 let target = word_address(stack[stack.len() - 2]);
                 let changed = ctx.journal_ref().state.get(&target).and_then(|account| account.info.code.clone());
-                code = changed.filter(|found| found.is_eip7702());
+                code = changed.filter(|found| found.is_eip7702() || found.is_empty());
             }
             _ => {}
         }

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from random_worlds import MODULE, build
+import rlp
+from random_worlds import CHAIN_ID, CONTRACTS, KEYS, MODULE, SENDERS, build
 from trace_forms import TRACERS, traced
 
 from openledger.evm.engine import CallMessage
 from openledger.evm.precompiles import NativeAnswer
 from openledger.evm.pyevm import PyEvmEngine
 from openledger.evm.tracing.tracer import TraceBounds, Tracing
-from openledger.primitives.transactions import EthTransaction
+from openledger.primitives.hashing import keccak256
+from openledger.primitives.keys import sign_digest
+from openledger.primitives.transactions import SET_CODE, Authorization, EthTransaction
+from openledger.primitives.types import to_hex
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
 
@@ -70,6 +76,34 @@ def test_what_runs_before_the_subject_is_the_same(engines: tuple[Tracing, Tracin
                 traced(e, world.env, world.txs[:-1], world.txs[-1], world.state, tracer, TraceBounds()) for e in engines
             )
             assert ours == theirs, f"seed {seed}, {tracer}"
+
+
+@pytest.mark.parametrize("opcode", ["f1", "f2", "f4", "fa"])
+@pytest.mark.parametrize("to", [bytes(20), CONTRACTS[1]], ids=["none", "another"])
+def test_a_call_looks_at_the_delegate_that_the_account_has_now(
+    engines: tuple[Tracing, Tracing], to: bytes, opcode: str
+) -> None:
+    """An authorization of the same transaction has ended the old delegation, or named another delegate."""
+    world, caller, old = build(1, 1), CONTRACTS[0], CONTRACTS[2]
+    code = "5f" * (5 if opcode in ("f1", "f2") else 4) + f"73{SENDERS[1].hex()}5a{opcode}00"
+    world.state.put(SENDERS[0], 0, 10**21)
+    world.state.put(SENDERS[1], 0, 0, b"\xef\x01\x00" + old)
+    world.state.put(caller, 1, 0, bytes.fromhex(code))
+    for delegate in (old, CONTRACTS[1]):
+        world.state.put(delegate, 1, 0, b"\x00")
+    r, s, parity = sign_digest(KEYS[1], keccak256(b"\x05" + rlp.encode([CHAIN_ID, to, 0])))
+    fields = {"authorizations": (Authorization(CHAIN_ID, to, 0, parity, r, s),), "access_list": ()}
+    subject = replace(
+        world.txs[0], type=SET_CODE, sender=SENDERS[0], nonce=0, to=caller, gas=500_000, value=0, data=b"",
+        max_fee=10 * world.env.base_fee, max_priority_fee=0, **fields,
+    )  # fmt: skip
+    for tracer in TRACERS:
+        ours, theirs = (traced(e, world.env, (), subject, world.state, tracer, TraceBounds()) for e in engines)
+        assert ours == theirs, f"{tracer}"
+    seen = engines[0].trace(world.env, (), subject, world.state, "prestateTracer", {}, TraceBounds())
+    assert to_hex(SENDERS[1]) in seen
+    assert to_hex(old) not in seen
+    assert (to_hex(CONTRACTS[1]) in seen) is (to == CONTRACTS[1])
 
 
 def test_bounds_end_a_trace_with_the_same_words(engines: tuple[Tracing, Tracing]) -> None:

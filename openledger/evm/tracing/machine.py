@@ -34,7 +34,7 @@ from openledger.evm.tracing.opcodes import (
     opcode_name,
 )
 from openledger.evm.tracing.tracer import Budget, Frame, Left, Start, Step, Tracer, word_address
-from openledger.evm.validate import Fork
+from openledger.evm.validate import MAX_INITCODE_BYTES, Fork
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import ZERO_ADDRESS, Address, Log
 
@@ -316,6 +316,8 @@ class _Reporting:
     @classmethod
     def apply_create_message(cls, state: Any, message: Any, context: Any, parent_computation: Any = None) -> Any:
         parent: Any = super()
+        if len(message.code) > MAX_INITCODE_BYTES:  # raises: the opcode cannot be paid for, and no frame begins
+            return parent.apply_create_message(state, message, context, parent_computation=parent_computation)
         state.watch.enter(message)
         computation = parent.apply_create_message(state, message, context, parent_computation=parent_computation)
         state.watch.leave(computation)

@@ -21,7 +21,8 @@ Told: TypeAlias = tuple[Address, list[int], int, bytes | None, bytes]
 """Whose storage, the stack (top last, perhaps only its upper part), its whole height, memory where asked for, the data
 that the last call returned."""
 Now: TypeAlias = tuple[int, int | None, bytes | None]
-"""Nonce of the running account, value of the slot that the opcode names, delegation of the account that it calls."""
+"""Nonce of the running account, value of the slot that the opcode names, delegation of the account that it calls: empty
+where an authorization has ended it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,6 +161,25 @@ def test_frames_that_never_began_are_shown_with_their_error(world: Any, run: Any
     assert (collision["error"], collision["gas"]) == ("contract address collision", collision["gasUsed"])
 
 
+def test_a_creation_of_too_much_initcode_fails_its_creator_and_is_no_frame(world: Any, run: Any) -> None:
+    world.state.put(LEAF, 1, 0, bytes.fromhex("61c0015f5ff000"))
+    world.state.put(BOB, 1, 0, calling(LEAF))
+    found = run("callTracer")
+    assert (found["from"], found["to"], "error" in found) == (to_hex(ALICE), to_hex(BOB), False)
+    (leaf,) = found["calls"]
+    assert (leaf["from"], leaf["to"], leaf["error"], "calls" in leaf) == (
+        to_hex(BOB),
+        to_hex(LEAF),
+        "out of gas",
+        False,
+    )
+    assert leaf["gasUsed"] == leaf["gas"]
+    logs = run()["structLogs"]
+    assert [(e["op"], e["depth"], "error" in e) for e in logs[-3:]] == [
+        ("PUSH0", 2, False), ("CREATE", 2, True), ("STOP", 1, False),
+    ]  # fmt: skip
+
+
 def test_selfdestruct_is_shown_as_a_frame(world: Any, run: Any) -> None:
     world.state.put(BOB, 1, 5, b"\x73" + LEAF + b"\xff")
     (gone,) = run("callTracer")["calls"]
