@@ -14,6 +14,9 @@ if WORKER := os.environ.get("PYTEST_XDIST_WORKER", ""):
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here and in the processes of tests
 
 from harness import Harness
+from waiting import terminable
+
+terminable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -30,3 +30,9 @@ def finish(process: subprocess.Popen[Any], number: int = signal.SIGTERM) -> int:
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait()
+
+
+def terminable() -> None:
+    """From now on a run of tests that is told to end does so as one that is interrupted: what its tests have started is
+    taken down."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
