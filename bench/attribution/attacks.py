@@ -33,7 +33,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from corpora import CORPORA, Rows
-from lds import QUERIES, gradient_dot, losses, trained
+from lds import QUERIES, Size, gradient_dot, losses, trained
 
 from openledger.attribution_oracle.attribute import attribute
 from openledger.attribution_oracle.bench import rewards
@@ -265,7 +265,7 @@ class Bench:
         name = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24] + ".npz"
         if self.cache and (self.cache / name).exists():
             return dict(np.load(self.cache / name))
-        made = trained(texts, self.queries, groups, seed, epochs=self.epochs, context=self.context)
+        made = trained(texts, self.queries, groups, seed, size=Size(epochs=self.epochs, context=self.context))
         path = attribute(made.model, losses, made.train, made.query, made.groups, made.run)
         found = dict(zip(METHODS, (path, gradient_dot(made).astype(np.float64)), strict=True))
         if self.cache:

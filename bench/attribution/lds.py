@@ -9,7 +9,8 @@ document, averaged over documents. Its error is the jackknife's over subsets; th
 the seeds in squares and does not hold what seeds differ by. Costs are CPU seconds of one thread, relative to one
 fine-tune; beside them stand the milliseconds that a query takes once all else is ready.
 
-Corpora: see corpora.py.
+``--base FOLDER`` takes a model in Hugging Face's form in place of the built-in one; ``--rows``, ``--people``,
+``--queries``, ``--epochs``, ``--context`` and ``--lr`` make the world small enough for it. Corpora: see corpora.py.
 
 EK-FAC runs where kronfluence is installed (see peers.py) and is skipped elsewhere.
 """
@@ -21,7 +22,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ from torch import Tensor
 
 from openledger.attribution_oracle import lora
 from openledger.attribution_oracle.attribute import prepared
-from openledger.attribution_oracle.bases import load_base
+from openledger.attribution_oracle.bases import Base, load_base
+from openledger.attribution_oracle.folders import read_folder
 from openledger.attribution_oracle.gradients import Gradients
 from openledger.attribution_oracle.model import pad
 from openledger.attribution_oracle.path import Steps, retrained
@@ -46,9 +48,24 @@ CONTEXT, ROWS, QUERIES = 64, 16, 24
 MODELS, SIDE = 4, 32
 
 
-def untrained(full: bool, seed: int) -> Trainable:
-    """The built-in base with a fresh adapter, or with all weights to be trained."""
-    base, settings = load_base(), Settings(kind="full" if full else "lora", lora=lora.LoraSettings(rank=4, alpha=8.0))
+@dataclass(frozen=True)
+class Size:
+    """Of a world: rows of a contributor, contributors (None: all), queries, tokens of a row, epochs, learning rate
+    (None: the usual one)."""
+
+    rows: int = ROWS
+    people: int | None = None
+    queries: int = QUERIES
+    context: int = CONTEXT
+    epochs: int = 4
+    lr: float | None = None
+
+
+def untrained(full: bool, seed: int, base: Base | None = None) -> Trainable:
+    """A base (None: the built-in one) with a fresh adapter, or with all weights to be trained."""
+    base = base or load_base()
+    adapter = lora.LoraSettings(rank=4, alpha=8.0, targets=base.targets)
+    settings = Settings(kind="full" if full else "lora", lora=adapter)
     return Trainable(base, settings, start_tensors(base, base.build(), seed, settings))
 
 
@@ -72,26 +89,27 @@ class World:
         return gradients.losses(theta, self.query).numpy()
 
 
-def world(name: str, seed: int, full: bool, epochs: int = 4) -> World:
-    """Train on ``ROWS`` rows of each contributor of a corpus."""
+def world(name: str, seed: int, full: bool, size: Size = Size(), base: Base | None = None) -> World:
+    """Train on rows of each contributor of a corpus."""
     chance = random.Random(seed)
-    people = CORPORA[name](chance)
-    texts = [t for person in people for t in person[:ROWS]]
-    groups = np.repeat(np.arange(len(people)), ROWS)
-    asked = [t for person in people for t in person[ROWS : ROWS + 3]]
+    people = CORPORA[name](chance)[: size.people]
+    texts = [t for person in people for t in person[: size.rows]]
+    groups = np.repeat(np.arange(len(people)), size.rows)
+    asked = [t for person in people for t in person[size.rows : size.rows + 3]]
     chance.shuffle(asked)
-    return trained(texts, asked[:QUERIES], groups, seed, full, epochs)
+    return trained(texts, asked[: size.queries], groups, seed, full, size, base)
 
 
 def trained(
-    texts: Sequence[str], asked: Sequence[str], groups: np.ndarray, seed: int, full: bool = False, epochs: int = 4,
-    context: int = CONTEXT,
+    texts: Sequence[str], asked: Sequence[str], groups: np.ndarray, seed: int, full: bool = False, size: Size = Size(),
+    base: Base | None = None,
 ) -> World:  # fmt: skip
-    """Train on the texts, whose contributors are ``groups``; ``asked`` are the queries. ``context`` in tokens."""
-    tokenizer = load_base().tokenizer
-    train, query = (pad([tokenizer.document(t) for t in some], context) for some in (texts, asked))
-    batches, lrs = plan(len(train), seed, Settings(epochs=epochs, batch=8, lr=5e-4 if full else 4e-3, warmup=4))
-    model = untrained(full, seed)
+    """Train on the texts, whose contributors are ``groups``; ``asked`` are the queries."""
+    model = untrained(full, seed, base)
+    tokenizer = (base or load_base()).tokenizer
+    train, query = (pad([tokenizer.document(t) for t in some], size.context) for some in (texts, asked))
+    lr = size.lr or (5e-4 if full else 4e-3)
+    batches, lrs = plan(len(train), seed, Settings(epochs=size.epochs, batch=8, lr=lr, warmup=4))
     start = {k: v.clone() for k, v in model.state_dict().items()}
     optimizer = {"kind": "adam", "b1": 0.9, "b2": 0.99, "eps": 1e-6}
     run = {"start": start, "batches": batches, "lrs": lrs, "optimizer": optimizer}
@@ -309,7 +327,9 @@ def main() -> None:
     parser.add_argument("--seeds", default="1", help="numbers with commas between them")
     parser.add_argument("--full", action="store_true", help="train all weights instead of an adapter")
     parser.add_argument("--subsets", type=int, default=40, help="retrainings for each of the two truths")
-    parser.add_argument("--epochs", type=int, default=4)
+    for field in fields(Size):
+        parser.add_argument(f"--{field.name}", type=float if field.name == "lr" else int, default=field.default)
+    parser.add_argument("--base", type=Path, help="a folder in Hugging Face's form (default: the built-in base)")
     parser.add_argument("--methods", default="", help="some of them, with ; between them (default: all)")
     parser.add_argument("--plot", help="an SVG file to write")
     asked = parser.parse_args()
@@ -317,9 +337,14 @@ def main() -> None:
     if unknown := set(chosen) - set(METHODS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {'; '.join(METHODS)}")
     torch.set_num_threads(1)
+    size, base = Size(**{f.name: getattr(asked, f.name) for f in fields(Size)}), None
+    if asked.base:
+        from openledger.attribution_oracle.hf import load_hf
+
+        base = load_hf(read_folder(asked.base))
     seeds, found = [int(seed) for seed in asked.seeds.split(",")], list[dict[str, Line]]()
     for seed in seeds:
-        made = world(asked.corpus, seed, asked.full, asked.epochs)
+        made = world(asked.corpus, seed, asked.full, size, base)
         print(f"seed {seed}: {len(made.train)} rows of {made.groups.max() + 1} contributors; "
               f"one fine-tune {made.seconds:.1f} s of CPU")  # fmt: skip
         print(f"{'method':32} {'rows':>15} {'contributors':>15} {'cost, fine-tunes':>16} {'ms a query':>10}")

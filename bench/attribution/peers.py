@@ -1,7 +1,8 @@
 """EK-FAC of kronfluence 1.0.1 (Grosse et al. 2023), where it is installed: ``pip install kronfluence==1.0.1``.
 
 kronfluence follows ``nn.Linear`` and ``nn.Conv2d`` only, so the model is rebuilt with its trained matrices as such
-layers, LoRA's A and B as two without bias. The rebuilt model must have the losses of the original.
+layers, LoRA's A and B as two without bias, and it is told to follow these alone. The rebuilt model must have the
+losses of the original.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ import importlib
 import logging
 import tempfile
 import time
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from openledger.attribution_oracle.model import Linear, document_losses
+from openledger.attribution_oracle.hf import HfModel
+from openledger.attribution_oracle.model import Adapted, Linear, document_losses
 from openledger.attribution_oracle.replayed import Trainable, trainable_losses
 from openledger.attribution_oracle.tokenizer import PAD
 
@@ -36,34 +38,37 @@ def _linear(weight: Tensor) -> nn.Linear:
 
 
 class Beside(nn.Module):
-    """A frozen matrix and a LoRA pair of linear layers beside it."""
+    """A frozen layer and a LoRA pair of linear layers beside it."""
 
-    def __init__(self, weight: Tensor, a: Tensor, b: Tensor, scale: float) -> None:
+    def __init__(self, frozen: Adapted, a: Tensor, b: Tensor, scale: float) -> None:
         super().__init__()
-        self.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
-        self.a, self.b, self.scale = _linear(a), _linear(b), scale
+        self.frozen, self.a, self.b, self.scale = frozen, _linear(a), _linear(b), scale
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = x @ self.weight.T + self.scale * self.b(self.a(x))
+        y: Tensor = self.frozen(x) + self.scale * self.b(self.a(x))
         return y
 
 
-def rebuilt(model: Trainable, probe: Tensor) -> nn.Module:
-    """The same function with ``nn.Linear`` layers for what is trained. Of a full fine-tune, embedding and norms are
-    left out: kronfluence does not follow them."""
-    gpt = copy.deepcopy(model.gpt)
-    for name, layer in [(n, m) for n, m in gpt.named_modules() if isinstance(m, Linear)]:
-        new: nn.Module = _linear(layer.weight)
-        if model.settings.kind != "full":
+def rebuilt(model: Trainable, probe: Tensor) -> tuple[nn.Module, list[str]]:
+    """The same function with ``nn.Linear`` layers for what is trained, and their names. Of a full fine-tune, embedding
+    and norms are left out: kronfluence does not follow them."""
+    gpt, full, names = copy.deepcopy(model.gpt), model.settings.kind == "full", list[str]()
+    inside = "inner." if isinstance(gpt, HfModel) else ""
+    layers = [(n, m) for n, m in gpt.adapted() if full or f"{n}.a".replace(".", "_") in dict(model.named_parameters())]
+    for name, layer in layers:
+        if full:
+            new: nn.Module = _linear(cast(Linear, layer).weight)
+        else:
             a, b = (getattr(model, f"{name}.{x}".replace(".", "_")) for x in "ab")
-            new = Beside(layer.weight, a, b, model.settings.lora.alpha / model.settings.lora.rank)
-        parent, _, last = name.rpartition(".")
+            new = Beside(layer, a, b, model.settings.lora.alpha / model.settings.lora.rank)
+        names += [inside + name] if full else [f"{inside}{name}.{x}" for x in "ab"]
+        parent, _, last = f"{inside}{name}".rpartition(".")
         setattr(gpt.get_submodule(parent), last, new)
     with torch.no_grad():
         away = float((document_losses(gpt, probe) - trainable_losses(model, probe)).abs().max())
     if not away <= 1e-4:
         raise AssertionError(f"the rebuilt model's losses are {away:.1e} off")
-    return gpt
+    return gpt, names
 
 
 def _kronfluence(name: str) -> Any:
@@ -73,7 +78,7 @@ def _kronfluence(name: str) -> Any:
         raise Missing(f"skipped, kronfluence 1.0.1 cannot be imported ({err})") from None
 
 
-def _task() -> Any:
+def _task(names: list[str]) -> Any:
     base: Any = _kronfluence(".task").Task
 
     class Documents(base):  # type: ignore[misc]
@@ -91,6 +96,9 @@ def _task() -> Any:
         def compute_measurement(self, batch: Tensor, model: nn.Module) -> Tensor:
             return document_losses(model, batch).sum()  # type: ignore[arg-type]
 
+        def get_influence_tracked_modules(self) -> list[str]:
+            return names
+
         def get_attention_mask(self, batch: Tensor) -> Tensor:
             return (batch[:, 1:] != PAD).long()
 
@@ -101,8 +109,9 @@ def ekfac(made: Any, damping: float | None = 1e-8) -> np.ndarray:
     """Scores [queries, rows] of a ``World``, larger = lowered the query's loss more; ``damping`` None is kronfluence's
     heuristic, a tenth of the mean eigenvalue. Leaves the seconds of scoring in ``made.asking``."""
     arguments, analyzer = _kronfluence(".arguments"), _kronfluence(".analyzer")
-    task = _task()
-    model = analyzer.prepare_model(rebuilt(made.model, made.query), task)
+    plain, names = rebuilt(made.model, made.query)
+    task = _task(names)
+    model = analyzer.prepare_model(plain, task)
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         run = analyzer.Analyzer(

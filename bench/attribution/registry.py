@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 import torch
-from lds import CORPORA, World, lds, truth, world
+from lds import CORPORA, Size, World, lds, truth, world
 
 from openledger.attribution_oracle import methods
 from openledger.attribution_oracle.bases import load_base
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    made = world(asked.corpus, asked.seed, False, asked.epochs)
+    made = world(asked.corpus, asked.seed, False, Size(epochs=asked.epochs))
     run = run_of(made, asked.seed)
     by_row, by_contributor = (truth(made, asked.subsets, by) for by in (False, True))
     print(f"{len(made.train)} rows of {made.groups.max() + 1} contributors; one fine-tune {made.seconds:.1f} s of CPU")

@@ -27,6 +27,8 @@ from openledger.attribution_oracle.tokenizer import Tokenizer
 from openledger.primitives.errors import BaseMissing, CorruptDatabase, InvalidModel
 
 TINY = "openledger/tiny-v1"
+LEAST_CONTEXT = 16
+"""Fewest tokens that a base may be shown where it is asked for."""
 
 
 class Base(Protocol):
@@ -44,8 +46,18 @@ class Base(Protocol):
     @property
     def targets(self) -> tuple[str, ...]: ...
     @property
+    def longest(self) -> int:
+        """The largest context that it can have."""
+        ...
+
+    @property
     def weights(self) -> Mapping[str, Tensor]:
         """All weights, fp32, for a full fine-tune. Raises InvalidModel where there is none."""
+        ...
+
+    def shown(self, context: int) -> Base:
+        """The same base with another context, in tokens. Raises InvalidModel for one that it cannot have, BaseMissing
+        where memory lacks for it."""
         ...
 
     def build(self, device: torch.device | None = None) -> LanguageModel:
@@ -63,6 +75,17 @@ class BuiltIn:
     tokenizer: Tokenizer
     weights: Mapping[str, Tensor]
     targets: tuple[str, ...] = LAYERS
+
+    @property
+    def longest(self) -> int:
+        """What it was trained for."""
+        return self.config.context
+
+    def shown(self, context: int) -> BuiltIn:
+        """What it was trained for, and nothing else. Raises InvalidModel."""
+        if context != self.config.context:
+            raise InvalidModel(f"{self.name} is shown {self.config.context} tokens, not {context}")
+        return self
 
     def build(self, device: torch.device | None = None) -> GPT:
         """A fresh, frozen model with these weights."""

@@ -209,7 +209,10 @@ def read_manifest(raw: bytes) -> tuple[dict[str, Any], tuple[VersionData, ...]]:
 
 
 def _check_base(manifest: Mapping[str, Any], blobs: Blobs, known: Mapping[str, Base] | None) -> Base:
-    base = load_base(manifest["base"], known)
+    base, said = load_base(manifest["base"], known), manifest.get("config")
+    context = said.get("context") if isinstance(said, dict) else None
+    if type(context) is int and context != base.config.context:
+        base = base.shown(context)
     if blob_name(manifest["base_hash"]) != base.digest or manifest.get("config") != base.config.to_json():
         raise InvalidModel(f"the manifest describes another {base.name} than the allow-listed one")
     if blobs.get(blob_name(manifest["tokenizer"])) != base.tokenizer.json.encode():
@@ -258,6 +261,7 @@ def _check_receipt(
         "the row texts": receipt.get("rows_hash") == rows_hash(texts),
         "the data roots": receipt.get("data_roots") == [to_hex(r) for r in roots],
         "the base": receipt.get("base_hash") == base.digest,
+        "the context": receipt.get("context", base.config.context) == base.config.context,
         "the weights": receipt.get("final_hash") == blob_name(manifest["weights"]),
         "the settings": Settings.from_json(receipt.get("settings", {})) == settings,
         "the kind": manifest["kind"] == settings.kind,

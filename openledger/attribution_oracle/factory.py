@@ -73,6 +73,12 @@ class Model:
         return 4 * t.settings.batch * longest * t.base.config.vocab
 
     @property
+    def cut(self) -> int:
+        """Rows that are longer than what the base is shown of them: what is behind is not learned."""
+        base = self.trained.base
+        return sum(len(row) > base.config.context for row in train.documents(base, self.texts))
+
+    @property
     def base_loss(self) -> int:
         return int(self.trained.receipt["base_loss"])
 
@@ -85,11 +91,14 @@ def train_model(
     blobs: Blobs, data: Sequence[VersionData], *, base: str = TINY, seed: int = 1, size: str = "medium",
     settings: Mapping[str, Any] | None = None, held_out: Sequence[str] = (), device: str = "cpu",
     progress: Progress = silent, known: Mapping[str, Base] | None = None, targets: Sequence[str] = (),
+    context: int | None = None,
 ) -> Model:  # fmt: skip
     """Fine-tune ``base`` on datanet versions, whose parts lie in ``blobs``. ``settings`` changes what ``size`` (small,
     medium, large) gives, e.g. ``{"epochs": 5, "kind": "full"}``; ``targets`` are the kinds of layers that are adapted
-    (none: those that the base says). Raises OracleError, InvalidModel, BlobNotFound, BaseMissing."""
+    (none: those that the base says), ``context`` how many tokens of a row it is shown (None: the usual number). Raises
+    OracleError, InvalidModel, BlobNotFound, BaseMissing."""
     start, chosen = load_base(base, known), train.sized(size, **dict(settings or {}))
+    start = start if context is None else start.shown(context)
     chosen = replace(chosen, lora=replace(chosen.lora, targets=tuple(targets) or start.targets))
     lines, _, roots = bundles.read_data(blobs, data)
     texts = tuple(bundles.text_of(line) for line in lines)

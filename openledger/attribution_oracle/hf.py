@@ -16,23 +16,27 @@ import copy
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from openledger.attribution_oracle.bases import LEAST_CONTEXT
 from openledger.attribution_oracle.folders import Folder
 from openledger.attribution_oracle.lora import LoraSettings, places
-from openledger.attribution_oracle.model import Adapted, LanguageModel, layers_of
+from openledger.attribution_oracle.model import Adapted, LanguageModel, Reader, layers_of
 from openledger.attribution_oracle.tensors import dump
 from openledger.attribution_oracle.tokenizer import ForeignTokenizer
 from openledger.primitives.errors import BaseMissing, InvalidModel, MissingExtra
 
-MAX_CONTEXT = 512
-"""Most tokens that a model is shown, whatever its configuration allows: with large vocabularies a validator's memory
-holds no more of them in one batch."""
+CONTEXT, MOST_CONTEXT = 512, 4096
+"""Tokens that a model is shown unless its owner asks for others, and the most that he may ask for; never more than its
+configuration says."""
+SQUARES = 12
+"""Bytes that a head of a layer holds for each pair of positions while gradients are made: scores, odds, theirs."""
 SPARE = 1 << 30
 """Bytes of memory beside the weights."""
 USUAL = ("c_attn", "q_proj", "v_proj", "query_key_value", "qkv_proj", "Wqkv", "query", "value")
@@ -79,11 +83,11 @@ class Beside(Adapted):
 
 
 class HfModel(LanguageModel):
-    """A model of transformers."""
+    """A model of transformers. ``keeps``: it goes on from keys and values that it has kept."""
 
-    def __init__(self, inner: nn.Module, config: HfConfig) -> None:
+    def __init__(self, inner: nn.Module, config: HfConfig, keeps: bool = True) -> None:
         super().__init__()
-        self.inner = inner
+        self.inner, self.keeps = inner, keeps
         self.config: HfConfig = config
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -91,6 +95,24 @@ class HfModel(LanguageModel):
             raise InvalidModel(f"{ids.shape[1]} tokens do not fit a context of {self.config.context}")
         found = self.inner(input_ids=(ids - self.config.shift).clamp(min=0), use_cache=False)
         return cast(Tensor, found.logits)
+
+    def reader(self) -> Reader | None:
+        """See ``LanguageModel``. None for kinds that keep something else, or nothing."""
+        if not self.keeps:
+            return None
+        past: Any = None
+        takes = signature(self.inner.forward).parameters
+        last = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
+        kept = "cache" if "cache" in takes else "past_key_values"  # its name in older versions of the library
+
+        def read(ids: Tensor) -> Tensor:
+            nonlocal past
+            ours = (ids - self.config.shift).clamp(min=0)
+            found = self.inner(input_ids=ours, use_cache=True, **{kept: past}, **last)
+            past = getattr(found, kept)
+            return cast(Tensor, found.logits[0, -1])
+
+        return read
 
     def adapted(self) -> Iterator[tuple[str, Adapted]]:
         """By the names that transformers has for them."""
@@ -107,6 +129,25 @@ class HfBase:
     tokenizer: ForeignTokenizer
     targets: tuple[str, ...]
     model: HfModel
+    longest: int = CONTEXT
+    spare: int = SPARE
+    """Bytes of memory that are left beside the weights."""
+
+    def shown(self, context: int) -> HfBase:
+        """The same base, shown ``context`` tokens; it shares the weights. Raises InvalidModel where the model was not
+        made for so many, BaseMissing where memory lacks for them."""
+        if not LEAST_CONTEXT <= context <= self.longest:
+            raise InvalidModel(f"{self.name} can be shown {LEAST_CONTEXT} to {self.longest} tokens, not {context}")
+        said = self.model.inner.config.get_text_config()  # type: ignore[operator, union-attr]
+        heads = int(getattr(said, "num_hidden_layers", 0)) * int(getattr(said, "num_attention_heads", 0))
+        needed = SQUARES * heads * context * context
+        if context > self.config.context and needed > self.spare:
+            raise BaseMissing(
+                f"{context} tokens need {needed >> 20} MiB of memory beside the weights, {self.spare >> 20} are left",
+                "show it fewer tokens, or allow more: [oracle] memory_mb in the node's config.toml",
+            )
+        config = replace(self.config, context=context)
+        return replace(self, config=config, model=HfModel(self.model.inner, config, self.model.keeps))
 
     @property
     def weights(self) -> Mapping[str, Tensor]:
@@ -132,7 +173,9 @@ def load_hf(folder: Folder, memory: int | None = None) -> HfBase:
         )
     inner = _loaded(folder)
     start, end = _marks(folder, inner)
-    config = HfConfig(int(inner.config.get_text_config().vocab_size) + 1, _context(inner), start + 1, end + 1)
+    longest = _context(inner)
+    vocab = int(inner.config.get_text_config().vocab_size) + 1
+    config = HfConfig(vocab, min(CONTEXT, longest), start + 1, end + 1)
     tokenizer = ForeignTokenizer(folder.tokenizer, start, end)
     if tokenizer.size > config.vocab - 1:
         raise InvalidModel(
@@ -147,8 +190,9 @@ def load_hf(folder: Folder, memory: int | None = None) -> HfBase:
         raise InvalidModel(f"the model in {folder.path} has no linear layer that could be adapted")
     model = HfModel(inner.eval().requires_grad_(False), config)
     _try(model, folder)
+    model.keeps = _keeps(model)
     targets = tuple(kind for kind in kinds if kind in USUAL) or tuple(kinds)
-    return HfBase(folder.name, folder.digest, config, tokenizer, targets, model)
+    return HfBase(folder.name, folder.digest, config, tokenizer, targets, model, longest, allowed - folder.size)
 
 
 def write_peft(folder: Path, base: HfBase, settings: LoraSettings, adapter: Mapping[str, Tensor]) -> None:
@@ -233,7 +277,7 @@ def _marks(folder: Folder, inner: Any) -> tuple[int, int]:
 
 
 def _context(inner: Any) -> int:
-    """Tokens that the model is shown: no more than it was made for, so that positions are never scaled."""
+    """Most tokens that the model can be shown: no more than it was made for, so that positions are never scaled."""
     config = inner.config.get_text_config()
     rope = getattr(config, "rope_parameters", None)
     asked = [
@@ -241,7 +285,7 @@ def _context(inner: Any) -> int:
         getattr(config, "original_max_position_embeddings", None),
     ]
     asked.append(rope.get("original_max_position_embeddings") if isinstance(rope, dict) else None)
-    return min(MAX_CONTEXT, *(n for n in asked if isinstance(n, int) and n > 1))
+    return min([MOST_CONTEXT, *(n for n in asked if isinstance(n, int) and n > 1)])
 
 
 def _adaptable(inner: Any) -> list[str]:
@@ -260,11 +304,16 @@ def _adaptable(inner: Any) -> list[str]:
     return list(kinds)
 
 
+def _probe(model: HfModel) -> Tensor:
+    """Two rows of different tokens."""
+    context, vocab = model.config.context, model.config.vocab
+    return 1 + torch.arange(2 * min(24, context)).mul(7919).remainder(vocab - 1).view(2, -1)
+
+
 @torch.no_grad()
 def _try(model: HfModel, folder: Folder) -> None:
     """Raises InvalidModel unless a row's logits are the same alone, and before other tokens in a batch."""
-    context, vocab = model.config.context, model.config.vocab
-    ids = 1 + torch.arange(2 * min(24, context)).mul(7919).remainder(vocab - 1).view(2, -1)
+    vocab, ids = model.config.vocab, _probe(model)
     short = ids[:1, : max(2, ids.shape[1] // 2)]
     try:
         alone, together = model(short), model(ids)[:1, : short.shape[1]]
@@ -277,4 +326,19 @@ def _try(model: HfModel, folder: Folder) -> None:
         raise InvalidModel(f"the model in {folder.path} looks ahead, or mixes the rows of a batch", "take a causal one")
 
 
-__all__ = ["MAX_CONTEXT", "Beside", "HfBase", "HfConfig", "HfModel", "load_hf", "write_peft"]
+@torch.no_grad()
+def _keeps(model: HfModel) -> bool:
+    """Whether a row that is read in parts, with keys and values kept, has the logits of the row read at once."""
+    ids = _probe(model)[:1]
+    half, reader = ids.shape[1] // 2, model.reader()
+    if reader is None or half < 2:
+        return False
+    try:
+        parts = torch.stack([reader(ids[:, a:b]) for a, b in ((0, half), (half, half + 1), (half + 1, half + 2))])
+        whole = model(ids)[0, half - 1 : half + 2]
+    except FAILS:
+        return False
+    return float((parts - whole).abs().max()) <= ALONE * max(float(whole.abs().max()), 1e-6)
+
+
+__all__ = ["CONTEXT", "MOST_CONTEXT", "Beside", "HfBase", "HfConfig", "HfModel", "load_hf", "write_peft"]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -47,6 +47,9 @@ class Shape(Protocol):
 
 LOGITS = 1 << 26
 """Most numbers in the logits of one batch: 256 MiB, some four times of which a backward pass holds."""
+WORK = 1 << 34
+"""Most products of weights and ids in one batch: a few seconds of a core. Larger ones are no faster there, and a
+verifier can put its work aside only between two."""
 
 
 @dataclass(frozen=True)
@@ -124,19 +127,48 @@ def layers_of(module: nn.Module) -> Iterator[tuple[str, Adapted]]:
     return ((name, part) for name, part in module.named_modules() if isinstance(part, Adapted))
 
 
+Reader = Callable[[Tensor], Tensor]
+"""Reads ids [1, time] on from where it was, and gives the logits [vocabulary] behind the last of them."""
+
+
 class LanguageModel(nn.Module):
     """``forward`` gives logits [batch, time, vocabulary] of ids [batch, time]; a position sees none behind it."""
 
     config: Shape
+
+    def reader(self) -> Reader | None:
+        """One that keeps keys and values of all it has read, up to ``context`` ids, for an answer that is made token by
+        token. None where the model keeps nothing. For looking only, without gradients."""
+        return None
 
     def adapted(self) -> Iterator[tuple[str, Adapted]]:
         """All linear layers that can be adapted, with their names, in a fixed order."""
         return layers_of(self)
 
 
-def _rotary(time: int, half: int, device: torch.device) -> tuple[Tensor, Tensor]:
+class Seen:
+    """Keys and values of the positions that a block has seen, each [batch, heads, time, width of a head]."""
+
+    def __init__(self) -> None:
+        self.keys: Tensor | None = None
+        self.values: Tensor | None = None
+
+    @property
+    def time(self) -> int:
+        """How many positions."""
+        return 0 if self.keys is None else self.keys.shape[2]
+
+    def joined(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """With the next ones, which are kept."""
+        if self.keys is not None and self.values is not None:
+            keys, values = torch.cat((self.keys, keys), 2), torch.cat((self.values, values), 2)
+        self.keys, self.values = keys, values
+        return keys, values
+
+
+def _rotary(first: int, time: int, half: int, device: torch.device) -> tuple[Tensor, Tensor]:
     speed = 10_000.0 ** (-torch.arange(half, dtype=torch.float32, device=device) / half)
-    angle = torch.arange(time, dtype=torch.float32, device=device)[:, None] * speed
+    angle = torch.arange(first, first + time, dtype=torch.float32, device=device)[:, None] * speed
     return angle.cos(), angle.sin()
 
 
@@ -158,19 +190,23 @@ class Block(nn.Module):
         self.up = Linear(config.width, 4 * config.width)
         self.down = Linear(4 * config.width, config.width)
 
-    def _attend(self, x: Tensor) -> Tensor:
+    def _attend(self, x: Tensor, seen: Seen | None) -> Tensor:
         batch, time, width = x.shape
+        first = seen.time if seen is not None else 0
         q, k, v = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        cos, sin = _rotary(time, width // self.heads // 2, x.device)
+        cos, sin = _rotary(first, time, width // self.heads // 2, x.device)
         q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
+        if seen is not None:
+            k, v = seen.joined(k, v)
         weights = (q @ k.transpose(-1, -2)) / math.sqrt(width // self.heads)
-        hidden = torch.ones(time, time, dtype=torch.bool, device=x.device).triu(1)
+        hidden = torch.ones(time, first + time, dtype=torch.bool, device=x.device).triu(first + 1)
         mixed = functional.softmax(weights.masked_fill(hidden, float("-inf")), dim=-1) @ v
         together: Tensor = mixed.transpose(1, 2).reshape(batch, time, width)
         return together
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.out(self._attend(self.norm1(x)))
+    def forward(self, x: Tensor, seen: Seen | None = None) -> Tensor:
+        """``seen``: what stands before ``x``, to which it is added."""
+        x = x + self.out(self._attend(self.norm1(x), seen))
         result: Tensor = x + self.down(functional.gelu(self.up(self.norm2(x)), approximate="tanh"))
         return result
 
@@ -193,6 +229,19 @@ class GPT(LanguageModel):
             x = block(x)
         logits: Tensor = self.norm(x) @ self.embed.weight.T
         return logits
+
+    def reader(self) -> Reader:
+        """See ``LanguageModel``."""
+        kept = [Seen() for _ in self.blocks]
+
+        def read(ids: Tensor) -> Tensor:
+            x = self.embed(ids)
+            for block, seen in zip(self.blocks, kept, strict=True):
+                x = block(x, seen)
+            logits: Tensor = self.norm(x[0, -1]) @ self.embed.weight.T
+            return logits
+
+        return read
 
 
 def initialise(model: GPT, seed: int) -> None:
@@ -227,9 +276,10 @@ def pad(rows: Sequence[Sequence[int]], context: int) -> Tensor:
 
 def at_once(model: LanguageModel, longest: int, most: int) -> int:
     """How many rows of up to ``longest`` ids go through a model together: ``most``, or fewer where their logits would
-    have more than ``LOGITS`` numbers."""
+    have more than ``LOGITS`` numbers, or all weights take more than ``WORK``."""
     config = model.config
-    return max(1, min(most, LOGITS // (config.vocab * max(1, min(longest, config.context)))))
+    ids, weights = max(1, min(longest, config.context)), sum(p.numel() for p in model.parameters())
+    return max(1, min(most, LOGITS // (config.vocab * ids), WORK // (max(1, weights) * ids)))
 
 
 def document_losses(model: LanguageModel, ids: Tensor) -> Tensor:
@@ -252,15 +302,17 @@ def generate(
     model: LanguageModel, ids: Sequence[int], tokens: int, temperature: float, seed: int, top_p: float = 1.0
 ) -> Iterator[int]:
     """At least one and up to ``tokens`` next ids, one by one, until the end mark. Temperature 0 takes the likeliest;
-    otherwise the draw depends on ``seed`` only, among the likeliest ids that together reach ``top_p``. The window
-    slides when the context is full."""
+    otherwise the draw depends on ``seed`` only, among the likeliest ids that together reach ``top_p``. Each token is
+    read once while all fit the context; the window slides when it is full, and then all of it is read each time."""
     device = next(model.parameters()).device
     chance = torch.Generator().manual_seed(seed)
-    known, shape = list(ids), model.config
+    known, shape, reader, read = list(ids), model.config, model.reader(), 0
     never = {PAD, shape.start} - {shape.end}
     for _ in range(tokens):
-        window = torch.tensor([known[-shape.context :]], dtype=torch.long, device=device)
-        logits = model(window)[0, -1].float().cpu()
+        on = reader is not None and len(known) <= shape.context
+        window = torch.tensor([known[read if on else -shape.context :]], dtype=torch.long, device=device)
+        logits = (reader(window) if reader is not None and on else model(window)[0, -1]).float().cpu()
+        read = len(known)
         banned = never if len(known) > len(ids) else {*never, shape.end}
         logits[[i - shape.shift for i in banned if i >= shape.shift]] = float("-inf")
         if temperature <= 0:
@@ -293,6 +345,6 @@ def choose_device(wanted: str = "auto") -> torch.device:
 
 
 __all__ = [
-    "GPT", "Adapted", "Block", "Config", "LanguageModel", "Linear", "Shape", "at_once", "choose_device",
+    "GPT", "Adapted", "Block", "Config", "LanguageModel", "Linear", "Reader", "Shape", "at_once", "choose_device",
     "document_losses", "generate", "initialise", "layers_of", "pad", "row_losses",
 ]  # fmt: skip

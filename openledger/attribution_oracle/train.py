@@ -221,6 +221,7 @@ def train(
         "format": FORMAT,
         "base": base.name,
         "base_hash": base.digest,
+        "context": base.config.context,
         "tokenizer_hash": hashlib.sha256(base.tokenizer.json.encode()).hexdigest(),
         "data_roots": list(data_roots),
         "rows": len(rows),
@@ -292,7 +293,8 @@ def replay(
 ) -> dict[str, Tensor]:  # fmt: skip
     """Train again as the receipt says. Raises InvalidModel when base, rows or start are not those of the receipt."""
     settings = Settings.from_json(receipt["settings"])
-    if receipt["base_hash"] != base.digest or receipt["rows_hash"] != rows_hash(rows):
+    other = receipt.get("context", base.config.context) != base.config.context
+    if other or receipt["base_hash"] != base.digest or receipt["rows_hash"] != rows_hash(rows):
         raise InvalidModel("the training receipt is about another base or other rows")
     model = base.build(device)
     start = start_tensors(base, model, int(receipt["seed"]), settings)

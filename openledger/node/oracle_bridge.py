@@ -188,8 +188,7 @@ class OracleBridge:
         """Hand to the background task what it has to do for this claim."""
         key = (number, claim.attempt)
         if key not in self._findings and key not in self._jobs:
-            place = [member.address for member in electorate(state, number).members].index(validator)
-            job = replace(attribution_job(state, number), seed=seeds.seed(validator, number).hex(), place=place)
+            job = replace(attribution_job(state, number), seed=seeds.seed(validator, number).hex())
             self._jobs.add(key, job)
             self._wake.set()
             if key not in self._held:

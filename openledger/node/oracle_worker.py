@@ -40,6 +40,8 @@ JOB_SECONDS = 600
 """Longest turn of a job."""
 PATIENCE = 20.0
 """Seconds that a step may go on when the turn is over."""
+START_SECONDS = 60.0
+"""Seconds more for the first job of a process, which imports torch, and transformers, before it reads the job."""
 MEMORY_MB = 6_144
 WATCH_SECONDS = 0.25
 STOP_SECONDS = 5.0
@@ -79,7 +81,7 @@ class OracleWorker:
         self._command = [python, "-m", "openledger.attribution_oracle.worker", "--blobs", blobs_url]
         self._command += ["--seconds", str(JOB_SECONDS + int(PATIENCE)), "--memory-mb", str(memory_mb)]
         self._command += [word for folder in bases for word in ("--base", str(folder))]
-        self._memory, self._patience = memory_mb << 20, patience
+        self._memory, self._patience, self._starting = memory_mb << 20, patience, START_SECONDS
         self._process: asyncio.subprocess.Process | None = None
         self._tail, self._following = Tail(), set[asyncio.Task[None]]()
         self.starts = 0
@@ -87,10 +89,12 @@ class OracleWorker:
         """How the newest turn without a verdict ended: ``failed``, or killed for ``time`` or ``memory``."""
 
     @classmethod
-    def of_command(cls, command: Sequence[str], memory_mb: int = MEMORY_MB, patience: float = PATIENCE) -> OracleWorker:
+    def of_command(
+        cls, command: Sequence[str], memory_mb: int = MEMORY_MB, patience: float = PATIENCE, starting: float = 0.0
+    ) -> OracleWorker:  # fmt: skip
         """A worker whose process is another program that speaks the same lines."""
         worker = cls("", memory_mb=memory_mb, patience=patience)
-        worker._command = list(command)
+        worker._command, worker._starting = list(command), starting
         return worker
 
     @property
@@ -103,8 +107,10 @@ class OracleWorker:
         BlobNotFound when blobs are missing, OracleError for every other failure; after one that the process did not
         report itself, the process is gone, and what it has done."""
         try:
+            starts = self.starts
             process = await self._running()
-            line = await self._watched(process, replace(job, seconds=max(1, int(seconds))), seconds + self._patience)
+            most = seconds + self._patience + (self._starting if self.starts > starts else 0.0)
+            line = await self._watched(process, replace(job, seconds=max(1, int(seconds))), most)
             return await asyncio.to_thread(parse_answer, line, job)
         except _Reported as err:
             self.ended = err.ended

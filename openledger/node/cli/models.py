@@ -71,6 +71,8 @@ def data_ref(text: str) -> tuple[int, int]:
 @click.option("--rank", type=click.IntRange(1, 256), help="Rank of the adapter.")
 @click.option("--target", "targets", metavar="NAME,...", default="",
               help="Layers to adapt, such as q_proj,v_proj; openledger model base FOLDER lists them.")  # fmt: skip
+@click.option("--context", type=click.IntRange(16, 4096), metavar="TOKENS",
+              help="How much of a row the model is shown, where its base allows (in a folder: 512).")  # fmt: skip
 @click.option("--memory", default=1024, show_default=True, type=click.IntRange(1), metavar="MB",
               help="Most memory for making the index, beside the program's own; more rows: more passes.")  # fmt: skip
 @click.option("--row-bytes", default=65536, show_default=True, type=click.IntRange(4096, 1 << 24), metavar="BYTES",
@@ -83,8 +85,8 @@ def data_ref(text: str) -> tuple[int, int]:
 @pass_app
 def train(
     app: App, refs: tuple[str, ...], output: Path, size: str, base: str, seed: int, method: str, kind: str,
-    rank: int | None, targets: str, memory: int, row_bytes: int, device: str, held_out: Path | None,
-    subsets: int | None, seconds: int, plot: Path | None,
+    rank: int | None, targets: str, context: int | None, memory: int, row_bytes: int, device: str,
+    held_out: Path | None, subsets: int | None, seconds: int, plot: Path | None,
 ) -> None:  # fmt: skip
     """Fine-tune a model on datanets and build its attribution index.
 
@@ -111,6 +113,7 @@ def train(
         trained = factory.train_model(
             blobs, data, base=start, size=size, seed=seed, settings=factory.shape(kind, rank), held_out=texts,
             device=device, progress=running.progress, known=shelf, targets=[t.strip() for t in targets.split(",") if t],
+            context=context,
         )  # fmt: skip
     factory.write_adapter(trained, output / "adapter")
     if method == "auto":
@@ -122,15 +125,18 @@ def train(
         )  # fmt: skip
     fields = factory.publish(blobs, trained, index)
     measurement: dict[str, Any] = {}
-    said: list[str] = []
+    shown = trained.trained.base.config.context
+    cut = f"{trained.cut} rows are longer than {shown} tokens: what is behind is not learned, and earns nothing"
+    said: list[str] = [cut] if trained.cut else []
     if subsets:
         bundle = factory.load_bundle(blobs, to_hex(fields["bundle"]), known=shelf)
-        measurement, said = measured(app, bundle, texts, subsets, seconds, plot, f"{output.name}, {method}")
+        measurement, lines = measured(app, bundle, texts, subsets, seconds, plot, f"{output.name}, {method}")
+        said += lines
         fields["lds"] = measurement["lds"]
     view = {k: to_hex(v) if isinstance(v, bytes) else v for k, v in fields.items()}
     (output / "model.json").write_text(json.dumps(view, indent=2) + "\n", encoding="utf-8")
     app.emit(
-        {"folder": str(output), **view, **measurement},
+        {"folder": str(output), **view, **measurement, "context": shown, "cut": trained.cut},
         [*said, f"{fields['rows']} rows; next: openledger model publish {output} --name NAME"],
     )
 
@@ -207,7 +213,13 @@ def show_base(app: App, folder: Path) -> None:
 
     found = factory.in_folder(folder)
     kinds = list(dict.fromkeys(name.rsplit(".", 1)[-1] for name, _ in found.build().adapted()))
-    view = {"name": found.name, **found.config.to_json(), "layers": kinds, "targets": list(found.targets)}
+    view = {
+        "name": found.name,
+        **found.config.to_json(),
+        "longest": found.longest,
+        "layers": kinds,
+        "targets": list(found.targets),
+    }
     app.emit(view, [f"{k:<8} {', '.join(v) if isinstance(v, list) else v}" for k, v in view.items()])
 
 

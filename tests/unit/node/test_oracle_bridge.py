@@ -424,7 +424,6 @@ async def test_what_one_bridge_names_the_other_one_looks_at_before_it_commits_an
             assert not vote(state, 1, names[1]).digest, "it has not looked yet"
             await at_rest(bridges[1])
             assert [j.again for j in workers[1].jobs] == [False, True]
-            assert [w.jobs[0].place for w in workers] == [0, 1], "each knows which part is dealt to it"
             assert workers[1].jobs[1].named == ((7, 3),)
             block(13)
             assert CLAIMS.must(state, 1).status == REVEAL

@@ -191,6 +191,19 @@ def test_a_process_that_says_too_much_is_cut_short_for_a_while() -> None:
     assert [len(line) for line in tail.take()] == [LONGEST, 4]
 
 
+async def test_what_a_process_needs_to_start_is_no_part_of_a_turn(started: list[OracleWorker], tmp_path: Path) -> None:
+    """Torch and transformers are imported once; the second job has its turn and no more."""
+    late = PRELUDE.replace("for line in", "time.sleep(2)\nfor line in", 1)
+    for starting in (0.0, 30.0):
+        command = [sys.executable, "-c", late + "    say(good); time.sleep(1000)", f"{tmp_path}/{starting}"]
+        worker = OracleWorker.of_command(command, patience=0, starting=starting)
+        started.append(worker)
+        if starting:
+            assert await worker.verify(JOB, 1) == GOOD
+        with pytest.raises(OracleError, match="no answer within 1 s"):
+            await worker.verify(JOB, 1)
+
+
 async def test_a_process_that_does_not_read_its_job_is_given_up_in_time(started: list[OracleWorker]) -> None:
     worker = OracleWorker.of_command([sys.executable, "-c", "import time; time.sleep(1000)"], patience=0)
     started.append(worker)

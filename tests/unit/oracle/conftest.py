@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from openledger.attribution_oracle import claims, corpus, factory, influence, lora, tensors  # noqa: E402
 from openledger.attribution_oracle.bases import Base, base_of  # noqa: E402
 from openledger.attribution_oracle.bundle import Bundle, VersionData  # noqa: E402
-from openledger.attribution_oracle.model import GPT, Config, initialise  # noqa: E402
+from openledger.attribution_oracle.model import GPT, Config, LanguageModel, initialise  # noqa: E402
 from openledger.attribution_oracle.tokenizer import train_tokenizer  # noqa: E402
 from openledger.primitives.attribution import AttributionJob, PartFacts, SettlementFacts  # noqa: E402
 from openledger.primitives.errors import BlobCorrupt, BlobNotFound  # noqa: E402
@@ -51,6 +51,17 @@ class MemoryBlobs:
         if hashlib.sha256(self.kept[name]).hexdigest() != name:
             raise BlobCorrupt(f"blob {name} has other bytes")
         return self.kept[name]
+
+
+class Forgetful(LanguageModel):
+    """A model that reads the whole text again for each token of an answer."""
+
+    def __init__(self, inner: LanguageModel) -> None:
+        super().__init__()
+        self.inner, self.config = inner, inner.config
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.inner(ids)
 
 
 def sentences(words: list[str], count: int) -> list[str]:

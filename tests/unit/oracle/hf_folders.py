@@ -18,6 +18,10 @@ KINDS: dict[str, dict[str, Any]] = {
     "qwen2": {**LLAMA, "tie_word_embeddings": True},
     "gpt_neox": {**SMALL, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2},
 }
+OTHERS: dict[str, dict[str, Any]] = {
+    "mistral": LLAMA,
+    "mamba": {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4},
+}
 TEXTS = [
     " ".join(words[(i + step * (1 + i % 3)) % len(words)] for step in range(4 + i % 5))
     for words in (["apple", "pear", "plum", "cherry"], ["iron", "copper", "zinc", "lead"], ["river", "lake", "pond"])
@@ -48,7 +52,13 @@ def make_folder(path: Path, kind: str = "gpt2", shard: str = "1GB", seed: int = 
     transformers.utils.logging.disable_progress_bar()
     words = tokenizer(kind == "llama")
     end, start = 0, 1 if kind == "llama" else 0
-    given = {"vocab_size": words.get_vocab_size(), "bos_token_id": start, "eos_token_id": end, **KINDS[kind], **more}
+    given = {
+        "vocab_size": words.get_vocab_size(),
+        "bos_token_id": start,
+        "eos_token_id": end,
+        **{**KINDS, **OTHERS}[kind],
+        **more,
+    }
     config = transformers.AutoConfig.for_model(kind, **given)
     torch.manual_seed(seed)
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)

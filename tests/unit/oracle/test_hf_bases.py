@@ -19,12 +19,13 @@ from openledger.attribution_oracle.bases import Base, Shelf, load_base  # noqa: 
 from openledger.attribution_oracle.folders import read_folder  # noqa: E402
 from openledger.attribution_oracle.gradients import Gradients  # noqa: E402
 from openledger.attribution_oracle.hf import load_hf, write_peft  # noqa: E402
+from openledger.attribution_oracle.influence import GradientDot  # noqa: E402
 from openledger.attribution_oracle.model import document_losses, generate, pad  # noqa: E402
 from openledger.attribution_oracle.ports import silent  # noqa: E402
 from openledger.attribution_oracle.replayed import Trainable, trainable_losses  # noqa: E402
 from openledger.attribution_oracle.verify import verify_job  # noqa: E402
 from openledger.primitives.errors import BaseMissing, InvalidModel, OpenLedgerError  # noqa: E402
-from tests.unit.oracle.conftest import WORDS, MemoryBlobs, World, put_data, sentences  # noqa: E402
+from tests.unit.oracle.conftest import WORDS, Forgetful, MemoryBlobs, World, put_data, sentences  # noqa: E402
 from tests.unit.oracle.hf_folders import KINDS, TEXTS, make_folder  # noqa: E402
 
 SHORT = train.Settings(epochs=2, batch=6, lr=5e-3, warmup=2)
@@ -88,6 +89,44 @@ def test_generation_begins_with_a_token_and_stops_at_the_end_mark(base: Base) ->
     assert max(said) < base.config.vocab
 
 
+@pytest.mark.parametrize(("temperature", "top_p"), [(0.0, 1.0), (0.9, 0.8)])
+def test_an_answer_is_the_same_whether_keys_and_values_are_kept_or_not(
+    base: Base, temperature: float, top_p: float
+) -> None:
+    """With an adapter, and beyond the 64 tokens of the context, where the window slides."""
+    model = base.build()
+    settings = lora.LoraSettings(2, 4.0, base.targets)
+    adapter = {name: t + 0.1 for name, t in lora.create(model, settings, 1).items()}
+    asked = [base.config.start, *base.tokenizer.encode("apple pear")]
+    assert model.reader() is not None
+    with lora.attached(model, settings, adapter):
+        for seed in range(3):
+            kept = list(generate(model, asked, 80, temperature, seed, top_p))
+            assert kept == list(generate(Forgetful(model), asked, 80, temperature, seed, top_p))
+
+
+@pytest.mark.parametrize("more", [{"sliding_window": 8}, {}], ids=["mistral", "mamba"])
+def test_models_that_keep_something_else_answer_the_same(more: dict[str, Any], tmp_path: Path) -> None:
+    """Keys of a window only, or a state and no keys at all."""
+    kind = "mistral" if more else "mamba"
+    base = load_hf(read_folder(make_folder(tmp_path, kind, **more)))
+    asked = [base.config.start, *base.tokenizer.encode("apple pear")]
+    assert list(generate(base.build(), asked, 40, 0.0, 1)) == list(generate(Forgetful(base.build()), asked, 40, 0.0, 1))
+
+
+def test_a_model_that_goes_on_wrongly_keeps_nothing(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tried on loading: one whose library's class forgets what it was given reads all of it for each token."""
+    import transformers
+
+    known = transformers.LlamaForCausalLM.forward
+
+    def forgetting(self: Any, input_ids: Any = None, cache: Any = None, **more: Any) -> Any:
+        return known(self, input_ids=input_ids, **more)
+
+    monkeypatch.setattr(transformers.LlamaForCausalLM, "forward", forgetting)
+    assert load_hf(read_folder(folders["llama"])).build().reader() is None
+
+
 def test_models_share_the_frozen_weights_and_nothing_else(base: Base) -> None:
     first, second = base.build(), base.build()
     assert {t.data_ptr() for t in first.parameters()} == {t.data_ptr() for t in second.parameters()}
@@ -115,6 +154,64 @@ def test_sharded_weights_are_read_and_the_name_follows_from_the_bytes(tmp_path: 
     assert read_folder(copied).name == read_folder(whole).name
     (copied / "tokenizer.json").write_text((whole / "tokenizer.json").read_text() + "\n")
     assert read_folder(copied).name != read_folder(whole).name
+
+
+# --- how much of a row is looked at -------------------------------------------------------------------------
+
+
+def test_a_base_is_shown_what_is_asked_for_up_to_what_it_was_made_for(tmp_path: Path) -> None:
+    base = load_hf(read_folder(make_folder(tmp_path, "llama", max_position_embeddings=1024)))
+    assert (base.config.context, base.longest) == (512, 1024)
+    wide, narrow = base.shown(1024), base.shown(16)
+    assert (wide.config.context, narrow.config.context) == (1024, 16)
+    assert wide.build().inner.get_output_embeddings().weight is base.model.inner.get_output_embeddings().weight
+    ids = torch.arange(600).remainder(90).add(1).view(1, -1)
+    assert torch.equal(wide.build()(ids)[:, :500], base.build()(ids[:, :500])) or torch.allclose(
+        wide.build()(ids)[:, :500], base.build()(ids[:, :500]), atol=1e-4
+    )
+    with pytest.raises(InvalidModel, match="do not fit"):
+        base.build()(ids)
+    for wrong in (0, 15, 1025):
+        with pytest.raises(InvalidModel, match="16 to 1024 tokens"):
+            base.shown(wrong)
+    with pytest.raises(InvalidModel, match="128 tokens"):
+        load_base().shown(256)
+
+
+def test_a_context_that_memory_does_not_hold_is_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    folder = read_folder(make_folder(tmp_path, "llama", max_position_embeddings=4096))
+    assert load_hf(folder).shown(4096).config.context == 4096
+    tight = load_hf(folder, folder.size + (1 << 30))
+    with pytest.raises(BaseMissing, match="1536 MiB of memory beside the weights, 1024 are left") as refusal:
+        tight.shown(4096)
+    assert "memory_mb" in str(refusal.value.hint)
+
+
+def test_what_stands_beyond_the_context_is_not_looked_at_and_all_agree_on_where_that_is(
+    folders: dict[str, Path],
+) -> None:
+    """The context stands in manifest and receipt: a validator takes it from there."""
+    blobs, shelf = MemoryBlobs(), Shelf([folders["llama"]])
+    data = put_data(blobs, {who: sentences(words, 4) for who, words in WORDS.items()})
+    settings = {"epochs": 1, "batch": 4}
+    name = next(iter(shelf))
+    made = factory.train_model(blobs, data, base=name, settings=settings, known=shelf, context=16)
+    assert made.trained.receipt["context"] == 16
+    assert made.cut == 12
+    published = factory.publish(blobs, made, factory.make_index(made, method="gradient-dot"))
+    bundle = factory.load_bundle(blobs, published["bundle"].hex(), known=shelf)
+    assert bundle.run.model.config.context == 16
+    longer = influence.Run.of(
+        bundle.run.base, made.trained.settings, made.trained.tensors, made.trained.receipt,
+        [text + " something else entirely" for text in made.texts],
+    )  # fmt: skip
+    ours, theirs = (GradientDot().row_vectors(run, range(12), silent) for run in (bundle.run, longer))
+    assert torch.equal(ours, theirs)
+    manifest = json.loads(blobs.get(published["bundle"].hex()))
+    for wrong, sentence in ((64, "the context"), (65, "16 to 64 tokens"), ("16", "another")):
+        lie = {**manifest, "config": {**manifest["config"], "context": wrong}}
+        with pytest.raises(InvalidModel, match=sentence):
+            factory.load_bundle(blobs, blobs.put(json.dumps(lie).encode()), known=shelf)
 
 
 # --- what is refused ----------------------------------------------------------------------------------------

@@ -86,11 +86,11 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def fused(block: Any, x: Tensor) -> Tensor:
+def fused(block: Any, x: Tensor, seen: None) -> Tensor:
     """``Block._attend`` by torch's own attention."""
     batch, time, width = x.shape
     q, k, v = block.qkv(x).view(batch, time, 3, block.heads, width // block.heads).permute(2, 0, 3, 1, 4)
-    cos, sin = model._rotary(time, width // block.heads // 2, x.device)
+    cos, sin = model._rotary(0, time, width // block.heads // 2, x.device)
     q, k = model._rotate(q, cos, sin), model._rotate(k, cos, sin)
     mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
     return mixed.transpose(1, 2).reshape(batch, time, width)

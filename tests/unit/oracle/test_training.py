@@ -18,6 +18,7 @@ from openledger.attribution_oracle.openai import read_ask
 from openledger.attribution_oracle.serve import run_model
 from openledger.attribution_oracle.tokenizer import Tokenizer
 from openledger.primitives.errors import InvalidModel, OracleError
+from tests.unit.oracle.conftest import Forgetful
 
 
 def test_replaying_the_receipt_gives_the_same_weights(made: Any) -> None:
@@ -149,6 +150,29 @@ def test_generation_is_deterministic_and_never_empty(made: Any) -> None:
     assert first == list(generate(model, [1, 20], 12, 0.8, 42))
     assert 1 <= len(first) <= 12
     assert list(generate(model, [1, 20], 60, 0.0, 0)) == list(generate(model, [1, 20], 60, 0.0, 9))
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), [(0.0, 1.0), (0.8, 1.0), (1.2, 0.7)])
+def test_an_answer_is_the_same_whether_keys_and_values_are_kept_or_not(
+    made: Any, temperature: float, top_p: float
+) -> None:
+    """Also where the window slides, and where it is full from the beginning."""
+    model = made.bundle.run.model
+    context = model.config.context
+    for asked in ([1, 20], [1, *range(20, 20 + context - 10)], [1, *range(20, 40 + context)]):
+        kept = list(generate(model, asked, 30, temperature, 7, top_p))
+        assert kept == list(generate(Forgetful(model), asked, 30, temperature, 7, top_p))
+
+
+def test_every_token_of_an_answer_is_read_once(made: Any) -> None:
+    model, read = made.bundle.run.model, list[int]()
+    hook = model.embed.register_forward_hook(lambda layer, given, found: read.append(given[0].numel()))
+    try:
+        said = list(generate(model, [1, 20, 21], 12, 0.8, 42))
+    finally:
+        hook.remove()
+    assert len(said) == 12
+    assert read == [3] + [1] * 11
 
 
 def test_the_tokenizer_round_trips_every_text(made: Any) -> None:

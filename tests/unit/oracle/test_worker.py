@@ -15,10 +15,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from openledger.attribution_oracle import claims, corpus, factory, worker
-from openledger.attribution_oracle.bundle import VersionData
+from openledger.attribution_oracle import claims, corpus, factory, model, worker
+from openledger.attribution_oracle.bundle import VersionData, load_bundle
 from openledger.attribution_oracle.kept import Kept, Turn
 from openledger.attribution_oracle.ports import SliceOver
+from openledger.attribution_oracle.verify import verify_job
 from openledger.primitives.attribution import AttributionJob, PartFacts, SettlementFacts, Verdict
 from openledger.primitives.types import to_hex
 from openledger.state.blobs import BlobStore
@@ -103,7 +104,8 @@ def test_a_job_that_takes_too_long_is_an_error_line_and_the_next_is_answered(
 def test_a_turn_that_is_too_short_is_gone_on_with_until_there_is_the_same_verdict(
     real: tuple[Path, AttributionJob], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every step is the last one of its turn: 1 answer and 30 rows in one part are done once each."""
+    """Every step is the last one of its turn: the model is read, 1 answer and 30 rows in one part are done once each.
+    With a base so large that only 8 rows go through it together, the parts are no larger."""
     folder, job = real
     told: list[str] = []
 
@@ -116,9 +118,29 @@ def test_a_turn_that_is_too_short_is_gone_on_with_until_there_is_the_same_verdic
     while "aside" in (said := json.loads(worker.answer_line(job.to_json(), blobs, 0, kept=kept))):
         told.append(f"{said['aside']['what']} {said['aside']['done']}/{said['aside']['total']}")
         assert len(told) < 9
-    assert told == ["answers scored 1/1", "index rows recomputed 30/30"]
+    assert told == ["models read 1/1", "answers scored 1/1", "index rows recomputed 30/30"]
     assert Verdict.from_json(json.dumps(said)) == whole
     assert whole.valid
+
+
+def test_rows_are_rechecked_in_parts_as_small_as_a_large_base_needs(
+    real: tuple[Path, AttributionJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a turn can end between them: two rows are as much as a part may be, then one is too much."""
+    folder, job = real
+    blobs, told = BlobStore(str(folder)), list[int]()
+    bundle = load_bundle(blobs, job.bundle_blob)
+    weights = sum(p.numel() for p in bundle.run.model.parameters())
+
+    def step(done: int, total: int, what: str) -> None:
+        if what == "index rows recomputed":
+            told.append(done)
+
+    for rows in (2, 1e-9):
+        told.clear()
+        monkeypatch.setattr(model, "WORK", int(rows * weights * max(map(len, bundle.run.rows))))
+        assert verify_job(job, blobs, progress=step).valid
+        assert told == list(range(int(max(rows, 1)), 31, int(max(rows, 1))))
 
 
 def test_a_turn_ends_when_its_time_is_over_and_not_before() -> None:
