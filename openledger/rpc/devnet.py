@@ -14,10 +14,13 @@ from openledger.rpc.devnet_accounts import (
     HardhatImpersonation,
     Impersonation,
     Personal,
+    Wallet,
 )
 from openledger.rpc.devnet_args import AmountArg, UintArg
 from openledger.rpc.devnet_mining import AnvilMining, Evm, HardhatMining
+from openledger.rpc.devnet_reorg import AnvilReorg
 from openledger.rpc.devnet_state import AnvilState, EvmState, HardhatState, TenderlyState
+from openledger.rpc.devnet_tokens import AnvilTokens, HardhatTokens
 from openledger.rpc.errors import SERVER_ERROR, RpcError, invalid_params
 from openledger.rpc.eth import EthState
 from openledger.rpc.eth_calls import EthCalls
@@ -150,11 +153,17 @@ class HardhatFacts(Facts):
             raise RpcError(SERVER_ERROR, text)
         return await self._drop(transaction)
 
+    async def drop_all_transactions(self) -> bool:
+        """Empty the mempool."""
+        await self._devnet.drop(lambda _raw: True)
+        return True
+
 
 def devnet_namespaces(backend: Backend, devnet: Devnet, state: EthState, calls: EthCalls) -> list[tuple[str, object]]:
     """Everything that a solo devnet has more than a network's node."""
     impersonation = Impersonation(devnet)
-    accounts = EthAccounts(backend, devnet, state, calls, impersonation)
+    wallet = Wallet(backend, devnet, calls, impersonation)
+    accounts = EthAccounts(backend, state, wallet)
     return [
         ("eth", accounts),
         ("personal", Personal(accounts)),
@@ -165,9 +174,12 @@ def devnet_namespaces(backend: Backend, devnet: Devnet, state: EthState, calls: 
         ("anvil", AnvilState(backend, devnet)),
         ("anvil", AnvilImpersonation(impersonation)),
         ("anvil", AnvilFacts(backend, devnet)),
+        ("anvil", AnvilReorg(backend, devnet, wallet, calls)),
+        ("anvil", AnvilTokens(devnet, calls)),
         ("hardhat", HardhatMining(backend, devnet)),
         ("hardhat", HardhatState(backend, devnet)),
         ("hardhat", HardhatImpersonation(impersonation)),
         ("hardhat", HardhatFacts(backend, devnet)),
+        ("hardhat", HardhatTokens(devnet, calls)),
         ("tenderly", TenderlyState(backend, devnet)),
     ]

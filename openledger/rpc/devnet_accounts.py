@@ -13,7 +13,7 @@ from openledger.primitives.errors import FaucetRefused, OpenLedgerError, Unknown
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.jsonio import parse_json
 from openledger.primitives.keys import join_signature, sign_digest
-from openledger.primitives.types import Address, to_checksum, to_hex
+from openledger.primitives.types import Address, parse_address, to_checksum, to_hex
 from openledger.primitives.unsigned import Unsigned
 from openledger.rpc.backend import Backend
 from openledger.rpc.call_args import read_fields
@@ -63,65 +63,17 @@ class Impersonation:
         return self.everybody or address in self.addresses
 
 
-class EthAccounts:
-    """``eth_``: what a wallet in the node can do."""
+class Wallet:
+    """The node's keys, and transactions completed and signed with them."""
 
-    def __init__(
-        self, backend: Backend, devnet: Devnet, state: EthState, calls: EthCalls, impersonation: Impersonation
-    ) -> None:
+    def __init__(self, backend: Backend, devnet: Devnet, calls: EthCalls, impersonation: Impersonation) -> None:
         self._backend = backend
-        self._state = state
         self._devnet = devnet
         self._calls = calls
         self._impersonation = impersonation
 
-    def request_accounts(self) -> list[str]:
-        """As ``eth_accounts``."""
-        return self._state.accounts()
-
-    async def send_transaction(self, transaction: ObjectArg) -> str:
-        """Complete, sign and send a transaction of an account of the node, or of an impersonated one; its hash."""
-        return to_hex(await self._backend.consensus.submit(await self._raw(transaction)))
-
-    async def _raw(self, transaction: dict[str, Any]) -> bytes:
-        unsigned, sender = await self._complete(transaction)
-        if self._impersonation.covers(sender):
-            return unsigned.impersonate(sender)
-        return unsigned.sign(self._secret(sender))
-
-    async def send_transaction_sync(self, transaction: ObjectArg) -> Json:
-        """The same, and the receipt; error 4 with the hash when none comes in time."""
-        return await self._state.send_raw_transaction_sync(await self._raw(transaction))
-
-    async def send_unsigned_transaction(self, transaction: ObjectArg) -> str:
-        """Send a transaction of any account, impersonated or not; its hash."""
-        unsigned, sender = await self._complete(transaction)
-        return to_hex(await self._backend.consensus.submit(unsigned.impersonate(sender)))
-
-    async def sign_transaction(self, transaction: ObjectArg) -> str:
-        """The raw bytes of a completed and signed transaction, which is not sent."""
-        unsigned, sender = await self._complete(transaction)
-        return to_hex(unsigned.sign(self._secret(sender)))
-
-    def sign(self, address: AddressArg, message: DataArg) -> str:
-        """Signature over a message with its prefix (EIP-191)."""
-        return self._sign(address, message_digest(message))
-
-    def sign_typed_data(self, address: AddressArg, data: TypedDataArg) -> str:
-        """Signature over typed data (EIP-712)."""
-        return self._sign(address, typed_data_digest(data))
-
-    def sign_typed_data__v3(self, address: AddressArg, data: TypedDataArg) -> str:
-        """The same under its older name."""
-        return self._sign(address, typed_data_digest(data))
-
-    def sign_typed_data__v4(self, address: AddressArg, data: TypedDataArg) -> str:
-        """The same; native transactions are signed with it."""
-        return self._sign(address, typed_data_digest(data))
-
-    # --- how ----------------------------------------------------------------------------------------------
-
-    def _secret(self, address: Address) -> bytes:
+    def secret(self, address: Address) -> bytes:
+        """Private key of an account. Raises UnknownAccount."""
         found = self._devnet.accounts.get(address)
         if found is None:
             raise UnknownAccount(
@@ -130,14 +82,26 @@ class EthAccounts:
             )
         return found
 
-    def _sign(self, address: Address, digest: bytes) -> str:
-        return to_hex(join_signature(*sign_digest(self._secret(address), digest)))
+    def sign(self, address: Address, digest: bytes) -> str:
+        """Signature over a digest, as hex. Raises UnknownAccount."""
+        return to_hex(join_signature(*sign_digest(self.secret(address), digest)))
 
-    async def _complete(self, transaction: dict[str, Any]) -> tuple[Unsigned, Address]:
+    def sender(self, transaction: dict[str, Any]) -> Address:
+        """Who sends it: the first account where nobody is named."""
+        given = transaction.get("from")
+        return next(iter(self._devnet.accounts)) if given is None else parse_address(given)
+
+    async def raw(self, transaction: dict[str, Any]) -> bytes:
+        """Completed and signed, or of an impersonated account. Raises UnknownAccount, and what ``complete`` raises."""
+        unsigned, sender = await self.complete(transaction)
+        if self._impersonation.covers(sender):
+            return unsigned.impersonate(sender)
+        return unsigned.sign(self.secret(sender))
+
+    async def complete(self, transaction: dict[str, Any]) -> tuple[Unsigned, Address]:
         """The transaction with everything filled in as ``eth_fillTransaction`` does, and its sender."""
         if transaction.get("from") is None:
-            first = next(iter(self._devnet.accounts))
-            transaction = {**transaction, "from": to_hex(first)}
+            transaction = {**transaction, "from": to_hex(self.sender(transaction))}
         filled = (await self._calls.fill_transaction(transaction))["tx"]
         sender = bytes.fromhex(filled["from"][2:])
         cap, to = filled.get("maxFeePerGas") or filled["gasPrice"], filled.get("to")
@@ -154,6 +118,53 @@ class EthAccounts:
             access_list=parse_access_list(filled.get("accessList") or []),
             authorizations=read_fields(transaction, self._backend.chain_id).authorizations or (),
         ), sender
+
+
+class EthAccounts:
+    """``eth_``: what a wallet in the node can do."""
+
+    def __init__(self, backend: Backend, state: EthState, wallet: Wallet) -> None:
+        self._backend = backend
+        self._state = state
+        self._wallet = wallet
+
+    def request_accounts(self) -> list[str]:
+        """As ``eth_accounts``."""
+        return self._state.accounts()
+
+    async def send_transaction(self, transaction: ObjectArg) -> str:
+        """Complete, sign and send a transaction of an account of the node, or of an impersonated one; its hash."""
+        return to_hex(await self._backend.consensus.submit(await self._wallet.raw(transaction)))
+
+    async def send_transaction_sync(self, transaction: ObjectArg) -> Json:
+        """The same, and the receipt; error 4 with the hash when none comes in time."""
+        return await self._state.send_raw_transaction_sync(await self._wallet.raw(transaction))
+
+    async def send_unsigned_transaction(self, transaction: ObjectArg) -> str:
+        """Send a transaction of any account, impersonated or not; its hash."""
+        unsigned, sender = await self._wallet.complete(transaction)
+        return to_hex(await self._backend.consensus.submit(unsigned.impersonate(sender)))
+
+    async def sign_transaction(self, transaction: ObjectArg) -> str:
+        """The raw bytes of a completed and signed transaction, which is not sent."""
+        unsigned, sender = await self._wallet.complete(transaction)
+        return to_hex(unsigned.sign(self._wallet.secret(sender)))
+
+    def sign(self, address: AddressArg, message: DataArg) -> str:
+        """Signature over a message with its prefix (EIP-191)."""
+        return self._wallet.sign(address, message_digest(message))
+
+    def sign_typed_data(self, address: AddressArg, data: TypedDataArg) -> str:
+        """Signature over typed data (EIP-712)."""
+        return self._wallet.sign(address, typed_data_digest(data))
+
+    def sign_typed_data__v3(self, address: AddressArg, data: TypedDataArg) -> str:
+        """The same under its older name."""
+        return self._wallet.sign(address, typed_data_digest(data))
+
+    def sign_typed_data__v4(self, address: AddressArg, data: TypedDataArg) -> str:
+        """The same; native transactions are signed with it."""
+        return self._wallet.sign(address, typed_data_digest(data))
 
 
 def message_digest(message: bytes) -> bytes:
@@ -207,6 +218,11 @@ class HardhatImpersonation:
         known = address in self._impersonation.addresses
         self._impersonation.addresses.pop(address, None)
         return known
+
+    def auto_impersonate_account(self, on: FlagArg) -> bool:
+        """Whether every account may be the sender."""
+        self._impersonation.everybody = on
+        return True
 
 
 class Faucet:

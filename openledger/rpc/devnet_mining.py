@@ -47,6 +47,18 @@ class Mining:
         """Back to a snapshot, which is used up with all later ones; false for an unknown id."""
         return await self._devnet.revert(snapshot)
 
+    async def _ahead(self, options: MineOptions) -> None:
+        if options.timestamp is not None:
+            self._devnet.set_next_timestamp(options.timestamp)
+        await self._devnet.mine(options.blocks)
+
+    async def _detailed(self, options: MineOptions) -> list[Json]:
+        """The blocks that were made, with their transactions."""
+        first = self._backend.head().number + 1
+        await self._ahead(options)
+        blocks = [self._backend.app.store.block(number) for number in range(first, first + options.blocks)]
+        return [block_json(block, True, self._backend.chain_id) for block in blocks if block is not None]
+
 
 class Evm(Mining):
     """ganache's names, as everybody has them."""
@@ -63,20 +75,12 @@ class Evm(Mining):
 
     async def mine(self, options: MineArg = MineOptions()) -> str:  # noqa: B008 (frozen)
         """Make blocks now, one unless told otherwise."""
-        await self._mine(options)
+        await self._ahead(options)
         return "0x0"
 
     async def mine__detailed(self, options: MineArg = MineOptions()) -> list[Json]:  # noqa: B008 (frozen)
         """The same, and the blocks with their transactions."""
-        first = self._backend.head().number + 1
-        await self._mine(options)
-        blocks = [self._backend.app.store.block(number) for number in range(first, first + options.blocks)]
-        return [block_json(block, True, self._backend.chain_id) for block in blocks if block is not None]
-
-    async def _mine(self, options: MineOptions) -> None:
-        if options.timestamp is not None:
-            self._devnet.set_next_timestamp(options.timestamp)
-        await self._devnet.mine(options.blocks)
+        return await self._detailed(options)
 
 
 class AnvilMining(Mining):
@@ -97,6 +101,10 @@ class AnvilMining(Mining):
     async def mine(self, blocks: CountArg = 1, interval: UintArg | None = None) -> None:
         """Make so many blocks now, ``interval`` seconds apart."""
         await self._devnet.mine(blocks, jump=interval, jump_first=True)
+
+    async def mine__detailed(self, options: MineArg = MineOptions()) -> list[Json]:  # noqa: B008 (frozen)
+        """As ``evm_mine_detailed``."""
+        return await self._detailed(options)
 
     def set_block_timestamp_interval(self, seconds: UintArg) -> None:
         """From now on every block is so many seconds after the one before."""

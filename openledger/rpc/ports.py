@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from openledger.abci_app.edits import Edits
+from openledger.primitives.errors import InvalidTransaction
 from openledger.primitives.types import Address, Hash32
 
 
@@ -188,6 +189,11 @@ class Devnet(Protocol):
 
     async def rollback(self, depth: int) -> None:
         """Undo the newest blocks. Raises DevnetError when there are not so many."""
+        ...
+
+    async def reorg(self, branch: Sequence[Sequence[bytes]]) -> list[InvalidTransaction]:
+        """Put as many new blocks in the place of the newest ones, each with these raw transactions; why some of them
+        are in none. What waits in the mempool waits on. Raises DevnetError when there are not so many blocks."""
         ...
 
     async def reset(self) -> None:

@@ -328,6 +328,7 @@ RESULTS: dict[str, Schema] = {
     "trace_callMany": array(ref("Replay")),
     "trace_filter": array(ref("FlatTrace")),
     "trace_get": nullable(ref("FlatTrace")),
+    "trace_rawTransaction": ref("Replay"),
     "trace_replayBlockTransactions": nullable(array(ref("Replay"))),
     "trace_replayTransaction": nullable(ref("Replay")),
     "trace_transaction": nullable(array(ref("FlatTrace"))),

@@ -1,4 +1,5 @@
-"""``trace_call`` and ``trace_callMany``: calls that no block has, in the forms of ``trace_replayTransaction``."""
+"""``trace_call``, ``trace_callMany``, ``trace_rawTransaction``: what no block has, in the forms of
+``trace_replayTransaction``."""
 
 from __future__ import annotations
 
@@ -6,14 +7,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any
 
+from openledger.abci_app.decoder import decode_signed
 from openledger.evm.engine import BlockEnv, CallMessage
 from openledger.evm.tracing.tracer import TraceBounds
 from openledger.primitives.errors import InvalidTransaction
+from openledger.primitives.transactions import EthTransaction
 from openledger.rpc.backend import Backend
 from openledger.rpc.call_args import call_message, read_fields
 from openledger.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError, from_tree
 from openledger.rpc.formats import Json
-from openledger.rpc.params import LATEST, BlockArg, BlockRef, ObjectArg, parse_object
+from openledger.rpc.params import LATEST, BlockArg, BlockRef, DataArg, ObjectArg, parse_object
 from openledger.rpc.pending import PendingBlocks
 from openledger.rpc.trace_replay import KindsArg, make_tracers, parse_kinds, shown
 from openledger.rpc.watchers import Watcher, Watchers
@@ -23,6 +26,7 @@ from openledger.state.ports import StateReader
 
 MAX_CALLS = 1_000
 AskedCall = tuple[dict[str, Any], frozenset[str]]
+Asked = tuple[CallMessage | EthTransaction, frozenset[str]]
 
 
 def parse_calls(value: Any) -> list[AskedCall]:
@@ -54,30 +58,50 @@ class TraceCalls:
             raise RpcError(LIMIT_EXCEEDED, f"too many calls: {len(calls)}, limit {MAX_CALLS}")
         return await self._traced(run_calls, calls, block)
 
+    async def raw_transaction(self, transaction: DataArg, kinds: KindsArg, block: BlockArg = LATEST) -> Any:
+        """A signed transaction that is not sent, on the state after a block, with what was asked for; refused where it
+        could not be in the next one."""
+        tx = decode_signed(transaction).tx
+        if not isinstance(tx, EthTransaction):
+            hint = {"hint": "a native transaction can be traced when it is in a block"}
+            raise RpcError(SERVER_ERROR, "this transaction cannot be traced", hint)
+        if tx.gas > self._backend.settings.call_gas:
+            text = f"gas limit {tx.gas} is above what a call may use ({self._backend.settings.call_gas})"
+            raise RpcError(LIMIT_EXCEEDED, text)
+        return await self._run(run_call, *await self._pending.at(block), [(tx, kinds)])
+
     async def _traced(self, run: Callable[..., Any], calls: Sequence[AskedCall], block: BlockRef) -> Any:
         most, chain_id = self._backend.settings.call_gas, self._backend.chain_id
         fields = [read_fields(call, chain_id) for call, _ in calls]
         env, state = await self._pending.at(block)
         try:
             messages = [call_message(one, env, min(one.gas or most, most)) for one in fields]
-            asked = [(message, kinds) for message, (_, kinds) in zip(messages, calls, strict=True)]
-            return await self._workers.compute_json(
-                run, self._watchers.engine(), env, asked, state, self._watchers.bounds()
-            )
         except InvalidTransaction as err:
-            raise RpcError(err.rpc_code, f"err: {err.message}", from_tree(err).data) from None
+            raise _refused(err) from None
+        asked = [(message, kinds) for message, (_, kinds) in zip(messages, calls, strict=True)]
+        return await self._run(run, env, state, asked)
+
+    async def _run(self, run: Callable[..., Any], env: BlockEnv, state: StateReader, asked: Sequence[Asked]) -> Any:
+        engine, bounds = self._watchers.engine(), self._watchers.bounds()
+        try:
+            return await self._workers.compute_json(run, engine, env, asked, state, bounds)
+        except InvalidTransaction as err:
+            raise _refused(err) from None
+
+
+def _refused(err: InvalidTransaction) -> RpcError:
+    return RpcError(err.rpc_code, f"err: {err.message}", from_tree(err).data)
 
 
 def run_calls(
-    engine: Watcher, env: BlockEnv, asked: Sequence[tuple[CallMessage, frozenset[str]]], state: StateReader,
-    bounds: TraceBounds,
-) -> list[Json]:  # fmt: skip
-    """The replays of messages, one on top of the other. Raises RpcError when time is over."""
+    engine: Watcher, env: BlockEnv, asked: Sequence[Asked], state: StateReader, bounds: TraceBounds
+) -> list[Json]:
+    """The replays of messages or transactions, one on top of the other. Raises RpcError when time is over."""
     upon, found = Overlay(state), []
-    for message, kinds in asked:
+    for subject, kinds in asked:
         if bounds.expired():
             raise RpcError(SERVER_ERROR, "execution timeout")
-        done = engine.watch(env, message, upon, partial(make_tracers, kinds, bounds))
+        done = engine.watch(env, subject, upon, partial(make_tracers, kinds, bounds))
         found.append(shown(done.tracer))
         upon.apply(done.diff)
     return found

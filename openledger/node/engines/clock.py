@@ -70,6 +70,11 @@ class SoloClock:
             raise TimeRefused(f"Timestamp error: {seconds} {why}", f"the newest block has {last // SECOND}")
         self._next = seconds
 
+    def pass_by(self, seconds: int, last: int) -> None:
+        """Let the next block, after one of time ``last``, be later than ``seconds``, unless its time was asked for."""
+        if self._next is None and self.block_time(last) // SECOND <= seconds:
+            self._next = seconds + 1
+
     def set_time(self, seconds: int) -> int:
         """Show this time from now on; how many seconds that lies ahead of what was shown (0 when behind)."""
         if seconds > LATEST:

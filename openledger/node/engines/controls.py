@@ -19,7 +19,7 @@ from openledger.node.engines.common import Listeners
 from openledger.node.engines.solo import SoloEngine
 from openledger.node.engines.standing import Standing
 from openledger.primitives.blocks import Header
-from openledger.primitives.errors import DevnetError
+from openledger.primitives.errors import DevnetError, InvalidTransaction
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import Address, Hash32
 from openledger.rpc.ports import ForkFacts
@@ -36,11 +36,14 @@ class _Pool(Protocol):
 class _Store(Protocol):
     sync: bool
 
+    def header(self, number: int) -> Header | None: ...
     def flush(self) -> None: ...
 
 
 class EditableApplication(Protocol):
     """The application as the controls need it."""
+
+    def admit(self, raws: Sequence[bytes], /) -> Sequence[InvalidTransaction | None]: ...
 
     @property
     def edits(self) -> Edits: ...
@@ -209,16 +212,41 @@ class DevnetControls:
 
     async def rollback(self, depth: int) -> None:
         async with self._engine.lock:
-            height = self._engine.height - depth
-            if height < self._engine.first_standing().height:
-                raise DevnetError(
-                    f"Rollback depth must not exceed current chain height: current height {self._engine.height}, "
-                    f"depth {depth}"
-                )
+            height = self._must_have(depth, "Rollback")
             if depth:
-                self._go_back(Standing(height, 0), self._app.edits, tuple(self._app.mempool.transactions()))
-                self._engine.standing = self._engine.standing_at(height)
-                self._snapshots = {n: s for n, s in self._snapshots.items() if s.standing.height <= height}
+                self._undo(height, tuple(self._app.mempool.transactions()))
+
+    async def reorg(self, branch: Sequence[Sequence[bytes]]) -> list[InvalidTransaction]:
+        async with self._engine.lock:
+            height = self._must_have(len(branch), "Reorg")
+            if not branch:
+                return []
+            waiting, replaced = tuple(self._app.mempool.transactions()), self._app.store.header(height + 1)
+            self._undo(height, ())
+            if replaced is not None:
+                self._engine.clock.pass_by(replaced.timestamp, self._engine.standing.time)
+            refused = []
+            for raws in branch:
+                refused += [refusal for refusal in self._app.admit(raws) if refusal is not None]
+                await self._engine.make_block()
+            self._app.admit(waiting)
+            return refused
+
+    def _undo(self, height: int, waiting: Sequence[bytes]) -> None:
+        """Back to the block of ``height``, by the clock of now."""
+        self._go_back(Standing(height, 0), self._app.edits, waiting)
+        self._engine.standing = self._engine.standing_at(height)
+        self._snapshots = {n: s for n, s in self._snapshots.items() if s.standing.height <= height}
+
+    def _must_have(self, depth: int, what: str) -> int:
+        """The height below the newest ``depth`` blocks. Raises DevnetError when there are not so many."""
+        height = self._engine.height - depth
+        if height < self._engine.first_standing().height:
+            raise DevnetError(
+                f"{what} depth must not exceed current chain height: current height {self._engine.height}, "
+                f"depth {depth}"
+            )
+        return height
 
     async def reset(self) -> None:
         async with self._engine.lock:

@@ -252,6 +252,8 @@ async def walk_calls(walk: Walk, contract: str) -> None:
     call = {"to": contract, "data": "0x01"}
     await walk.ask("trace_call", call, ["trace", "stateDiff", "vmTrace"], "latest")
     await walk.ask("trace_callMany", [[call, ["trace"]], [call, ["stateDiff"]]])
+    raw = walk.chain.signed(9, 0, to=bytes.fromhex(contract[2:]), data=b"\1", gas=100_000)
+    await walk.ask("trace_rawTransaction", hexed(raw), ["trace", "stateDiff", "vmTrace"])
 
 
 async def walk_rest(walk: Walk, contract: str, counter: Any) -> None:
