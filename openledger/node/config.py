@@ -72,7 +72,9 @@ class RpcConfig:
     call_seconds: int = _value(5, "longest eth_call, estimate, trace or log query", low=1)
     call_workers: int = _value(0, "processes for calls and traces; 0 is one for each core, from 2 to 4", low=0, high=64)
     call_memory_mb: int = _value(512, "megabytes that such a process may use", low=128)
-    evidence_seconds: int = _value(20, "longest look for evidence beside an answer; 0: this node looks for none", low=0)
+    evidence_seconds: int = _value(
+        20, "longest look for an answer's evidence or shares; 0: this node looks for none", low=0
+    )
     idle_seconds: int = _value(75, "a connection without requests is closed after so long", low=1)
     request_seconds: int = _value(30, "a request must be here whole after so long", low=1)
     rate_limit: int = _value(0, "calls a second of one client address; 0 is no limit", low=0)

@@ -1,28 +1,38 @@
-"""Evidence beside an answer, looked for in a process of its own: it may take time and memory, and the node has neither.
+"""Evidence beside an answer, and the shares of one answer, looked for in a process of its own: they may take time and
+memory, and the node has neither.
 
-``python -m openledger.node.evidence URL MEMORY_MB`` reads one question from its input (JSON: ``parts``, ``query``,
-``answer``), writes one line (``found`` or ``error``), and ends.
+``python -m openledger.node.evidence URL MEMORY_MB [BASE ...]`` reads one question from its input (JSON: ``parts``,
+``query``, ``answer``, or ``job`` and ``number``), writes one line (``found`` or ``error``), and ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import resource
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from openledger.node.doctor import has_module
+from openledger.node.doctor import has_module, has_torch
 from openledger.node.processes import dying_with_parent
 from openledger.node.rows import rows_of, text_of
-from openledger.primitives.errors import BlobNotFound, InvalidJson, OpenLedgerError, OracleError
+from openledger.primitives.attribution import AttributionJob
+from openledger.primitives.errors import BlobNotFound, InvalidJson, NotFound, OpenLedgerError, OracleError
 from openledger.primitives.jsonio import read_json
+from openledger.primitives.types import to_checksum
 from openledger.state.blobs import BlobStore
 
+HINT = "openledger proof evidence CLAIM, or proof shares CLAIM, looks for it on your machine"
 MEMORY_MB = 1_024
+SHARES_MB = 4_096
+"""Data of the process that has a model in memory; torch maps more than it uses."""
+EARNING = 100
+"""Rows of one answer that are told, those that earn most."""
 NICE = 10
 TOP = 8
 """Spans and rows of an answer that are shown."""
@@ -33,31 +43,42 @@ WAITING = 8
 class EvidenceProcess:
     """An ``EvidenceSource``: one question after the other, each in a new process that is ended after ``seconds``."""
 
-    def __init__(self, blobs_url: str, seconds: float, memory_mb: int = MEMORY_MB) -> None:
-        self._command = [sys.executable, "-m", "openledger.node.evidence", blobs_url, str(memory_mb)]
-        self._seconds = seconds
+    def __init__(self, blobs_url: str, seconds: float, memory_mb: int = MEMORY_MB, bases: Sequence[Path] = ()) -> None:
+        self._command = [sys.executable, "-m", "openledger.node.evidence", blobs_url]
+        self._memory_mb, self._seconds, self._bases = memory_mb, seconds, [str(folder) for folder in bases]
         self._turn = asyncio.Lock()
         self._waiting = 0
 
     @classmethod
-    def of(cls, blobs_url: str, seconds: float) -> EvidenceProcess | None:
-        """None where nobody shall look (0 seconds), or numpy is missing."""
-        return cls(blobs_url, seconds) if seconds and has_module("numpy") else None
+    def of(cls, blobs_url: str, seconds: float, bases: Sequence[Path] = ()) -> EvidenceProcess | None:
+        """None where nobody shall look (0 seconds), or numpy is missing. ``bases`` are folders with base models."""
+        return cls(blobs_url, seconds, bases=bases) if seconds and has_module("numpy") else None
 
     async def find(self, parts: Sequence[tuple[str, int]], query: str, answer: str) -> dict[str, Any]:
         """Raises OracleError when too many ask, when it takes too long or too much memory; BlobNotFound."""
+        return await self._in_turn({"parts": list(parts), "query": query, "answer": answer}, [str(self._memory_mb)])
+
+    async def shares(self, job: AttributionJob, number: int) -> dict[str, Any]:
+        """Shares of answer ``number`` of a claim: ``answer``, ``shares`` (address to ppm), ``unattributed``, ``rows``
+        ([number in the model, ppb], best first) and how many are ``earning``. Raises OracleError where torch is not
+        installed, when too many ask, when it takes too long or too much memory; BlobNotFound."""
+        if not has_torch():
+            raise OracleError("torch is not installed here, so no answer can be scored", HINT)
+        return await self._in_turn({"job": job.to_json(), "number": number}, [str(SHARES_MB), *self._bases])
+
+    async def _in_turn(self, question: dict[str, Any], arguments: list[str]) -> dict[str, Any]:
         if self._waiting > WAITING:
             raise OracleError("too many people look for evidence here", "ask again shortly")
         self._waiting += 1
         try:
             async with self._turn:
-                return await self._asked({"parts": list(parts), "query": query, "answer": answer})
+                return await self._asked(question, [*self._command, *arguments])
         finally:
             self._waiting -= 1
 
-    async def _asked(self, question: dict[str, Any]) -> dict[str, Any]:
+    async def _asked(self, question: dict[str, Any], command: list[str]) -> dict[str, Any]:
         process = await asyncio.create_subprocess_exec(
-            *dying_with_parent(self._command),
+            *dying_with_parent(command),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -67,10 +88,7 @@ class EvidenceProcess:
             async with asyncio.timeout(self._seconds):
                 told, _ = await process.communicate(json.dumps(question).encode())
         except TimeoutError:
-            raise OracleError(
-                f"no evidence was found within {self._seconds:g} s",
-                "openledger proof evidence CLAIM looks for it on your machine",
-            ) from None
+            raise OracleError(f"nothing was found within {self._seconds:g} s", HINT) from None
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -86,8 +104,8 @@ def _read(told: bytes) -> dict[str, Any]:
     except InvalidJson:
         raise OracleError("the process that looks for evidence has died: it may have needed too much memory") from None
     if "error" in answer:
-        kind = BlobNotFound if answer["error"]["code"] == BlobNotFound.code else OracleError
-        raise kind(answer["error"]["message"])
+        kinds = {kind.code: kind for kind in (BlobNotFound, NotFound)}
+        raise kinds.get(answer["error"]["code"], OracleError)(answer["error"]["message"])
     found: dict[str, Any] = answer["found"]
     return found
 
@@ -101,13 +119,34 @@ def look(blobs: BlobStore, question: dict[str, Any]) -> dict[str, Any]:
     return Evidence(texts, [""] * len(texts)).of([(question["query"], question["answer"])], TOP)[0]
 
 
+def score(blobs: BlobStore, question: dict[str, Any], bases: Sequence[Path]) -> dict[str, Any]:
+    """Shares of one answer. Raises OracleError, NotFound, BlobNotFound, BlobCorrupt, BaseMissing."""
+    from openledger.attribution_oracle import one_answer
+    from openledger.attribution_oracle.bases import Shelf
+
+    bundle, answers = one_answer.checked(AttributionJob.from_json(question["job"]), blobs, Shelf(bases))
+    (found,) = one_answer.shares_of_answers(bundle, answers, [question["number"]])
+    earning = sorted((-ppb, row) for row, ppb in enumerate(found.scores) if ppb > 0)
+    return {
+        "answer": dataclasses.asdict(found.answer),
+        "shares": {to_checksum(who): ppm for who, ppm in found.shares},
+        "unattributed": found.unattributed,
+        "earning": len(earning),
+        "rows": [[row, -ppb] for ppb, row in earning[:EARNING]],
+    }
+
+
 def main() -> None:
     """One question from standard input, one line to standard output."""
     url, memory_mb = sys.argv[1], int(sys.argv[2])
-    resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
+    question = read_json(sys.stdin.buffer.read())
+    bound = resource.RLIMIT_DATA if "job" in question else resource.RLIMIT_AS
+    resource.setrlimit(bound, (memory_mb << 20, memory_mb << 20))
     os.nice(NICE)
     try:
-        told = {"found": look(BlobStore(url), read_json(sys.stdin.buffer.read()))}
+        blobs = BlobStore(url)
+        found = score(blobs, question, [Path(p) for p in sys.argv[3:]]) if "job" in question else look(blobs, question)
+        told: dict[str, Any] = {"found": found}
     except OpenLedgerError as err:
         told = {"error": {"code": err.code, "message": err.message}}
     sys.stdout.write(json.dumps(told))
@@ -117,4 +156,4 @@ if __name__ == "__main__":
     main()
 
 
-__all__ = ["EvidenceProcess", "look"]
+__all__ = ["EvidenceProcess", "look", "score"]

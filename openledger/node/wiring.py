@@ -276,7 +276,7 @@ class Node:
             backend.clock = controls.next_time
             self._watch_reverts(controls)
         backend.admin, backend.blob_peers = self._administration, self._exchange
-        backend.evidence = EvidenceProcess.of(self.blobs_url, config.rpc.evidence_seconds)
+        backend.evidence = EvidenceProcess.of(self.blobs_url, config.rpc.evidence_seconds, base_folders(config))
         backend.comet_url = config.consensus.rpc.replace("tcp://", "http://") if settings.mode == "cometbft" else ""
         self._server = self.vitals.server = RpcServer(backend, config.rpc.host, config.rpc.port)
         self.vitals.start()

@@ -17,7 +17,10 @@ from openledger.abci_app.modules.attribution.messages import CLAIMED_BYTES, scor
 from openledger.abci_app.modules.attribution.records import Claim, must_claim
 from openledger.abci_app.modules.datanets.records import must_version
 from openledger.abci_app.modules.models.records import must_model, settlements
+from openledger.abci_app.queries import attribution_job
+from openledger.primitives.attribution import score_leaf
 from openledger.primitives.errors import InvalidJson, NotFound, OracleError
+from openledger.primitives.hashing import merkle_root
 from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import ZERO_ADDRESS, Address, to_checksum
 from openledger.rpc.backend import MIB, Backend
@@ -29,11 +32,18 @@ MAX_ANSWERS = 16 * MIB
 """Bytes of the answers of one claim that are read here."""
 MAX_ROWS = 16 * MIB
 """Bytes of a model's rows in which evidence is looked for."""
+MAX_MODEL = 256 * MIB
+"""Bytes of a model's weights and index with which one answer is scored."""
 MAX_LIST = 100
 EXCERPT = 280
 KEPT = 256
 _FETCH_SECONDS = 20.0
 HINT = "openledger proof evidence CLAIM looks for it on your machine"
+SHARES_HINT = "openledger proof shares CLAIM --answer N makes them on your machine"
+
+
+Key = tuple[bytes, bytes, int, int]
+"""Answers, model, claim, answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +101,8 @@ class OpenLedgerEvidence:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._found: OrderedDict[tuple[bytes, bytes, int, int], Json] = OrderedDict()
+        self._found: OrderedDict[Key, Json] = OrderedDict()
+        self._shares: OrderedDict[Key, Json] = OrderedDict()
 
     async def get_answers(
         self, claim: NumberArg, start: NumberArg = 0, limit: NumberArg = MAX_LIST, block: BlockArg = LATEST
@@ -117,11 +128,7 @@ class OpenLedgerEvidence:
             raise OracleError("the published scores are not of this model's rows")
         mine = [part for part in parts if contributor in (ZERO_ADDRESS, part.contributor)]
         earning, best = await asyncio.to_thread(_best, raw, mine, min(limit, MAX_LIST))
-        texts = await asyncio.to_thread(self._rows_of, {part.blob for _, _, part in best})
-        rows = [
-            part.row(number) | {"ppb": ppb, "excerpt": _excerpt(texts.get(part.blob), number - part.first)}
-            for ppb, number, part in best
-        ]
+        rows = await self._placed_rows(best, parts)
         return {"claim": claim, "held": sum(part.rows for part in mine), "earning": earning, "rows": rows}
 
     async def get_evidence(self, claim: NumberArg, answer: NumberArg, block: BlockArg = LATEST) -> Json:
@@ -141,12 +148,62 @@ class OpenLedgerEvidence:
             await asyncio.to_thread(self._bounded, [part.blob for part in parts], MAX_ROWS)
             chosen = answers[answer]
             told = await source.find([(p.blob, p.rows) for p in parts], chosen["query"], chosen["answer"])
-            self._found[key] = _placed(told, parts)
-            if len(self._found) > KEPT:
-                self._found.popitem(last=False)
+            _keep(self._found, key, _placed(told, parts))
         return {"claim": claim, "answer": {"number": answer} | answers[answer]} | self._found[key]
 
+    async def get_answer_shares(
+        self, claim: NumberArg, answer: NumberArg, limit: NumberArg = 10, block: BlockArg = LATEST
+    ) -> Json:
+        """Shares of one answer, once the claim's scores are published: of a claim's only answer the claim's own, which
+        its scores prove; of one among several those that it would have brought alone, made from the blobs by this
+        node."""
+        state = self._backend.state(block)
+        record = must_claim(state, claim)
+        if not any(record.scores):
+            raise NotFound(f"the scores of claim {claim} are not published", "they are once its vote has closed")
+        answers = await self._answers(state, record)
+        if answer >= len(answers):
+            raise NotFound(f"claim {claim} has {len(answers)} answers", "they are counted from 0")
+        parts = parts_of(state, record.model)
+        own = await self._claimed(record, parts) if len(answers) == 1 else await self._alone(state, claim, answer)
+        rows = await self._placed_rows([(row, ppb) for row, ppb in own["rows"][: min(limit, MAX_LIST)]], parts)
+        told = {"claim": claim, "answer": {"number": answer} | answers[answer], "proved": len(answers) == 1}
+        return told | {name: own[name] for name in ("shares", "unattributed", "earning")} | {"rows": rows}
+
     # --- how ----------------------------------------------------------------------------------------------
+
+    async def _placed_rows(self, best: list[tuple[int, int]], parts: list[Part]) -> list[Json]:
+        """Where rows, (number, ppb) each, stand in their datanets, and how their texts begin."""
+        firsts = [part.first for part in parts]
+        found = [(number, ppb, parts[bisect.bisect_right(firsts, number) - 1]) for number, ppb in best]
+        texts = await asyncio.to_thread(self._rows_of, {part.blob for _, _, part in found})
+        return [
+            part.row(number) | {"ppb": ppb, "excerpt": _excerpt(texts.get(part.blob), number - part.first)}
+            for number, ppb, part in found
+        ]
+
+    async def _claimed(self, claim: Claim, parts: list[Part]) -> Json:
+        """What the scores of a claim with one answer say of it; they have the root that the claim has. Raises
+        OracleError, BlobNotFound."""
+        raw = await self._blob(claim.scores.hex(), MAX_ROWS)
+        if len(raw) != 8 * claim.rows or claim.rows != sum(part.rows for part in parts):
+            raise OracleError("the published scores are not of this model's rows")
+        if await asyncio.to_thread(_root, raw) != claim.scores_root:
+            raise OracleError("the published scores do not have the root in the claim")
+        earning, best = await asyncio.to_thread(_best, raw, parts, MAX_LIST)
+        shares = {to_checksum(share.contributor): share.ppm for share in claim.shares}
+        return {"shares": shares, "unattributed": claim.unattributed, "earning": earning, "rows": best}
+
+    async def _alone(self, state: StateReader, claim: int, answer: int) -> Json:
+        """What one of several answers would have brought alone, made once. Raises OracleError, BlobNotFound."""
+        source, job = self._backend.evidence, attribution_job(state, claim)
+        if source is None:
+            raise OracleError("this node scores no single answers", SHARES_HINT)
+        key = (bytes.fromhex(job.evidence_blob), bytes.fromhex(job.bundle_blob), claim, answer)
+        if key not in self._shares:
+            await asyncio.to_thread(self._bounded, [job.index_blob, job.weights_hash], MAX_MODEL)
+            _keep(self._shares, key, await source.shares(job, answer))
+        return self._shares[key]
 
     async def _answers(self, state: StateReader, claim: Claim) -> list[Json]:
         """Those that the claim pays for, in order. Raises OracleError, BlobNotFound."""
@@ -180,12 +237,23 @@ class OpenLedgerEvidence:
         return {name: blobs.get(name).split(b"\n") for name in here}
 
 
-def _best(raw: bytes, parts: list[Part], most: int) -> tuple[int, list[tuple[int, int, Part]]]:
-    """How many rows of these parts earn, and the best ones: (ppb, row, part)."""
+def _best(raw: bytes, parts: list[Part], most: int) -> tuple[int, list[tuple[int, int]]]:
+    """How many rows of these parts earn, and the best ones: (row, ppb)."""
     scores = scores_of(raw, CLAIMED_BYTES)
-    numbered = ((part.first + i, part) for part in parts for i in range(part.rows))
-    earning = [(scores[number], number, part) for number, part in numbered if scores[number] > 0]
-    return len(earning), heapq.nsmallest(most, earning, key=lambda e: (-e[0], e[1]))
+    numbers = (number for part in parts for number in range(part.first, part.first + part.rows))
+    earning = [(number, scores[number]) for number in numbers if scores[number] > 0]
+    return len(earning), heapq.nsmallest(most, earning, key=lambda e: (-e[1], e[0]))
+
+
+def _root(raw: bytes) -> bytes:
+    """Merkle root of the scores in a blob."""
+    return merkle_root([score_leaf(row, score) for row, score in enumerate(scores_of(raw, CLAIMED_BYTES))])
+
+
+def _keep(kept: OrderedDict[Key, Json], key: Key, found: Json) -> None:
+    kept[key] = found
+    if len(kept) > KEPT:
+        kept.popitem(last=False)
 
 
 def _excerpt(rows: list[bytes] | None, place: int) -> str | None:

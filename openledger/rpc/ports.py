@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from openledger.abci_app.edits import Edits
+from openledger.primitives.attribution import AttributionJob
 from openledger.primitives.errors import InvalidTransaction
 from openledger.primitives.types import Address, Hash32
 
@@ -55,11 +56,17 @@ class BlobPeers(Protocol):
 
 
 class EvidenceSource(Protocol):
-    """Who looks for evidence beside an answer; see ``attribution_oracle/evidence.py``."""
+    """Who looks for evidence beside an answer, and for the shares of one; see ``attribution_oracle/evidence.py`` and
+    ``one_answer.py``."""
 
     async def find(self, parts: Sequence[tuple[str, int]], query: str, answer: str) -> dict[str, Any]:
         """``note``, ``spans`` and ``similar`` over the rows of these blobs (name, rows), which are numbered through.
         Raises OracleError, also when too much is asked at once, and BlobNotFound."""
+        ...
+
+    async def shares(self, job: AttributionJob, number: int) -> dict[str, Any]:
+        """``answer``, ``shares``, ``unattributed``, ``rows`` and ``earning`` of one answer of a claim, as if it were
+        claimed alone. Raises as ``find``, and NotFound."""
         ...
 
 

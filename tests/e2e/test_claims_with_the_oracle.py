@@ -148,6 +148,7 @@ def test_an_honest_claim_is_recomputed_accepted_paid_minted_and_explained(
         assert int(earned["minted"], 16) > 0
         explained(world, "0x" + dev(person).address.hex(), record, capsys)
     seen(world, record, capsys)
+    scored_alone(world, record, capsys)
 
 
 def explained(world: World, account: str, record: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,6 +217,24 @@ def seen(world: World, record: dict[str, Any], capsys: pytest.CaptureFixture[str
     assert run(command) == 0
     assert "not pay" in capsys.readouterr().out
     assert run([*command[:-1], "99"]) == 1
+
+
+def scored_alone(world: World, record: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """Anybody makes the shares of one answer from chain and blobs; the node finds the same ones."""
+    capsys.readouterr()
+    command = ["--node", world.client.url, "proof", "shares", str(record["id"])]
+    assert run([*command, "--json"]) == 0
+    answers = json.loads(capsys.readouterr().out)["answers"]
+    assert [one["number"] for one in answers] == [0, 1, 2]
+    told = world.client.call("openledger_getAnswerShares", record["id"], 1, 3)
+    assert (told["shares"], told["unattributed"]) == (answers[1]["shares"], answers[1]["unattributed"])
+    assert sum(told["shares"].values()) + told["unattributed"] == 1_000_000
+    assert [row["row"] for row in told["rows"]] == [row["row"] for row in answers[1]["rows"]]
+    assert not told["proved"], "one of three"
+    assert run([*command, "--answer", "1"]) == 0
+    assert "answer 1: " in capsys.readouterr().out
+    assert run([*command, "--answer", "3"]) == 1
+    assert "has 3 answers" in capsys.readouterr().err
 
 
 def test_shares_changed_by_5_percent_are_refused_and_lose_the_bond(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +12,9 @@ from openledger.abci_app.modules.attribution.messages import CLAIMED_BYTES, scor
 from openledger.abci_app.modules.attribution.records import STATUS_NAMES, Claim, must_claim
 from openledger.abci_app.modules.datanets.records import must_version
 from openledger.abci_app.modules.models.records import SETTLEMENTS, must_model, settlements
+from openledger.abci_app.queries import attribution_job
 from openledger.node import rows
+from openledger.node.bases import bases_option
 from openledger.node.cli.common import App, Group, amount, need_torch, pass_app, short, table
 from openledger.node.proven import ProvenState
 from openledger.primitives.amounts import PPM, split_exact
@@ -20,6 +23,9 @@ from openledger.primitives.errors import NotFound, SharesInvalid
 from openledger.primitives.hashing import merkle_root
 from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import ZERO_ADDRESS, Address, from_hex, parse_address, to_checksum, to_hex
+
+if TYPE_CHECKING:
+    from openledger.attribution_oracle.one_answer import AnswerShares
 
 
 @click.group(cls=Group)
@@ -231,6 +237,69 @@ def evidence(app: App, number: int, answer: int | None, top: int, words: int, tr
     shown = [{"number": i, **answers[i], **one} for i, one in zip(chosen, found, strict=True)]
     lines = [NOTE] + [line for one in shown for line in seen(one)]
     app.emit({"claim": number, "note": NOTE, "answers": shown}, lines)
+
+
+@proof.command("shares")
+@click.argument("number", metavar="CLAIM", type=click.IntRange(1))
+@click.option("--answer", type=click.IntRange(0), help="Only this answer, by its place among those of the claim.")
+@click.option("--top", default=3, show_default=True, type=click.IntRange(1, 100), help="Rows to show of each answer.")
+@bases_option
+@block_hash_option
+@pass_app
+def answer_shares(
+    app: App, number: int, answer: int | None, top: int, folders: tuple[Path, ...], trusted: str | None
+) -> None:
+    """Make the shares of each answer of a claim, from the chain and its blobs, on this machine.
+
+    A claim weighs its answers together, so these are what each would have brought alone. Claim, model, data and answers
+    are checked against the chain first; the claim's scores must be published.
+    """
+    need_torch()
+    from openledger.attribution_oracle.one_answer import checked, shares_of_answers
+    from openledger.node.bases import shelf
+    from openledger.node.demo_view import View
+    from openledger.node.operator import NodeBlobs
+
+    state = proven_state(app, trusted)
+    claim = must_claim(state, number)
+    if not any(claim.scores):
+        raise NotFound(f"the scores of claim {number} are not published", "they are once its vote has closed")
+    job = attribution_job(state, number)
+    with View(quiet=app.json).stage("shares", "Score the answers") as running:
+        bundle, answers = checked(job, NodeBlobs(app.client), shelf(app.home, folders))
+        chosen = range(len(answers)) if answer is None else [answer]
+        found = []
+        for one in shares_of_answers(bundle, answers, chosen):
+            found.append(one)
+            running.progress(len(found), len(chosen), "answers scored")
+    shown = [_one_answer(one, bundle.texts, top) for one in found]
+    lines = [line for one in shown for line in _said_of(one)]
+    data = {"claim": number, "answers": shown, "block": {"number": state.number, "hash": to_hex(state.hash)}}
+    app.emit(data, [*lines, "", trust(state, trusted)])
+
+
+def _one_answer(one: AnswerShares, texts: Sequence[str], top: int) -> dict[str, Any]:
+    earning = sorted((-ppb, row) for row, ppb in enumerate(one.scores) if ppb > 0)
+    return {
+        "number": one.number,
+        "session": one.answer.session,
+        "index": one.answer.index,
+        "query": one.answer.query,
+        "answer": one.answer.answer,
+        "shares": {to_checksum(who): ppm for who, ppm in one.shares},
+        "unattributed": one.unattributed,
+        "earning": len(earning),
+        "rows": [{"row": row, "ppb": -ppb, "text": texts[row]} for ppb, row in earning[:top]],
+    }
+
+
+def _said_of(one: dict[str, Any]) -> list[str]:
+    """The shares of one answer for people."""
+    lines = ["", f"answer {one['number']}: {short(one['query'] + ' …' + one['answer'])}"]
+    by_share = sorted(one["shares"].items(), key=lambda item: (-item[1], item[0]))
+    lines += [f"├ {who} {ppm / 10**4:.4f} %" for who, ppm in by_share]
+    lines.append(f"└ unattributed {one['unattributed'] / 10**4:.4f} %; {one['earning']} rows earn")
+    return lines + [f"  ├ row {r['row']}: {r['ppb'] / 10**7:.4f} %: {short(r['text'])}" for r in one["rows"]]
 
 
 def seen(one: dict[str, Any]) -> list[str]:

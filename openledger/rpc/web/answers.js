@@ -2,7 +2,7 @@
 
 import { h, route } from "./dom.js";
 import * as f from "./format.js";
-import { attempt, remember } from "./rpc.js";
+import { attempt, later, remember } from "./rpc.js";
 import { brief, pieces } from "./spans.js";
 import * as ui from "./ui.js";
 
@@ -52,7 +52,7 @@ export function answerTable(claim, found) {
   );
 }
 
-export async function answer(context, claimId, number) {
+export async function answer(context, claimId, number, wanted) {
   if (!ID.test(claimId ?? "") || !ID.test(number ?? "")) return ui.missing("such answer");
   const [id, at] = [Number(claimId), Number(number)];
   const { rpc, cache } = context;
@@ -68,6 +68,7 @@ export async function answer(context, claimId, number) {
     "What was asked, what the model said, and who is paid for it. Below that, set apart, what it looks like to a reader.",
     text(one, evidence[0]?.spans ?? []),
     paid(claim, found.count, paying),
+    found.count > 1 ? alone(context, id, at, wanted === "alone") : null,
     seen(evidence),
     ui.section(
       "Receipt",
@@ -108,12 +109,9 @@ function text(one, spans) {
 }
 
 function paid(claim, count, [rows, refusal]) {
-  const shares = Object.entries(claim.shares).sort((a, b) => b[1] - a[1]);
-  const entries = shares.map(([contributor, ppm]) => ({ label: ui.accountLink(contributor), ppm }));
-  if (claim.unattributed) entries.push({ label: "unattributed", ppm: claim.unattributed, tone: "rest" });
   return ui.section(
     "Who is paid",
-    ui.bars(entries),
+    shareBars(claim),
     h(
       "p",
       { class: "quiet" },
@@ -127,12 +125,33 @@ function paid(claim, count, [rows, refusal]) {
   );
 }
 
+/** What this answer would have brought by itself: scored by the node, once somebody asks. */
+function alone(context, id, at, wanted) {
+  const title = "This answer alone";
+  const what = h("p", { class: "quiet" }, "What it would have brought if it were claimed by itself. The claim weighs its answers together, so its shares are no sum of these.");
+  if (!wanted) return ui.section(title, what, h("p", {}, h("a", { href: route("answer", id, at, "alone") }, "Score it"), " (takes this node some seconds)"));
+  const again = h("p", {}, "On your machine, checked against the chain: ", ui.copyable(`openledger proof shares ${id} --answer ${at}`));
+  const asked = later(context, `alone ${id} ${at}`, () => context.rpc.patient("openledger_getAnswerShares", id, at, 5));
+  if (!asked.done) return ui.section(title, what, h("p", { class: "empty", role: "status" }, "The node scores it…"));
+  if (asked.refusal) return ui.section(title, what, ui.refused(asked.refusal), again);
+  return ui.section(title, what, shareBars(asked.found), h("h3", {}, "Rows that it owes most"), earningTable(asked.found.rows), again);
+}
+
+/** Shares of contributors and what is unattributed, as bars. */
+export function shareBars({ shares, unattributed }) {
+  const entries = Object.entries(shares)
+    .sort((a, b) => b[1] - a[1])
+    .map(([contributor, ppm]) => ({ label: ui.accountLink(contributor), ppm }));
+  if (unattributed) entries.push({ label: "unattributed", ppm: unattributed, tone: "rest" });
+  return ui.bars(entries);
+}
+
 export const earningTable = (rows) =>
   ui.table(
     "Rows that earn",
     ["Row", "Contributor", "Datanet", "#Of the fee", "Text"],
     rows.map((row) => [rowLink(row), ui.accountLink(row.contributor), versionLink(row), f.percent(row.ppb / 1000), h("div", { class: "text" }, row.excerpt === null ? "–" : brief(row.excerpt))]),
-    "No row earned anything: the whole fee is unattributed.",
+    "No row earned anything: all of it is unattributed.",
   );
 
 /** Evidence beside the answer, said to be no pay in its heading and its text. */

@@ -64,7 +64,7 @@ const rpc = new Rpc(new URL("/", location.href));
 const socketUrl = new URL("/", location.href);
 socketUrl.protocol = socketUrl.protocol === "https:" ? "wss:" : "ws:";
 const live = new Live(rpc, socketUrl);
-const context = { rpc, cache: new Map() };
+const context = { rpc, cache: new Map(), refresh };
 const content = document.getElementById("content");
 let turn = 0;
 let due = null;

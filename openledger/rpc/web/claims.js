@@ -1,6 +1,6 @@
 /** Attribution claims: their phase, the shares they claim, and what the validators say. */
 
-import { answersCard } from "./answers.js";
+import { answersCard, shareBars } from "./answers.js";
 import { challengePage, challengeTable } from "./challenges.js";
 import { h } from "./dom.js";
 import * as f from "./format.js";
@@ -63,14 +63,11 @@ export async function claim(context, id) {
     rpc.find("openledger_getVerdicts", Number(id)),
   ]);
   if (found === null) return verdicts === null ? ui.missing(`claim ${id}`) : challengePage(rpc, Number(id), verdicts);
-  const shares = Object.entries(found.shares).sort((a, b) => b[1] - a[1]);
-  const entries = shares.map(([contributor, ppm]) => ({ label: ui.accountLink(contributor), ppm }));
-  if (found.unattributed) entries.push({ label: "unattributed", ppm: found.unattributed, tone: "rest" });
   return ui.page(
     `Claim ${found.id}`,
     found.status === "accepted" && f.big(found.minted) > 0n ? "More than two thirds of the power said yes. The fee is paid, and OPEN was minted." : TOLD[found.status],
     way(found.status),
-    ui.section("Shares", ui.bars(entries), h("p", { class: "quiet" }, "Parts of the contributors' half of the fee; with the unattributed part they make exactly 1,000,000 ppm.")),
+    ui.section("Shares", shareBars(found), h("p", { class: "quiet" }, "Parts of the contributors' half of the fee; with the unattributed part they make exactly 1,000,000 ppm.")),
     found.challenge ? doubt(found.challenge) : null,
     ui.section("Verdicts", verdictTable(verdicts)),
     await answersCard(context, found.id),

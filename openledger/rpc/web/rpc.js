@@ -2,6 +2,7 @@
 
 const BATCH = 100;
 const TIMEOUT_MS = 15_000;
+const PATIENT_MS = 120_000;
 /** Entries of one page of a list, and the most that are shown. */
 const PAGE = 500;
 const LONGEST = 10_000;
@@ -40,6 +41,27 @@ export async function remember(cache, key, ask) {
   return found;
 }
 
+/** What takes long is asked for once, and the page drawn anew when it is there: { done, found, refusal } of `ask` under
+ * `key`. A refusal is shown once, and asked again at the next visit. */
+export function later({ cache, refresh }, key, ask) {
+  const known = cache.get(key);
+  if (known) {
+    if (known.refusal) cache.delete(key);
+    return known;
+  }
+  const slot = { done: false, found: null, refusal: null };
+  const end = (found, refusal) => {
+    Object.assign(slot, { done: true, found, refusal });
+    refresh();
+  };
+  cache.set(key, slot);
+  ask().then(
+    (found) => end(found, null),
+    (error) => end(null, error),
+  );
+  return slot;
+}
+
 /** The node cannot be reached, or answers something else than JSON-RPC. */
 export class Unreachable extends Error {}
 
@@ -58,6 +80,13 @@ export class Rpc {
       if (this.#queue.length === 0) queueMicrotask(() => this.#flush());
       const request = { jsonrpc: "2.0", id: this.#next++, method, params };
       this.#queue.push({ request, resolve, reject });
+    });
+  }
+
+  /** Result of one call that may take long, in a request of its own. Throws as `call`. */
+  patient(method, ...params) {
+    return new Promise((resolve, reject) => {
+      this.#send([{ request: { jsonrpc: "2.0", id: this.#next++, method, params }, resolve, reject }], PATIENT_MS);
     });
   }
 
@@ -95,10 +124,10 @@ export class Rpc {
     for (let start = 0; start < queued.length; start += BATCH) this.#send(queued.slice(start, start + BATCH));
   }
 
-  async #send(entries) {
+  async #send(entries, most = TIMEOUT_MS) {
     const requests = entries.map((entry) => entry.request);
     try {
-      const answers = await this.#post(requests.length === 1 ? requests[0] : requests);
+      const answers = await this.#post(requests.length === 1 ? requests[0] : requests, most);
       const byId = new Map((Array.isArray(answers) ? answers : [answers]).map((answer) => [answer?.id, answer]));
       for (const { request, resolve, reject } of entries) {
         const answer = byId.get(request.id);
@@ -111,14 +140,14 @@ export class Rpc {
     }
   }
 
-  async #post(body) {
+  async #post(body, most) {
     let response;
     try {
       response = await fetch(this.#url, {
         method: "POST",
         headers: { "content-type": "application/json" },
         body: JSON.stringify(body),
-        signal: AbortSignal.timeout(TIMEOUT_MS),
+        signal: AbortSignal.timeout(most),
       });
     } catch {
       throw new Unreachable("the node does not answer");

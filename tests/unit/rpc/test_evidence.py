@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from openledger.abci_app.modules.attribution.records import CLAIMS, Claim, Share
+from openledger.abci_app.modules.attribution.records import CLAIMS, ELECTORATES, Claim, Electorate, Share
 from openledger.abci_app.modules.datanets.records import VERSIONS, HeldPart, Version
 from openledger.abci_app.modules.models.records import MODELS, SETTLEMENTS, DataRef, Model, Settlement
 from openledger.node.evidence import EvidenceProcess
 from openledger.node.rows import blob_of
+from openledger.primitives.attribution import AttributionJob, score_leaf
 from openledger.primitives.errors import BlobNotFound, NotFound, OracleError
+from openledger.primitives.hashing import merkle_root
 from openledger.primitives.types import to_checksum
 from openledger.rpc.evidence import OpenLedgerEvidence
 from openledger.rpc.params import LATEST
@@ -37,6 +39,11 @@ class Asked:
 
     def __init__(self) -> None:
         self.times = 0
+
+    async def shares(self, job: AttributionJob, number: int) -> dict[str, Any]:
+        self.times += 1
+        shares = {to_checksum(ALICE): 400_000, to_checksum(BOB): 100_000}
+        return {"answer": {}, "shares": shares, "unattributed": 500_000, "earning": 2, "rows": [[3, 80], [0, 20]]}
 
     async def find(self, parts: Sequence[tuple[str, int]], query: str, answer: str) -> dict[str, Any]:
         self.times += 1
@@ -111,6 +118,58 @@ async def test_evidence_names_row_contributor_and_version_and_is_looked_for_once
     assert source.times == 1
     with pytest.raises(NotFound, match="3 answers"):
         await node.get_evidence(3, 3)
+
+
+def settled(node: Any, entries: Sequence[Settlement], **claim: Any) -> None:
+    """Write other settlements, and the claim over them with other fields."""
+    state = node._backend.state(LATEST)
+    for number, entry in enumerate(entries):
+        SETTLEMENTS.put(state, entry, 1, 8, number)
+    ELECTORATES.put(state, Electorate(()), 3)
+    CLAIMS.put(state, replace(CLAIMS.must(state, 3), last=len(entries), **claim), 3)
+
+
+SCORES = (10, 0, 700, -5, 20)
+ROOT = merkle_root([score_leaf(row, score) for row, score in enumerate(SCORES)])
+
+
+async def test_one_of_several_answers_is_scored_by_the_node_once_and_is_no_proof(tmp_path: Path) -> None:
+    source = Asked()
+    node = world(tmp_path, source=source)
+    settled(node, (Settlement(7, 1, 3, 2, ZERO), Settlement(9, 0, 1, 1, ZERO)))
+    blobs = node._backend.blobs
+    monkey = {name: bytes.fromhex(blobs.put(name.encode())) for name in ("weights", "index")}
+    state = node._backend.state(LATEST)
+    MODELS.put(state, replace(MODELS.must(state, 1), **monkey), 1)
+    found = await node.get_answer_shares(3, 1)
+    assert (found["answer"]["number"], found["answer"]["answer"], found["proved"]) == (1, "b", False)
+    assert (found["shares"][to_checksum(ALICE)], found["unattributed"]) == (400_000, 500_000)
+    assert [(r["row"], r["datanet"], r["place"], r["ppb"]) for r in found["rows"]] == [(3, 5, 1, 80), (0, 4, 0, 20)]
+    assert await node.get_answer_shares(3, 1) == found
+    assert source.times == 1
+    with pytest.raises(NotFound, match="3 answers"):
+        await node.get_answer_shares(3, 3)
+
+
+async def test_the_only_answer_of_a_claim_has_the_claims_shares_proved_by_its_scores(tmp_path: Path) -> None:
+    node = world(tmp_path)
+    settled(node, (Settlement(7, 1, 2, 1, ZERO),), scores_root=ROOT, unattributed=7)
+    found = await node.get_answer_shares(3, 0)
+    assert found["proved"], "no oracle was asked: there is none"
+    assert (found["shares"], found["unattributed"]) == ({to_checksum(ALICE): 1}, 7)
+    assert [(r["row"], r["ppb"]) for r in found["rows"]] == [(2, 700), (4, 20), (0, 10)]
+    settled(node, (Settlement(7, 1, 2, 1, ZERO),), scores_root=ZERO)
+    with pytest.raises(OracleError, match="do not have the root"):
+        await node.get_answer_shares(3, 0)
+
+
+async def test_before_the_scores_are_published_nobody_is_told_shares_of_an_answer(tmp_path: Path) -> None:
+    source = Asked()
+    node = world(tmp_path, source=source)
+    settled(node, (Settlement(7, 1, 3, 2, ZERO),), scores=ZERO)
+    with pytest.raises(NotFound, match="not published"):
+        await node.get_answer_shares(3, 0)
+    assert source.times == 0
 
 
 async def test_a_node_without_a_source_says_how_else(tmp_path: Path) -> None:

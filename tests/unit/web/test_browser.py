@@ -180,6 +180,24 @@ def test_an_answer_shows_pay_and_beside_it_evidence_that_is_not_pay(node: str, p
     assert 'href="#/datanet/1/1"' in found[order[2] :]
 
 
+def test_one_of_several_answers_is_scored_alone_when_somebody_asks(
+    node: str, profile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "This answer alone" not in document(f"{node}#/answer/1/0", profile), "the claim's shares are its own"
+    monkeypatch.setitem(ANSWERS, "openledger_getAnswers", {"claim": 1, "count": 2, "answers": [ASKED]})
+    asking = document(f"{node}#/answer/1/0", profile)
+    assert 'href="#/answer/1/0/alone"' in asking
+    refused = document(f"{node}#/answer/1/0/alone", profile)
+    assert 'role="alert"' in refused[refused.index(">This answer alone</h2>") :]
+    row = PLACE | {"ppb": 70_000_000, "excerpt": HOSTILE}
+    told = {"shares": {OWNER: 250_000}, "unattributed": 750_000, "earning": 1, "proved": False, "rows": [row]}
+    monkeypatch.setitem(ANSWERS, "openledger_getAnswerShares", told)
+    found = document(f"{node}#/answer/1/0/alone", profile)
+    shown = found[found.index(">This answer alone</h2>") : found.index(">Evidence, not pay</h2>")]
+    for words in (">25 %<", ">75 %<", 'href="#/row/1/1/1"', "openledger proof shares 1 --answer 0", "no sum of these"):
+        assert words in shown, words
+
+
 def test_where_no_evidence_can_be_had_the_rest_is_shown(node: str, profile: Path) -> None:
     kept = ANSWERS.pop("openledger_getEvidence")
     try:

@@ -1,0 +1,56 @@
+"""Shares of one answer of a claim, made from chain and blobs alone: what a model server says in a receipt, for anybody.
+
+A claim weighs all its answers together (pay.py), so its shares are no sum of these: they are what the answer would
+have brought if it were claimed alone. Of a claim with one answer they are the claim's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from openledger.attribution_oracle.bases import Base
+from openledger.attribution_oracle.bundle import Bundle, load_bundle, read_manifest
+from openledger.attribution_oracle.claims import Answer, read_evidence, score_rows, shares_from_scores
+from openledger.attribution_oracle.ports import Blobs, blob_name
+from openledger.attribution_oracle.verify import check_evidence, check_manifest, check_roots
+from openledger.primitives.attribution import AttributionJob
+from openledger.primitives.errors import NotFound
+from openledger.primitives.types import Address
+
+
+@dataclass(frozen=True)
+class AnswerShares:
+    """One answer with its place among those of the claim, shares and unattributed in ppm (together 1,000,000), and what
+    each row of the model would earn, in ppb."""
+
+    number: int
+    answer: Answer
+    shares: tuple[tuple[Address, int], ...]
+    unattributed: int
+    scores: tuple[int, ...]
+
+
+def checked(
+    job: AttributionJob, blobs: Blobs, known: Mapping[str, Base] | None = None
+) -> tuple[Bundle, Sequence[Answer]]:
+    """The model of a claim and the answers that it pays for. Files, data and answers are those on chain. Raises
+    OracleError naming what differs, BlobNotFound, BaseMissing."""
+    check_manifest(job, *read_manifest(blobs.get(blob_name(job.bundle_blob))))
+    answers = check_evidence(job, read_evidence(blobs.get(blob_name(job.evidence_blob))))
+    bundle = load_bundle(blobs, job.bundle_blob, known=known)
+    check_roots(job, bundle)
+    return bundle, answers
+
+
+def shares_of_answers(bundle: Bundle, answers: Sequence[Answer], chosen: Sequence[int]) -> Iterator[AnswerShares]:
+    """Each of the ``chosen`` answers for itself. Raises NotFound for a number that the claim does not have."""
+    for number in chosen:
+        if number >= len(answers):
+            raise NotFound(f"the claim has {len(answers)} answers", "they are counted from 0")
+        alone = replace(answers[number], price=max(answers[number].price, 1))
+        scores = score_rows(bundle, [alone])
+        yield AnswerShares(number, answers[number], *shares_from_scores(scores, bundle.contributors), scores)
+
+
+__all__ = ["AnswerShares", "checked", "shares_of_answers"]
