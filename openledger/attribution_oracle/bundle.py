@@ -4,7 +4,8 @@ Manifest: ``{"format", "base", "base_hash", "config", "kind", "settings", "token
 "index_root", "method", "entries", "checkpoints", "rows", "data": [{"datanet", "version", "root", "parts":
 [{"contributor", "blob", "rows", "height", "place"}]}]}``; hashes are sha256 in hex with 0x, except roots, which
 are Merkle roots (keccak256). ``checkpoints`` lists the files of the run's checkpoints (``segments``), in order.
-Nothing in a bundle is code, and nothing is unpickled.
+Nothing in a bundle is code, and nothing is unpickled. ``measured`` may be there too: how the owner measured the LDS;
+nobody checks it.
 """
 
 from __future__ import annotations
@@ -168,6 +169,14 @@ def publish_bundle(blobs: Blobs, trained: Trained, index: Index, data: Sequence[
         "held_out_loss": int(trained.receipt["held_out_loss"]),
         "lds": 0,
     }
+
+
+def with_measurement(blobs: Blobs, name: str, how: Mapping[str, Any]) -> bytes:
+    """Put a manifest again with how its LDS was measured; its hash."""
+    manifest = read_json(blobs.get(blob_name(name)))
+    raw = json.dumps({**manifest, "measured": dict(how)}, sort_keys=True, separators=(",", ":")).encode()
+    blobs.put(raw)
+    return sha256(raw)
 
 
 def read_manifest(raw: bytes) -> tuple[dict[str, Any], tuple[VersionData, ...]]:

@@ -147,6 +147,11 @@ def publish(blobs: Blobs, model: Model, index: influence.Index) -> dict[str, Any
     return bundles.publish_bundle(blobs, model.trained, index, model.data)
 
 
+def note_measurement(blobs: Blobs, name: str, how: Mapping[str, Any]) -> bytes:
+    """Write into a bundle's manifest how its LDS was measured; the new manifest's hash."""
+    return bundles.with_measurement(blobs, name, how)
+
+
 def load_bundle(blobs: Blobs, name: str, *, device: str = "cpu", known: Mapping[str, Base] | None = None) -> Bundle:
     """A published model by the hash of its manifest (hex, with or without 0x)."""
     return bundles.load_bundle(blobs, name, known=known, device=choose_device(device))
@@ -216,6 +221,6 @@ def claim(
 
 __all__ = [
     "Model", "Served", "Serving", "VersionData", "claim", "evaluate", "in_folder", "load_bundle", "make_index",
-    "measure", "publish", "set_threads", "shape", "train_model", "usual_device",
+    "measure", "note_measurement", "publish", "set_threads", "shape", "train_model", "usual_device",
     "write_adapter",
 ]  # fmt: skip

@@ -63,6 +63,19 @@ def fields(found: Measurement, method: str) -> dict[str, Any]:
     }
 
 
+def how(found: Measurement, documents: int) -> dict[str, Any]:
+    """What a model's manifest says of its owner's measurement: LDS and standard error in ppm, over how many subsets;
+    ``contributors`` is null where they were not measured."""
+    told = {"rows": _brief(found.rows), "contributors": None}
+    if found.contributors is not None:
+        told["contributors"] = _brief(found.contributors)
+    return {**told, "retrainings": found.retrainings, "documents": documents, "documents_trained_on": found.seen}
+
+
+def _brief(score: Score) -> dict[str, int]:
+    return {"lds": score.ppm, "error": round(score.error * 1e6), "subsets": len(score.told)}
+
+
 def _score(score: Score) -> dict[str, Any]:
     return {
         "value": round(score.value, 6),
@@ -98,4 +111,4 @@ def draw(path: Path, title: str, found: Measurement) -> None:
         raise OracleError(f"the plot cannot be written to {path}: {err.strerror}") from None
 
 
-__all__ = ["draw", "fields", "lds_options", "lines", "require"]
+__all__ = ["draw", "fields", "how", "lds_options", "lines", "require"]

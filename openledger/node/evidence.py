@@ -31,6 +31,8 @@ HINT = "openledger proof evidence CLAIM, or proof shares CLAIM, looks for it on 
 MEMORY_MB = 1_024
 SHARES_MB = 4_096
 """Data of the process that has a model in memory; torch maps more than it uses."""
+SHARES_TIMES = 2
+"""Shares of an answer may take so many times as long as evidence: a model must be loaded."""
 EARNING = 100
 """Rows of one answer that are told, those that earn most."""
 NICE = 10
@@ -56,7 +58,8 @@ class EvidenceProcess:
 
     async def find(self, parts: Sequence[tuple[str, int]], query: str, answer: str) -> dict[str, Any]:
         """Raises OracleError when too many ask, when it takes too long or too much memory; BlobNotFound."""
-        return await self._in_turn({"parts": list(parts), "query": query, "answer": answer}, [str(self._memory_mb)])
+        question = {"parts": list(parts), "query": query, "answer": answer}
+        return await self._in_turn(question, [str(self._memory_mb)], self._seconds)
 
     async def shares(self, job: AttributionJob, number: int) -> dict[str, Any]:
         """Shares of answer ``number`` of a claim: ``answer``, ``shares`` (address to ppm), ``unattributed``, ``rows``
@@ -64,19 +67,20 @@ class EvidenceProcess:
         installed, when too many ask, when it takes too long or too much memory; BlobNotFound."""
         if not has_torch():
             raise OracleError("torch is not installed here, so no answer can be scored", HINT)
-        return await self._in_turn({"job": job.to_json(), "number": number}, [str(SHARES_MB), *self._bases])
+        question = {"job": job.to_json(), "number": number}
+        return await self._in_turn(question, [str(SHARES_MB), *self._bases], SHARES_TIMES * self._seconds)
 
-    async def _in_turn(self, question: dict[str, Any], arguments: list[str]) -> dict[str, Any]:
+    async def _in_turn(self, question: dict[str, Any], arguments: list[str], seconds: float) -> dict[str, Any]:
         if self._waiting > WAITING:
             raise OracleError("too many people look for evidence here", "ask again shortly")
         self._waiting += 1
         try:
             async with self._turn:
-                return await self._asked(question, [*self._command, *arguments])
+                return await self._asked(question, [*self._command, *arguments], seconds)
         finally:
             self._waiting -= 1
 
-    async def _asked(self, question: dict[str, Any], command: list[str]) -> dict[str, Any]:
+    async def _asked(self, question: dict[str, Any], command: list[str], seconds: float) -> dict[str, Any]:
         process = await asyncio.create_subprocess_exec(
             *dying_with_parent(command),
             stdin=asyncio.subprocess.PIPE,
@@ -85,10 +89,10 @@ class EvidenceProcess:
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(seconds):
                 told, _ = await process.communicate(json.dumps(question).encode())
         except TimeoutError:
-            raise OracleError(f"nothing was found within {self._seconds:g} s", HINT) from None
+            raise OracleError(f"nothing was found within {seconds:g} s", HINT) from None
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):

@@ -5,6 +5,7 @@ A devnet as people start it, real documents, a real fine-tune (a short one), rea
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 from collections.abc import Iterator
@@ -18,18 +19,23 @@ from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.datanets.records import Part
 from openledger.abci_app.modules.rewards.records import EARNINGS, Earning
+from openledger.abci_app.queries import attribution_job
 from openledger.node import operator, rows
+from openledger.node.blob_following import job_blobs
 from openledger.node.cli.root import run
 from openledger.node.consumer import open_session
+from openledger.node.evidence import EvidenceProcess
 from openledger.node.keystore import Signer, dev_signer
+from openledger.node.proven import ProvenState
 from openledger.node.serving import ModelServer
 from openledger.node.testnet import free_starting_port
 from openledger.primitives.amounts import OPEN
-from openledger.primitives.attribution import score_leaf
+from openledger.primitives.attribution import AttributionJob, score_leaf
 from openledger.primitives.fields import pack_struct
 from openledger.primitives.hashing import merkle_root
 from openledger.primitives.types import ZERO_ADDRESS, to_hex
 from openledger.rpc.client import Client
+from openledger.state.blobs import BlobStore
 from tests.e2e.node_process import devnet
 
 torch = pytest.importorskip("torch", reason="the oracle extra is not installed")
@@ -219,6 +225,20 @@ def seen(world: World, record: dict[str, Any], capsys: pytest.CaptureFixture[str
     assert run([*command[:-1], "99"]) == 1
 
 
+def job_of(world: World, claim: int) -> AttributionJob:
+    return attribution_job(ProvenState(world.client), claim)
+
+
+def copied(world: World, claim: int) -> Path:
+    """All blobs that a claim needs in a store of their own."""
+    job, folder = job_of(world, claim), world.folder / "copy"
+    store, manifest = BlobStore(str(folder)), json.loads(world.client.get_blob(job.bundle_blob))
+    names = {*job_blobs(job), *(manifest[name].removeprefix("0x") for name in ("weights", "receipt", "tokenizer"))}
+    for name in names:
+        store.put(world.client.get_blob(name))
+    return folder
+
+
 def scored_alone(world: World, record: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     """Anybody makes the shares of one answer from chain and blobs; the node finds the same ones."""
     capsys.readouterr()
@@ -226,11 +246,11 @@ def scored_alone(world: World, record: dict[str, Any], capsys: pytest.CaptureFix
     assert run([*command, "--json"]) == 0
     answers = json.loads(capsys.readouterr().out)["answers"]
     assert [one["number"] for one in answers] == [0, 1, 2]
-    told = world.client.call("openledger_getAnswerShares", record["id"], 1, 3)
+    told = asyncio.run(EvidenceProcess(str(copied(world, record["id"])), 140).shares(job_of(world, record["id"]), 1))
     assert (told["shares"], told["unattributed"]) == (answers[1]["shares"], answers[1]["unattributed"])
     assert sum(told["shares"].values()) + told["unattributed"] == 1_000_000
-    assert [row["row"] for row in told["rows"]] == [row["row"] for row in answers[1]["rows"]]
-    assert not told["proved"], "one of three"
+    best = [(row["row"], row["ppb"]) for row in answers[1]["rows"]]
+    assert [tuple(row) for row in told["rows"][: len(best)]] == best
     assert run([*command, "--answer", "1"]) == 0
     assert "answer 1: " in capsys.readouterr().out
     assert run([*command, "--answer", "3"]) == 1
@@ -322,6 +342,9 @@ def test_the_index_is_measured_by_one_command_and_the_number_goes_on_chain(
     published = said("--key", "dev3", "model", "publish", str(tmp_path / "m"), "--name", "measured")
     on_chain = world.client.call("openledger_getModel", published["model"])
     assert on_chain["lds"] == trained["lds"]
+    manifest = json.loads(world.client.get_blob(on_chain["bundle"].removeprefix("0x")))
+    assert manifest["measured"]["rows"]["lds"] == trained["lds"]
+    assert (manifest["measured"]["rows"]["subsets"], manifest["measured"]["documents"]) == (4, 2)
     found = said("model", "eval", str(published["model"]), *measure)
     assert found["lds_rows"]["value"] == pytest.approx(trained["lds_rows"]["value"], abs=0.3)
     assert (found["retrainings"], found["lds_contributors"], found["documents"]) == (4, None, 2)

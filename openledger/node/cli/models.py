@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import to_hex
 
 if TYPE_CHECKING:
+    from openledger.attribution_oracle.measured import Measurement
     from openledger.node.demo_view import Stage
 
 SERVING = "serving"
@@ -130,9 +131,11 @@ def train(
     said: list[str] = [cut] if trained.cut else []
     if subsets:
         bundle = factory.load_bundle(blobs, to_hex(fields["bundle"]), known=shelf)
-        measurement, lines = measured(app, bundle, texts, subsets, seconds, plot, f"{output.name}, {method}")
+        measurement, lines, found = measured(app, bundle, texts, subsets, seconds, plot, f"{output.name}, {method}")
         said += lines
         fields["lds"] = measurement["lds"]
+        told = evaluation.how(found, len(texts))
+        fields["bundle"] = factory.note_measurement(blobs, to_hex(fields["bundle"]), told)
     view = {k: to_hex(v) if isinstance(v, bytes) else v for k, v in fields.items()}
     (output / "model.json").write_text(json.dumps(view, indent=2) + "\n", encoding="utf-8")
     app.emit(
@@ -152,8 +155,8 @@ def rechecked_in_time(app: App, trained: Any, kind: str, device: str, training: 
 
 def measured(
     app: App, bundle: Any, texts: list[str], subsets: int, seconds: int, plot: Path | None, title: str
-) -> tuple[dict[str, Any], list[str]]:
-    """The LDS of a model's index, for machines and in lines for people; draws the plot."""
+) -> tuple[dict[str, Any], list[str], Measurement]:
+    """The LDS of a model's index, for machines, in lines for people, and whole; draws the plot."""
     from openledger.attribution_oracle import factory
 
     with stage(app, "lds", "Measure the index by retraining") as running:
@@ -162,7 +165,7 @@ def measured(
     if plot is not None:
         evaluation.draw(plot, title, found)
         view, lines = {**view, "plot": str(plot)}, [*lines, f"the plot is in {plot}"]
-    return view, lines
+    return view, lines, found
 
 
 @model.command()
@@ -238,7 +241,11 @@ def list_models(app: App) -> None:
 def show(app: App, number: int) -> None:
     """Show one model."""
     found = app.call("openledger_getModel", number)
-    app.emit(found, [f"{k:<12} {amount(v) if k in ('price', 'bond') else v}" for k, v in found.items()])
+    words = {name: amount(found[name]) for name in ("price", "bond")}
+    words["data"] = ", ".join(f"{ref['datanet']}:{ref['version']}" for ref in found["data"])
+    words["lds"] = f"{found['lds'] / 1e6:.3f} over rows, its owner's word" if found["lds"] else "not measured"
+    again = f"anybody measures how well its attribution tells the truth: openledger model eval {number} --lds"
+    app.emit(found, [*(f"{k:<12} {words.get(k, v)}" for k, v in found.items()), "", again])
 
 
 @model.command("eval")
@@ -272,12 +279,21 @@ def evaluate(
     lines = [f"{found['documents']} documents: {tuned:.4f} nats a token, base {base:.4f} ({change:+.1f} %)"]
     if subsets:
         title = f"Model {number} ({record['name']}), {record['method']}"
-        view, said = measured(app, bundle, texts, subsets, seconds, plot, title)
+        view, said, _ = measured(app, bundle, texts, subsets, seconds, plot, title)
         found |= view
         lines += said
         if record["lds"]:
-            lines.append(f"on chain its owner says {record['lds'] / 1e6:.3f} over rows")
+            lines.append(f"on chain its owner says {record['lds'] / 1e6:.3f} over rows{owners_way(bundle.manifest)}")
     app.emit(found, lines)
+
+
+def owners_way(manifest: Mapping[str, Any]) -> str:
+    """How a model's owner has measured it, by a manifest that he wrote; nothing where it does not say."""
+    try:
+        told = manifest["measured"]["rows"]
+        return f" ± {int(told['error']) / 1e6:.3f}, from {int(told['subsets'])} subsets"
+    except (KeyError, TypeError, ValueError):
+        return ""
 
 
 @model.command()

@@ -19,7 +19,7 @@ from openledger.node.cli.common import App, Group, amount, need_torch, pass_app,
 from openledger.node.proven import ProvenState
 from openledger.primitives.amounts import PPM, split_exact
 from openledger.primitives.attribution import SCORE_UNIT, receipt_leaf, score_leaf
-from openledger.primitives.errors import NotFound, SharesInvalid
+from openledger.primitives.errors import DecodingError, NotFound, ProofInvalid, SharesInvalid
 from openledger.primitives.hashing import merkle_root
 from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import ZERO_ADDRESS, Address, from_hex, parse_address, to_checksum, to_hex
@@ -77,7 +77,11 @@ def shares_of(scores: list[int], contributors: list[Address]) -> tuple[dict[Addr
 
 def proven_state(app: App, trusted: str | None) -> ProvenState:
     """The state of a block: of the hash given with --block-hash, else of the node's head. Raises ProofInvalid."""
-    return ProvenState(app.client, from_hex(trusted, 32) if trusted else None)
+    try:
+        wanted = from_hex(trusted, 32) if trusted else None
+    except DecodingError:
+        raise ProofInvalid(f"{trusted!r} is no hash of a block", "--block-hash takes 0x and 64 hex digits") from None
+    return ProvenState(app.client, wanted)
 
 
 def block_hash_option(command: Callable[..., Any]) -> Callable[..., Any]:

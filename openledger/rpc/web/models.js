@@ -6,7 +6,7 @@ import * as f from "./format.js";
 import { remember } from "./rpc.js";
 import * as ui from "./ui.js";
 
-const RECEIPT_BYTES = 4 * 1024 ** 2;
+const JSON_BYTES = 4 * 1024 ** 2;
 const nats = (micro) => (f.num(micro) ? `${(f.num(micro) / 1e6).toFixed(4)} nats a token` : null);
 
 export function modelTable(models) {
@@ -41,10 +41,11 @@ export async function model(context, id) {
     rpc.all("openledger_listIndexChallenges"),
   ]);
   if (found === null) return ui.missing(`model ${id}`);
-  const [versions, index, receipt] = await Promise.all([
+  const [versions, index, receipt, manifest] = await Promise.all([
     Promise.all(found.data.map((ref) => rpc.find("openledger_getCommit", ref.datanet, ref.version))),
     blobSize(context, found.index),
-    trainingReceipt(context, found.receipt),
+    jsonBlob(context, found.receipt),
+    jsonBlob(context, found.bundle),
   ]);
   const own = claims.filter((claim) => claim.model === found.id);
   const doubts = challenges.filter((one) => one.model === found.id);
@@ -62,7 +63,7 @@ export async function model(context, id) {
         ["Published in block", ui.blockLink(found.height)],
       ),
     ),
-    truth(found, every),
+    truth(found, every, manifest?.measured),
     h("div", { class: "columns" }, learned(found), cost(found, own, index)),
     lineage(found, versions, every),
     training(receipt),
@@ -82,20 +83,38 @@ function mints({ mints, refuted }) {
 const claimsOf = (own) =>
   ui.table("Claims", ["Claim", "Epoch", "Status", "#Fee", "#Minted"], [...own].reverse().map((claim) => [ui.claimLink(claim.id), claim.epoch, ui.badge(claim.status), ui.money(claim.fee), ui.money(claim.minted)]));
 
-/** The LDS that its owner has written on the chain, beside those of the other measured models here. */
-function truth(found, every) {
+/** The LDS that its owner has written on the chain, beside those of the other measured models here; `how` is what the
+ * model's files say of the measurement. */
+function truth(found, every, how) {
   const measured = every.filter((model) => model.lds).sort((a, b) => b.lds - a.lds);
-  const again = h("p", {}, "Measure it on your machine: ", ui.copyable(`openledger model eval ${found.id} --lds`));
+  const again = h("p", {}, "Anybody can measure it again, from the chain and its blobs: ", ui.copyable(`openledger model eval ${found.id} --lds`));
   const title = "Does its attribution tell the truth?";
   const what = "LDS: the rank correlation between what the index says a row matters and what retraining without it shows; 1 is perfect, 0 is chance.";
   if (!found.lds) return ui.section(title, h("p", {}, `Not measured: its owner published it without an LDS (method ${found.method}).`), h("p", { class: "quiet" }, what), again);
   return ui.section(
     title,
-    ui.facts(["Method", found.method], ["LDS over rows", (found.lds / 1e6).toFixed(3)], ["Confidence", "not on the chain: the number is its owner's word, the command below gives it with its standard error"]),
+    ui.facts(
+      ["LDS over rows", (found.lds / 1e6).toFixed(3)],
+      ["Whose word", h("span", {}, "its owner's, ", ui.accountLink(found.owner), ": no validator checks it")],
+      ["Method of attribution", found.method],
+      ["How it was measured", measurement(how) ?? "its files do not say; the command below gives the number with its standard error"],
+    ),
     ldsPlot(measured.slice(0, 12), found.id),
     h("p", { class: "quiet" }, what, measured.length > 1 ? " The bars are all models of this chain that were measured, each by its owner, on its own data." : null),
     again,
   );
+}
+
+/** The owner's words about the measurement; null where there are none that can be read. */
+function measurement(how) {
+  const told = (score, over) =>
+    Number.isInteger(score?.subsets) && Number.isInteger(score.lds) && Number.isInteger(score.error)
+      ? `${over} ${(score.lds / 1e6).toFixed(3)} ± ${(score.error / 1e6).toFixed(3)} from ${f.count(score.subsets)} retrainings without a half of them`
+      : null;
+  const rows = told(how?.rows, "over rows");
+  if (rows === null) return null;
+  const documents = Number.isInteger(how.documents) ? `, on ${f.count(how.documents)} held-out documents` : "";
+  return [rows, told(how.contributors, "over contributors")].filter((text) => text).join("; ") + documents;
 }
 
 const ROW = 26;
@@ -222,10 +241,11 @@ const blobSize = ({ cache }, name) =>
     return Number.isFinite(size) ? size : null;
   });
 
-async function trainingReceipt(context, name) {
+/** A blob that is a JSON object: a training receipt, a model's manifest; null where it is not here, or is none. */
+async function jsonBlob(context, name) {
   const size = await blobSize(context, name);
-  if (size === null || size > RECEIPT_BYTES) return null;
-  return remember(context.cache, `receipt ${name}`, async () => {
+  if (size === null || size > JSON_BYTES) return null;
+  return remember(context.cache, `json ${name}`, async () => {
     try {
       const found = await (await fetch(blobPath(name))).json();
       return found !== null && typeof found === "object" ? found : null;

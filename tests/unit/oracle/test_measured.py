@@ -175,3 +175,15 @@ def test_a_plot_of_an_empty_index_is_still_a_plot(found: measured.Measurement, t
     assert "LDS 0.000" in (tmp_path / "lds.svg").read_text("utf-8")
     with pytest.raises(OracleError, match="cannot be written"):
         evaluation.draw(tmp_path, "a folder", empty)
+
+
+def test_a_manifest_that_says_how_its_lds_was_measured_names_the_same_model(world: Any) -> None:
+    from openledger.attribution_oracle import factory
+    from openledger.attribution_oracle.verify import verify_job
+    from openledger.primitives.types import to_hex
+
+    name = factory.note_measurement(world.blobs, to_hex(world.published["bundle"]), {"rows": {"lds": 5}})
+    job = replace(world.job, bundle_blob=to_hex(name))
+    loaded = factory.load_bundle(world.blobs, to_hex(name), known=world.known)
+    assert loaded.manifest["measured"] == {"rows": {"lds": 5}}
+    assert verify_job(job, world.blobs, seed=b"s", known=world.known).valid

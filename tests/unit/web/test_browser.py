@@ -90,6 +90,7 @@ ANSWERS: dict[str, Any] = {
 }  # fmt: skip
 
 
+BLOBS: dict[str, Any] = {}
 MISSING = {"openledger_getClaim"}
 """What is answered, where it is not in ANSWERS, as something that the chain does not have."""
 
@@ -97,7 +98,14 @@ MISSING = {"openledger_getClaim"}
 class FakeNode(BaseHTTPRequestHandler):
     """The page's files by GET, canned answers by POST, and no WebSocket: the page must poll."""
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
+        blob = BLOBS.get(self.path.removeprefix("/blobs/"))
+        if blob is not None:
+            self._send(json.dumps(blob).encode(), "application/json")
+            return
         path = WEB / (self.path.lstrip("/") or "index.html")
         if not path.is_file():
             self.send_error(404)
@@ -121,7 +129,8 @@ class FakeNode(BaseHTTPRequestHandler):
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -214,6 +223,25 @@ def test_a_model_shows_its_lds_as_a_number_and_a_bar(node: str, profile: Path) -
     assert ">0.812</dd>" in found
     assert '<rect class="value own"' in found
     assert "25.00 % lower" in found
+
+
+def test_an_lds_is_said_to_be_its_owners_word_with_how_it_was_measured(
+    node: str, profile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shown() -> str:
+        found = document(f"{node}#/model/1", profile)
+        return found[found.index("Does its attribution tell the truth?") : found.index("What it has learned")]
+
+    plain = shown()
+    for words in ("no validator checks it", f'href="#/address/{OWNER}"', "openledger model eval 1 --lds"):
+        assert words in plain, words
+    assert "its files do not say" in plain
+    score = {"lds": 812_000, "error": 31_000, "subsets": 16}
+    monkeypatch.setitem(BLOBS, "22" * 32, {"measured": {"rows": score, "contributors": None, "documents": 24}})
+    monkeypatch.setitem(ANSWERS, "openledger_getModel", MODEL | {"bundle": "0x" + "22" * 32})
+    assert "over rows 0.812 ± 0.031 from 16 retrainings without a half of them, on 24 held-out documents" in shown()
+    monkeypatch.setitem(BLOBS, "22" * 32, {"measured": {"rows": {"lds": HOSTILE, "error": 1, "subsets": 2}}})
+    assert "its files do not say" in shown()
 
 
 def test_challenges_of_indexes_stand_below_the_claims(node: str, profile: Path) -> None:
