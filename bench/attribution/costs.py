@@ -7,9 +7,9 @@ Makes a model on the paragraphs shipped with the package, its answers and a clai
 validator's process does: of a model that it has not seen yet, and once more. "prove" is what the model's owner has
 computed for the claim: training and index (once a model), the answers, the scores. Answers are made with keys and
 values kept, as they are served; what they take when the whole text is read for each token stands beside it. No
-verifier makes an answer again, so only "prove" hangs on it. The first claim is verified by
-one of ``--validators``, which replays the segments of the run that it draws; what one of other numbers of validators
-does on the average is computed from it.
+verifier makes an answer again, so only "prove" hangs on it. The first claim is verified by one of ``--validators``,
+which looks at the rows or segments that are dealt to it or that it draws; what one of other numbers of validators does
+on the average is computed from it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import gc
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -33,10 +33,11 @@ from openledger.attribution_oracle.bundle import Bundle, VersionData
 from openledger.attribution_oracle.claims import Answer
 from openledger.attribution_oracle.kept import Kept
 from openledger.attribution_oracle.known import forget
+from openledger.attribution_oracle.looks import Crowd
 from openledger.attribution_oracle.model import LanguageModel
 from openledger.attribution_oracle.openai import Ask
+from openledger.attribution_oracle.recheck import wanted_spots
 from openledger.attribution_oracle.replayed import PathInfluence
-from openledger.attribution_oracle.segments import chance
 from openledger.attribution_oracle.serve import run_model
 from openledger.attribution_oracle.verify import verify_job
 from openledger.primitives.attribution import AttributionJob, PartFacts, SettlementFacts
@@ -46,7 +47,8 @@ from openledger.state.blobs import BlobStore
 T = TypeVar("T")
 PRICE = 10**15
 CONTRIBUTORS = 8
-VALIDATORS = 4, 10, 20, 40, 150
+VALIDATORS = 1, 4, 10, 20, 40, 150
+DRAWS = 20
 
 
 def timed(what: Callable[[], T]) -> tuple[T, float]:
@@ -81,6 +83,16 @@ def texts(rows: int, seed: int, letters: int | None = None) -> list[str]:
         raise SystemExit(f"there are {len(found)} paragraphs")
     random.Random(seed).shuffle(found)
     return found[:rows]
+
+
+def average_part(scores: Sequence[int], validators: int, segments: int) -> float:
+    """Segments that one of so many equal validators replays, or rows that it makes again where there is one segment."""
+    seen = 0
+    for number in range(DRAWS):
+        crowd = Crowd((1,) * validators, number % validators, bytes([number]))
+        spots = wanted_spots(scores, bytes([number]), crowd, segments)
+        seen += len({row if segments == 1 else segment for row, segment in spots})
+    return seen / DRAWS
 
 
 def measure(
@@ -130,20 +142,18 @@ def measure(
     methods.METHODS["path-influence"] = PathInfluence()  # as in a process that has not seen this model
     forget()
     rows_seen, segments = Kept(), len(bundle.cuts) + 1
-    drawing = replace(job, lookers=2 * validators // 3 + 1)
+    drawing = replace(job, powers=(1,) * validators)
     first, verifying = timed(lambda: verify_job(drawing, blobs, seed=b"seed", kept=rows_seen, known=known))
-    replayed = len({segment for _, segment in rows_seen.right(job)})
+    looked = len({row if segments == 1 else segment for row, segment in rows_seen.right(job)})
     again, second = timed(lambda: verify_job(drawing, blobs, seed=b"other", kept=rows_seen, known=known))
     rows_seen.right(job).update(product(range(rows), range(segments)))  # as after many claims
     last, later = timed(lambda: verify_job(job, blobs, seed=b"last", kept=rows_seen, known=known))
     if not (first.valid and again.valid and last.valid):
         raise SystemExit(f"the claim was refused: {first.reason}")
     prove = training + indexing + generation + scoring
-    each = (verifying - later) / replayed
-    shared = {} if segments == 1 else {
-        f"first_of_prove_{v}_validators": (later + each * segments * chance(segments, 2 * v // 3 + 1)) / prove
-        for v in VALIDATORS
-    }  # fmt: skip
+    each = (verifying - later) / looked
+    seen = {v: average_part(claim.row_scores, v, segments) for v in VALIDATORS}
+    shared = {f"first_of_prove_{v}_validators": (later + each * part) / prove for v, part in seen.items()}
     return {
         "method": method, "rows": rows, "answers": answers,
         "answer_tokens": sum(len(bundle.run.base.tokenizer.encode(a.answer)) for a in said),
@@ -156,7 +166,8 @@ def measure(
         "first_of_prove_without_generation": verifying / (prove - generation),
         "later_of_generation_and_scoring": later / (generation + scoring),
         "later_of_generation_and_scoring_read_whole": later / (read_whole + scoring),
-        "segments": segments, "segments_of_first": replayed, "segment": each, **shared,
+        "segments": segments, "looked_at": looked, "each": each, **shared,
+        **{f"parts_of_{v}_validators": part for v, part in seen.items()},
     }  # fmt: skip
 
 

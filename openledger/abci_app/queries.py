@@ -231,7 +231,7 @@ def model_blobs(state: StateReader, model: models.Model) -> list[str]:
 
 def attribution_job(state: StateReader, claim: int) -> AttributionJob:
     """Everything that a verifier needs to know about a claim, or about a challenge of an index, of which only the named
-    row is looked at. Raises NotFound."""
+    row is looked at; but for its own seed, and its place among the electorate. Raises NotFound."""
     record = must_ballot(state, claim)
     job = _model_job(state, claim, record.model)
     if not isinstance(record, claims.Claim):
@@ -273,7 +273,7 @@ def _model_job(state: StateReader, number: int, of: int) -> AttributionJob:
         rows=model.rows,
         named=named_rows(state, number),
         again=True,
-        lookers=claims.electorate(state, number).lookers,
+        powers=tuple(member.power for member in claims.electorate(state, number).members),
         base=model.base,
     )
 

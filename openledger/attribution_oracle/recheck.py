@@ -1,4 +1,4 @@
-"""Index rows are made again from data, weights and receipt, as many as a validator's seed draws.
+"""Index rows are made again from data, weights and receipt, as many as a validator's seed draws or are dealt to it.
 
 A row of most methods follows from the final weights alone. A row that was carried along a long training run is checked
 segment by segment (``segments``): from the committed checkpoint at a segment's beginning everybody must come to the one
@@ -10,12 +10,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from torch import Tensor
 
 from openledger.attribution_oracle.bundle import Bundle
 from openledger.attribution_oracle.index import Checkpoint, Index
 from openledger.attribution_oracle.kept import Spot
+from openledger.attribution_oracle.looks import Crowd, chance, even_rows
 from openledger.attribution_oracle.methods import method
 from openledger.attribution_oracle.model import at_once
 from openledger.attribution_oracle.path import Moments
@@ -29,7 +31,10 @@ STATE_TOLERANCE = 1e-3
 """How far weights and moments may lie from a checkpoint's, relative to what the segment did to them."""
 CHECKED_ROWS = 128
 AT_ONCE = 32
-EVEN_ROWS = 90  # of those, drawn uniformly: one in twenty wrong rows is missed in less than 0.95^90 = 1 % of draws
+"""So many each validator looks at that looks alone: of a small index all, else ``EVEN_ROWS`` and others by pay."""
+EVEN_ROWS = 90  # drawn uniformly: one in twenty wrong rows is missed in less than 0.95^90 = 1 % of draws
+SMALL_ROWS = 2 * CHECKED_ROWS
+"""Rows of the largest index that is dealt out: of equal validators at most every second sees a row."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +45,39 @@ class Fault:
     named: Named | None = None
 
 
-def drawn_index_rows(scores: Sequence[int], seed: bytes, count: int) -> list[int]:
-    """Which index rows to recompute: all when there are few, else ``EVEN_ROWS`` of ``CHECKED_ROWS`` parts of ``count``
-    uniformly and the others in proportion to their positive scores, drawn by ``seed``."""
-    if len(scores) <= count:
+def drawn_index_rows(scores: Sequence[int], seed: bytes, count: int, even: int | None = None) -> list[int]:
+    """Which index rows to recompute, drawn by ``seed``: ``even`` of them uniformly (``EVEN_ROWS`` of ``CHECKED_ROWS``
+    parts of ``count`` where it is not given, and never more), and what these parts leave of ``count`` in proportion to
+    their positive scores; all when there are no more than both."""
+    alone = count * EVEN_ROWS // CHECKED_ROWS
+    even, paid = min(alone, alone if even is None else even), count - alone
+    if len(scores) <= even + paid:
         return list(range(len(scores)))
     draw = random.Random(seed)  # noqa: S311 - the seed carries the secrecy
-    even = count * EVEN_ROWS // CHECKED_ROWS
-    chosen = set(draw.sample(range(len(scores)), even))
+    return sorted({*draw.sample(range(len(scores)), even), *_paid_rows(scores, draw, paid)})
+
+
+def _paid_rows(scores: Sequence[int], draw: random.Random, count: int) -> list[int]:
     weights = [float(max(s, 0)) for s in scores]
-    if sum(weights) > 0:
-        chosen.update(draw.choices(range(len(scores)), weights, k=count - even))
-    return sorted(chosen)
+    return draw.choices(range(len(scores)), weights, k=count) if sum(weights) > 0 else []
+
+
+def wanted_spots(
+    scores: Sequence[int], secret: bytes, crowd: Crowd, segments: int, count: int = CHECKED_ROWS, whole: bool = False
+) -> list[Spot]:
+    """What one of ``crowd`` looks at of an index whose run has so many ``segments``; ``count`` rows where it is alone.
+    Where each row asks for the ``whole`` run it looks at as many as if alone, for that costs nothing; and in a segment
+    that was dealt, for no other honest one may have it. Of dealt rows those by pay are drawn together."""
+    chosen, rows = crowd.segments(b"segments" + secret, segments), b"rows" + secret
+    if crowd.lookers < 2 or whole or crowd.deals(segments):
+        return list(product(drawn_index_rows(scores, rows, count), chosen))
+    paid = count - count * EVEN_ROWS // CHECKED_ROWS
+    if segments == 1 and paid < len(scores) <= SMALL_ROWS:
+        draw = random.Random(rows)  # noqa: S311 - the seed carries the secrecy
+        mine = {*crowd.mine(b"rows", len(scores)), *_paid_rows(scores, draw, -(-paid // crowd.lookers))}
+        return [(row, 0) for row in sorted(mine)]
+    even = even_rows(crowd.lookers, chance(segments, crowd.lookers))
+    return list(product(drawn_index_rows(scores, rows, count, even), chosen))
 
 
 def named_spots(job: AttributionJob, segments: int) -> list[Spot]:
@@ -170,5 +196,6 @@ def _meet(found: Moments, end: Checkpoint, before: Tensor) -> None:
 
 
 __all__ = [
-    "CHECKED_ROWS", "ROW_TOLERANCE", "Fault", "check_spots", "drawn_index_rows", "named_spots",
+    "CHECKED_ROWS", "ROW_TOLERANCE", "SMALL_ROWS", "Fault", "check_spots", "drawn_index_rows", "named_spots",
+    "wanted_spots",
 ]  # fmt: skip

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from itertools import product
 from typing import Any
 
 import torch
@@ -24,6 +23,8 @@ from openledger.attribution_oracle.claims import (
     shares_from_scores,
 )
 from openledger.attribution_oracle.kept import Begun, Kept
+from openledger.attribution_oracle.looks import Crowd
+from openledger.attribution_oracle.methods import method
 from openledger.attribution_oracle.pay import Table
 from openledger.attribution_oracle.ports import Blobs, Progress, SliceOver, blob_name, silent
 from openledger.attribution_oracle.recheck import (
@@ -32,8 +33,9 @@ from openledger.attribution_oracle.recheck import (
     check_spots,
     drawn_index_rows,
     named_spots,
+    wanted_spots,
 )
-from openledger.attribution_oracle.segments import drawn
+from openledger.attribution_oracle.replayed import PathInfluence
 from openledger.primitives.attribution import (
     NAMED_REST,
     NAMED_SHARE,
@@ -54,10 +56,10 @@ def verify_job(
     device: torch.device | None = None, progress: Progress = silent, count: int = CHECKED_ROWS,
     kept: Kept | None = None,
 ) -> Verdict:  # fmt: skip
-    """Recompute the claim. ``seed`` draws the segments of the training run that are checked, and the ``count`` index
-    rows (own randomness without it), but for what is ``kept``. The verdict names the share or row that is wrong. Raises
-    BlobNotFound when a blob is not at hand, or damaged here, BaseMissing when the base is not, and SliceOver as
-    ``progress`` does: what is kept goes on where it was."""
+    """Recompute the claim. ``seed`` (own randomness without it) draws what is checked of run and index where it was not
+    dealt (``recheck.wanted_spots``): ``count`` index rows by one who looks alone; but for what is ``kept``. The verdict
+    names the share or row that is wrong. Raises BlobNotFound when a blob is not at hand, or damaged here, BaseMissing
+    when the base is not, and SliceOver as ``progress`` does: what is kept goes on where it was."""
     kept = Kept() if kept is None else kept
     try:
         require_blobs(job, blobs)
@@ -72,7 +74,7 @@ def verify_job(
                 progress(1, 1, "models read")
             if not job.again:
                 scores = _scores(job, bundle, blobs, begun, progress)
-                spots += _drawn_spots(job, bundle, scores, secrets.token_bytes(16) if seed is None else seed, count)
+                spots += _wanted_spots(job, bundle, scores, secrets.token_bytes(16) if seed is None else seed, count)
             fault = check_spots(bundle, blobs, spots, kept.right(job), progress, begun.replayed)
         except SliceOver:
             kept.put_aside(job, bundle)
@@ -101,12 +103,13 @@ def _scores(job: AttributionJob, bundle: Bundle, blobs: Blobs, begun: Begun, pro
     return begun.scores
 
 
-def _drawn_spots(
+def _wanted_spots(
     job: AttributionJob, bundle: Bundle, scores: Sequence[int], seed: bytes, count: int
 ) -> list[tuple[int, int]]:
-    secret = seed + bytes.fromhex(blob_name(job.scores_root))
-    segments = drawn(b"segments" + secret, len(bundle.cuts) + 1, job.lookers)
-    return list(product(drawn_index_rows(scores, b"rows" + secret, count), segments))
+    root, segments = bytes.fromhex(blob_name(job.scores_root)), len(bundle.cuts) + 1
+    crowd = Crowd(job.powers, job.place, job.claim.to_bytes(8, "big") + bytes.fromhex(job.lot))
+    whole = segments == 1 and isinstance(method(bundle.index.method), PathInfluence)
+    return wanted_spots(scores, seed + root, crowd, segments, count, whole)
 
 
 def require_blobs(job: AttributionJob, blobs: Blobs) -> None:

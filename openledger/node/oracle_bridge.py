@@ -68,7 +68,7 @@ from openledger.primitives.attribution import (
     seed_leaf,
 )
 from openledger.primitives.errors import BlobError, BlobNotFound, OracleError
-from openledger.primitives.types import ZERO_ADDRESS, Address, parse_address
+from openledger.primitives.types import ZERO_ADDRESS, Address, Hash32, parse_address
 from openledger.state.blobs import BlobStore
 from openledger.state.ports import StateReader
 
@@ -82,12 +82,16 @@ Fetch = Callable[[str], Awaitable[bool]]
 """True when the blob is here, after asking the configured peers where it was not."""
 
 
+BlockHash = Callable[[int], Hash32 | None]
+"""Hash of the block at a height; None where this node does not have it."""
+
+
 class OracleBridge:
     """The verdict source of a node with an oracle. All methods run on the event loop."""
 
     def __init__(
         self, blobs_url: str, home: Path, chain_id: str, python: str = sys.executable, fetch: Fetch | None = None,
-        memory_mb: int = MEMORY_MB, bases: Sequence[Path] = (),
+        memory_mb: int = MEMORY_MB, bases: Sequence[Path] = (), block_hash: BlockHash = lambda height: None,
     ) -> None:  # fmt: skip
         self._blobs = BlobStore(blobs_url)
         self.worker = OracleWorker(blobs_url, python, memory_mb, bases)
@@ -96,6 +100,7 @@ class OracleBridge:
         self._findings: dict[tuple[int, int], Finding] = {}
         self._jobs = JobQueue()
         self._fetch = fetch
+        self._block_hash = block_hash
         self._awaited: dict[tuple[int, int], AttributionJob] = {}
         self._held: set[tuple[int, int]] = set()
         self._reveals: dict[tuple[int, int], Reveal] = {}
@@ -189,6 +194,7 @@ class OracleBridge:
         key = (number, claim.attempt)
         if key not in self._findings and key not in self._jobs:
             job = replace(attribution_job(state, number), seed=seeds.seed(validator, number).hex())
+            job = self._dealt(state, number, claim, validator, job)
             self._jobs.add(key, job)
             self._wake.set()
             if key not in self._held:
@@ -209,6 +215,17 @@ class OracleBridge:
                 self._scores[number] = claim.scores.hex()
             self._shown[key] = lambda: self._reveal(number, claim, finding, validator, seeds)
             self._show_wake.set()
+
+    def _dealt(
+        self, state: StateReader, number: int, claim: Ballot, validator: Address, job: AttributionJob
+    ) -> AttributionJob:
+        """The job with this validator's place among all and the lot by which they deal. Who doesn't know the block in
+        which the claim opened, having joined since, looks as if alone."""
+        lot = self._block_hash(claim.opened)
+        if lot is None:
+            return replace(job, powers=())
+        place = [member.address for member in electorate(state, number).members].index(validator)
+        return replace(job, place=place, lot=lot.hex())
 
     def _accusation(self, state: StateReader, number: int, claim: Ballot, validator: Address) -> ClaimMessage | None:
         """What our no names, for everybody to look at; at the latest with the commitment, so that it is in time."""

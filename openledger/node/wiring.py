@@ -232,10 +232,10 @@ class Node:
                 self.blobs_url,
                 settings.folder / "oracle",
                 settings.genesis.chain_id,
-                sys.executable,
                 fetch=None if self._exchange is None else self._exchange.fetch,
                 memory_mb=config.oracle.memory_mb,
                 bases=base_folders(config),
+                block_hash=store.block_hash,
             )
         evm = choose_engine(config, settings.genesis, dict(PRECOMPILES))
         self.evm_name = evm.name

@@ -151,8 +151,9 @@ class AttributionJob:
     ``seed`` (hex) is the verifier's own: it draws the index rows that are recomputed; without it they are drawn anew
     each time. ``named`` are index rows that a challenge or another validator says are wrong, each with its segment (see
     ``Named``; ``EVERY_SEGMENT``): everybody recomputes them. ``again``: only those are looked at, for the rest is
-    verified already. ``lookers`` are the fewest validators that hold more than two thirds of the electorate's power:
-    the fewer there are, the more segments each of them looks at (0: all). ``base`` names the model's base: what may
+    verified already. ``powers`` are those of the claim's validators and ``place`` the verifier's among them: the more
+    there are, the less each of them looks at (without them: as if alone). ``lot`` (hex), the hash of the block in which
+    the claim opened, says who is dealt what. ``base`` names the model's base: what may
     mint depends on it. ``seconds``: after so long the work is put aside at the end of a step, to go on when the job
     comes again (0: never).
     """
@@ -176,7 +177,9 @@ class AttributionJob:
     seed: str = ""
     named: tuple[tuple[int, int], ...] = ()
     again: bool = False
-    lookers: int = 0
+    powers: tuple[int, ...] = ()
+    place: int = 0
+    lot: str = ""
     base: str = ""
     seconds: int = 0
 
@@ -189,6 +192,7 @@ class AttributionJob:
         data: dict[str, Any] = json.loads(text)
         data["parts"] = tuple(PartFacts(**p) for p in data["parts"])
         data["roots"] = tuple(data["roots"])
+        data["powers"] = tuple(int(power) for power in data.get("powers", ()))
         data["named"] = tuple((int(row), int(segment)) for row, segment in data.get("named", ()))
         data["settlements"] = tuple(SettlementFacts(**s) for s in data["settlements"])
         data["shares"] = tuple((a, int(p)) for a, p in data["shares"])

@@ -135,6 +135,7 @@ def test_who_does_not_look_again_has_not_voted_and_the_next_attempt_begins_with_
     claim = chain.query("get_claim", number)
     assert (claim["status"], claim["attempt"], claim["look"]) == ("pending", 1, 0)
     assert chain.query("attribution_job", number).named == ((7, 0),)
+    assert chain.query("attribution_job", number).powers == (10, 10, 10, 10)
     chain.oracles[0].accuses = None
     for oracle in chain.oracles[1:]:
         oracle.mode = "yes"
@@ -198,15 +199,3 @@ def test_of_many_named_rows_those_that_most_power_has_named_are_looked_at() -> N
 def test_an_accusation_names_one_thing(accusation: tuple[Any, ...]) -> None:
     with pytest.raises(MalformedAction):
         decode_extension(encode_extension([Accusation(1, 0, *accusation)]))
-
-
-@pytest.mark.parametrize(
-    ("powers", "lookers"),
-    [((10,), 1), ((10, 10, 10, 10), 3), ((1,) * 40, 27), ((40, 30, 30), 2), ((30,) * 3 + (1,) * 45, 4)],
-)
-def test_who_splits_himself_leaves_as_many_lookers_as_before(powers: tuple[int, ...], lookers: int) -> None:
-    """The last one: three members with 30 each; a fourth of 45 made himself 45 members, and only one more counts."""
-    assert (
-        Electorate(tuple(Member(bytes([n]) * 20, bytes(20), power) for n, power in enumerate(powers))).lookers
-        == lookers
-    )

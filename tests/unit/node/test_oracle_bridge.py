@@ -376,7 +376,11 @@ async def test_what_one_bridge_names_the_other_one_looks_at_before_it_commits_an
     state, params = Overlay(StateStore(MemoryStore()).reader()), Params()
     set_params(state, params)
     names = (b"a" * 20, b"b" * 20)
-    bridges = [OracleBridge(str(tmp_path / "blobs"), tmp_path / f"oracle{i}", "chain", fetch=at_hand) for i in (0, 1)]
+    hashes = {9: b"\x77" * 32}
+    bridges = [
+        OracleBridge(str(tmp_path / "blobs"), tmp_path / f"oracle{i}", "chain", fetch=at_hand, block_hash=hashes.get)
+        for i in (0, 1)
+    ]
     workers = [Looking(draws=True), Looking(draws=False)]
     blank = job()
     CLAIMS.put(state, dataclasses.replace(CLAIM, status=VOTING, opened=9), 1)
@@ -424,6 +428,8 @@ async def test_what_one_bridge_names_the_other_one_looks_at_before_it_commits_an
             assert not vote(state, 1, names[1]).digest, "it has not looked yet"
             await at_rest(bridges[1])
             assert [j.again for j in workers[1].jobs] == [False, True]
+            dealt = [(w.jobs[0].place, w.jobs[0].lot) for w in workers]
+            assert dealt == [(0, "77" * 32), (1, "77" * 32)], "each knows which part is dealt to it"
             assert workers[1].jobs[1].named == ((7, 3),)
             block(13)
             assert CLAIMS.must(state, 1).status == REVEAL

@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from openledger.attribution_oracle import claims, explained, influence, recheck, tensors
+from openledger.attribution_oracle import claims, explained, influence, looks, recheck, tensors
 from openledger.attribution_oracle.bundle import row_leaves
 from openledger.attribution_oracle.explained import explained_fraction
 from openledger.attribution_oracle.kept import Kept
@@ -335,6 +335,28 @@ def test_a_wrong_index_row_that_is_not_drawn_is_found_once_somebody_names_it(wor
     verdict = verify_job(replace(job, named=((4, 0),)), world.blobs, seed=missed[0], known=world.known, count=2)
     assert not verdict.valid
     assert "index row 4" in verdict.reason
+
+
+def test_a_wrong_row_is_named_by_those_to_whom_it_was_dealt_and_by_all_once_it_is_named(world: Any) -> None:
+    """Each of four validators looks at half of the rows, and at some that pay; the wrong one pays nothing."""
+    index, wrong = world.bundle.index, min(range(world.job.rows), key=lambda row: world.claim.row_scores[row])
+    scale = index.scale.clone()
+    scale[wrong] *= 1.002
+    changed = republished(world, influence.Index(index.method, index.q, scale))
+    job = replace(world.job, **changed, powers=(1,) * 4, lot="77" * 32)
+    lot = job.claim.to_bytes(8, "big") + bytes.fromhex(job.lot)
+    dealt = looks.deal(lot + b"rows", job.powers, job.rows)[wrong]
+    assert len(dealt) == 2
+    for place in range(4):
+        kept, one = Kept(), replace(job, place=place)
+        verdict = verify_job(one, world.blobs, seed=b"seed", known=world.known, count=4, kept=kept)
+        if place in dealt:
+            assert (verdict.valid, verdict.named) == (False, Named(NAMED_ROW, wrong))
+        else:
+            assert verdict.valid, verdict.reason
+            assert job.rows // 2 <= len(kept.right(one)) <= job.rows // 2 + 2, "and two by pay"
+        found = verify_job(replace(one, named=((wrong, 0),), again=True), world.blobs, known=world.known)
+        assert (found.valid, found.named) == (False, Named(NAMED_ROW, wrong))
 
 
 def test_an_index_row_of_another_document_is_named(world: Any) -> None:

@@ -4,7 +4,6 @@ others hears of it, and together the validators draw all of them."""
 from __future__ import annotations
 
 import json
-import random
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from openledger.attribution_oracle import factory, methods, recheck, replayed, segments  # noqa: E402
+from openledger.attribution_oracle import factory, looks, methods, recheck, replayed, segments  # noqa: E402
 from openledger.attribution_oracle.index import Checkpoint  # noqa: E402
 from openledger.attribution_oracle.kept import Kept  # noqa: E402
 from openledger.attribution_oracle.path import Effects, Moments  # noqa: E402
@@ -61,7 +60,7 @@ def seed_for(job: Any, drawing: bool) -> bytes:
     for number in range(10_000):
         seed = bytes([number % 256, number // 256]) * 8
         secret = b"segments" + seed + bytes.fromhex(job.scores_root.removeprefix("0x"))
-        drawn = segments.drawn(secret, 8, job.lookers)
+        drawn = looks.drawn(secret, 8, looks.lookers(job.powers))
         if (ENDED - 1 in drawn) == drawing and ENDED not in drawn and drawn:
             return seed
     raise AssertionError("no seed draws it")
@@ -96,7 +95,7 @@ def test_whatever_is_wrong_at_the_end_of_a_segment_is_refused_and_named(path_wor
 def test_who_draws_others_says_yes_until_the_segment_is_named(path_world: Any) -> None:
     """With many validators each looks at a part of the run; a name brings the others to the segment, and to nothing
     else. What was found right is not replayed again."""
-    job = replace(tampered(path_world, "row"), lookers=100)
+    job = replace(tampered(path_world, "row"), powers=(1,) * 149)
     steps: list[int] = []
     kept = Kept()
     with pytest.MonkeyPatch.context() as patch:
@@ -152,12 +151,12 @@ def test_a_replay_that_is_broken_off_at_every_step_makes_each_step_once_and_find
         raise SliceOver(done, total, what)
 
     job, seed, kept = path_world.job, b"seed", Kept()
-    whole = check(path_world, replace(job, lookers=5), seed=seed)
+    whole = check(path_world, replace(job, powers=(1,) * 7), seed=seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Effects, "step", counted)
         for _ in range(200):
             try:
-                found = check(path_world, replace(job, lookers=5), seed=seed, kept=kept, progress=at_once)
+                found = check(path_world, replace(job, powers=(1,) * 7), seed=seed, kept=kept, progress=at_once)
                 break
             except SliceOver:
                 continue
@@ -254,25 +253,6 @@ def test_checkpoints_follow_from_the_size_of_run_and_index() -> None:
     assert len(segments.cuts(10_000, 4_000, 32_768, 32_768)) == 2, "256 MiB of checkpoints"
     assert segments.cuts(10_000, 9_000, 32_768, 32_768) == ()
     assert segments.cuts(10_000, 240, 21_821, 1_050_880) == (), "rows of largest entries"
-
-
-@pytest.mark.parametrize("lookers", [1, 3, 7, 27, 100])
-def test_two_thirds_of_the_validators_miss_no_segment(lookers: int) -> None:
-    """In 200 claims, as many as one claim in a hundred may be looked at incompletely; each validator does the part of
-    the work that the page says, and hardly more."""
-    chance = random.Random(lookers)
-    missed, worked = 0, 0
-    for _ in range(200):
-        drawn = [segments.drawn(chance.randbytes(16), 8, lookers) for _ in range(lookers)]
-        worked += sum(map(len, drawn))
-        missed += len(set().union(*drawn)) < 8
-    assert missed <= 8
-    assert worked / (200 * lookers * 8) == pytest.approx(segments.chance(8, lookers), abs=0.04)
-
-
-def test_few_validators_look_at_everything() -> None:
-    assert segments.drawn(b"x", 8, 0) == list(range(8)) == segments.drawn(b"x", 8, 1)
-    assert segments.drawn(b"x", 1, 1000) == [0]
 
 
 def test_all_spots_of_an_index_without_checkpoints_have_segment_0(world: Any) -> None:

@@ -115,6 +115,7 @@ def test_a_job_and_a_verdict_survive_the_pipe() -> None:
     job = AttributionJob(
         1, 2, "m", "b", "i", "0x", "w", "r", (PartFacts("0x1", "b", 3),), ("0x2",),
         (SettlementFacts(1, 0, 3, 10**20, "0x3"),), (("0x1", 1_000_000),), 0, "e", "0x4", 3,
+        powers=(7, 2**60), place=1, lot="77",
     )  # fmt: skip
     assert AttributionJob.from_json(job.to_json()) == job
     verdict = Verdict(1, False, "why", (-5, 7))

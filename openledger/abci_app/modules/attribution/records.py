@@ -55,17 +55,6 @@ class Electorate:
     def power(self) -> int:
         return sum(m.power for m in self.members)
 
-    @property
-    def lookers(self) -> int:
-        """The fewest members that hold more than two thirds of the power: as many work at least, when a third does
-        not. Who splits himself into many members does not change it."""
-        total, held = self.power, 0
-        for count, power in enumerate(sorted((m.power for m in self.members), reverse=True), 1):
-            held += power
-            if 3 * held > 2 * total:
-                return count
-        return 0
-
 
 @dataclass(frozen=True)
 class Claim:
