@@ -45,6 +45,8 @@ _ENDS: tuple[tuple[str, type[OpenLedgerError], str, str], ...] = (
     ("AppHash does not match", ConsensusFault, "CometBFT and the application have different states", _DISAGREES),
     ("does not match app's AppHash", ConsensusFault, "CometBFT and the application have different states", _DISAGREES),
     ("wrong Block.Header.AppHash", ConsensusFault, "the network's state is another than this node's", _DISAGREES),
+    ("is too far in the future", ConsensusFault, "this machine's clock is more than a minute behind the network's",
+     "synchronise it (chrony, systemd-timesyncd), then start again; no block is lost"),
     ("is higher than core", ConsensusFault, "the application is ahead of CometBFT",
      "both belong together: restore the folders state and cometbft from one backup, or sync again"),
     ("is too far below block store base", ConsensusFault, "CometBFT has pruned blocks that the application lacks",

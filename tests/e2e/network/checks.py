@@ -120,6 +120,14 @@ async def stakes_hold(node: Process, spec: Spec) -> None:
             raise Broken(f"{member.name} began as {old}, and is now {new}")
 
 
+def times_hold(spec: Spec, ages: Sequence[float]) -> None:
+    """The time of blocks is that of the clocks that are right; ``ages`` are seconds from a block's time until it was
+    read here. Most of them are read within seconds, and none before its time."""
+    usual = sorted(ages)[len(ages) // 2]
+    if any(node.skew for node in spec.nodes) and not (min(ages) > -5 and usual < 25):
+        raise Broken(f"blocks were read {min(ages):.0f} seconds after their time at least, {usual:.0f} seconds mostly")
+
+
 def claims_hold(spec: Spec, operators: dict[str, str], ended: Sequence[Ended]) -> None:
     """Every claim ended as the words of the oracles and their power say. A node that was away may have said nothing.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from network.links import HOST, Links
 from network.node import SCRIPT
+from network.skewed import skewed
 from network.spec import NodeSpec, Spec
 
 from openledger.genesis.genesis import Genesis
@@ -23,6 +24,8 @@ from openledger.node.network import comet_home
 from openledger.node.testnet import Network, free_starting_port, make_network, with_usable_engine
 
 ROOT = Path(__file__).resolve().parents[3]
+LONG_AGO = 3600
+"""Seconds; the age of genesis where clocks are wrong."""
 KEY = Path("config") / "priv_validator_key.json"
 
 
@@ -57,9 +60,9 @@ def make_homes(spec: Spec, folder: Path) -> Network:
     )
     base, _ = with_usable_engine(Config(consensus=consensus, log=LogConfig(level="warning")))
     count = len(spec.nodes)
-    made = make_network(
-        folder, count, time.time_ns(), starting_port=free_starting_port(count), params=params, base=base
-    )
+    old = LONG_AGO if any(node.skew for node in spec.nodes) else 0  # else a clock that is behind waits for it
+    begin = time.time_ns() - old * 10**9
+    made = make_network(folder, count, begin, starting_port=free_starting_port(count), params=params, base=base)
     genesis = _genesis(spec, made.genesis)
     for node, member in zip(spec.nodes, made.members, strict=True):
         for path in (member.home / "genesis.json", comet_home(member.home) / "config" / "genesis.json"):
@@ -103,4 +106,6 @@ def environment(node: NodeSpec, extra: dict[str, str]) -> dict[str, str]:
     """The environment of a node's process."""
     own = {k: v for k, v in os.environ.items() if not k.startswith("OPENLEDGER_")}
     own |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "OPENLEDGER_CONSENSUS_PROGRAM": program(node.cometbft)}
+    if node.skew:
+        own |= {"CLOCK_SKEW": f"{node.skew}s", "OPENLEDGER_CONSENSUS_PROGRAM": skewed(node.cometbft or PINNED)}
     return own | node.environment | extra

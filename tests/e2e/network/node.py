@@ -1,5 +1,6 @@
 """A node as ``openledger start`` runs it, with what a test needs: ``node.py HOME``. ``script.json`` in the home names
-its oracle's words and byzantine roles; see oracle.py, roles.py and points.py. Nothing of this is in the product."""
+its oracle's words and byzantine roles; see oracle.py, roles.py and points.py. ``CLOCK_SKEW`` (``-300s``) shifts its
+clock; see clock.py and skewed.py. Nothing of this is in the product."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from network.clock import shift
 from network.oracle import scripted
 from network.points import Points
 from network.roles import Script, byzantine
@@ -36,6 +38,7 @@ def migrate(state: Overlay) -> None:
 
 def main(home: Path) -> None:
     """Run until SIGTERM."""
+    shift()
     script = json.loads((home / SCRIPT).read_text())
     roles = Script(home, tuple(Role(**role) for role in script["byzantine"]))
     node: list[wiring.Node] = []

@@ -69,6 +69,9 @@ class Perturber:
             await self._away(event, nodes)
             await self._meanwhile(event, others)
             await self._return(event, nodes)
+            if event.expect == "refuses":
+                await self._halt(event, nodes)
+                return
         elif event.do == "vote":
             operators = [member.operator for member in run.members if member.name in event.nodes]
             await votes.decide(nodes[0], operators, event.effect, event.arguments, run.running)
@@ -117,15 +120,15 @@ class Perturber:
                 await node.start()
 
     async def _halt(self, event: Perturbation, nodes: list[Process]) -> None:
-        """These nodes end by themselves, because they do not know what comes; nobody makes a block meanwhile that
-        they would have to make."""
+        """These nodes end by themselves and say why, by default because they do not know what comes; nobody makes a
+        block meanwhile that they would have to make."""
         run = self._run
         for node in nodes:
             node.stopping = True
         await run.until(f"the end of {' '.join(event.nodes)}", lambda: not any(node.pid for node in nodes))
         for node in nodes:
-            if not await node.ended() or UNKNOWN not in node.last_words():
-                raise Broken(f"{node.name} did not end for want of the upgrade\n{node.last_words()}")
+            if not await node.ended() or (event.says or UNKNOWN) not in node.last_words():
+                raise Broken(f"{node.name} did not say {event.says or UNKNOWN!r} when it ended\n{node.last_words()}")
         if (last := event.arguments.get("height", "")) and run.top != int(last):
             raise Broken(f"the last block before the upgrade is {run.top}, not {last}")
         self._report(f"{event.do} {' '.join(event.nodes)} at height {run.top}", 0)

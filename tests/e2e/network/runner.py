@@ -83,6 +83,7 @@ class Run:
         self.summary = Summary(spec.name)
         self._folder = folder
         self._began = time.monotonic()
+        self._ages: list[float] = []
         self._links: Links | None = None
         self._loader = Loader(spec.load, self._takers)
         self._made: Network
@@ -171,6 +172,8 @@ class Run:
             return False
         for block in blocks:
             self._loader.ledger.seen(block["transactions"])
+            if int(block["number"], 16) > 1:  # whose time is that of genesis
+                self._ages.append(time.time() - int(block["timestamp"], 16))
         self.top = height
         return True
 
@@ -242,6 +245,7 @@ class Run:
             raise Broken(f"{len(lost)} acknowledged transactions are in no block: {lost[:3]}")
         summary.speaking = max(await checks.voices(nodes[0], top))
         await checks.stakes_hold(nodes[0], self.spec)
+        checks.times_hold(self.spec, self._ages)
         self._judge_acts()
 
     def _judge_acts(self) -> None:

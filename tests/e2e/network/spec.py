@@ -55,7 +55,8 @@ class Role:
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One node. ``twin_of`` makes it run with another node's validator key: equivocation."""
+    """One node. ``twin_of`` makes it run with another node's validator key: equivocation. ``skew`` is how many seconds
+    its clock is ahead (behind, where negative)."""
 
     name: str = ""
     power: int = 10
@@ -63,6 +64,7 @@ class NodeSpec:
     twin_of: str = ""
     start_at: int = 0
     cometbft: str = ""
+    skew: int = 0
     oracle: tuple[str, ...] = ("yes",)
     byzantine: tuple[Role, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
@@ -75,6 +77,7 @@ class Perturbation:
     ``seconds`` is how long they stay away, ``ms`` a delay one way; ``expect`` is what the others' chain does meanwhile,
     ``to`` the version that an upgrade brings, ``environment`` what changes at a new start. ``points``, ``who`` and
     ``times`` are those of kills.py. ``effect`` and ``arguments`` are what the operators of the nodes vote for.
+    ``says`` is what a node that ends by itself says last.
     """
 
     at: int
@@ -90,6 +93,7 @@ class Perturbation:
     times: int = 0
     effect: str = ""
     arguments: dict[str, str] = field(default_factory=dict)
+    says: str = ""
 
 
 @dataclass(frozen=True)

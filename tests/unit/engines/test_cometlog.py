@@ -71,6 +71,7 @@ def test_the_last_words_are_its_complaint_and_not_a_call_stack() -> None:
         ("listen tcp 127.0.0.1:26656: bind: address already in use", PortTaken),
         ("panic: write wal: no space left on device", DiskFull),
         ("found signature from the same key", DoubleSignRisk),
+        ("+2/3 prevoted for an invalid block: block time X is too far in the future (wall clock Y", ConsensusFault),
         ("panic: state.AppHash does not match AppHash after replay", ConsensusFault),
         ("error on replay: app block height (9) is higher than core (3)", ConsensusFault),
         ("non-recoverable error when signing vote Vote{...}: extensions must be present", SignerFault),
@@ -174,6 +175,14 @@ def test_a_leftover_is_ended_and_a_stranger_with_its_number_is_not(tmp_path: Pat
 
 
 # --- the handshake --------------------------------------------------------------------------------------------
+
+
+def test_a_clock_that_is_behind_is_named_and_not_taken_for_another_state() -> None:
+    words = "precommit step; +2/3 prevoted for an invalid block: block time X is too far in the future (wall clock Y"
+    fault = fault_of(words)
+    assert fault is not None
+    assert fault.message.startswith("this machine's clock is more than a minute behind the network's")
+    assert "synchronise it" in (fault.hint or "")
 
 
 @pytest.mark.parametrize(("said", "release"), [("0.38.26", "0.38.26"), ("0.39.0", "0.40.0")])
