@@ -208,6 +208,8 @@ def why(err: Exception) -> str:
         return os.strerror(number)
     if isinstance(err, aiohttp.ClientConnectorDNSError):
         return "no machine has this name"
+    if isinstance(err, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
+        return "an address begins with http:// or https://"
     if isinstance(err, TimeoutError):
         return f"nothing came in {TIMEOUT_SECONDS:g} seconds"
     return str(err) or type(err).__name__

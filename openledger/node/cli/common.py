@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from openledger.primitives.errors import KeystoreError, MissingExtra
 
 if TYPE_CHECKING:
     from openledger.abci_app.action import Action
+    from openledger.node.demo_view import Stage, View
     from openledger.primitives.types import Address
     from openledger.rpc.client import Client
 
@@ -33,6 +35,7 @@ class App:
         self.key: str | None = None
         self.json = False
         self._client: Client | None = None
+        self._view: View | None = None
 
     @property
     def home(self) -> Path:
@@ -88,6 +91,16 @@ class App:
         tx_hash = self.client.send_native(signer.secret, action)
         receipt: dict[str, Any] = self.client.wait_receipt(tx_hash)
         return receipt
+
+    @contextmanager
+    def stage(self, name: str, title: str) -> Iterator[Stage]:
+        """One long step of the command, counted from 1, with a progress bar; silent with ``--json``."""
+        from openledger.node.demo_view import View
+
+        if self._view is None:
+            self._view = View(quiet=self.json)
+        with self._view.stage(name, title) as running:
+            yield running
 
     def emit(self, data: Any, text: str | Sequence[str] = "") -> None:
         """The result: ``data`` as one JSON document with ``--json``, else ``text``."""
@@ -149,6 +162,14 @@ class Group(click.Group):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params += shared_options()
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each command with its whole first sentence, over several lines where it needs them."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        told = [(name, command.get_short_help_str(1_000)) for name, command in found if command and not command.hidden]
+        if told:
+            with formatter.section("Commands"):
+                formatter.write_dl(told)
 
 
 pass_app = click.make_pass_decorator(App, ensure=True)

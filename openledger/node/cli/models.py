@@ -8,8 +8,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,20 +25,10 @@ from openledger.primitives.types import to_hex
 
 if TYPE_CHECKING:
     from openledger.attribution_oracle.measured import Measurement
-    from openledger.node.demo_view import Stage
 
 SERVING = "serving"
 DEFAULT_METHOD = "gradient-dot"
 _HASHES = ("weights", "bundle", "receipt", "index", "index_root")
-
-
-@contextmanager
-def stage(app: App, name: str, title: str) -> Iterator[Stage]:
-    """One long step with a progress bar."""
-    from openledger.node.demo_view import View
-
-    with View(quiet=app.json).stage(name, title) as running:
-        yield running
 
 
 @click.group(cls=Group)
@@ -110,7 +99,7 @@ def train(
     blobs = Layered(BlobStore(str(output / "blobs")), NodeBlobs(app.client))
     data = version_data(app.client, [data_ref(ref) for ref in refs])
     began = time.process_time()
-    with stage(app, "train", "Train") as running:
+    with app.stage("train", "Train") as running:
         trained = factory.train_model(
             blobs, data, base=start, size=size, seed=seed, settings=factory.shape(kind, rank), held_out=texts,
             device=device, progress=running.progress, known=shelf, targets=[t.strip() for t in targets.split(",") if t],
@@ -119,7 +108,7 @@ def train(
     factory.write_adapter(trained, output / "adapter")
     if method == "auto":
         method = rechecked_in_time(app, trained, kind, device, time.process_time() - began)
-    with stage(app, "index", f"Build the attribution index: {method}") as running:
+    with app.stage("index", f"Build the attribution index: {method}") as running:
         index = factory.make_index(
             trained, method=method, device=device, progress=running.progress, folder=output / "index-work",
             memory=memory << 20, row_bytes=row_bytes,
@@ -159,7 +148,7 @@ def measured(
     """The LDS of a model's index, for machines, in lines for people, and whole; draws the plot."""
     from openledger.attribution_oracle import factory
 
-    with stage(app, "lds", "Measure the index by retraining") as running:
+    with app.stage("lds", "Measure the index by retraining") as running:
         found = factory.measure(bundle, texts, subsets, running.progress, seconds)
     view, lines = evaluation.fields(found, bundle.index.method), evaluation.lines(found)
     if plot is not None:
@@ -231,8 +220,13 @@ def show_base(app: App, folder: Path) -> None:
 def list_models(app: App) -> None:
     """List the models of the chain."""
     found = app.call("openledger_listModels")
-    cells = [[m["id"], m["name"], m["base"], m["rows"], amount(m["price"]), m["owner"]] for m in found]
-    app.emit(found, table(["id", "name", "base", "rows", "price", "owner"], cells))
+    cells = [[m["id"], m["name"], m["base"], m["rows"], amount(m["price"]), standing(m), m["owner"]] for m in found]
+    app.emit(found, table(["id", "name", "base", "rows", "price", "status", "owner"], cells))
+
+
+def standing(record: Mapping[str, Any]) -> str:
+    """Whether a model is sold."""
+    return "refuted" if record["refuted"] else "retired" if record["retired"] else "active"
 
 
 @model.command()
@@ -272,8 +266,10 @@ def evaluate(
 
     texts = read_file(held_out) if held_out else corpus.held_out_texts()
     record = app.call("openledger_getModel", number)
-    bundle = factory.load_bundle(NodeBlobs(app.client), record["bundle"], known=bases.shelf(app.home, folders))
-    found: dict[str, Any] = dict(factory.evaluate(bundle, texts))
+    with app.stage("load", f"Load model {number}"):
+        bundle = factory.load_bundle(NodeBlobs(app.client), record["bundle"], known=bases.shelf(app.home, folders))
+    with app.stage("losses", f"Ask it and its base about {len(texts)} documents"):
+        found: dict[str, Any] = dict(factory.evaluate(bundle, texts))
     base, tuned = found["base_loss"] / 1e6, found["held_out_loss"] / 1e6
     change = (tuned / base - 1) * 100
     lines = [f"{found['documents']} documents: {tuned:.4f} nats a token, base {base:.4f} ({change:+.1f} %)"]
@@ -314,7 +310,8 @@ def serve(app: App, numbers: tuple[int, ...], host: str, port: int, folders: tup
     blobs, served, shelf = NodeBlobs(app.client), [], bases.shelf(app.home, folders)
     for number in numbers:
         record = app.call("openledger_getModel", number)
-        bundle = factory.load_bundle(blobs, record["bundle"], known=shelf)
+        with app.stage("load", f"Load model {number}"):
+            bundle = factory.load_bundle(blobs, record["bundle"], known=shelf)
         served.append(factory.Served(record["name"], number, int(record["price"], 16), bundle))
     with ModelServer(served, app.node, app.home / SERVING, app.client.chain_id()) as server:
         url = server.start(host, port)
@@ -343,14 +340,15 @@ def claim(app: App, number: int, epoch: int | None, seconds: int, folders: tuple
                 f"model {number} has no paid answers that are not settled", "--epoch N claims an earlier epoch"
             )
         epoch = operator.settled_epoch(settled[-1])
-    with stage(app, "epoch", f"Wait for the end of epoch {epoch}"):
+    with app.stage("epoch", f"Wait for the end of epoch {epoch}"):
         operator.wait_until(f"the end of epoch {epoch}", lambda: operator.epoch_of(client) > epoch, seconds)
     record = app.call("openledger_getModel", number)
     known = bases.shelf(app.home, folders)
-    bundle = factory.load_bundle(operator.NodeBlobs(client), record["bundle"], known=known)
-    with stage(app, "scores", "Score the rows") as running:
+    with app.stage("load", f"Load model {number}"):
+        bundle = factory.load_bundle(operator.NodeBlobs(client), record["bundle"], known=known)
+    with app.stage("scores", "Score the rows") as running:
         opened = operator.open_claim(client, signer, number, epoch, bundle, answers, running.progress)
-    with stage(app, "verdict", f"Verdict on claim {opened.number}") as running:
+    with app.stage("verdict", f"Verdict on claim {opened.number}") as running:
         record = operator.follow_claim(client, opened, seconds, running.say)
     app.emit(record, f"claim {opened.number}: {record['status']}; see openledger proof show {opened.number}")
 

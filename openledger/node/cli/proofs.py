@@ -261,7 +261,6 @@ def answer_shares(
     need_torch()
     from openledger.attribution_oracle.one_answer import checked, shares_of_answers
     from openledger.node.bases import shelf
-    from openledger.node.demo_view import View
     from openledger.node.operator import NodeBlobs
 
     state = proven_state(app, trusted)
@@ -269,8 +268,9 @@ def answer_shares(
     if not any(claim.scores):
         raise NotFound(f"the scores of claim {number} are not published", "they are once its vote has closed")
     job = attribution_job(state, number)
-    with View(quiet=app.json).stage("shares", "Score the answers") as running:
+    with app.stage("load", f"Load model {claim.model} and the answers"):
         bundle, answers = checked(job, NodeBlobs(app.client), shelf(app.home, folders))
+    with app.stage("shares", "Score the answers") as running:
         chosen = range(len(answers)) if answer is None else [answer]
         found = []
         for one in shares_of_answers(bundle, answers, chosen):

@@ -13,6 +13,7 @@ import pytest
 from openledger.abci_app.modules.staking.create import key_proof_message
 from openledger.genesis.genesis import GenesisValidator
 from openledger.genesis.presets import devnet_genesis
+from openledger.node.cli.common import App
 from openledger.node.cli.root import run
 from openledger.node.cli.transactions import parameters
 from openledger.primitives.keys import address_of_private_key, ed25519_public, ed25519_verify
@@ -50,6 +51,46 @@ def test_a_wrong_command_line_is_one_sentence_and_exit_code_2(
     err = capsys.readouterr().err
     assert err.startswith("error: ")
     assert "Traceback" not in err
+
+
+def test_the_help_of_a_group_says_whole_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+    for group in ("datanet", "model", "proof", "rewards", "stake", "gov"):
+        assert run([group, "--help"]) == 0
+        told = capsys.readouterr().out.partition("Commands:")[2]
+        assert told, group
+        assert "..." not in told, group
+    assert run(["proof", "--help"]) == 0
+    flat = " ".join(capsys.readouterr().out.split())
+    assert "Say with a bond that a row or a share of an accepted claim is wrong, or a row of a model's" in flat
+
+
+def test_long_steps_of_a_command_are_counted_on(capsys: pytest.CaptureFixture[str]) -> None:
+    app = App()
+    for name in ("train", "index"):
+        with app.stage(name, f"The {name}"):
+            pass
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(".")[0].strip("✓ ") for line in lines] == ["1", "2"]
+    quiet = App()
+    quiet.json = True
+    with quiet.stage("train", "x"):
+        pass
+    assert capsys.readouterr().out == ""
+
+
+def test_a_model_servers_address_that_is_none_is_told_in_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(["infer", "1", "hi", "--key", "dev1", "--url", "ftp://x"]) == 1
+    assert "an address begins with http://" in capsys.readouterr().err
+
+
+def test_a_block_hash_that_is_none_is_told_with_what_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
+    for text in ("zz", "0x12"):
+        assert run(["proof", "check", "1", "--block-hash", text]) == 1
+        err = capsys.readouterr().err
+        assert f"'{text}' is no hash of a block" in err
+        assert "64 hex digits" in err
 
 
 def test_no_node_is_one_sentence_with_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
