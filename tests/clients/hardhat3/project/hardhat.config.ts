@@ -9,8 +9,7 @@ import { defineConfig } from "hardhat/config";
 export default defineConfig({
   plugins: [hardhatToolboxViem, hardhatEthers],
   solidity: { version: "0.8.37", path: createRequire(import.meta.url).resolve("solc/soljson.js") },
-  // A block is final when it is there, so one confirmation is enough; with more, ignition waits for blocks that nothing makes.
-  ignition: { requiredConfirmations: 1, blockPollingInterval: 100, strategyConfig: { create2: { salt: "0x" + "07".repeat(32) } } },
+  ignition: { blockPollingInterval: 100, strategyConfig: { create2: { salt: "0x" + "07".repeat(32) } } },
   networks: {
     openledger: { type: "http", chainType: "l1", url: process.env.URL!, accounts: "remote" },
     keyed: { type: "http", chainType: "l1", url: process.env.URL!, accounts: [process.env.SECRET!] },
