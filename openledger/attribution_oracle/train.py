@@ -149,11 +149,15 @@ def run_steps(
     adam = Adam(list(moving.values()), settings)
     for step, (batch, lr) in enumerate(zip(batches, lrs, strict=True)):
         tokens = pad([ids[i] for i in batch], model.config.context).to(device)
-        loss = _losses(model, moving, settings, tokens).mean()
-        value = float(loss.detach())
+        value, gradients = 0.0, [torch.zeros_like(t) for t in moving.values()]
+        most = at_once(model, tokens.shape[1], len(batch))
+        for some in torch.split(tokens, most):  # a part's memory is free before the next
+            loss = _losses(model, moving, settings, some).sum() / len(batch)
+            value += float(loss.detach())
+            for total, part in zip(gradients, torch.autograd.grad(loss, list(moving.values())), strict=True):
+                total += part
         if not math.isfinite(value):
             raise InvalidModel(f"the loss is not finite at step {step}", "take a lower learning rate")
-        gradients = torch.autograd.grad(loss, list(moving.values()))
         adam.step(gradients, lr)
         progress(step + 1, len(batches), f"loss {value:.3f}")
     return {name: t.detach().cpu() for name, t in moving.items()}

@@ -17,10 +17,15 @@ from openledger.rpc.client import Client
 
 if TYPE_CHECKING:
     from openledger.attribution_oracle.bases import Shelf
+    from openledger.attribution_oracle.factory import Model
 
 F = TypeVar("F", bound=Callable[..., Any])
 PAGE, MODELS = 100, 1_000
 """Of the chain's models so many are asked for at once, and looked at."""
+FAR_APART = (
+    "path influence on such a base: rows of honest machines were up to a third of the tolerance apart after four steps,"
+    " so a long run's claim may be refused; gradient-dot has room"
+)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -48,6 +53,22 @@ def chosen(home: Path, text: str) -> tuple[str, Shelf]:
     if not path.exists() and os.sep not in text:
         raise InvalidModel(f"there is no base {text!r}", f"built in: {', '.join(BASES)}; others are folders: ./{text}")
     return read_folder(path).name, shelf(home, [path])
+
+
+def noted(model: Model, method: str) -> list[str]:
+    """What the owner of a trained model should know of its base: rows that are longer than it is shown, a method
+    whose rows honest machines may not agree on."""
+    from openledger.attribution_oracle.folders import is_name
+
+    base, said = model.trained.base, list[str]()
+    if model.cut:
+        shown = base.config.context
+        said.append(
+            f"{model.cut} rows are longer than {shown} tokens: what is behind is not learned, and earns nothing"
+        )
+    if method == "path-influence" and is_name(base.name):
+        said.append(FAR_APART)
+    return said
 
 
 def examined(config: Config, node: str = "") -> list[Check]:
@@ -97,4 +118,4 @@ def _models(node: str) -> list[Mapping[str, Any]]:
         client.close()
 
 
-__all__ = ["bases_option", "chosen", "examined", "lacking", "shelf"]
+__all__ = ["bases_option", "chosen", "examined", "lacking", "noted", "shelf"]

@@ -115,9 +115,7 @@ def train(
         )  # fmt: skip
     fields = factory.publish(blobs, trained, index)
     measurement: dict[str, Any] = {}
-    shown = trained.trained.base.config.context
-    cut = f"{trained.cut} rows are longer than {shown} tokens: what is behind is not learned, and earns nothing"
-    said: list[str] = [cut] if trained.cut else []
+    said = bases.noted(trained, method)
     if subsets:
         bundle = factory.load_bundle(blobs, to_hex(fields["bundle"]), known=shelf)
         measurement, lines, found = measured(app, bundle, texts, subsets, seconds, plot, f"{output.name}, {method}")
@@ -128,18 +126,26 @@ def train(
     view = {k: to_hex(v) if isinstance(v, bytes) else v for k, v in fields.items()}
     (output / "model.json").write_text(json.dumps(view, indent=2) + "\n", encoding="utf-8")
     app.emit(
-        {"folder": str(output), **view, **measurement, "context": shown, "cut": trained.cut},
+        {
+            "folder": str(output),
+            **view,
+            **measurement,
+            "context": trained.trained.base.config.context,
+            "cut": trained.cut,
+        },
         [*said, f"{fields['rows']} rows; next: openledger model publish {output} --name NAME"],
     )
 
 
 def rechecked_in_time(app: App, trained: Any, kind: str, device: str, training: float) -> str:
     """Name of the method of ``auto``, after ``training`` CPU seconds. Where no CPU trained, nobody knows how long
-    validators without that device would take."""
+    validators without that device would take; of path influence on a folder see ``bases.FAR_APART``."""
+    from openledger.attribution_oracle.folders import is_name
     from openledger.attribution_oracle.methods import fitting
 
     vote = int(app.call("openledger_getParams")["voteSeconds"])
-    return fitting(kind, training, vote, trained.widest) if device == "cpu" else DEFAULT_METHOD
+    found = fitting(kind, training, vote, trained.widest) if device == "cpu" else DEFAULT_METHOD
+    return DEFAULT_METHOD if found == "path-influence" and is_name(trained.trained.base.name) else found
 
 
 def measured(

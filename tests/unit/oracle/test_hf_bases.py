@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +25,8 @@ from openledger.attribution_oracle.model import document_losses, generate, pad  
 from openledger.attribution_oracle.ports import silent  # noqa: E402
 from openledger.attribution_oracle.replayed import Trainable, trainable_losses  # noqa: E402
 from openledger.attribution_oracle.verify import verify_job  # noqa: E402
+from openledger.node.bases import FAR_APART, noted  # noqa: E402
+from openledger.node.cli.models import rechecked_in_time  # noqa: E402
 from openledger.primitives.errors import BaseMissing, InvalidModel, OpenLedgerError  # noqa: E402
 from tests.unit.oracle.conftest import WORDS, Forgetful, MemoryBlobs, World, put_data, sentences  # noqa: E402
 from tests.unit.oracle.hf_folders import KINDS, TEXTS, make_folder  # noqa: E402
@@ -212,6 +215,28 @@ def test_what_stands_beyond_the_context_is_not_looked_at_and_all_agree_on_where_
         lie = {**manifest, "config": {**manifest["config"], "context": wrong}}
         with pytest.raises(InvalidModel, match=sentence):
             factory.load_bundle(blobs, blobs.put(json.dumps(lie).encode()), known=shelf)
+
+
+@pytest.mark.parametrize(("name", "method"), [("openledger/tiny-v1", "path-influence"), (None, "gradient-dot")])
+def test_auto_takes_no_path_influence_on_a_folder_whose_honest_rows_could_be_too_far_apart(
+    name: str | None, method: str, folders: dict[str, Path]
+) -> None:
+    app = SimpleNamespace(call=lambda asked: {"voteSeconds": 3600})
+    base = SimpleNamespace(name=name or read_folder(folders["llama"]).name)
+    trained = SimpleNamespace(widest=1, trained=SimpleNamespace(base=base))
+    assert rechecked_in_time(app, trained, "lora", "cpu", 5.0) == method  # type: ignore[arg-type]
+
+
+def test_the_owner_is_told_of_rows_that_are_cut_and_of_rows_that_machines_may_not_agree_on(
+    folders: dict[str, Path],
+) -> None:
+    base = SimpleNamespace(name=read_folder(folders["llama"]).name, config=SimpleNamespace(context=512))
+    cut, sound = (SimpleNamespace(cut=n, trained=SimpleNamespace(base=base)) for n in (3, 0))
+    assert noted(cut, "path-influence") == [  # type: ignore[arg-type]
+        "3 rows are longer than 512 tokens: what is behind is not learned, and earns nothing",
+        FAR_APART,
+    ]
+    assert noted(sound, "gradient-dot") == []  # type: ignore[arg-type]
 
 
 # --- what is refused ----------------------------------------------------------------------------------------

@@ -28,6 +28,25 @@ def test_replaying_the_receipt_gives_the_same_weights(made: Any) -> None:
     assert train.distance(trained.tensors, again) < 1e-5
 
 
+@pytest.mark.parametrize("kind", ["lora", "full"])
+def test_a_batch_that_is_too_much_at_once_is_trained_in_parts_to_the_same_weights(
+    made: Any, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, seen = made.model.trained.base, list[int]()
+    settings = train.Settings(kind=kind, epochs=1, batch=5, lr=2e-3, warmup=2)
+    whole = train.train(base, made.model.texts, 3, settings).tensors
+    known = train.document_losses
+
+    def looked(model: Any, ids: torch.Tensor) -> torch.Tensor:
+        seen.append(len(ids))
+        return known(model, ids)
+
+    monkeypatch.setattr(train, "document_losses", looked)
+    monkeypatch.setattr(train, "at_once", lambda model, longest, most: min(most, 2))
+    assert train.distance(whole, train.train(base, made.model.texts, 3, settings).tensors) < 1e-4
+    assert seen[:3] == [2, 2, 1]
+
+
 def test_a_receipt_of_other_rows_or_another_start_is_not_replayed(made: Any) -> None:
     trained = made.model.trained
     with pytest.raises(InvalidModel, match="other rows"):
