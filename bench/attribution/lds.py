@@ -271,7 +271,7 @@ METHODS: dict[str, Callable[[World], np.ndarray]] = {
     "path, no decay": ours(draws=0, retrainings=0),
     "path, 1 draw": ours(draws=1, retrainings=0),
     "path, 3 draws": ours(retrainings=0),
-    "path, 3 draws, 5 retrainings": ours(),
+    "attribute": ours(),
 }
 
 

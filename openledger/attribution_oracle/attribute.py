@@ -13,16 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from openledger.attribution_oracle.gradients import Gradients, Losses
-from openledger.attribution_oracle.halves import corrected, halves
+from openledger.attribution_oracle.halves import RIDGE, corrected, halves
 from openledger.attribution_oracle.path import LEAN_DRAWS, Steps, is_lean, path_rows, retrained
 from openledger.attribution_oracle.ports import Progress, silent
-from openledger.attribution_oracle.rotated import LEAN_WIDEST, WIDEST, joined, rotated
+from openledger.attribution_oracle.rotated import LEAN_WEIGHT, LEAN_WIDEST, WEIGHT, WIDEST, joined, rotated
 from openledger.attribution_oracle.table import Table
 from openledger.primitives.errors import OracleError
 
 DRAWS = 3
 HALVES = 5
-LEAN_HALVES = 4
+LEAN_HALVES, ROUGH_HALVES = 4, 8
+"""Of large indexes: in fp32, and where passes in bfloat16 leave time for more."""
+LEAN_RIDGE = 0.3
 FEWEST = 4
 """Rows from which on halves are retrained."""
 SHRINKAGE = 4
@@ -35,7 +37,7 @@ Scores = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 def attribute(
     model: nn.Module, losses: Losses, train: Tensor, query: Tensor, groups: Sequence[Any], run: Mapping[str, Any], *,
-    draws: int = DRAWS, retrainings: int = HALVES, seed: int = 0, progress: Progress = silent,
+    draws: int = DRAWS, retrainings: int | None = None, seed: int = 0, progress: Progress = silent,
 ) -> Scores:  # fmt: skip
     """How much each training row lowered each query's loss: fp64 [queries, rows], larger = lowered it more.
 
@@ -43,8 +45,9 @@ def attribute(
     loss per row of a LongTensor [rows, time] padded with 0; ``groups`` is the contributor of each row; ``run`` holds
     ``start`` (state dict before training), ``batches``, ``lrs`` and ``optimizer`` (``kind`` adam, ``b1``, ``b2``,
     ``eps``). Path influence with ``draws`` vectors of curvature a row, set right by ``retrainings`` without half of the
-    rows, and half as much of inverse curvature at the end. Who contributed a row changes no score: one contributor may
-    go by many names. Raises OracleError for input that is malformed or not finite. The model is left as it was."""
+    rows (None: as many as pay), and half as much of inverse curvature at the end. Who contributed a row changes no
+    score: one contributor may go by many names. Raises OracleError for input that is malformed or not finite. The model
+    is left as it was."""
     asked = _ids(query, "query")
     return prepared(
         model, losses, train, groups, run, draws=draws, retrainings=retrainings, seed=seed, progress=progress
@@ -78,7 +81,7 @@ class Prepared:
 
 def prepared(
     model: nn.Module, losses: Losses, train: Tensor, groups: Sequence[Any], run: Mapping[str, Any], *,
-    draws: int = DRAWS, retrainings: int = HALVES, seed: int = 0, progress: Progress = silent,
+    draws: int = DRAWS, retrainings: int | None = None, seed: int = 0, progress: Progress = silent,
 ) -> Prepared:  # fmt: skip
     """``attribute`` up to the queries, with the same arguments and errors."""
     rows = _ids(train, "train")
@@ -94,30 +97,42 @@ def prepared(
 
 
 def influence_rows(
-    gradients: Gradients, start: Tensor, final: Tensor, ids: Tensor, steps: Steps, draws: int, retrainings: int,
-    seed: int, progress: Progress = silent,
+    gradients: Gradients, start: Tensor, final: Tensor, ids: Tensor, steps: Steps, draws: int,
+    retrainings: int | None, seed: int, progress: Progress = silent,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """d(final weights) / d(weight of the row), as both accounts together have it, fp32 [rows, parameters], and the
     weights at which to take a query's gradient: k / (k + SHRINKAGE) of the way to the mean of the k retrained ones, so
     that what is left out changes the loss about as its derivative there says. For a large index LEAN_HALVES are
-    retrained, KEPT of the path's entries count, and the second opinion turns no side beyond LEAN_WIDEST."""
-    found, _ = path_rows(gradients, start, ids, steps, draws, seed, progress, held=HELD)
+    retrained at most, or ROUGH_HALVES where passes may be in bfloat16, KEPT of the path's entries count, and the second
+    opinion turns no side beyond LEAN_WIDEST."""
     lean, middle = is_lean(len(ids), gradients.size), final
-    if len(ids) >= FEWEST and retrainings:
-        kept = torch.from_numpy(halves(ids, min(retrainings, LEAN_HALVES) if lean else retrainings, seed))
-        moved = []
-        for number, line in enumerate(kept):
-            moved.append(retrained(gradients, start, ids, steps, line.tolist()))
-            progress(number + 1, len(kept), "retrainings")
-        together = torch.stack(moved)
-        found = corrected(found, kept.to(found.device), together)
-        middle = final + (together.mean(0) - final) * len(moved) / (len(moved) + SHRINKAGE)
-    if lean:
-        found = largest(found, KEPT)
-    if draws:
-        widest, draws = (LEAN_WIDEST, min(draws, LEAN_DRAWS)) if lean else (WIDEST, draws)
-        found = joined(found, *rotated(gradients, final, ids, draws, seed, widest))
+    rough = lean and gradients.bears_rounding(start, ids[torch.tensor(steps.batches[0], device=ids.device)])
+    count = _count(retrainings, lean, rough)
+    with gradients.roughly(rough):
+        found, _ = path_rows(gradients, start, ids, steps, draws, seed, progress, held=HELD, rough=rough)
+        if len(ids) >= FEWEST and count:
+            kept, moved = torch.from_numpy(halves(ids, count, seed)), []
+            for number, line in enumerate(kept):
+                moved.append(retrained(gradients, start, ids, steps, line.tolist()))
+                progress(number + 1, len(kept), "retrainings")
+            together = torch.stack(moved)
+            found = corrected(found, kept.to(found.device), together, LEAN_RIDGE if lean else RIDGE)
+            middle = final + (together.mean(0) - final) * len(moved) / (len(moved) + SHRINKAGE)
+        if lean:
+            found = largest(found, KEPT)
+        if draws:
+            widest, draws = (LEAN_WIDEST, min(draws, LEAN_DRAWS)) if lean else (WIDEST, draws)
+            opinion = rotated(gradients, final, ids, draws, seed, widest)
+            found = joined(found, *opinion, LEAN_WEIGHT if lean else WEIGHT)
     return found, middle
+
+
+def _count(asked: int | None, lean: bool, rough: bool) -> int:
+    """How many halves are retrained."""
+    if not lean:
+        return HALVES if asked is None else asked
+    most = ROUGH_HALVES if rough else LEAN_HALVES
+    return most if asked is None else min(asked, most)
 
 
 def largest(rows: Tensor, part: float) -> Tensor:

@@ -15,6 +15,7 @@ from (seed, label) on every machine.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, cast
@@ -26,7 +27,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from openledger.attribution_oracle.layouts import Layout, Strange
 from openledger.attribution_oracle.rowwise import Dotted, Rows, Whole
-from openledger.attribution_oracle.table import Table
+from openledger.attribution_oracle.table import Table, halves_are_fast
 from openledger.attribution_oracle.tensors import signs
 from openledger.primitives.errors import OracleError
 
@@ -35,6 +36,7 @@ Values = Callable[..., tuple[Tensor, Tensor | None]]
 CHUNK = 16
 ASKED = 32  # queries at once
 AGREE = 1e-5  # how far a row's gradient may be from that of the row alone, relative
+ROUGH = 5e-2  # the same in bfloat16, and how far it may be from fp32
 FAILS = (RuntimeError, NotImplementedError, ValueError, TypeError, AttributeError, IndexError)  # what strangers raise
 CROSS_ENTROPY = 1e-2  # how far a loss's derivative may be from that of a weighted cross-entropy, relative
 
@@ -117,6 +119,7 @@ class Gradients:
         self.device = next(iter(chosen.values())).device
         self._offsets = [0, *accumulate(self._sizes)]
         self._direct = self._together = True
+        self._rough = False
         self._layouts: dict[tuple[Any, ...], Sequence[Layout]] = {}
         self._compared: set[tuple[Any, ...]] = set()
 
@@ -136,6 +139,34 @@ class Gradients:
     def now(self) -> Tensor:
         """The model's present parameters, fp32 [parameters]."""
         return self.vector(dict(self._called.model.named_parameters()))
+
+    def bears_rounding(self, theta: Tensor, ids: Tensor) -> bool:
+        """Whether passes in bfloat16 are fast here, can be made of this model, and give rows' gradients within ROUGH of
+        those in fp32 (relative, each row of ``ids`` at ``theta``)."""
+        if not halves_are_fast(self.device) or len(ids) < 2:
+            return False
+        exact = self.rows(theta, ids)
+        if not self._direct:
+            return False
+        before = self._direct, self._together
+        try:
+            with self.roughly(True):
+                near = self.rows(theta, ids)
+            found = self._direct
+        except FAILS:
+            return False
+        finally:
+            self._direct, self._together = before
+        return found and bool(((near - exact).norm(dim=1) <= ROUGH * exact.norm(dim=1)).all())
+
+    @contextmanager
+    def roughly(self, rough: bool) -> Iterator[None]:
+        """Within, where ``rough``, matrix products of the model are in bfloat16, as torch's autocast has it."""
+        before, self._rough = self._rough, rough
+        try:
+            yield
+        finally:
+            self._rough = before
 
     def losses(self, theta: Tensor, ids: Tensor) -> Tensor:
         """fp32 [rows], without gradients."""
@@ -262,13 +293,14 @@ class Gradients:
     def _compare(self, theta: Tensor, ids: Tensor, own: Tensor) -> None:
         """Raises Strange where the first or last row's gradient is not that of the row alone: as a whole, or far off
         in one tensor."""
+        agree = ROUGH if self._rough else AGREE
         for row in (0, len(ids) - 1):
             alone = self._plain(theta, (ids[row : row + 1],), self._of_row)[0, 0]
             size = float(alone.norm())
             for one, other in zip(*(torch.split(x, self._sizes) for x in (own[row], alone)), strict=True):
-                if not float((one - other).norm()) <= AGREE * (size / 10 + 10 * float(other.norm())):
+                if not float((one - other).norm()) <= agree * (size / 10 + 10 * float(other.norm())):
                     raise Strange("a row's gradient depends on other rows")
-            if not float((own[row] - alone).norm()) <= AGREE * size:
+            if not float((own[row] - alone).norm()) <= agree * size:
                 raise Strange("a row's gradient depends on other rows")
 
     def _losses(self, theta: Tensor, ids: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -284,7 +316,8 @@ class Gradients:
         return {"model." + name: part.view(shape).to(dtype) for name, part, shape, dtype in parts}
 
     def _call(self, params: dict[str, Tensor], ids: Tensor) -> tuple[Tensor, Tensor | None]:
-        with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no batching rule, and differ between machines
+        kernel = sdpa_kernel(SDPBackend.MATH)  # the fused kernels have no batching rule, and differ between machines
+        with kernel, torch.autocast(self.device.type, torch.bfloat16, enabled=self._rough):
             found: tuple[Tensor, Tensor | None] = functional_call(self._called, params, (ids,))
         return found
 

@@ -15,7 +15,8 @@ gradient of the loss times U_i.
 Memory: three fp32 matrices [rows, parameters]. Where they would exceed ``memory``, only U is kept (a third of the
 memory, a quarter of the traffic): what a row's gradient will do through the first moment, over the steps that remain,
 is then done at once, the second moment is taken as given, and curvature is one draw a row. Where vectors are ``held``,
-several steps' curvature is applied together: U is read and written once for all of them.
+several steps' curvature is applied together: U is read and written once for all of them. Where the work is ``rough``,
+what is held is in bfloat16, and U is not.
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ class Moments:
 class Effects:
     """U, M and V of all rows (see the top of the file); U alone when ``lean``."""
 
-    def __init__(self, rows: int, adam: Moments, lean: bool = False, held: int = 1) -> None:
-        self.adam = adam
+    def __init__(self, rows: int, adam: Moments, lean: bool = False, held: int = 1, rough: bool = False) -> None:
+        self.adam, self._rough = adam, rough
         self.u = torch.zeros(rows, len(adam.theta), device=adam.theta.device)
         self.m: Tensor | None = None if lean else torch.zeros_like(self.u)
         self.v: Tensor | None = None if lean else torch.zeros_like(self.u)
@@ -132,7 +133,9 @@ class Effects:
             self.decay()
             until = len(drawn)
             if until > len(self._drawn):
-                self._drawn, self._scaled = (drawn.new_empty(max(until, self._most), drawn.shape[1]) for _ in range(2))
+                form = torch.bfloat16 if self._rough else drawn.dtype
+                shape = max(until, self._most), drawn.shape[1]
+                self._drawn, self._scaled = (drawn.new_empty(shape, dtype=form) for _ in range(2))
         self._drawn[self._held : until] = drawn
         torch.mul(drawn, rate, out=self._scaled[self._held : until])
         self._held = until
@@ -164,10 +167,22 @@ class Effects:
         if not self._held:
             return
         drawn, scaled, self._held = self._drawn[: self._held], self._scaled[: self._held], 0
-        inner = drawn @ scaled.T + torch.eye(len(drawn), device=drawn.device)
-        taken = torch.linalg.solve(inner, drawn @ self.u.T).T.contiguous()
+        inner, sums = self._sums(drawn, scaled)
+        taken = torch.linalg.solve(inner.add_(torch.eye(len(inner), device=inner.device)), sums)
+        taken = taken.T.contiguous().to(scaled.dtype)
         for part, some in zip(torch.split(self.u, BLOCK, 1), torch.split(scaled, BLOCK, 1), strict=True):
             part.sub_(taken @ some)  # block by block, as the product is then still in the processor's cache
+
+    def _sums(self, drawn: Tensor, scaled: Tensor) -> tuple[Tensor, Tensor]:
+        """``drawn`` times ``scaled`` and times U, fp32 [vectors, vectors] and [vectors, rows]; in bfloat16 block by
+        block, as the product of a block is rounded and the sum of all is not."""
+        if drawn.dtype == self.u.dtype:
+            return drawn @ scaled.T, drawn @ self.u.T
+        inner, sums = (self.u.new_zeros(len(drawn), len(other)) for other in (scaled, self.u))
+        for d, s, u in zip(*(torch.split(x, BLOCK, 1) for x in (drawn, scaled, self.u)), strict=True):
+            inner += d @ s.T
+            sums += d @ u.to(d.dtype).T
+        return inner, sums
 
 
 def is_lean(rows: int, parameters: int, memory: int = MEMORY) -> bool:
@@ -190,10 +205,11 @@ class Source(Protocol):
 def path_rows(
     gradients: Source, start: Tensor, ids: Tensor, steps: Steps, draws: int, seed: int,
     progress: Progress = silent, memory: int = MEMORY, wanted: Sequence[int] | None = None, held: int = 1,
+    rough: bool = False,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """U fp32 [rows, parameters] of the ``wanted`` rows (default: all), and the weights that the replay ends at.
     ``draws`` vectors of curvature a row and step. Raises OracleError when a number is not finite, or when U alone
-    exceeds ``memory`` (bytes) eight times. ``held``: see the top of the file."""
+    exceeds ``memory`` (bytes) eight times. ``held`` and ``rough``: see the top of the file."""
     chosen = range(len(ids)) if wanted is None else wanted
     size = 4 * len(chosen) * gradients.size
     if size > 8 * memory:
@@ -202,7 +218,7 @@ def path_rows(
         )
     lean = is_lean(len(ids), gradients.size, memory)
     places = shared_place(chosen, ids)
-    effects = Effects(len(chosen) + (wanted is not None), Moments(start, steps), lean, held)
+    effects = Effects(len(chosen) + (wanted is not None), Moments(start, steps), lean, held, rough)
     walk(gradients, effects, ids, places, draws, seed, progress)
     effects.decay()
     return effects.u[: len(chosen)], effects.adam.theta

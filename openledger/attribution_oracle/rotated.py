@@ -19,8 +19,9 @@ from openledger.attribution_oracle.gradients import Gradients
 DAMPING = 0.1
 WIDEST, LEAN_WIDEST = 1024, 256
 """Sides that are longer are not turned; the second of large indexes."""
-WEIGHT = 0.5
-"""Of the second opinion relative to path influence, as standard deviations of scores go."""
+WEIGHT, LEAN_WEIGHT = 0.5, 0.25
+"""Of the second opinion relative to path influence, as standard deviations of scores go; the second of large
+indexes."""
 BATCH = 16
 PROBES = 48
 """Rows whose scores tell how large an account is."""
@@ -92,14 +93,14 @@ def _damped(curvature: Tensor) -> Tensor:
     return curvature + (DAMPING * curvature.mean()).clamp(min=1e-30)
 
 
-def joined(rows: Tensor, own: Tensor, solved: Tensor) -> Tensor:
-    """Path influence less WEIGHT times the second opinion, in place. Scores of the rows with some of them (each with
-    itself left out) tell how large each is."""
+def joined(rows: Tensor, own: Tensor, solved: Tensor, weight: float = WEIGHT) -> Tensor:
+    """Path influence less ``weight`` times the second opinion, in place. Scores of the rows with some of them (each
+    with itself left out) tell how large each is."""
     numbers = torch.arange(0, len(rows), -(-len(rows) // PROBES), device=rows.device)
     others = numbers[:, None] != torch.arange(len(rows), device=rows.device)
     some = own[numbers]
     sizes = [float((some @ x.T)[others].double().std()) for x in (rows, solved)]
-    return rows.sub_(solved, alpha=WEIGHT * sizes[0] / max(sizes[1], 1e-30))
+    return rows.sub_(solved, alpha=weight * sizes[0] / max(sizes[1], 1e-30))
 
 
-__all__ = ["LEAN_WIDEST", "WIDEST", "joined", "rotated"]
+__all__ = ["LEAN_WEIGHT", "LEAN_WIDEST", "WEIGHT", "WIDEST", "joined", "rotated"]

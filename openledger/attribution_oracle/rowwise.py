@@ -31,6 +31,8 @@ VIEWS = {
     "ReshapeAliasBackward0", "UnsqueezeBackward0", "SqueezeBackward1", "SliceBackward0", "SelectBackward0",
     "CloneBackward0", "ToCopyBackward0",
 }  # fmt: skip
+SAME = {"ViewBackward0", "ToCopyBackward0"}
+"""Of those, what changes no number of a parameter where the shape stays."""
 MEETINGS = {
     "MmBackward0", "AddmmBackward0", "BmmBackward0", "NativeLayerNormBackward0", "EmbeddingBackward0",
     "IndexBackward0", "MulBackward0", "AddBackward0", "SubBackward0", "DivBackward0", "ExpandBackward0",
@@ -147,13 +149,11 @@ class Sums:
         self._pending: dict[Any, Tensor] = {}
 
     def _leaf(self, node: Any) -> Any:
-        """The parameter that a shared node is a plain view of, or None."""
+        """The parameter that a shared node is a plain view of, or a copy in another type; or None."""
         if node in self._walked.leaves:
             return node
         below = node.next_functions[0][0] if node.name() in VIEWS else None
-        if below is None or not (
-            _turns(node) or (node.name() == "ViewBackward0" and shape_of(node) == shape_of(below))
-        ):
+        if below is None or not (_turns(node) or (node.name() in SAME and shape_of(node) == shape_of(below))):
             return None
         return self._leaf(below)
 
@@ -189,9 +189,13 @@ class Sums:
         """x [rows, entries, in] and d [rows, entries, out]: the part x^T d."""
         into, fresh = self._into(node)
         into = into[:, 0] if into.dim() == 4 else into  # a product with [1, in, out]
-        x, d = x.to(into.dtype), d.to(into.dtype)
         if into.stride(-1) != 1:
             into, x, d = into.transpose(1, 2), d, x
+        if x.dtype == d.dtype == torch.bfloat16 != into.dtype:  # as autograd would: the product is rounded
+            product = torch.bmm(x.transpose(1, 2), d)
+            into.copy_(product) if fresh else into.add_(product)
+            return
+        x, d = x.to(into.dtype), d.to(into.dtype)
         if fresh:
             torch.bmm(x.transpose(1, 2), d, out=into)
         else:
@@ -214,7 +218,8 @@ class Sums:
             else:
                 self._parts.none(number)
         elif node in self._pending:
-            parts = [node(own) for own in self._pending.pop(node)]
+            form = node._input_metadata[0].dtype
+            parts = [node(own.to(form)) for own in self._pending.pop(node)]
             for number, (below, _) in enumerate(node.next_functions):
                 if below in shared:
                     own = [part[number] if isinstance(part, tuple) else part for part in parts]

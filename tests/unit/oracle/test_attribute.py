@@ -207,6 +207,21 @@ def test_curvature_that_is_held_back_is_applied_at_once(monkeypatch: pytest.Monk
         torch.testing.assert_close(effects.u, wanted, atol=1e-4, rtol=1e-4)
 
 
+def test_curvature_that_is_held_in_bfloat16_takes_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(path, "BLOCK", 7)
+    draw = torch.Generator().manual_seed(9)
+    steps = path.Steps(((0, 1),) * 2, (0.1,) * 2, 0.9, 0.99, 1e-6)
+    u, drawn, rate = (torch.randn(*shape, generator=draw) for shape in ((3, 20), (4, 20), (20,)))
+    found = []
+    for rough in (False, True):
+        effects = path.Effects(3, path.Moments(torch.zeros(20), steps), lean=True, held=4, rough=rough)
+        effects.u.copy_(u)
+        effects._hold(drawn, rate.abs())
+        found.append(effects.u)
+    assert effects._drawn.dtype == torch.bfloat16
+    assert 0 < float((found[0] - found[1]).norm() / (found[0] - u).norm()) < 0.02
+
+
 class Attending(Bigram):
     """With torch's fused attention, which vmap cannot batch by itself, and logits in an output object's field."""
 
@@ -408,8 +423,9 @@ def test_the_second_opinion_weighs_half_as_much() -> None:
     assert torch.linalg.matrix_rank(torch.stack([added.flatten(), solved.flatten()])) == 1
 
 
+@pytest.mark.parametrize("rough", [False, True])
 def test_a_large_index_has_the_second_opinion_beside_its_largest_entries(
-    monkeypatch: pytest.MonkeyPatch, small: World
+    monkeypatch: pytest.MonkeyPatch, small: World, rough: bool
 ) -> None:
     gradients, seen, told = Gradients(small.model, losses), list[tuple[Any, ...]](), list[int]()
     steps, start = path.Steps.of(small.run, len(small.train)), gradients.vector(small.run["start"])
@@ -422,17 +438,19 @@ def test_a_large_index_has_the_second_opinion_beside_its_largest_entries(
     def index(join: Any) -> Tensor:
         monkeypatch.setattr(attributing, "joined", join)
         return attributing.influence_rows(
-            gradients, start, final, small.train, steps, 2, 9, 0,
+            gradients, start, final, small.train, steps, 2, None, 0,
             lambda done, total, what: told.append(total) if what == "retrainings" else None,
         )[0]  # fmt: skip
 
     monkeypatch.setattr(attributing, "is_lean", lambda *asked: True)
+    monkeypatch.setattr(gradients, "bears_rounding", lambda *asked: rough)
     monkeypatch.setattr(attributing, "rotated", opinion)
-    alone, whole = index(lambda rows, own, solved: rows), index(rotated.joined)
+    alone, whole = index(lambda rows, *opinion: rows), index(rotated.joined)
     assert float((alone != 0).float().mean()) == pytest.approx(attributing.KEPT, rel=0.1)
-    assert set(told) == {attributing.LEAN_HALVES}
+    assert set(told) == {attributing.ROUGH_HALVES if rough else attributing.LEAN_HALVES}
     assert seen == [(path.LEAN_DRAWS, 0, rotated.LEAN_WIDEST)] * 2
-    solved = rotated.rotated(gradients, final, small.train, path.LEAN_DRAWS, 0)[1]
+    with gradients.roughly(rough):
+        solved = rotated.rotated(gradients, final, small.train, path.LEAN_DRAWS, 0)[1]
     assert float(torch.cosine_similarity((alone - whole).flatten(), solved.flatten(), 0)) > 0.999
 
 

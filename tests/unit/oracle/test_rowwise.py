@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
+from openledger.attribution_oracle import gradients as passes  # noqa: E402
 from openledger.attribution_oracle.gradients import Gradients  # noqa: E402
 from openledger.attribution_oracle.layouts import layout_of, summed  # noqa: E402
 
@@ -97,6 +98,26 @@ class Recurrent(Plain):
         return torch.stack(states[1:], 1)
 
 
+class Fine(Plain):
+    """A small difference of large numbers, which needs every digit."""
+
+    def middle(self, x: Tensor, ids: Tensor) -> Tensor:
+        return torch.tanh(x + (x @ (1000 * torch.eye(WIDTH)) - 1000 * x))
+
+
+class Strict(Plain):
+    """Takes numbers of one type alone."""
+
+    def make(self) -> None:
+        self.layer = nn.Linear(WIDTH, WIDTH)
+
+    def middle(self, x: Tensor, ids: Tensor) -> Tensor:
+        found: Tensor = self.layer(x)
+        if found.dtype != torch.float32:
+            raise TypeError("fp32 is wanted")
+        return found
+
+
 class Unknown(Plain):
     """A convolution is none of the operations that are known."""
 
@@ -156,6 +177,40 @@ def test_one_pass_gives_each_rows_own_gradient(kind: type[Plain]) -> None:
     assert slow._together
     assert relative(own, mine) < 1e-5
     assert relative(drawn, theirs) < 1e-5
+
+
+@pytest.mark.parametrize("kind", [Plain, Transformer, Merged, Tied, Recurrent])
+def test_in_bfloat16_rows_gradients_are_nearly_those_of_fp32(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Plain]
+) -> None:
+    monkeypatch.setattr(passes, "halves_are_fast", lambda device: True)
+    gradients, theta, ids = made(kind)
+    exact, drawn = gradients.drawn(theta, ids, 2, 7, "rows")
+    assert gradients.bears_rounding(theta, ids)
+    with gradients.roughly(True):
+        near, vectors = gradients.drawn(theta, ids, 2, 7, "rows")
+        mean = gradients.mean(theta, ids)
+    assert gradients._direct
+    assert 0 < relative(near, exact) < passes.ROUGH
+    assert relative(vectors, drawn) < 2 * passes.ROUGH
+    assert relative(mean[None], exact.mean(0)[None]) < passes.ROUGH
+    assert torch.equal(gradients.rows(theta, ids), exact)
+
+
+@pytest.mark.parametrize("kind", [Fine, Strict, Unknown])
+def test_a_model_that_does_not_bear_bfloat16_stays_in_fp32(monkeypatch: pytest.MonkeyPatch, kind: type[Plain]) -> None:
+    monkeypatch.setattr(passes, "halves_are_fast", lambda device: True)
+    gradients, theta, ids = made(kind)
+    exact, direct, together = gradients.rows(theta, ids), gradients._direct, gradients._together
+    assert not gradients.bears_rounding(theta, ids)
+    assert (gradients._direct, gradients._together) == (direct, together)
+    assert torch.equal(gradients.rows(theta, ids), exact)
+
+
+def test_without_fast_bfloat16_passes_stay_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passes, "halves_are_fast", lambda device: False)
+    gradients, theta, ids = made(Plain)
+    assert not gradients.bears_rounding(theta, ids)
 
 
 @pytest.mark.parametrize("kind", [Unknown, Mixing, Weighing])
