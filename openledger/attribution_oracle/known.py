@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from openledger.attribution_oracle.near import NEW, FirstCommits, Known, words_of
+from openledger.attribution_oracle.near import NEW, FirstCommits, Known, size_of
 from openledger.attribution_oracle.prose import disorder
 
 MODELS = 8
@@ -27,7 +27,7 @@ def _known_parts(texts: tuple[str, ...], order: tuple[int, ...]) -> tuple[Known,
         found[row] = first.add(row, texts[row])
     nobodys = [Known(ppm, ()) for ppm in disorder(texts, [not known.ppm for known in found])]
     both = [max(pair, key=lambda known: known.ppm) for pair in zip(found, nobodys, strict=True)]
-    return tuple(replace(known, words=len(words_of(text))) for known, text in zip(both, texts, strict=True))
+    return tuple(replace(known, words=size_of(text)) for known, text in zip(both, texts, strict=True))
 
 
 def forget() -> None:

@@ -9,7 +9,8 @@ ones counting more, that one such row has, in whatever order. *Splices*: the sha
 had though both their pairs were said, as where words are chained by what has followed what; a row with many more of
 them than those before it is nobody's.
 
-Words are compared without case, accents, invisible signs, and the difference between letters that look alike.
+Words are compared without case, accents, invisible signs, and the difference between letters that look alike. Where a
+script has no spaces, two signs stand for a word: four signs in a row are in any two texts of such a language.
 
 What a row says again and again is known as well, from itself, and no part of anybody's row; nor is a row that is no
 language beside the others (prose.py).
@@ -43,8 +44,12 @@ SPLICED_FROM, SPLICED_FULL = 120_000, 200_000  # ppm of splices beyond 2 and 2.5
 CANDIDATES = 4
 _WORD = re.compile(r"[^\W_]+")
 _UNSEEN = ("Mn", "Me", "Cf")  # marks on letters, and signs that show nothing (Unicode general categories)
-ALIKE = str.maketrans("авекмнорстухіјѕԁԛԝһӏαβεζηικμνορτυχ", "abekmhopctyxijsdqwhlabezhikmnoptyx")
-"""Cyrillic and Greek letters, small or great, that look like a Latin one (of Unicode TR 39, the common ones)."""
+ALIKE = str.maketrans(
+    "авекмнорстухіјѕԁԛԝһӏαβεζηικμνορτυχօոսհցɑɡɩı℮ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ",
+    "abekmhopctyxijsdqwhlabezhikmnoptyxonuhgagiieabcdefghijklmnoprstuvwyz",
+)
+"""Letters, small or great, that look like a Latin one (of Unicode TR 39, the common ones): Cyrillic, Greek, Armenian,
+phonetic, and small capitals."""
 
 
 def words_of(text: str) -> list[str]:
@@ -82,6 +87,7 @@ class FirstCommits:
     _letters: dict[str, int] = field(default_factory=dict)
     _holders: dict[Run, list[int]] = field(default_factory=dict)
     _triples: set[Run] = field(default_factory=set)
+    _singles: set[Run] = field(default_factory=set)
     _looked: int = 0  # runs of three words of all rows so far, and those that were splices
     _splices: int = 0
     _rows: dict[int, tuple[frozenset[Run], frozenset[Run]]] = field(default_factory=dict)
@@ -90,30 +96,36 @@ class FirstCommits:
         """What of ``text`` was known before; then the row is part of what is known, unless nothing of it is new."""
         said = words_of(text)
         words = [self._ids.setdefault(word, len(self._ids)) for word in said]
-        runs, pairs, letters = _shingles(words, RUN), _shingles(words, PAIR), _sampled("".join(said))
-        triples = _shingles(words, PAIR + 1) if len(words) > PAIR else []
-        seams = [run for run in triples if run[:PAIR] in self._holders and run[-PAIR:] in self._holders]
-        spliced = sum(run not in self._triples for run in seams)
-        single = sorted({(word,) for word in words})
-        again = Known(ramp((len(words) - 1 - len(pairs)) * PPM // max(len(words) - 1, 1), AGAIN_FROM, AGAIN_FULL), ())
+        single, two, four = (_ends(said, size) for size in (1, PAIR, RUN))
+        runs, pairs, letters = _shingles(words, four), _shingles(words, two), _sampled("".join(said))
+        own = sorted({tuple(words[start:end]) for start, end in enumerate(single)})
+        self._singles.update(own)
+        triples = _triples(words, single, two)
+        spliced = sum(
+            run not in self._triples and before in self._holders and after in self._holders
+            for run, before, after in triples
+        )
+        again = Known(ramp((len(two) - len(pairs)) * PPM // max(len(two), 1), AGAIN_FROM, AGAIN_FULL), ())
         found = max(
             _by_owner(runs, self._owner, RUNS_FROM, RUNS_FULL),
             _by_owner(letters, self._letters, LETTERS_FROM, LETTERS_FULL),
             self._by_pairs(pairs),
-            self._by_words(single),
+            self._by_words(own),
             self._spliced(spliced, len(triples)),
             again,
             key=lambda k: k.ppm,
         )
+        if found.ppm < PPM or found.sources:
+            first = row if found.ppm < PPM else max(found.sources, key=lambda source: source[1])[0]
+            for some in letters:  # a copy of a copy, spaces left out, is one of the first
+                self._letters.setdefault(some, first)
         if found.ppm < PPM:
             for run in runs:
                 self._owner.setdefault(run, row)
-            for some in letters:
-                self._letters.setdefault(some, row)
-            self._triples.update(triples)
+            self._triples.update(run for run, _, _ in triples)
             self._looked, self._splices = self._looked + len(triples), self._splices + spliced
-            self._rows[row] = frozenset(pairs), frozenset(single)
-            for shingle in [*pairs, *single] if len(words) > 1 else pairs:
+            self._rows[row] = frozenset(pairs), frozenset(own)
+            for shingle in dict.fromkeys([*pairs, *own]):
                 holders = self._holders.setdefault(shingle, [])
                 if len(holders) < HOLDERS:
                     holders.append(row)
@@ -144,8 +156,8 @@ class FirstCommits:
             theirs = self._rows[row][1]
             shared = sum(weight for word, weight in weights.items() if word in theirs)
             size = rare * max(len(words), len(theirs) // LONGER) // len(words)
-            others = len(self._ids) - len(theirs)  # words that it lacks: what it has beyond chance counts
-            beyond = max(shared * len(self._ids) - size * len(theirs), 0)
+            others = len(self._singles) - len(theirs)  # words that it lacks: what it has beyond chance counts
+            beyond = max(shared * len(self._singles) - size * len(theirs), 0)
             best = max(best, _known({row: beyond}, size * others, WORDS_FROM, WORDS_FULL), key=lambda k: k.ppm)
         return best
 
@@ -173,12 +185,43 @@ def _sampled(letters: str) -> list[str]:
     return [run for run in runs if len(letters) <= LETTERS or not zlib.crc32(run.encode()) % SAMPLE]
 
 
-def _shingles(words: Sequence[int], size: int) -> list[Run]:
-    """Runs of ``size`` words without repetitions, in order; a shorter text is one run."""
-    if not words:
-        return []
-    size = min(size, len(words))
-    return list(dict.fromkeys(tuple(words[i : i + size]) for i in range(len(words) - size + 1)))
+def _ends(said: Sequence[str], size: int) -> list[int]:
+    """Where a run of ``size`` words ends that begins at the first word, at the second, as far as there are such runs;
+    signs of scripts without spaces are half a word each."""
+    worth = [1 if WIDE.fullmatch(word) else 2 for word in said]
+    ends, end, held = list[int](), 0, 0
+    for first in worth:
+        while held < 2 * size and end < len(worth):
+            held += worth[end]
+            end += 1
+        if held < 2 * size:
+            break
+        ends.append(end)
+        held -= first
+    return ends
+
+
+def size_of(text: str) -> int:
+    """How many words a text has; signs of scripts without spaces are half a word each."""
+    return (sum(1 if WIDE.fullmatch(word) else 2 for word in words_of(text)) + 1) // 2
+
+
+def _shingles(words: Sequence[int], ends: Sequence[int]) -> list[Run]:
+    """The runs without repetitions, in order; a shorter text is one run."""
+    runs = [tuple(words[start:end]) for start, end in enumerate(ends)]
+    return list(dict.fromkeys(runs)) or ([tuple(words)] if words else [])
+
+
+def _triples(words: Sequence[int], single: Sequence[int], two: Sequence[int]) -> list[tuple[Run, Run, Run]]:
+    """Runs of three words without repetitions, each with its first pair and its second."""
+    found = {}
+    for start, middle in enumerate(single):
+        if middle < len(two):
+            found[tuple(words[start : two[middle]])] = (
+                tuple(words[start : two[start]]),
+                tuple(words[middle : two[middle]]),
+            )
+    return [(run, *pairs) for run, pairs in found.items()]
 
 
 def _known(owners: dict[int, int], size: int, begin: int, full: int) -> Known:
@@ -191,4 +234,4 @@ def ramp(share: int, begin: int, full: int) -> int:
     return min(max(share - begin, 0) * PPM // (full - begin), PPM)
 
 
-__all__ = ["NEW", "PPM", "WIDE", "FirstCommits", "Known", "ramp", "words_of"]
+__all__ = ["NEW", "PPM", "WIDE", "FirstCommits", "Known", "ramp", "size_of", "words_of"]

@@ -33,7 +33,7 @@ from openledger.primitives.errors import OracleError
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 LARGEST = 0.35  # of the typical row, times 1 + (WIDER / answers)^2, for a row with as many words as the middle one
-WIDER = 4.0
+WIDER = 4.0  # of a single answer there is nothing but size; two answers are bounded as three
 SWEEPS = 3
 MORE, STEEP = 0.1, 4  # what the largest rows count more than the smallest, and how fast around the typical row
 FEW = 3  # answers up to which a row's size is its mean
@@ -78,7 +78,7 @@ def parts(shared: Array, whole: Array, known: Sequence[Known], order: Sequence[i
     answer's add up to ``whole`` [answers]."""
     even = _even(first_commits(_even(shared), known, order))  # copies count in none
     words = lengths([part.words * (PPM - part.ppm) // PPM for part in known])
-    more, wider = _more(_size(even)), 1.0 + (WIDER / len(even)) ** 2
+    more, wider = _more(_size(even)), 1.0 + (WIDER / (FEW if len(even) == 2 else len(even))) ** 2
     for _ in range(SWEEPS):
         size = _size(even)
         limit = LARGEST * wider * _typical(size) * words

@@ -1,19 +1,21 @@
 """Whether a row is language as the other rows are: what stands side by side here does so elsewhere, and not by chance.
 
-For each two neighbours the other rows tell how much likelier the second is after the first than anywhere: by the whole
-words, where these are rare by the three letters on either side of the gap, and where those are rare by the kinds of
-sign there, each backing off to the next (interpolated counts, Jelinek and Mercer 1980). The mean over a row's
-neighbours, less the mean over its words some places apart, is its order: the same words in any other order have none,
-however common they are. It is compared with the median row's, so that no language, subject or size of corpus is
-preferred, and with its own noise, so that who is far above chance need not be like others. Where the median row has
-none either (rows of one word, all of them random), nothing is said about anybody. What stands between spaces counts
-whole, since the parts of a name are no sentence. Exact integer arithmetic, so that every machine finds the same.
+For each two neighbours the other rows tell how much likelier the second is after the first than anywhere, in three
+ways of which the mean counts: by the whole words, where these are rare by the three letters on either side of the gap,
+and where those are rare by the kinds of sign there; by how the words end, since endings agree in many languages; by how
+long they are, with a great letter or a small one before, a full stop or a comma behind. Each backs off to the next
+coarser (interpolated counts, Jelinek and Mercer 1980). The mean over a row's neighbours, less the mean over its words
+some places apart, is its order: the same words in any other order have none, however common they are. It is compared
+with the median row's, so that no language, subject or size of corpus is preferred, and with its own noise, so that who
+is far above chance need not be like others. Where the median row has none either (rows of one word, all of them
+random), nothing is said about anybody. What stands between spaces counts whole, since the parts of a name are no
+sentence. Exact integer arithmetic, so that every machine finds the same.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from math import isqrt
 from typing import Any
 
@@ -22,14 +24,16 @@ import numpy as np
 from openledger.attribution_oracle.near import PPM, WIDE, ramp
 
 APART = (5, 7, 11, 13)
-LETTERS = 3
-DOUBT = (4, 2, 1)  # pairs that the coarser look weighs as much as: whole words, letters, kinds of sign
+LETTERS, ENDING, LONG = 3, 2, 9  # letters at a gap, letters of an ending, from which on words are just long
+DOUBT = (4, 2, 1, 2, 2, 1)  # of each of ``_sides``: pairs that the coarser look weighs as much as
+WAYS = ((0, 1, 2), (3, 5), (4, 5))  # which looks back off to which
 BITS = 16  # behind the point of a logarithm
 FLOOR = 3_300  # of a row's noise: 0.05 bits
 LITTLE, ENOUGH = 250_000, 500_000  # ppm of the median row's order below which a row is nobody's, and whole,
 SURE = 5 << BITS - 2, 9 << BITS - 2  # but no more than this of its own noise: 1.25 and 2.25
 SAYS_FROM, SAYS_FULL = 1 << BITS, 2 << BITS  # the median row's noises of order from which on it counts, and wholly
 Whole = np.ndarray[Any, np.dtype[np.int64]]
+Look = np.ndarray[Any, np.dtype[np.int32]]
 POWERS: Whole = 1 << np.arange(1, 47, dtype=np.int64)
 
 
@@ -60,16 +64,20 @@ def _median(values: Sequence[int]) -> int:
 
 def _tokens(text: str) -> list[str]:
     """What stands between spaces; scripts without spaces give a token a sign."""
-    return WIDE.sub(r" \1 ", unicodedata.normalize("NFKC", text).casefold()).split()
+    return WIDE.sub(r" \1 ", unicodedata.normalize("NFKC", text)).split()
 
 
-def _sides(token: str) -> tuple[tuple[str, str], ...]:
-    """What is looked at of a token before the gap and after it, for each of ``DOUBT``."""
-    return (token, token), (token[-LETTERS:], token[:LETTERS]), (_kind(token[-1]), _kind(token[0]))
+def _sides(token: str) -> tuple[tuple[Hashable, Hashable], ...]:
+    """What is looked at of a token before the gap and after it, for each of ``DOUBT``: the word, its letters and kinds
+    of sign at the gap, its ending, its length, and the kinds of its first and last sign."""
+    word, first, last = token.casefold(), _kind(token[0]), _kind(token[-1])
+    ending = word[-1:] if "\uac00" <= word[-1] <= "\ud7a3" else word[-ENDING:]  # a Korean syllable is several letters
+    alike = ((first, ending), (first, last, min(len(token), LONG)), (first, last))
+    return (word, word), (word[-LETTERS:], word[:LETTERS]), (last, first), *((side, side) for side in alike)
 
 
 def _kind(sign: str) -> str:
-    return "0" if sign.isdigit() else "a" if sign.isalpha() else sign
+    return "0" if sign.isdigit() else ("A" if sign.isupper() else "a") if sign.isalpha() else sign
 
 
 class _Gaps:
@@ -85,29 +93,34 @@ class _Gaps:
         self.rows, self.near = len(rows), len(starts[0])
         self.row: Whole = np.repeat(np.arange(len(rows)), sizes)[before]
         sides = [_sides(token) for row in rows for token in row]
-        self.looks: list[tuple[Whole, Whole, Whole]] = []
+        self.looks: list[tuple[Look, Look, Look]] = []
         for level in range(len(DOUBT)):
             left = _numbers([side[level][0] for side in sides])[before]
             right = _numbers([side[level][1] for side in sides])[after]
             both = np.unique(left * (np.max(right, initial=0) + 1) + right, return_inverse=True)[1]
-            self.looks.append((both, left, right))
+            self.looks.append((both.astype(np.int32), left.astype(np.int32), right.astype(np.int32)))
 
     def orders(self, counts: Sequence[bool]) -> list[tuple[int, int]]:
         """How far each row's neighbours are above chance, and how large the noise of that is, in bits times 2^16; the
         rows in ``counts`` tell what chance is, each to the others."""
         told = np.flatnonzero(np.array(counts, dtype=bool)[self.row[: self.near]])
         every = len(told) - np.bincount(self.row[told], minlength=self.rows)[self.row]
-        ratio = np.full(len(self.row), 1 << BITS, dtype=np.int64)
-        for doubt, look in reversed(list(zip(DOUBT, self.looks, strict=True))):
-            pairs, left, right = (self._elsewhere(what, told) for what in look)
-            finer = (pairs * ((every << BITS) // np.maximum(right, 1)) + doubt * ratio) // (left + doubt)
-            ratio = np.where(right > 0, finer, ratio)
-        values, near = _log2(np.maximum(ratio, 1)), self.near
+        ways, near = [self._likelier(way, told, every) for way in WAYS], self.near
+        values = np.add.reduce(ways) // len(WAYS)
         here = [_sums(self.row[part], values[part], self.rows) for part in (slice(near), slice(near, None))]
         squares = _sums(self.row, values * values, self.rows)[1]
         return [_order(*numbers) for numbers in zip(*here[0], *here[1], squares, strict=True)]
 
-    def _elsewhere(self, what: Whole, told: Whole) -> Whole:
+    def _likelier(self, way: Sequence[int], told: Whole, every: Whole) -> Whole:
+        """For each place how much likelier the second is there than anywhere, in bits times 2^16; ``way``: looks."""
+        ratio = np.full(len(self.row), 1 << BITS, dtype=np.int64)
+        for look in reversed(way):
+            pairs, left, right = (self._elsewhere(what, told) for what in self.looks[look])
+            finer = (pairs * ((every << BITS) // np.maximum(right, 1)) + DOUBT[look] * ratio) // (left + DOUBT[look])
+            ratio = np.where(right > 0, finer, ratio)
+        return _log2(np.maximum(ratio, 1))
+
+    def _elsewhere(self, what: Look, told: Whole) -> Whole:
         """For each place how often ``what`` stands there stands side by side in other rows that count."""
         width = int(np.max(what, initial=0)) + 1
         own = self.row * width + what
@@ -117,8 +130,8 @@ class _Gaps:
         return np.asarray(np.bincount(what[told], minlength=width)[what] - mine, dtype=np.int64)
 
 
-def _numbers(names: Sequence[str]) -> Whole:
-    ids: dict[str, int] = {}
+def _numbers(names: Sequence[Hashable]) -> Whole:
+    ids: dict[Hashable, int] = {}
     return np.array([ids.setdefault(name, len(ids)) for name in names], dtype=np.int64)
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from openledger.attribution_oracle import known
 from openledger.attribution_oracle.bench import rewards
 from openledger.attribution_oracle.known import known_parts
-from openledger.attribution_oracle.near import FirstCommits, Known, words_of
+from openledger.attribution_oracle.near import FirstCommits, Known, size_of, words_of
 from openledger.attribution_oracle.pay import lengths
 from openledger.primitives.errors import OracleError
 
@@ -126,6 +126,8 @@ def test_noise_around_a_copy_other_order_of_its_parts_and_mosaics_are_seen_throu
 LATIN, CYRILLIC = "aeopctiABEKMHOPCTX", "аеорстіАВЕКМНОРСТХ"
 DISGUISES: dict[str, Callable[[str], str]] = {
     "letters that look alike": lambda text: text.translate(str.maketrans(LATIN, CYRILLIC)),
+    "armenian and phonetic letters": lambda text: text.translate(str.maketrans("aeougi", "ɑ℮օսɡı")),
+    "small capitals": lambda text: text.translate(str.maketrans("abdefiklmnorstuv", "ᴀʙᴅᴇꜰɪᴋʟᴍɴᴏʀꜱᴛᴜᴠ")),
     "signs that show nothing": lambda text: "\u200b".join(text),
     "marks on letters": lambda text: "".join(c + "\u0301\u034f" * (n % 3 == 0) for n, c in enumerate(text)),
     "wide letters": lambda text: "".join(chr(ord(c) + 0xFEE0) if c.isalpha() else c for c in text),
@@ -142,6 +144,25 @@ def test_a_copy_in_disguise_earns_nothing(disguise: str) -> None:
                    for n, t in enumerate(world.texts)]  # fmt: skip
     columns, texts = world.victims()
     assert taken(world.attacked(columns, [DISGUISES[disguise](text) for text in texts])) <= 0.005
+
+
+def test_a_disguised_copy_of_a_paraphrase_is_found_though_a_paraphrase_owns_nothing() -> None:
+    world, first = World(18), FirstCommits()
+    text = " ".join(f"{word}{n % 7}" for n, word in enumerate(world.text().split()))
+    other = paraphrase(world, text, 7)
+    assert first.add(0, text).ppm == 0
+    assert first.add(1, other).ppm == 1_000_000
+    found = first.add(2, "".join(w + " " * (n % 2) for n, w in enumerate(other.split())))
+    assert (found.ppm, found.sources[0][0]) == (1_000_000, 0)
+
+
+def test_where_a_script_has_no_spaces_two_signs_are_a_word() -> None:
+    assert [size_of(text) for text in ("three short words", "日本語", "語 of 日", "")] == [3, 2, 2, 0]
+    first = FirstCommits()
+    assert first.add(0, "設定ファイルを読むことができる。").ppm == 0
+    assert first.add(1, "新しい鍵を作ることができる。").ppm == 0  # shares runs of four signs, as any two sentences
+    found = first.add(2, "さて、設定ファイルを読むことができるのだ。")
+    assert (found.ppm, found.sources[0][0]) == (1_000_000, 0)
 
 
 def test_words_are_compared_without_what_a_person_does_not_see() -> None:
@@ -254,6 +275,22 @@ def test_all_of_ones_rows_scaled_up_gain_no_more_than_two_percent(answers: int, 
     larger.scores[:, larger.groups == 3] *= factor
     before, after = honest.pay(), larger.pay()
     assert after[3] / after.sum() - before[3] / before.sum() <= 0.02
+
+
+@pytest.mark.parametrize(("answers", "most"), [(2, 0.07), (3, 0.06), (5, 0.02)])
+def test_few_answers_bound_what_scaling_up_gains(answers: int, most: float) -> None:
+    """Of a single answer there is nothing but size; from two on there are bounds, though wider ones."""
+    gains = []
+    for person in range(PEOPLE):
+        paid = []
+        for factor in (1, 1000):
+            world = World(10)
+            world.scores = world.scores[:answers]
+            world.scores[:, world.groups == person] *= factor
+            shares = world.pay()
+            paid.append(shares[person] / shares.sum())
+        gains.append(paid[1] - paid[0])
+    assert max(gains) <= most
 
 
 @pytest.mark.parametrize("seed", [10, 19, 20])

@@ -105,9 +105,9 @@ def test_paragraphs_are_language_and_words_letters_and_signs_at_random_are_not(p
         lambda: "".join(chance.choices("§¶µΩЖЩфђ", k=60)),
         lambda: "",
     ):
-        honest, bad = lost(paragraphs, [make() for _ in range(EACH)])
-        assert bad >= 0.9
-        assert honest <= 0.02
+        found = [lost(paragraphs, [make() for _ in range(EACH)]) for _ in range(4)]
+        assert np.mean([bad for _, bad in found]) >= 0.9
+        assert max(honest for honest, _ in found) <= 0.02
 
 
 def test_words_drawn_as_often_as_they_are_said_and_words_shuffled_are_found_mostly(paragraphs: list[str]) -> None:
@@ -150,6 +150,24 @@ def test_rows_that_are_a_part_of_longer_ones_are_no_splices() -> None:
 def test_short_rows_of_language_are_not_taken_for_noise(paragraphs: list[str]) -> None:
     cut = [" ".join(t.split()[at : at + 15]) for t in paragraphs[: 2 * EACH] for at in (0, 15)]
     assert lost(paragraphs[2 * EACH :], cut)[1] <= 0.25
+
+
+def test_a_language_of_rare_words_is_known_by_endings_that_agree() -> None:
+    """No two words stand together twice; what agrees in German or Russian are the endings."""
+    chance = random.Random(11)
+
+    def stem() -> str:
+        return "".join(chance.choice(letters) for letters in ("bdfgklmn", "aeiou", "rstvz", "aeiou", "klmnp"))
+
+    def sentence() -> str:
+        ending = chance.choice(("ej", "um", "is", "ota"))
+        return " ".join([*(stem() + ending for _ in range(3)), stem() + "et"])
+
+    honest = [" ".join(sentence() for _ in range(11)) for _ in range(80)]
+    mixed = [" ".join(chance.sample(text.split(), len(text.split()))) for text in honest[:EACH]]
+    taken, found = lost(honest, mixed)
+    assert taken <= 0.03
+    assert found >= 0.85
 
 
 def test_garbage_committed_twice_does_not_vouch_for_itself(paragraphs: list[str]) -> None:
