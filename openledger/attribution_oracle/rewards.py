@@ -43,7 +43,7 @@ def rewards(scores: Any, groups: Any, order: Any, texts: Sequence[str]) -> Array
 def _numbers(values: Any, what: str) -> Array:
     """fp64, finite, on the CPU."""
     try:
-        found = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, dtype=np.float64)
+        found = np.asarray(values.detach().cpu().double() if hasattr(values, "detach") else values, dtype=np.float64)
     except (TypeError, ValueError) as err:
         raise OracleError(f"{what} must be numbers: {err}") from None
     if not bool(np.isfinite(found).all()):

@@ -84,6 +84,14 @@ def test_all_of_ones_rows_scaled_up_gain_no_more_than_two_percent_of_the_pay(
         assert after[person] / after.sum() - before[person] / before.sum() <= 0.02, person
 
 
+@pytest.mark.parametrize("kind", ["float64", "float32", "bfloat16", "int64"])
+def test_tensors_of_any_kind_are_read_as_numbers(stored: dict[str, Any], kind: str) -> None:
+    torch, texts, groups = pytest.importorskip("torch"), stored["texts"][:HONEST], stored["groups"][:HONEST]
+    scores = torch.tensor(stored["path"][:, :HONEST].astype(float) * 64).round().to(getattr(torch, kind))
+    found = rewards(scores, torch.tensor(groups), torch.arange(HONEST), texts)
+    assert found.tolist() == pay(scores.double().numpy(), groups, texts).tolist()
+
+
 @pytest.fixture
 def paragraphs(stored: dict[str, Any]) -> list[str]:
     return list(stored["texts"][:HONEST])
