@@ -4,7 +4,8 @@ it inverse curvature at the trained weights (``rotated``)."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,8 @@ from openledger.attribution_oracle.gradients import Gradients, Losses
 from openledger.attribution_oracle.halves import RIDGE, corrected, halves
 from openledger.attribution_oracle.path import LEAN_DRAWS, Steps, is_lean, path_rows, retrained
 from openledger.attribution_oracle.ports import Progress, silent
-from openledger.attribution_oracle.rotated import LEAN_WEIGHT, LEAN_WIDEST, WEIGHT, WIDEST, joined, rotated
+from openledger.attribution_oracle.rotated import LEAN_WEIGHT, LEAN_WIDEST, joined, rotated, solved
+from openledger.attribution_oracle.seen import Seen
 from openledger.attribution_oracle.table import Table
 from openledger.primitives.errors import OracleError
 
@@ -29,6 +31,11 @@ FEWEST = 4
 """Rows from which on halves are retrained."""
 SHRINKAGE = 4
 HELD = 32
+"""Vectors of curvature that are applied together, for each draw a row."""
+CARRIED = 10
+"""Multiplications that an entry of the three matrices is worth."""
+FEW_DRAWN = 1 << 23
+"""Entries of U from which on curvature is one draw a row, where U is heavy."""
 KEPT = 0.05
 """Of a row's entries, where curvature is one draw a row: the rest is that draw's noise."""
 SAMPLE = 1 << 16
@@ -73,7 +80,8 @@ class Prepared:
         """fp64 [queries, rows]: a gradient for each query, times the index. Raises OracleError for queries that are
         malformed, and for scores that are not finite."""
         asked = _ids(query, "query")
-        scores: Scores = -self.gradients.dotted(self.middle, asked, self.index).cpu().double().numpy()
+        with _differentiating():
+            scores: Scores = -self.gradients.dotted(self.middle, asked, self.index).cpu().double().numpy()
         if not np.isfinite(scores).all():
             raise OracleError("a score is not finite")
         return scores
@@ -90,10 +98,11 @@ def prepared(
     steps = Steps.of(run, len(rows))
     if not isinstance(run.get("start"), Mapping):
         raise OracleError("the run lacks its start: the state dict before training")
-    gradients = Gradients(model, losses)
-    final, start = gradients.now(), gradients.vector(run["start"])
-    index, middle = influence_rows(gradients, start, final, rows, steps, draws, retrainings, seed, progress)
-    return Prepared.of(gradients, index, middle)
+    with _differentiating():
+        gradients = Gradients(model, losses)
+        final, start = gradients.now(), gradients.vector(run["start"])
+        index, middle = influence_rows(gradients, start, final, rows, steps, draws, retrainings, seed, progress)
+        return Prepared.of(gradients, index, middle)
 
 
 def influence_rows(
@@ -105,11 +114,13 @@ def influence_rows(
     that what is left out changes the loss about as its derivative there says. For a large index LEAN_HALVES are
     retrained at most, or ROUGH_HALVES where passes may be in bfloat16, KEPT of the path's entries count, and the second
     opinion turns no side beyond LEAN_WIDEST."""
-    lean, middle = is_lean(len(ids), gradients.size), final
+    lean, alone = is_lean(len(ids), gradients.size), is_heavy(gradients, ids, steps)
     rough = lean and gradients.bears_rounding(start, ids[torch.tensor(steps.batches[0], device=ids.device)])
-    count = _count(retrainings, lean, rough)
+    draws = min(draws, LEAN_DRAWS) if lean or (alone and len(ids) * gradients.size > FEW_DRAWN) else draws
+    count, middle, seen = _count(retrainings, lean, alone, rough), final, Seen(gradients, steps, len(ids))
+    source, held = gradients if lean else seen, HELD * max(draws, 1)
     with gradients.roughly(rough):
-        found, _ = path_rows(gradients, start, ids, steps, draws, seed, progress, held=HELD, rough=rough)
+        found, _ = path_rows(source, start, ids, steps, draws, seed, progress, held=held, rough=rough, alone=alone)
         if len(ids) >= FEWEST and count:
             kept, moved = torch.from_numpy(halves(ids, count, seed)), []
             for number, line in enumerate(kept):
@@ -120,19 +131,28 @@ def influence_rows(
             middle = final + (together.mean(0) - final) * len(moved) / (len(moved) + SHRINKAGE)
         if lean:
             found = largest(found, KEPT)
-        if draws:
-            widest, draws = (LEAN_WIDEST, min(draws, LEAN_DRAWS)) if lean else (WIDEST, draws)
-            opinion = rotated(gradients, final, ids, draws, seed, widest)
-            found = joined(found, *opinion, LEAN_WEIGHT if lean else WEIGHT)
+        if draws and lean:
+            found = joined(found, *rotated(gradients, final, ids, draws, seed, LEAN_WIDEST), LEAN_WEIGHT)
+        elif draws:
+            own, drawn = seen.gathered(final, ids, draws, seed)
+            found = joined(found, own, solved(own, drawn, gradients.shapes))
     return found, middle
 
 
-def _count(asked: int | None, lean: bool, rough: bool) -> int:
+def _count(asked: int | None, lean: bool, alone: bool, rough: bool) -> int:
     """How many halves are retrained."""
-    if not lean:
+    if not (lean or alone):
         return HALVES if asked is None else asked
     most = ROUGH_HALVES if rough else LEAN_HALVES
     return most if asked is None else min(asked, most)
+
+
+def is_heavy(gradients: Gradients, ids: Tensor, steps: Steps) -> bool:
+    """Whether carrying U, M and V of all rows would take several times as long as the run itself: each step reads and
+    writes them whole, while its own arithmetic goes as all weights times the tokens of a batch. So it is with all
+    weights of a small model, and not with an adapter of some hundred rows."""
+    tokens = ids.shape[1] * sum(len(batch) for batch in steps.batches) / len(steps.batches)
+    return CARRIED * len(ids) * gradients.size > gradients.whole_model * tokens
 
 
 def largest(rows: Tensor, part: float) -> Tensor:
@@ -144,6 +164,13 @@ def largest(rows: Tensor, part: float) -> Tensor:
         some = size[::step]
         row.masked_fill_(size < torch.kthvalue(some, max(1, math.floor((1 - part) * len(some)) + 1)).values, 0)
     return rows
+
+
+@contextmanager
+def _differentiating() -> Iterator[None]:
+    """Within, gradients can be taken, also where the caller does without."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 def _ids(ids: Tensor, what: str) -> Tensor:

@@ -15,13 +15,14 @@ from (seed, label) on every machine.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.backends import mkldnn
 from torch.func import functional_call, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -116,8 +117,10 @@ class Gradients:
         self._sizes = [p.numel() for p in chosen.values()]
         self._dtypes = [p.dtype for p in chosen.values()]
         self.size = sum(self._sizes)
+        self.whole_model = sum(p.numel() for p in model.parameters())
         self.device = next(iter(chosen.values())).device
         self._offsets = [0, *accumulate(self._sizes)]
+        self._fused = any(isinstance(part, nn.LSTM) for part in model.modules())
         self._direct = self._together = True
         self._rough = False
         self._layouts: dict[tuple[Any, ...], Sequence[Layout]] = {}
@@ -279,7 +282,8 @@ class Gradients:
             return None
         leaves = {name: part.detach().requires_grad_(True) for name, part in self._split(theta.detach()).items()}
         try:
-            losses, logits = self._checked(self._call(leaves, ids), ids)
+            with _apart(self._fused):
+                losses, logits = self._checked(self._call(leaves, ids), ids)
             graph = Rows.of(losses, list(leaves.values()), self._layouts)
             found = _Pass(losses, logits, graph, theta.detach(), self._offsets)
             if graph.signature not in self._compared:
@@ -337,8 +341,8 @@ class Gradients:
                 Callable[[Tensor], tuple[dict[str, Tensor]]], vjp(lambda p: _stacked(values(p, *row)), params)[1]
             )
             if not draws:  # a second vmap around one backward pass would only cost
-                return back(torch.ones(1, device=self.device))[0]
-            return vmap(lambda which: back(which)[0])(torch.eye(1 + draws, device=self.device))
+                return back(torch.ones(1, dtype=torch.float32, device=self.device))[0]
+            return vmap(lambda which: back(which)[0])(torch.eye(1 + draws, dtype=torch.float32, device=self.device))
 
         try:
             found = vmap(of_row, in_dims=(None, *[0] * len(some)), randomness="different")(self._split(theta), *some)
@@ -356,6 +360,14 @@ class Gradients:
             wanted = _stacked(values(self._split(leaf), *row))
             found.append(torch.stack([torch.autograd.grad(w, leaf, retain_graph=True)[0] for w in wanted]))
         return torch.stack(found)
+
+
+def _apart(fused: bool) -> AbstractContextManager[None]:
+    """Within, an LSTM's steps are operations of their own, which a graph can be walked by, and not one of oneDNN."""
+    if not fused:
+        return nullcontext()
+    found: AbstractContextManager[None] = mkldnn.flags(enabled=False, allow_tf32=None)
+    return found
 
 
 def _lengths(ids: Tensor) -> Tensor:

@@ -111,7 +111,7 @@ def corrected(rows: Tensor, kept: Tensor, moved: Tensor, ridge: float = RIDGE) -
     alike = (signs.T + rows @ ((signs / size) @ rows).T / size[:, None]) / 2
     inner = signs @ alike
     unit = inner.diagonal().mean().clamp(min=1e-30)
-    inner += ridge * unit * torch.eye(len(signs), device=rows.device)
+    inner += ridge * unit * torch.eye(len(signs), dtype=rows.dtype, device=rows.device)
     return rows.mul_(scale).addmm_(alike, torch.linalg.solve(inner, away - scale * sums))
 
 

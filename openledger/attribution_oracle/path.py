@@ -93,7 +93,7 @@ class Effects:
 
     def __init__(self, rows: int, adam: Moments, lean: bool = False, held: int = 1, rough: bool = False) -> None:
         self.adam, self._rough = adam, rough
-        self.u = torch.zeros(rows, len(adam.theta), device=adam.theta.device)
+        self.u = adam.theta.new_zeros(rows, len(adam.theta))
         self.m: Tensor | None = None if lean else torch.zeros_like(self.u)
         self.v: Tensor | None = None if lean else torch.zeros_like(self.u)
         self._most = held if lean else 1
@@ -168,7 +168,7 @@ class Effects:
             return
         drawn, scaled, self._held = self._drawn[: self._held], self._scaled[: self._held], 0
         inner, sums = self._sums(drawn, scaled)
-        taken = torch.linalg.solve(inner.add_(torch.eye(len(inner), device=inner.device)), sums)
+        taken = torch.linalg.solve(inner.add_(torch.eye(len(inner), dtype=inner.dtype, device=inner.device)), sums)
         taken = taken.T.contiguous().to(scaled.dtype)
         for part, some in zip(torch.split(self.u, BLOCK, 1), torch.split(scaled, BLOCK, 1), strict=True):
             part.sub_(taken @ some)  # block by block, as the product is then still in the processor's cache
@@ -205,11 +205,12 @@ class Source(Protocol):
 def path_rows(
     gradients: Source, start: Tensor, ids: Tensor, steps: Steps, draws: int, seed: int,
     progress: Progress = silent, memory: int = MEMORY, wanted: Sequence[int] | None = None, held: int = 1,
-    rough: bool = False,
+    rough: bool = False, alone: bool = False,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """U fp32 [rows, parameters] of the ``wanted`` rows (default: all), and the weights that the replay ends at.
     ``draws`` vectors of curvature a row and step. Raises OracleError when a number is not finite, or when U alone
-    exceeds ``memory`` (bytes) eight times. ``held`` and ``rough``: see the top of the file."""
+    exceeds ``memory`` (bytes) eight times. ``held`` and ``rough``: see the top of the file; ``alone``: only U is kept,
+    whatever the memory."""
     chosen = range(len(ids)) if wanted is None else wanted
     size = 4 * len(chosen) * gradients.size
     if size > 8 * memory:
@@ -218,8 +219,8 @@ def path_rows(
         )
     lean = is_lean(len(ids), gradients.size, memory)
     places = shared_place(chosen, ids)
-    effects = Effects(len(chosen) + (wanted is not None), Moments(start, steps), lean, held, rough)
-    walk(gradients, effects, ids, places, draws, seed, progress)
+    effects = Effects(len(chosen) + (wanted is not None), Moments(start, steps), lean or alone, held, rough)
+    walk(gradients, effects, ids, places, min(draws, LEAN_DRAWS) if lean else draws, seed, progress)
     effects.decay()
     return effects.u[: len(chosen)], effects.adam.theta
 
@@ -240,7 +241,6 @@ def walk(
     """Carry the effects from the step where their ``adam`` stands to step ``until`` (default: the end). Raises
     OracleError when a number is not finite."""
     adam, steps = effects.adam, effects.adam.steps
-    draws = min(draws, LEAN_DRAWS) if effects.m is None else draws
     room = effects.u.new_empty(max(len(b) for b in steps.batches) * (1 + draws), len(adam.theta)) if draws else None
     for step in range(adam.count, len(steps.batches) if until is None else until):
         batch, lr = torch.tensor(steps.batches[step], device=ids.device), steps.lrs[step]

@@ -123,8 +123,9 @@ class Replay:
         size = 4 * (len(numbers) + 1) * self.gradients.size * (1 if lean else 3)
         name = self._name(begin, until, numbers)
         effects = self._aside.take(name, size) or self._effects(begin, numbers, lean)
+        draws = pace(len(self.ids), self.gradients.size, DRAWS)
         try:
-            walk(source, effects, self.ids, shared_place(numbers, self.ids), DRAWS, self.run.seed, progress, until)
+            walk(source, effects, self.ids, shared_place(numbers, self.ids), draws, self.run.seed, progress, until)
         except SliceOver:
             self._aside.keep(name, effects)
             raise

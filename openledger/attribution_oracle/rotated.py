@@ -9,6 +9,7 @@ Adam), so that the sum of both agrees better with retraining than each alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -32,16 +33,22 @@ def rotated(
 ) -> tuple[Tensor, Tensor]:
     """The rows' gradients at ``theta`` and the same times the inverse curvature, both fp32 [rows, parameters]. Sides
     of matrices beyond ``widest`` are not turned."""
-    own, drawn = _gathered(gradients, theta, ids, draws, seed)
+    own, drawn = gathered(gradients, theta, ids, draws, seed)
+    return own, solved(own, drawn, gradients.shapes, widest)
+
+
+def solved(own: Tensor, drawn: Tensor, shapes: Sequence[Sequence[int]], widest: int = WIDEST) -> Tensor:
+    """Gradients [rows, parameters] times the inverse curvature that vectors ``drawn`` [any, parameters] tell, at least
+    as many: the result lies in these. ``shapes`` are the parameters'."""
     found, at = drawn[: len(own)], 0  # what was drawn for a tensor is not needed once the tensor is solved
-    for shape in gradients.shapes:
-        until = at + shape.numel()
+    for shape in shapes:
+        until = at + math.prod(shape)
         _solve(found[:, at:until], own[:, at:until], drawn[:, at:until], shape, widest)
         at = until
-    return own, found
+    return found
 
 
-def _gathered(gradients: Gradients, theta: Tensor, ids: Tensor, draws: int, seed: int) -> tuple[Tensor, Tensor]:
+def gathered(gradients: Gradients, theta: Tensor, ids: Tensor, draws: int, seed: int) -> tuple[Tensor, Tensor]:
     """``gradients.drawn`` of all rows, some at once."""
     room = theta.new_empty(min(BATCH, len(ids)) * (1 + draws), gradients.size)
     own, drawn = (theta.new_empty(len(ids) * many, gradients.size) for many in (1, draws))
@@ -95,7 +102,9 @@ def _damped(curvature: Tensor) -> Tensor:
 
 def joined(rows: Tensor, own: Tensor, solved: Tensor, weight: float = WEIGHT) -> Tensor:
     """Path influence less ``weight`` times the second opinion, in place. Scores of the rows with some of them (each
-    with itself left out) tell how large each is."""
+    with itself left out) tell how large each is. One or two rows tell nothing of that, and stay as they are."""
+    if len(rows) < 3:
+        return rows
     numbers = torch.arange(0, len(rows), -(-len(rows) // PROBES), device=rows.device)
     others = numbers[:, None] != torch.arange(len(rows), device=rows.device)
     some = own[numbers]
@@ -103,4 +112,4 @@ def joined(rows: Tensor, own: Tensor, solved: Tensor, weight: float = WEIGHT) ->
     return rows.sub_(solved, alpha=weight * sizes[0] / max(sizes[1], 1e-30))
 
 
-__all__ = ["LEAN_WEIGHT", "LEAN_WIDEST", "WEIGHT", "WIDEST", "joined", "rotated"]
+__all__ = ["LEAN_WEIGHT", "LEAN_WIDEST", "WEIGHT", "WIDEST", "gathered", "joined", "rotated", "solved"]

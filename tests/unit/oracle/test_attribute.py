@@ -465,7 +465,7 @@ def test_rows_without_logits_are_gathered_with_one_vector_each() -> None:
             return rows, rows if not ids.any() else rows.repeat_interleave(draws, 0)
 
     ids = torch.cat([torch.zeros(rotated.BATCH, 2), torch.arange(1, 4)[:, None].expand(-1, 2)]).long()
-    own, drawn = rotated._gathered(Half(), torch.zeros(4), ids, 2, 0)  # type: ignore[arg-type]
+    own, drawn = rotated.gathered(Half(), torch.zeros(4), ids, 2, 0)  # type: ignore[arg-type]
     assert own[:, 0].tolist() == ids[:, 0].tolist()
     assert drawn[:, 0].tolist() == [0] * rotated.BATCH + [1, 1, 2, 2, 3, 3]
 

@@ -1,0 +1,153 @@
+"""``attribute`` with models and callers that are none of ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+from openledger.attribution_oracle import attribute as attributing  # noqa: E402
+from openledger.attribution_oracle import path, rotated  # noqa: E402
+from openledger.attribution_oracle.bench import attribute  # noqa: E402
+from openledger.attribution_oracle.gradients import Gradients  # noqa: E402
+from openledger.attribution_oracle.seen import Seen  # noqa: E402
+
+pytestmark = pytest.mark.torch
+VOCABULARY, TIME, ROWS = 20, 8, 12
+
+
+class Small(nn.Module):
+    """A few layers of one width; ``middle`` is what stands between embedding and head."""
+
+    def __init__(self, middle: nn.Module, width: int = 6) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.embed, self.middle, self.head = nn.Embedding(VOCABULARY, width), middle, nn.Linear(width, VOCABULARY)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        found = self.middle(self.embed(ids))
+        logits: Tensor = self.head(found[0] if isinstance(found, tuple) else found)
+        return logits
+
+
+def losses(model: nn.Module, ids: Tensor) -> Tensor:
+    """The sum over each row's tokens."""
+    found = functional.cross_entropy(model(ids[:, :-1]).transpose(1, 2), ids[:, 1:], reduction="none", ignore_index=0)
+    return found.sum(1)
+
+
+def made(middle: nn.Module, rows: int = ROWS, **options: Any) -> tuple[nn.Module, Tensor, Tensor, dict[str, Any]]:
+    """A model after a short run of ``attribute``'s own replay, its rows, queries and run."""
+    model, draw = Small(middle), torch.Generator().manual_seed(4)
+    ids, asked = (torch.randint(1, VOCABULARY, (n, TIME), generator=draw) for n in (rows, 3))
+    ids[::3, TIME - 2 :] = 0
+    batches = [list(range(rows))[at : at + 4] for _ in range(2) for at in range(0, rows, 4)]
+    optimizer = {"kind": "adam", "b1": 0.9, "b2": 0.95, "eps": 1e-8}
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    run = {"start": start, "batches": batches, "lrs": [0.01] * len(batches), "optimizer": optimizer, **options}
+    gradients, steps = Gradients(model, losses), path.Steps.of(run, rows)
+    end = path.retrained(gradients, gradients.now(), ids, steps, [True] * rows)
+    nn.utils.vector_to_parameters(end, model.parameters())
+    return model, ids, asked, run
+
+
+def asked_of(world: tuple[nn.Module, Tensor, Tensor, dict[str, Any]]) -> np.ndarray:
+    model, ids, query, run = world
+    return attribute(model, losses, ids, query, ["one"] * len(ids), run, retrainings=2)
+
+
+def test_an_lstm_gives_its_rows_gradients_in_one_pass() -> None:
+    model, ids, *_ = made(nn.LSTM(6, 6, batch_first=True))
+    gradients = Gradients(model, losses)
+    found = gradients.rows(gradients.now(), ids)
+    assert gradients._direct
+    alone = torch.cat([gradients.rows(gradients.now(), row[None]) for row in ids])
+    torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-4)
+
+
+def test_a_caller_who_has_switched_gradients_off_gets_the_same_scores() -> None:
+    world = made(nn.Tanh())
+    wanted = asked_of(world)
+    with torch.no_grad():
+        assert np.array_equal(asked_of(world), wanted)
+    with torch.inference_mode():
+        assert np.array_equal(asked_of(world), wanted)
+
+
+def test_a_caller_whose_numbers_are_double_by_default_gets_finite_scores() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert np.isfinite(asked_of(made(nn.Tanh()))).all()
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_single_row_or_two_get_finite_scores(rows: int) -> None:
+    scores = asked_of(made(nn.Tanh(), rows))
+    assert scores.shape == (3, rows)
+    assert np.isfinite(scores).all()
+    assert np.abs(scores).max() < 100
+
+
+def test_rows_and_curvature_are_those_of_a_rows_last_visit() -> None:
+    """Row 0 is met in the first step alone, which draws no curvature, and row 11 never: both are asked at the end."""
+    order = [[0, 1, 2], [3, 4, 5], [6, 7, 8, 9, 10], [1, 2, 3, 3], [4, 5, 6]]
+    model, ids, _, run = made(nn.Tanh(), batches=order, lrs=[0.01] * 5)
+    gradients, steps = Gradients(model, losses), path.Steps.of(run, ROWS)
+    met, start, end = list[Tensor](), gradients.vector(run["start"]), gradients.now()
+
+    class Watched(Gradients):
+        def drawn(self, *asked: Any, **named: Any) -> tuple[Tensor, Tensor]:
+            met.append(super().drawn(*asked, **named)[1].clone())
+            return super().drawn(*asked, **named)
+
+    seen = Seen(Watched(model, losses), steps, ROWS)
+    path.path_rows(seen, start, ids, steps, 2, 0)
+    own, drawn = seen.gathered(end, ids, 2, 0)
+    there = {1: (2, 0), 2: (2, 1), 4: (3, 0), 5: (3, 1), 6: (3, 2), 7: (1, 1), 8: (1, 2), 9: (1, 3), 10: (1, 4)}
+    held = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    for row, (step, place) in there.items():
+        at = 2 * held.index(row)
+        torch.testing.assert_close(drawn[at : at + 2], met[step][2 * place : 2 * place + 2])
+    assert drawn.shape == (2 * ROWS, gradients.size)
+    fresh = gradients.rows(end, ids)
+    torch.testing.assert_close(own[[0, 11]], fresh[[0, 11]])
+    assert float((own[7] - fresh[7]).norm()) > 1e-3
+
+
+def test_a_run_that_draws_nothing_is_asked_at_the_end() -> None:
+    model, ids, _, run = made(nn.Tanh())
+    gradients, steps = Gradients(model, losses), path.Steps.of(run, ROWS)
+    own, drawn = Seen(gradients, steps, ROWS).gathered(gradients.now(), ids, 2, 0)
+    wanted = rotated.gathered(gradients, gradients.now(), ids, 2, 0)
+    assert torch.equal(own, wanted[0])
+    assert torch.equal(drawn, wanted[1])
+
+
+def test_all_weights_of_a_small_model_are_carried_without_moments_and_an_adapter_with_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, ids, _, run = made(nn.Tanh())
+    steps, told = path.Steps.of(run, ROWS), list[tuple[int, int, bool]]()
+
+    def rows(*asked: Any, held: int, alone: bool) -> tuple[Tensor, Tensor]:
+        told.append((asked[4], held, alone))
+        return path.path_rows(*asked, held=held, alone=alone)
+
+    monkeypatch.setattr(attributing, "path_rows", rows)
+    for few in (attributing.FEW_DRAWN, 1):
+        monkeypatch.setattr(attributing, "FEW_DRAWN", few)
+        gradients = Gradients(model, losses)
+        attributing.influence_rows(gradients, gradients.vector(run["start"]), gradients.now(), ids, steps, 3, 0, 0)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name == "head.bias")
+    adapter = Gradients(model, losses)
+    attributing.influence_rows(adapter, adapter.vector(run["start"]), adapter.now(), ids, steps, 3, 0, 0)
+    assert told == [(3, 96, True), (1, 32, True), (3, 96, False)]
