@@ -137,9 +137,9 @@ def test_all_weights_of_a_small_model_are_carried_without_moments_and_an_adapter
     model, ids, _, run = made(nn.Tanh())
     steps, told = path.Steps.of(run, ROWS), list[tuple[int, int, bool]]()
 
-    def rows(*asked: Any, held: int, alone: bool) -> tuple[Tensor, Tensor]:
+    def rows(*asked: Any, held: int, alone: bool, **other: Any) -> tuple[Tensor, Tensor]:
         told.append((asked[4], held, alone))
-        return path.path_rows(*asked, held=held, alone=alone)
+        return path.path_rows(*asked, held=held, alone=alone, **other)
 
     monkeypatch.setattr(attributing, "path_rows", rows)
     for few in (attributing.FEW_DRAWN, 1):
