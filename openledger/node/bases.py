@@ -23,8 +23,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 PAGE, MODELS = 100, 1_000
 """Of the chain's models so many are asked for at once, and looked at."""
 FAR_APART = (
-    "path influence on such a base: rows of honest machines were up to a third of the tolerance apart after four steps,"
-    " so a long run's claim may be refused; gradient-dot has room"
+    "path influence on such a base: after the first two steps of a run, rows of honest machines were half of the"
+    " tolerance apart, so a claim may be refused; gradient-dot has room"
 )
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
