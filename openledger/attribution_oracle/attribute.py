@@ -24,7 +24,7 @@ from openledger.primitives.errors import OracleError
 
 DRAWS = 3
 HALVES = 5
-LEAN_HALVES, ROUGH_HALVES = 4, 8
+LEAN_HALVES, ROUGH_HALVES = 4, 10
 """Of large indexes: in fp32, and where passes in bfloat16 leave time for more."""
 LEAN_RIDGE = 0.3
 FEWEST = 4
