@@ -233,7 +233,12 @@ def attribution_job(state: StateReader, claim: int) -> AttributionJob:
     """Everything that a verifier needs to know about a claim, or about a challenge of an index, of which only the named
     row is looked at; but for its own seed, and its place among the electorate. Raises NotFound."""
     record = must_ballot(state, claim)
-    job = _model_job(state, claim, record.model)
+    job = replace(
+        model_job(state, record.model),
+        claim=claim,
+        named=named_rows(state, claim),
+        powers=tuple(member.power for member in claims.electorate(state, claim).members),
+    )
     if not isinstance(record, claims.Claim):
         return job
     entries = models.settlements(state, record.model, record.epoch, record.first, record.last)
@@ -248,13 +253,13 @@ def attribution_job(state: StateReader, claim: int) -> AttributionJob:
     )
 
 
-def _model_job(state: StateReader, number: int, of: int) -> AttributionJob:
-    """What a verifier needs to know to look at the named rows of a model. Raises NotFound."""
-    model = models.must_model(state, of)
+def model_job(state: StateReader, number: int) -> AttributionJob:
+    """What a verifier needs to know of a model and its data, of no claim. Raises NotFound."""
+    model = models.must_model(state, number)
     versions = [datanets.must_version(state, ref.datanet, ref.version) for ref in model.data]
     return AttributionJob(
-        claim=number,
-        model=of,
+        claim=0,
+        model=number,
         method=model.method,
         bundle_blob=model.bundle.hex(),
         index_blob=model.index.hex(),
@@ -271,9 +276,7 @@ def _model_job(state: StateReader, number: int, of: int) -> AttributionJob:
         evidence_blob=bytes(32).hex(),
         scores_root=to_hex(bytes(32)),
         rows=model.rows,
-        named=named_rows(state, number),
         again=True,
-        powers=tuple(member.power for member in claims.electorate(state, number).members),
         base=model.base,
     )
 

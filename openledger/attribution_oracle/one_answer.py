@@ -36,11 +36,17 @@ def checked(
 ) -> tuple[Bundle, Sequence[Answer]]:
     """The model of a claim and the answers that it pays for. Files, data and answers are those on chain. Raises
     OracleError naming what differs, BlobNotFound, BaseMissing."""
-    check_manifest(job, *read_manifest(blobs.get(blob_name(job.bundle_blob))))
     answers = check_evidence(job, read_evidence(blobs.get(blob_name(job.evidence_blob))))
+    return published(job, blobs, known), answers
+
+
+def published(job: AttributionJob, blobs: Blobs, known: Mapping[str, Base] | None = None) -> Bundle:
+    """A model whose files and data are those on chain. Raises OracleError naming what differs, BlobNotFound,
+    BaseMissing."""
+    check_manifest(job, *read_manifest(blobs.get(blob_name(job.bundle_blob))))
     bundle = load_bundle(blobs, job.bundle_blob, known=known)
     check_roots(job, bundle)
-    return bundle, answers
+    return bundle
 
 
 def shares_of_answers(bundle: Bundle, answers: Sequence[Answer], chosen: Sequence[int]) -> Iterator[AnswerShares]:
@@ -53,4 +59,4 @@ def shares_of_answers(bundle: Bundle, answers: Sequence[Answer], chosen: Sequenc
         yield AnswerShares(number, answers[number], *shares_from_scores(scores, bundle.contributors), scores)
 
 
-__all__ = ["AnswerShares", "checked", "shares_of_answers"]
+__all__ = ["AnswerShares", "checked", "published", "shares_of_answers"]

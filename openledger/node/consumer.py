@@ -1,7 +1,8 @@
 """What the user of a model does: open a session, ask, check the receipt, pay with a voucher. Needs no torch.
 
-An answer is paid only after its receipt was seen to bind the question asked and the answer received; the voucher then
-covers all receipts so far, computed on this side and never taken from the server.
+An answer is paid only after its receipt was seen to bind the question asked and the answer received, and after whatever
+else its consumer wants to look at; the voucher then covers all receipts so far, computed on this side and never taken
+from the server.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import aiohttp
 
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
 SESSION_SECONDS = 3600
 _TIMEOUT = aiohttp.ClientTimeout(total=300)
+Check = Callable[[bytes, Mapping[str, Any], Mapping[str, Any]], None]
+"""Looks at the body of a request, the receipt, and what the server says of it at /v1/receipts/{id}, before anything is
+paid. Raises VoucherInvalid to keep the money."""
 
 
 @dataclass(frozen=True)
@@ -55,22 +61,26 @@ class Session:
     leaves: list[bytes] = field(default_factory=list)
     paid: int = 0
 
-    def ask(self, prompt: str, **options: Any) -> Answer:
-        """Ask and pay. Raises PaymentRequired, VoucherInvalid or NodeUnreachable."""
-        return asyncio.run(self._ask(prompt, options))
+    def ask(self, prompt: str, check: Check | None = None, **options: Any) -> Answer:
+        """Ask, ``check`` where it is given, and pay. Raises PaymentRequired, VoucherInvalid or NodeUnreachable."""
+        return asyncio.run(self._ask(prompt, check, options))
 
-    async def _ask(self, prompt: str, options: dict[str, Any]) -> Answer:
+    async def _ask(self, prompt: str, check: Check | None, options: dict[str, Any]) -> Answer:
         body = json.dumps({"model": str(self.model), "prompt": prompt, **options}).encode()
         headers = sign_request(self.signer.secret, self.chain_id, self.number, len(self.leaves), body)
         async with aiohttp.ClientSession(timeout=_TIMEOUT) as http:
-            answer = await self._post(http, "/v1/completions", body, headers)
-            receipt, text = self._read(answer, prompt)
-            self.leaves.append(receipt_leaf(self.model, prompt, text, self.price))
-            self.paid += self.price
-            voucher = Voucher(self.number, self.paid, len(self.leaves), merkle_root(self.leaves))
-            payment = sign_voucher(self.signer.secret, self.chain_id, voucher)
-            await self._post(http, "/v1/vouchers", json.dumps(payment).encode(), {})
-        return Answer(self.number, len(self.leaves) - 1, str(receipt["id"]), prompt, text, self.price)
+            receipt, text = self._read(await self._call(http, "/v1/completions", body, headers), prompt)
+            name = str(receipt["id"])
+            shown = await self._call(http, f"/v1/receipts/{quote(name, safe='')}") if check else {}
+        if check:
+            check(body, receipt, shown)
+        self.leaves.append(receipt_leaf(self.model, prompt, text, self.price))
+        self.paid += self.price
+        voucher = Voucher(self.number, self.paid, len(self.leaves), merkle_root(self.leaves))
+        payment = sign_voucher(self.signer.secret, self.chain_id, voucher)
+        async with aiohttp.ClientSession(timeout=_TIMEOUT) as http:
+            await self._call(http, "/v1/vouchers", json.dumps(payment).encode())
+        return Answer(self.number, len(self.leaves) - 1, name, prompt, text, self.price)
 
     def _read(self, answer: dict[str, Any], prompt: str) -> tuple[dict[str, Any], str]:
         """Receipt and text of an answer; the receipt must be for exactly this answer at the agreed price."""
@@ -85,12 +95,18 @@ class Session:
             raise VoucherInvalid("the server's receipt is not for this question and answer; nothing was paid for it")
         return receipt, text
 
-    async def _post(
-        self, http: aiohttp.ClientSession, path: str, body: bytes, headers: dict[str, str]
+    async def _call(
+        self,
+        http: aiohttp.ClientSession,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
+        """POST of a body, GET without one."""
+        given = {**(headers or {}), "Content-Type": "application/json"}
         try:
-            async with http.post(
-                self.url + path, data=body, headers={**headers, "Content-Type": "application/json"}
+            async with http.request(
+                "GET" if body is None else "POST", self.url + path, data=body, headers=given
             ) as response:
                 answer: Any = await response.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as err:

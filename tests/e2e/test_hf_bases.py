@@ -34,8 +34,9 @@ def asked(home: Path, client: Client, number: int, folder: Path) -> Any:
     served = factory.Served(record["name"], number, int(record["price"], 16), bundle)
     with ModelServer([served], client.url, home / "serving", client.chain_id()) as server:
         words = ["infer", str(number), "The public debt", "--url", server.start()]
-        answer = said(home, client.url, "--key", "dev5", *words)
+        answer = said(home, client.url, "--key", "dev5", *words, "--verify", "--base", str(folder))
         assert answer["text"]
+        assert sum(answer["verified"]["shares"].values()) + answer["verified"]["unattributed"] == 1_000_000
     return bundle
 
 

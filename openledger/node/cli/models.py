@@ -1,4 +1,4 @@
-"""``openledger model``: train, publish, serve, claim; ``openledger infer``: pay for an answer."""
+"""``openledger model``: train, publish, serve, claim."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from openledger.node import bases, evaluation
-from openledger.node.cli.common import App, Command, Group, amount, need_torch, pass_app, table
+from openledger.node.cli.common import App, Group, amount, need_torch, pass_app, table
 from openledger.node.evaluation import lds_options
 from openledger.primitives.amounts import parse_amount
 from openledger.primitives.attribution import METHODS
@@ -379,22 +379,4 @@ def served_so_far(app: App, number: int) -> tuple[list[Any], list[Any]]:
     return [(v, signature) for v, signature in ledger.vouchers() if v.session in mine], answers
 
 
-@click.command(cls=Command)
-@click.argument("number", metavar="MODEL", type=click.IntRange(1))
-@click.argument("prompt")
-@click.option("--url", default="http://127.0.0.1:8600", show_default=True, help="Model server.")
-@click.option("--tokens", default=48, show_default=True, type=click.IntRange(1, 96), help="Longest answer.")
-@pass_app
-def infer(app: App, number: int, prompt: str, url: str, tokens: int) -> None:
-    """Pay MODEL for one answer that continues PROMPT: opens a session, asks, checks the receipt, signs the voucher."""
-    from openledger.node.consumer import open_session
-
-    session, transaction = open_session(app.client, app.signer(), number, url.rstrip("/"), 1)
-    answer = session.ask(prompt, max_tokens=tokens)
-    data = {**answer.__dict__, "price": str(answer.price), "transaction": transaction}
-    app.emit(
-        data, [prompt + answer.text, "", f"receipt {answer.receipt}, session {session.number}, {amount(answer.price)}"]
-    )
-
-
-COMMANDS = [model, infer]
+COMMANDS = [model]

@@ -18,6 +18,7 @@ from openledger.node.cli import (
     governance,
     health,
     index,
+    inference,
     keys,
     models,
     proofs,
@@ -44,8 +45,8 @@ def version(app: App) -> None:
 
 
 for module in (
-    chain, health, keys, genesis, state, upkeep, index, datanets, models, proofs, rewards, staking, governance,
-    transactions, evm,
+    chain, health, keys, genesis, state, upkeep, index, datanets, models, inference, proofs, rewards, staking,
+    governance, transactions, evm,
 ):  # fmt: skip
     for command in module.COMMANDS:
         cli.add_command(command)

@@ -1,0 +1,86 @@
+"""``openledger infer``: pay for an answer, and see for oneself what it is before that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from openledger.abci_app.queries import model_job
+from openledger.node.bases import bases_option, shelf
+from openledger.node.cli.common import App, Command, amount, need_torch, pass_app
+from openledger.node.cli.proofs import block_hash_option, proven_state, trust
+from openledger.primitives.types import to_checksum, to_hex
+
+if TYPE_CHECKING:
+    from openledger.node.answer_check import AnswerCheck
+    from openledger.node.proven import ProvenState
+
+
+@click.command(cls=Command)
+@click.argument("number", metavar="MODEL", type=click.IntRange(1))
+@click.argument("prompt")
+@click.option("--url", default="http://127.0.0.1:8600", show_default=True, help="Model server.")
+@click.option("--tokens", default=48, show_default=True, type=click.IntRange(1, 96), help="Longest answer.")
+@click.option("--verify", is_flag=True, help="Make the answer and its shares again on this machine before paying.")
+@bases_option
+@block_hash_option
+@pass_app
+def infer(
+    app: App, number: int, prompt: str, url: str, tokens: int, verify: bool, folders: tuple[Path, ...],
+    trusted: str | None,
+) -> None:  # fmt: skip
+    """Pay MODEL for one answer that continues PROMPT: opens a session, asks, checks the receipt, signs the voucher.
+
+    With --verify the model is loaded from the chain's own files first. A server that answers with other words than the
+    model's, or tells of other shares than those of the published index, gets no voucher; the deposit comes back when
+    the session ends. Needs torch.
+    """
+    from openledger.node.consumer import open_session
+
+    if not verify and (folders or trusted):
+        raise click.UsageError("--base and --block-hash go with --verify")
+    signer, state, check = app.signer(), None, None
+    if verify:
+        state, check = _loaded(app, number, folders, trusted)
+    session, transaction = open_session(app.client, signer, number, url.rstrip("/"), 1)
+    answer = session.ask(prompt, check, max_tokens=tokens)
+    data: dict[str, Any] = {**answer.__dict__, "price": str(answer.price), "transaction": transaction}
+    words = [prompt + answer.text, "", f"receipt {answer.receipt}, session {session.number}, {amount(answer.price)}"]
+    if check is not None and state is not None:
+        data["verified"] = _found(check, state)
+        words += [*_told(check), trust(state, trusted)]
+    app.emit(data, words)
+
+
+def _loaded(app: App, number: int, folders: tuple[Path, ...], trusted: str | None) -> tuple[ProvenState, AnswerCheck]:
+    """The model of the chain, before any money moves."""
+    need_torch()
+    from openledger.attribution_oracle.one_answer import published
+    from openledger.node.answer_check import AnswerCheck
+    from openledger.node.operator import NodeBlobs
+
+    state = proven_state(app, trusted)
+    job = model_job(state, number)
+    with app.stage("load", f"Load model {number}"):
+        return state, AnswerCheck(published(job, NodeBlobs(app.client), shelf(app.home, folders)))
+
+
+def _found(check: AnswerCheck, state: ProvenState) -> dict[str, Any]:
+    return {
+        "shares": {to_checksum(who): ppm for who, ppm in check.shares.items()},
+        "unattributed": check.unattributed,
+        "block": {"number": state.number, "hash": to_hex(state.hash)},
+    }
+
+
+def _told(check: AnswerCheck) -> list[str]:
+    """Who earns by the answer, for people."""
+    lines = ["the answer is the model's own, and so are these shares of its contributors' part:"]
+    by_share = sorted(check.shares.items(), key=lambda item: (-item[1], item[0]))
+    lines += [f"├ {to_checksum(who)} {ppm / 10**4:.4f} %" for who, ppm in by_share]
+    return [*lines, f"└ unattributed {check.unattributed / 10**4:.4f} %"]
+
+
+COMMANDS = [infer]
