@@ -8,7 +8,8 @@ Broken off anywhere, the same steps run again find the salt and go on.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +17,21 @@ from typing import TYPE_CHECKING, Any
 
 from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.promise import DatanetPromise
-from openledger.abci_app.modules.datanets.records import Part
+from openledger.abci_app.modules.datanets.records import Part, Removal
 from openledger.node import rows
 from openledger.node.keystore import Signer
 from openledger.node.oracle_findings import write_synced
 from openledger.primitives.attribution import promise_digest
-from openledger.primitives.errors import AlreadyExists, NotAllowed, NotFound, OpenLedgerError, WrongPhase
+from openledger.primitives.errors import (
+    AlreadyExists,
+    MalformedAction,
+    NotAllowed,
+    NotFound,
+    OpenLedgerError,
+    WrongPhase,
+)
 from openledger.primitives.hashing import sha256
-from openledger.primitives.types import Address, Hash32, parse_address, to_checksum, to_hex
+from openledger.primitives.types import Address, Hash32, from_hex, parse_address, to_checksum, to_hex
 
 if TYPE_CHECKING:
     from openledger.rpc.client import Client
@@ -124,28 +132,33 @@ class Contribution:
 
     def commit(
         self, datanet: int, blob: bytes, message: str, *, promise: bool = True, contributor: Address | None = None,
-        salt: bytes | None = None,
+        salt: bytes | None = None, remove: Sequence[Hash32] = (),
     ) -> Committed:  # fmt: skip
         """Promise (unless told not to, or ``salt`` opens a promise that was made before), upload and commit ``blob`` on
-        top of the newest version, as the signer's rows or, by the owner, as another contributor's. When somebody else
-        was quicker, the commit is made again on top of theirs. Raises WrongPhase after five times, and NotAllowed
-        before anything is sent.
+        top of the newest version, as the signer's rows or, by the owner, as another contributor's. Blobs of his in
+        ``remove`` go in the same commit; an empty ``blob`` only removes. When somebody else was quicker, the commit is
+        made again on top of theirs. Raises WrongPhase after five times, and NotAllowed before anything is sent.
 
         A reviewed datanet gets the bond that it asks for at this moment, and no more if that changes meanwhile."""
         name, me = sha256(blob), contributor or self._signer.address
         self._check_rights(datanet, me)
-        if salt is None and promise:
+        if salt is None and promise and blob:
             salt = self.promise(name, me)
         salts = () if salt is None else (salt,)
-        self._client.put_blob(blob)
-        part = Part(me, name, len(rows.rows_of(blob)))
+        gone, added = tuple(Removal(me, one) for one in remove), list[Part]()
+        if blob:
+            self._client.put_blob(blob)
+            added = [Part(me, name, len(rows.rows_of(blob)))]
         for left in reversed(range(TRIES)):
             found = self._client.call("openledger_getDatanet", datanet)
             head, bond = int(found["head"]), int(found["bond"], 16) if found["policy"] == "reviewed" else None
-            old = parts_of(self._client, datanet, head) if head else []
-            root, count = rows.version_root([*old, (me, blob)])
-            action = DatanetCommit(datanet=datanet, parent=head, root=root, rows=count, add=(part,), message=message,
-                                   parts=len(old) + 1, salts=salts, bond=bond or 0)  # fmt: skip
+            held = parts_of(self._client, datanet, head) if head else []
+            parts = [one for one in held if Removal(one[0], sha256(one[1])) not in gone] + [(me, blob)] * bool(blob)
+            if not parts:
+                raise MalformedAction("no row would be left, and a version has at least one")
+            root, count = rows.version_root(parts)
+            action = DatanetCommit(datanet=datanet, parent=head, root=root, rows=count, add=tuple(added), remove=gone,
+                                   message=message, parts=len(parts), salts=salts, bond=bond or 0)  # fmt: skip
             try:
                 receipt = self._send(action)
             except OpenLedgerError as err:
@@ -176,7 +189,53 @@ class Contribution:
         return int(self._client.call("openledger_getDatanet", datanet)["head"]) != head
 
 
+@dataclass(frozen=True)
+class Refined:
+    """How a contributor's parts become other rows: the blobs that go, the blob that comes (empty: none), and how many
+    rows stay in their parts, go, come new, and come again because they shared a part with what goes."""
+
+    remove: tuple[Hash32, ...]
+    blob: bytes
+    stay: int
+    go: int
+    new: int
+    again: int
+
+
+def refined(parts: Sequence[bytes], wanted: Sequence[bytes]) -> Refined:
+    """From ``parts`` (blobs) to the rows ``wanted``. A part all of whose rows are wanted stays as it is, and its rows
+    keep their place among all that were ever committed; of any other part the rows that are wanted come again."""
+    left, remove, given = Counter(wanted), [], Counter[bytes]()
+    for blob in parts:
+        held = Counter(rows.rows_of(blob))
+        if held <= left:
+            left -= held
+        else:
+            remove.append(sha256(blob))
+            given += held
+    coming: list[bytes] = []
+    for row in wanted:
+        if left[row]:
+            left[row] -= 1
+            coming.append(row)
+    again = (given & Counter(coming)).total()
+    blob = b"".join(row + b"\n" for row in coming)
+    return Refined(tuple(remove), blob, len(wanted) - len(coming), given.total() - again, len(coming) - again, again)
+
+
 def parts_of(client: Client, datanet: int, version: int) -> list[tuple[Address, bytes]]:
     """(contributor, content blob) of a version, in order. Raises NotFound, BlobNotFound, BlobCorrupt."""
     found = client.call("openledger_getCommit", datanet, version)
     return [(parse_address(p["contributor"]), client.get_blob(p["blob"].removeprefix("0x"))) for p in found["parts"]]
+
+
+def checked_parts(client: Client, datanet: int, version: int) -> tuple[list[tuple[Address, bytes]], Hash32]:
+    """``parts_of`` a version, and the root on the chain that they have. Raises MalformedAction where they have not."""
+    parts, said = parts_of(client, datanet, version), client.call("openledger_getCommit", datanet, version)["root"]
+    root, _ = rows.version_root(parts)
+    if root != from_hex(said, 32):
+        raise MalformedAction(
+            f"the rows of version {version} have the root {to_hex(root)}, the chain says {said}",
+            "whoever made this version committed a wrong root; nothing was written",
+        )
+    return parts, root

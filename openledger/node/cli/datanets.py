@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from openledger.node import rows
+from openledger.node.cli import refining
 from openledger.node.cli.common import App, Group, pass_app, table, wei
 from openledger.node.quality import inspect
 from openledger.primitives.amounts import format_amount, parse_amount
@@ -259,31 +260,26 @@ def list_datanets(app: App) -> None:
 @datanet.command()
 @click.argument("number", metavar="DATANET", type=click.IntRange(1))
 @click.option("--version", type=click.IntRange(1), help="Version; default: the newest.")
+@click.option("--contributor", metavar="ADDRESS", help="Only this contributor's rows.")
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File to write (JSON Lines).")
 @pass_app
-def pull(app: App, number: int, version: int | None, output: Path | None) -> None:
+def pull(app: App, number: int, version: int | None, contributor: str | None, output: Path | None) -> None:
     """Fetch all rows of a version and check them against the root on the chain."""
-    from openledger.node.contributing import parts_of
+    from openledger.node.contributing import checked_parts
 
-    head = int(app.call("openledger_getDatanet", number)["head"])
-    version = version or head
+    version = version or int(app.call("openledger_getDatanet", number)["head"])
     if not version:
         raise NotFound(f"datanet {number} has no version yet")
-    commit_record = app.call("openledger_getCommit", number, version)
-    parts = parts_of(app.client, number, version)
-    root, count = rows.version_root(parts)
-    if root != from_hex(commit_record["root"], 32):
-        raise MalformedAction(
-            f"the rows of version {version} have the root {to_hex(root)}, the chain says {commit_record['root']}",
-            "whoever made this version committed a wrong root; nothing was written",
-        )
+    parts, root = checked_parts(app.client, number, version)
+    if contributor is not None:
+        parts = [one for one in parts if one[0] == parse_address(contributor)]
+        if not parts:
+            raise NotFound(f"version {version} has no rows of {contributor}", f"openledger datanet show {number}")
     output = output or Path(f"datanet-{number}-v{version}.jsonl")
     output.write_bytes(b"".join(blob for _, blob in parts))
-    holders = sorted({to_checksum(a) for a, _ in parts})
+    holders, count = sorted({to_checksum(a) for a, _ in parts}), sum(len(rows.rows_of(blob)) for _, blob in parts)
     data = {"datanet": number, "version": version, "rows": count, "file": str(output), "contributors": holders}
-    app.emit(
-        data, f"{count} rows of {len(holders)} contributors in {output}; they have the root {commit_record['root']}"
-    )
+    app.emit(data, f"{count} rows of {len(holders)} contributors in {output}; the version has the root {to_hex(root)}")
 
 
 @datanet.command()
@@ -328,4 +324,6 @@ def report(app: App, texts: list[str], earlier: list[tuple[str, str]]) -> int:
     return 1 if bad else 0
 
 
+for command in refining.COMMANDS:
+    datanet.add_command(command)
 COMMANDS = [datanet]
