@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from harness import ACCOUNTS, Harness
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from openledger.abci_app.action import Action, ActionContext, BlockContext
@@ -93,8 +93,8 @@ class World:
     def tick(self, seconds: int) -> None:
         """A block without transactions."""
         self.time, self.height = self.time + seconds, self.height + 1
+        pay_unbonded(self.state, self.ctx)  # which also lets redelegated stake follow a slash
         expected = {n: self.recount(n) for n, p in self.proposals() if p == VOTING}
-        pay_unbonded(self.state, self.ctx)
         logs = end_proposals(self.state, self.ctx)
         for log in logs:
             if log.topics[0] == ENDED.topic:
@@ -113,7 +113,7 @@ class World:
         """Of each account in turn, the stake that it has now."""
         weights, said = [Fraction(0)] * 5, self.chosen.get(number, {})
         for record in seated(self.state):
-            for who in VOTERS:
+            for who in VOTERS if record.shares else []:
                 held = delegation(self.state, who, record.address).total
                 option = said.get(who, said.get(record.operator, 0))
                 weights[option] += Fraction(held * record.stake, record.shares)
@@ -209,8 +209,13 @@ def perform(world: World, step: tuple) -> None:  # type: ignore[type-arg]
             world.tick(seconds)
 
 
+TEXT = ("propose", 0, ("text", []), 10 * OPEN, ("yes", "yes", "yes"))
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(steps, min_size=5, max_size=40))
+@example([TEXT, ("redelegate", 1, 1, 0, OPEN), ("tick", 1), TEXT, ("slash", 1, 1)])
+@example([TEXT, ("undelegate", 0, 0, 0)])
 def test_any_order_of_governance_and_stake(chosen: list[tuple]) -> None:  # type: ignore[type-arg]
     world = World()
     for step in chosen:
