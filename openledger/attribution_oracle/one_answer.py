@@ -30,6 +30,11 @@ class AnswerShares:
     unattributed: int
     scores: tuple[int, ...]
 
+    @property
+    def earning(self) -> list[tuple[int, int]]:
+        """(row, ppb) of those that would earn, best first."""
+        return sorted(((row, ppb) for row, ppb in enumerate(self.scores) if ppb > 0), key=lambda pair: -pair[1])
+
 
 def checked(
     job: AttributionJob, blobs: Blobs, known: Mapping[str, Base] | None = None
@@ -49,14 +54,18 @@ def published(job: AttributionJob, blobs: Blobs, known: Mapping[str, Base] | Non
     return bundle
 
 
+def shares_of(bundle: Bundle, answer: Answer, number: int = 0) -> AnswerShares:
+    """One answer for itself, also one that cost nothing."""
+    scores = score_rows(bundle, [replace(answer, price=max(answer.price, 1))])
+    return AnswerShares(number, answer, *shares_from_scores(scores, bundle.contributors), scores)
+
+
 def shares_of_answers(bundle: Bundle, answers: Sequence[Answer], chosen: Sequence[int]) -> Iterator[AnswerShares]:
     """Each of the ``chosen`` answers for itself. Raises NotFound for a number that the claim does not have."""
     for number in chosen:
         if number >= len(answers):
             raise NotFound(f"the claim has {len(answers)} answers", "they are counted from 0")
-        alone = replace(answers[number], price=max(answers[number].price, 1))
-        scores = score_rows(bundle, [alone])
-        yield AnswerShares(number, answers[number], *shares_from_scores(scores, bundle.contributors), scores)
+        yield shares_of(bundle, answers[number], number)
 
 
-__all__ = ["AnswerShares", "checked", "published", "shares_of_answers"]
+__all__ = ["AnswerShares", "checked", "published", "shares_of", "shares_of_answers"]

@@ -27,9 +27,10 @@ from typing import Any
 from aiohttp import web
 
 from openledger.attribution_oracle.bundle import Bundle
-from openledger.attribution_oracle.claims import Answer, explain, score_rows, shares_from_scores
+from openledger.attribution_oracle.claims import Answer, explain
 from openledger.attribution_oracle.evidence import Evidence
 from openledger.attribution_oracle.model import generate
+from openledger.attribution_oracle.one_answer import shares_of
 from openledger.attribution_oracle.openai import Ask, Refusal, answer_json, chunk_json, invalid, read_ask
 from openledger.attribution_oracle.payment import (
     SESSION_HEADER,
@@ -349,18 +350,17 @@ def run_model(bundle: Bundle, ask: Ask, emit: Callable[[str], object]) -> tuple[
 
 def attribution(bundle: Bundle, receipt: Receipt, top: int = 3) -> dict[str, Any]:
     """Who raised this answer: shares in ppm with each contributor's best rows, and what is unattributed."""
-    answer = Answer(receipt.session, receipt.index, receipt.query, receipt.answer, max(receipt.price, 1))
-    scores = score_rows(bundle, [answer])
-    _, unattributed = shares_from_scores(scores, bundle.contributors)
+    answer = Answer(receipt.session, receipt.index, receipt.query, receipt.answer, receipt.price)
+    found = shares_of(bundle, answer)
     people = [
         {
             "contributor": to_checksum(e.contributor),
             "ppm": e.ppm,
             "rows": [{"row": row, "score": score, "text": text} for row, score, text in e.rows],
         }
-        for e in explain(bundle, scores, top)
+        for e in explain(bundle, found.scores, top)
     ]
-    return {"method": bundle.index.method, "contributors": people, "unattributed": unattributed}
+    return {"method": bundle.index.method, "contributors": people, "unattributed": found.unattributed}
 
 
 __all__ = ["Served", "Server", "attribution", "quantity", "run_model"]

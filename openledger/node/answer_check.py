@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from openledger.attribution_oracle.claims import Answer, score_rows, shares_from_scores
+from openledger.attribution_oracle.claims import Answer
+from openledger.attribution_oracle.one_answer import AnswerShares, shares_of
 from openledger.attribution_oracle.openai import read_ask
 from openledger.attribution_oracle.serve import run_model
 from openledger.attribution_oracle.verify import SHARES_TOLERANCE
@@ -21,14 +22,11 @@ if TYPE_CHECKING:
 
 
 class AnswerCheck:
-    """A ``consumer.Check`` against ``bundle``; afterwards ``shares`` and ``unattributed`` are the answer's own, in ppm,
-    and ``scores`` what each row would earn, in ppb."""
+    """A ``consumer.Check`` against ``bundle``; ``found`` is what it has found of the answer that it saw last."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self.shares: dict[Address, int] = {}
-        self.unattributed = 0
-        self.scores: tuple[int, ...] = ()
+        self.found: AnswerShares | None = None
 
     def __call__(self, body: bytes, receipt: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
         """Raises VoucherInvalid where the answer is not the model's, or its attribution is not the index's."""
@@ -38,13 +36,11 @@ class AnswerCheck:
                 "the model on the chain answers otherwise; nothing was paid for it",
                 "a close choice between two words can fall otherwise on another processor: ask for fewer --tokens",
             )
-        answer = Answer(receipt["session"], receipt["index"], receipt["query"], again, max(int(receipt["price"]), 1))
-        self.scores = tuple(score_rows(self.bundle, [answer]))
-        shares, self.unattributed = shares_from_scores(self.scores, self.bundle.contributors)
-        self.shares = dict(shares)
-        said, rest = _said(shown)
-        apart = abs(self.unattributed - rest)
-        apart += sum(abs(self.shares.get(who, 0) - said.get(who, 0)) for who in self.shares.keys() | said.keys())
+        answer = Answer(receipt["session"], receipt["index"], receipt["query"], again, int(receipt["price"]))
+        self.found = shares_of(self.bundle, answer)
+        own, (said, rest) = dict(self.found.shares), _said(shown)
+        apart = abs(self.found.unattributed - rest)
+        apart += sum(abs(own.get(who, 0) - said.get(who, 0)) for who in own.keys() | said.keys())
         if apart > 2 * SHARES_TOLERANCE:
             raise VoucherInvalid(
                 f"the server tells of shares that are {apart // 2} ppm from those of the published index, where"

@@ -225,13 +225,17 @@ def refined(parts: Sequence[bytes], wanted: Sequence[bytes]) -> Refined:
 
 def parts_of(client: Client, datanet: int, version: int) -> list[tuple[Address, bytes]]:
     """(contributor, content blob) of a version, in order. Raises NotFound, BlobNotFound, BlobCorrupt."""
-    found = client.call("openledger_getCommit", datanet, version)
-    return [(parse_address(p["contributor"]), client.get_blob(p["blob"].removeprefix("0x"))) for p in found["parts"]]
+    return _held(client, client.call("openledger_getCommit", datanet, version))
+
+
+def _held(client: Client, commit: dict[str, Any]) -> list[tuple[Address, bytes]]:
+    return [(parse_address(p["contributor"]), client.get_blob(p["blob"].removeprefix("0x"))) for p in commit["parts"]]
 
 
 def checked_parts(client: Client, datanet: int, version: int) -> tuple[list[tuple[Address, bytes]], Hash32]:
     """``parts_of`` a version, and the root on the chain that they have. Raises MalformedAction where they have not."""
-    parts, said = parts_of(client, datanet, version), client.call("openledger_getCommit", datanet, version)["root"]
+    found = client.call("openledger_getCommit", datanet, version)
+    parts, said = _held(client, found), found["root"]
     root, _ = rows.version_root(parts)
     if root != from_hex(said, 32):
         raise MalformedAction(

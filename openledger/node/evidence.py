@@ -130,13 +130,13 @@ def score(blobs: BlobStore, question: dict[str, Any], bases: Sequence[Path]) -> 
 
     bundle, answers = one_answer.checked(AttributionJob.from_json(question["job"]), blobs, Shelf(bases))
     (found,) = one_answer.shares_of_answers(bundle, answers, [question["number"]])
-    earning = sorted((-ppb, row) for row, ppb in enumerate(found.scores) if ppb > 0)
+    earning = found.earning
     return {
         "answer": dataclasses.asdict(found.answer),
         "shares": {to_checksum(who): ppm for who, ppm in found.shares},
         "unattributed": found.unattributed,
         "earning": len(earning),
-        "rows": [[row, -ppb] for ppb, row in earning[:EARNING]],
+        "rows": [list(pair) for pair in earning[:EARNING]],
     }
 
 

@@ -10,8 +10,8 @@ import click
 from openledger.abci_app.queries import model_job
 from openledger.node.bases import bases_option, shelf
 from openledger.node.cli.common import App, Command, amount, need_torch, pass_app
-from openledger.node.cli.proofs import block_hash_option, proven_state, trust
-from openledger.primitives.types import to_checksum, to_hex
+from openledger.node.cli.proofs import block_hash_option, proven_state, share_lines, shares_view, trust
+from openledger.primitives.types import to_hex
 
 if TYPE_CHECKING:
     from openledger.node.answer_check import AnswerCheck
@@ -48,9 +48,11 @@ def infer(
     answer = session.ask(prompt, check, max_tokens=tokens)
     data: dict[str, Any] = {**answer.__dict__, "price": str(answer.price), "transaction": transaction}
     words = [prompt + answer.text, "", f"receipt {answer.receipt}, session {session.number}, {amount(answer.price)}"]
-    if check is not None and state is not None:
-        data["verified"] = _found(check, state)
-        words += [*_told(check), trust(state, trusted)]
+    if state is not None and check is not None and check.found is not None:
+        shares = shares_view(check.found)
+        data["verified"] = {**shares, "block": {"number": state.number, "hash": to_hex(state.hash)}}
+        words.append("the answer is the model's own, and so are these shares of its contributors' part:")
+        words += [*share_lines(shares), trust(state, trusted)]
     app.emit(data, words)
 
 
@@ -65,22 +67,6 @@ def _loaded(app: App, number: int, folders: tuple[Path, ...], trusted: str | Non
     job = model_job(state, number)
     with app.stage("load", f"Load model {number}"):
         return state, AnswerCheck(published(job, NodeBlobs(app.client), shelf(app.home, folders)))
-
-
-def _found(check: AnswerCheck, state: ProvenState) -> dict[str, Any]:
-    return {
-        "shares": {to_checksum(who): ppm for who, ppm in check.shares.items()},
-        "unattributed": check.unattributed,
-        "block": {"number": state.number, "hash": to_hex(state.hash)},
-    }
-
-
-def _told(check: AnswerCheck) -> list[str]:
-    """Who earns by the answer, for people."""
-    lines = ["the answer is the model's own, and so are these shares of its contributors' part:"]
-    by_share = sorted(check.shares.items(), key=lambda item: (-item[1], item[0]))
-    lines += [f"├ {to_checksum(who)} {ppm / 10**4:.4f} %" for who, ppm in by_share]
-    return [*lines, f"└ unattributed {check.unattributed / 10**4:.4f} %"]
 
 
 COMMANDS = [infer]

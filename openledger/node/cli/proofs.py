@@ -283,26 +283,35 @@ def answer_shares(
 
 
 def _one_answer(one: AnswerShares, texts: Sequence[str], top: int) -> dict[str, Any]:
-    earning = sorted((-ppb, row) for row, ppb in enumerate(one.scores) if ppb > 0)
+    earning = one.earning
     return {
         "number": one.number,
         "session": one.answer.session,
         "index": one.answer.index,
         "query": one.answer.query,
         "answer": one.answer.answer,
-        "shares": {to_checksum(who): ppm for who, ppm in one.shares},
-        "unattributed": one.unattributed,
+        **shares_view(one),
         "earning": len(earning),
-        "rows": [{"row": row, "ppb": -ppb, "text": texts[row]} for ppb, row in earning[:top]],
+        "rows": [{"row": row, "ppb": ppb, "text": texts[row]} for row, ppb in earning[:top]],
     }
+
+
+def shares_view(one: AnswerShares) -> dict[str, Any]:
+    """Shares of an answer for machines, in ppm."""
+    return {"shares": {to_checksum(who): ppm for who, ppm in one.shares}, "unattributed": one.unattributed}
+
+
+def share_lines(view: dict[str, Any], more: str = "") -> list[str]:
+    """``shares_view`` for people, the largest share first; ``more`` stands in the last line."""
+    by_share = sorted(view["shares"].items(), key=lambda item: (-item[1], item[0]))
+    lines = [f"├ {who} {ppm / 10**4:.4f} %" for who, ppm in by_share]
+    return [*lines, f"└ unattributed {view['unattributed'] / 10**4:.4f} %{more}"]
 
 
 def _said_of(one: dict[str, Any]) -> list[str]:
     """The shares of one answer for people."""
     lines = ["", f"answer {one['number']}: {short(one['query'] + ' …' + one['answer'])}"]
-    by_share = sorted(one["shares"].items(), key=lambda item: (-item[1], item[0]))
-    lines += [f"├ {who} {ppm / 10**4:.4f} %" for who, ppm in by_share]
-    lines.append(f"└ unattributed {one['unattributed'] / 10**4:.4f} %; {one['earning']} rows earn")
+    lines += share_lines(one, f"; {one['earning']} rows earn")
     return lines + [f"  ├ row {r['row']}: {r['ppb'] / 10**7:.4f} %: {short(r['text'])}" for r in one["rows"]]
 
 

@@ -53,10 +53,10 @@ async def test_an_honest_server_is_paid_and_the_shares_are_told(shop: Shop, made
         assert (found.paid, len(shop.serving.answers(1))) == (answers * PRICE, answers)
     ((voucher, _),) = shop.serving.vouchers()
     assert (voucher.cumulative, voucher.answers) == (2 * PRICE, 2)
-    assert sum(checked.shares.values()) + checked.unattributed == 1_000_000
-    assert (tuple(sorted(checked.shares.items())), checked.unattributed) == shares_from_scores(
-        checked.scores, made.bundle.contributors
-    )
+    told = checked.found
+    assert told is not None
+    assert sum(ppm for _, ppm in told.shares) + told.unattributed == 1_000_000
+    assert (told.shares, told.unattributed) == shares_from_scores(told.scores, made.bundle.contributors)
 
 
 Lie = Callable[..., Any]
