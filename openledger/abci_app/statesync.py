@@ -23,7 +23,7 @@ from openledger.evm.predeploys import HISTORY_ADDRESS, HISTORY_WINDOW
 from openledger.genesis.genesis import Genesis
 from openledger.primitives.blocks import Header, Receipt, SealedBlock
 from openledger.primitives.errors import InvalidSnapshot, InvalidTransaction
-from openledger.primitives.transactions import SYSTEM, EthTransaction
+from openledger.primitives.transactions import LEGACY, SYSTEM, EthTransaction
 from openledger.primitives.types import SYSTEM_ADDRESS, Address, Hash32, Log, to_hex
 from openledger.state.fasttrie import ordered_trie_root
 from openledger.state.snapshot_format import FORMAT, Manifest, expand
@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 
 LAG = 2
 """A light client needs the headers of the two heights after a snapshot: younger ones are not shown to others yet."""
+
+_LEGACY_FROM = 0xC0
+"""The first byte of a legacy transaction is that of an RLP list."""
 
 HeaderHashes = Callable[[int], Sequence[Hash32]]
 """Hashes of the Ethereum header of a height as nodes of the operator's choice give them; none where nobody answers."""
@@ -195,6 +198,8 @@ def rebuild_block(header: Header, transactions: Sequence[bytes], receipts: Seque
     for raw, bare in zip(transactions, receipts, strict=True):
         sender, price, contract = _facts(raw, header.base_fee)
         kind, status, cumulative, logs = _fields(bare)
+        if kind != (raw[0] if raw[0] < _LEGACY_FROM else LEGACY) or cumulative < gas:
+            raise InvalidSnapshot("a receipt of the last block is not its transaction's")
         created = contract if status else None
         whole.append(Receipt(kind, status, cumulative, logs, cumulative - gas, price, created))
         senders.append(sender)

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rlp.exceptions import RLPException
-
 from openledger.primitives.blocks import EMPTY_TRIE_ROOT, Header, SealedBlock
-from openledger.primitives.errors import InvalidSnapshot
+from openledger.primitives.errors import InvalidRlp, InvalidSnapshot
 from openledger.primitives.hashing import KECCAK_EMPTY, keccak256
 from openledger.primitives.types import MODULE_ADDRESSES, Address, to_hex
 from openledger.state import layout
@@ -233,8 +231,8 @@ def _decode_header(raw: bytes) -> Header:
     try:
         header = Header.decode(raw)
         canonical = header.encode()
-    except (RLPException, ValueError, TypeError, IndexError):
-        canonical = b""
+    except (InvalidRlp, ValueError, TypeError, IndexError):
+        raise InvalidSnapshot("a header of the snapshot is malformed") from None
     if canonical != raw:
         raise InvalidSnapshot("a header of the snapshot is malformed")
     sizes = [len(header.coinbase), len(header.bloom), len(header.nonce), len(header.extra_data)]

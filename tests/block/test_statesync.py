@@ -19,6 +19,7 @@ from openledger.evm.predeploys import CREATE2_DEPLOYER_ADDRESS, HISTORY_ADDRESS,
 from openledger.evm.pyevm import PyEvmEngine
 from openledger.primitives.amounts import GWEI, OPEN
 from openledger.primitives.blocks import Header
+from openledger.primitives.codec import encode
 from openledger.primitives.errors import StatePruned, StateRestoring
 from openledger.state import layout
 from openledger.state import snapshot_format as form
@@ -303,6 +304,15 @@ def with_header(**changed: Any) -> Callable[[bytes], bytes]:
     return lambda raw: dataclasses.replace(Header.decode(raw), **changed).encode()
 
 
+def with_receipts(raw: bytes, **changed: int) -> bytes:
+    """A last block whose receipts all have another type or cumulative gas."""
+    transactions, receipts = form.unpack_block(raw)
+    for receipt in receipts:
+        receipt[0] = changed.get("type", receipt[0])
+        receipt[2] = changed.get("gas", receipt[2])
+    return encode([transactions, receipts])
+
+
 FORGERIES: dict[str, Any] = {
     "a richer account": replace_first(b"a", lambda v: v[:9] + OPEN.to_bytes(32, "big") + v[41:]),
     "an account in a longer form": replace_first(b"a", lambda v: v + bytes(32)),
@@ -311,6 +321,9 @@ FORGERIES: dict[str, Any] = {
     "a header that does not follow": replace_first(b"b", with_header(timestamp=1)),
     "a header less": without(b"b"),
     "a header that is none": replace_first(b"b", lambda v: b"\xc0"),
+    "a header that is no list": replace_first(b"b", lambda v: b"\x00"),
+    "a header of no bytes": replace_first(b"b", lambda v: b""),
+    "a header that is cut off": replace_first(b"b", lambda v: v[:-1]),
     "a header with a long field": replace_first(b"b", with_header(bloom=b"")),
     "a last header with another gas": replace_first(b"b", with_header(gas_used=1), last=True),
     "another code": replace_first(b"c", lambda v: v + b"\x00"),
@@ -324,6 +337,8 @@ FORGERIES: dict[str, Any] = {
     "no last block": without(b"y"),
     "a last block without transactions": replace_first(b"y", lambda v: b"\x92\x90\x90"),
     "a last block that is none": replace_first(b"y", lambda v: b"\x01"),
+    "a receipt of a type beyond one byte": replace_first(b"y", lambda v: with_receipts(v, type=300)),
+    "a receipt that uses less than the one before": replace_first(b"y", lambda v: with_receipts(v, gas=0)),
     "an unknown table": lambda entries: [*entries, (b"z", b"")],
     "a table of tries": lambda entries: [*entries[:-1], (b"t", b""), entries[-1]],
     "entries out of order": lambda entries: [entries[1], entries[0], *entries[2:]],
