@@ -10,7 +10,7 @@ from openledger.abci_app.modules.attribution.index_challenges import (
     IndexChallenge,
     must_index_challenge,
 )
-from openledger.abci_app.modules.attribution.records import STATUS_NAMES
+from openledger.abci_app.modules.attribution.records import STATUS_NAMES, Accused
 from openledger.abci_app.views import MAX_LIST, View
 from openledger.primitives.fields import to_json
 from openledger.state.ports import StateReader
@@ -19,6 +19,11 @@ from openledger.state.ports import StateReader
 def _view(number: int, record: IndexChallenge) -> View:
     names = {"status": STATUS_NAMES[record.status], "outcome": OUTCOME_NAMES[record.outcome]}
     return {"id": number} | to_json(record) | {"bond": hex(record.bond)} | names
+
+
+def spot(found: IndexChallenge | Accused) -> View:
+    """Where a row of an index is said to be wrong: ``row``, and ``segment`` where it is one of the training run."""
+    return {"row": found.row} | ({"segment": found.segment} if found.segment else {})
 
 
 def get_index_challenge(state: StateReader, challenge: int) -> View:

@@ -19,6 +19,7 @@ from openledger.abci_app.decoder import Decoded
 from openledger.abci_app.native import check_form as check_native_form
 from openledger.abci_app.ordering import best_first
 from openledger.evm.validate import check_form, check_sender
+from openledger.primitives.amounts import shortfall
 from openledger.primitives.errors import (
     AlreadyKnown,
     FeeCapTooLow,
@@ -189,7 +190,8 @@ class Mempool:
         if spent + decoded.cost > available:
             raise InsufficientFunds(
                 f"insufficient funds for gas * price + value: address {to_checksum(decoded.sender)} have {available} "
-                f"queued cost {spent} tx cost {decoded.cost}"
+                f"queued cost {spent} tx cost {decoded.cost}",
+                shortfall(spent + decoded.cost, available),
             )
 
     # --- a full pool --------------------------------------------------------------------------------------

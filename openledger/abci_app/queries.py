@@ -13,6 +13,7 @@ from typing import Any
 from openledger.abci_app.action import action_class
 from openledger.abci_app.challenge_views import get_index_challenge as get_index_challenge
 from openledger.abci_app.challenge_views import list_index_challenges as list_index_challenges
+from openledger.abci_app.challenge_views import spot
 from openledger.abci_app.governance_views import list_proposals
 from openledger.abci_app.modules.accounts import balance
 from openledger.abci_app.modules.attribution import records as claims
@@ -188,13 +189,12 @@ def _named(state: StateReader, number: int, of: Ballot, member: claims.Member, s
     """What a validator has called wrong: ``row`` (and ``segment``), or ``share`` (an address, or "unattributed"). Who
     votes on a challenge of an index accuses nobody by himself: his no names the row that is challenged."""
     if isinstance(of, IndexChallenge):
-        spot = {"row": of.row} | ({"segment": of.segment} if of.segment else {})
-        return spot if said.verdict == claims.NO else None
+        return spot(of) if said.verdict == claims.NO else None
     found = accused_by(state, number, member.address)
     if found is None:
         return None
     if found.kind == NAMED_ROW:
-        return {"row": found.row} | ({"segment": found.segment} if found.segment else {})
+        return spot(found)
     return {"share": to_checksum(found.contributor) if found.kind == NAMED_SHARE else "unattributed"}
 
 

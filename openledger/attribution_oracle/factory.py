@@ -26,6 +26,7 @@ from openledger.attribution_oracle.payment import Ledger
 from openledger.attribution_oracle.ports import Blobs, ChainReader, Progress, silent
 from openledger.attribution_oracle.serve import Served, Server, quantity
 from openledger.attribution_oracle.tape import MEMORY, Place
+from openledger.primitives.amounts import exact_amount
 from openledger.primitives.attribution import SettlementFacts, Voucher
 from openledger.primitives.errors import OracleError
 from openledger.primitives.types import to_hex
@@ -185,7 +186,7 @@ class Serving:
         for model in self.server.offered:
             facts = await self.server.chain.model(model.number)
             if facts is None or quantity(facts["price"]) != model.price:
-                raise OracleError(f"model {model.number} is not on chain with a price of {model.price} wei")
+                raise OracleError(f"model {model.number} is not on chain with a price of {exact_amount(model.price)}")
         self._runner = web.AppRunner(self.server.app(), access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port)

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from openledger.primitives.amounts import exact_amount
 from openledger.primitives.attribution import Voucher, receipt_leaf
 from openledger.primitives.errors import CorruptDatabase, DecodingError, OracleError, VoucherInvalid
 from openledger.primitives.fields import U32, U64, Bytes32, struct_hash, typed_digest
@@ -179,8 +180,8 @@ class Ledger:
         due = self.book(voucher.session).due(voucher.session)
         if voucher != due:
             raise VoucherInvalid(
-                f"this voucher pays {voucher.cumulative} wei for {voucher.answers} answers; due are"
-                f" {due.cumulative} wei for {due.answers}, under the root {to_hex(due.receipts)}"
+                f"this voucher pays {exact_amount(voucher.cumulative)} for {voucher.answers} answers; due are"
+                f" {exact_amount(due.cumulative)} for {due.answers}, under the root {to_hex(due.receipts)}"
             )
         if recover_signature(voucher.digest(chain_id), signature) != consumer:
             raise VoucherInvalid(f"the voucher is not signed by the session's consumer {to_checksum(consumer)}")

@@ -41,6 +41,7 @@ from openledger.attribution_oracle.payment import (
     voucher_json,
 )
 from openledger.attribution_oracle.ports import ChainReader
+from openledger.primitives.amounts import exact_amount
 from openledger.primitives.errors import DecodingError, InvalidSignature, OpenLedgerError, VoucherInvalid
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.jsonio import read_json
@@ -245,7 +246,7 @@ class Server:
     def _session_header(self, request: web.Request, served: Served) -> int:
         text = request.headers.get(SESSION_HEADER)
         if text is None or SIGNATURE_HEADER not in request.headers:
-            raise self._due(served, f"an answer of this model costs {served.price} wei")
+            raise self._due(served, f"an answer of this model costs {exact_amount(served.price)}")
         if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 2**64):
             raise invalid(f"{SESSION_HEADER} must be the number of a session")
         return int(text)
@@ -277,7 +278,8 @@ class Server:
         if book is not None and owed:
             due = voucher_json(book.due(session))
             message = (
-                f"the answers before are not paid: {owed} wei are owed; sign the voucher and POST it to /v1/vouchers"
+                f"the answers before are not paid: {exact_amount(owed)} are owed; sign the voucher and POST it to"
+                " /v1/vouchers"
             )
             raise self._due(served, message, session=session, owed=str(owed), next_answer=given, voucher=due)
         promised = book.voucher.cumulative if book is not None and book.voucher is not None else 0

@@ -36,6 +36,7 @@ from openledger.attribution_oracle.recheck import (
     wanted_spots,
 )
 from openledger.attribution_oracle.replayed import PathInfluence
+from openledger.primitives.amounts import exact_amount
 from openledger.primitives.attribution import (
     NAMED_REST,
     NAMED_SHARE,
@@ -189,7 +190,9 @@ def _check_settlement(model: int, settlement: SettlementFacts, answers: Sequence
         raise OracleError(f"the evidence for {where} does not have the Merkle root that the consumer signed")
     paid = sum(a.price for a in answers[settlement.first : settlement.last])
     if paid != settlement.amount:
-        raise OracleError(f"the prices of {where} add up to {paid} wei, settled were {settlement.amount}")
+        raise OracleError(
+            f"the prices of {where} add up to {exact_amount(paid)}, settled were {exact_amount(settlement.amount)}"
+        )
 
 
 def check_shares(job: AttributionJob, bundle: Bundle, scores: Sequence[int]) -> Fault | None:

@@ -8,6 +8,7 @@ from typing import Protocol
 from openledger.evm.engine import BlockEnv, CallMessage, CallResult
 from openledger.evm.reasons import REVERTED
 from openledger.evm.validate import GAS_TRANSACTION, floor_gas, intrinsic_gas
+from openledger.primitives.amounts import shortfall
 from openledger.primitives.errors import CallFailed, CallReverted, InsufficientFunds
 from openledger.primitives.types import Account, to_checksum
 from openledger.state.ports import StateReader
@@ -85,6 +86,7 @@ def _affordable(message: CallMessage, state: StateReader, otherwise: int) -> int
     if balance < message.value:
         raise InsufficientFunds(
             f"insufficient funds for transfer: address {to_checksum(message.sender)} "
-            f"have {balance} want {message.value}"
+            f"have {balance} want {message.value}",
+            shortfall(message.value, balance),
         )
     return (balance - message.value) // message.gas_price

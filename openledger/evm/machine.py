@@ -7,6 +7,8 @@ each because it would give another result than the specification:
   forget which contracts the transaction created, and pay for its initcode twice);
 - initcode words are part of the intrinsic gas of a creation, checked before the transaction runs;
 - MODEXP of an empty base gives 0^e mod m, which is 1 for e = 0;
+- a CALL that cannot pay its base price runs out of gas before anybody asks whether it may send value (the same gas is
+  gone either way, and only a trace tells);
 - BLOCKHASH asks the block environment.
 """
 
@@ -20,13 +22,16 @@ from typing import Any
 from eth.abc import ComputationAPI, MessageAPI
 from eth.constants import CREATE_CONTRACT_ADDRESS
 from eth.exceptions import ContractCreationCollision, Revert
+from eth.vm import mnemonics
 from eth.vm.execution_context import ExecutionContext
+from eth.vm.forks.berlin.constants import WARM_STORAGE_READ_COST
 from eth.vm.forks.cancun.computation import CANCUN_PRECOMPILES, CancunComputation
 from eth.vm.forks.cancun.state import CancunState
 from eth.vm.forks.cancun.transaction_context import CancunTransactionContext
 from eth.vm.forks.prague.computation import PRAGUE_PRECOMPILES, PragueComputation
 from eth.vm.forks.prague.state import PragueState
 from eth.vm.message import Message
+from eth.vm.opcode_values import CALL
 
 from openledger.evm.addresses import authority_of, create_address
 from openledger.evm.engine import BlockEnv
@@ -224,6 +229,7 @@ def build_machine(
             ethereum |= {target: run} if is_ethereums else {}
     theirs: Any = PragueComputation if prague else CancunComputation
     opcodes = {number: _called(opcode) for number, opcode in theirs.opcodes.items()}
+    opcodes[CALL] = _base_price_first(opcodes[CALL])
     computation = type(
         "FlatComputation",
         (_FlatComputation, theirs),
@@ -237,6 +243,17 @@ def _called(opcode: Any) -> Any:
     """The opcode as what is called in the end. An object with ``__call__`` goes through C each time, and Python 3.12
     bounds that by itself, whatever the recursion limit: 500 frames deep in 3.12.1, where 1,024 are the EVM's."""
     return opcode if isinstance(opcode, FunctionType) else opcode.__call__
+
+
+def _base_price_first(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The CALL opcode, whose base price (EIP-2929) is looked at before its rights, as in geth and revm."""
+
+    def run(computation: Any) -> Any:
+        if computation.get_gas_remaining() < WARM_STORAGE_READ_COST:
+            computation.consume_gas(WARM_STORAGE_READ_COST, reason=mnemonics.CALL)  # raises
+        return call(computation)
+
+    return run
 
 
 def run_message(vm: Any, work: Work) -> Outcome:

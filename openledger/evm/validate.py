@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Protocol
 
 from openledger.evm.engine import BlockEnv, CallMessage
+from openledger.primitives.amounts import shortfall
 from openledger.primitives.errors import (
     EmptyAuthorizationList,
     FeeCapTooLow,
@@ -177,7 +178,8 @@ def check_sender(tx: Payer, state: AccountReader, *, allow_nonce_gap: bool = Fal
     if account.balance < cost:
         who = to_checksum(tx.sender)
         raise InsufficientFunds(
-            f"insufficient funds for gas * price + value: address {who} have {account.balance} want {cost}"
+            f"insufficient funds for gas * price + value: address {who} have {account.balance} want {cost}",
+            shortfall(cost, account.balance),
         )
 
 
@@ -219,7 +221,9 @@ def check_call(env: BlockEnv, message: CallMessage, balance: int) -> None:
     have, want = balance, message.value + message.gas * message.gas_price
     if have < want:
         who = to_checksum(message.sender)
-        raise InsufficientFunds(f"insufficient funds for gas * price + value: address {who} have {have} want {want}")
+        raise InsufficientFunds(
+            f"insufficient funds for gas * price + value: address {who} have {have} want {want}", shortfall(want, have)
+        )
     if message.to is None and len(message.data) > MAX_INITCODE_BYTES:
         raise InitCodeTooLarge(f"max initcode size exceeded: code size {len(message.data)} limit {MAX_INITCODE_BYTES}")
     needed = intrinsic_gas(

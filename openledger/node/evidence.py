@@ -11,14 +11,16 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from openledger.node.doctor import has_module, has_torch
+from openledger.node.oracle_stderr import Tail
 from openledger.node.processes import dying_with_parent
 from openledger.node.rows import rows_of, text_of
 from openledger.primitives.attribution import AttributionJob
@@ -40,6 +42,10 @@ TOP = 8
 """Spans and rows of an answer that are shown."""
 WAITING = 8
 """Questions that may wait for the one that is being answered."""
+LAST_WORDS = 1.0
+"""Seconds for what a process that has ended still has to say."""
+
+log = logging.getLogger(__name__)
 
 
 class EvidenceProcess:
@@ -48,7 +54,7 @@ class EvidenceProcess:
     def __init__(self, blobs_url: str, seconds: float, memory_mb: int = MEMORY_MB, bases: Sequence[Path] = ()) -> None:
         self._command = [sys.executable, "-m", "openledger.node.evidence", blobs_url]
         self._memory_mb, self._seconds, self._bases = memory_mb, seconds, [str(folder) for folder in bases]
-        self._turn = asyncio.Lock()
+        self._turn, self._tail = asyncio.Lock(), Tail()
         self._waiting = 0
 
     @classmethod
@@ -85,12 +91,16 @@ class EvidenceProcess:
             *dying_with_parent(command),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )
+        said = asyncio.create_task(self._tail.follow(cast(asyncio.StreamReader, process.stderr)))
+        level = logging.WARNING
         try:
             async with asyncio.timeout(seconds):
-                told, _ = await process.communicate(json.dumps(question).encode())
+                answer = _read(await _answer(process, json.dumps(question).encode()))
+            level = logging.DEBUG
+            return _found(answer)
         except TimeoutError:
             raise OracleError(f"nothing was found within {seconds:g} s", HINT) from None
         finally:
@@ -98,15 +108,42 @@ class EvidenceProcess:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
-        return _read(told)
+            await self._tell(said, level)
+
+    async def _tell(self, said: asyncio.Task[None], level: int) -> None:
+        """The last words of a process that has ended, into the log."""
+        await asyncio.wait({said}, timeout=LAST_WORDS)
+        said.cancel()
+        for line in self._tail.take():
+            log.log(level, "evidence process: %s", line)
+
+
+async def _answer(process: asyncio.subprocess.Process, question: bytes) -> bytes:
+    """All that the process writes to its output, once it has ended."""
+    asked, answers = cast(asyncio.StreamWriter, process.stdin), cast(asyncio.StreamReader, process.stdout)
+    asked.write(question)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it ends without reading
+        await asked.drain()
+    asked.close()
+    told = await answers.read()
+    await process.wait()
+    return told
 
 
 def _read(told: bytes) -> dict[str, Any]:
-    """What the process has found. Raises OracleError, BlobNotFound."""
+    """What the process has told. Raises OracleError where it told nothing."""
     try:
-        answer = read_json(told)
+        answer: dict[str, Any] = read_json(told)
     except InvalidJson:
-        raise OracleError("the process that looks for evidence has died: it may have needed too much memory") from None
+        raise OracleError(
+            "the process that looks for evidence has died: it may have needed too much memory",
+            "the node's log has its last words",
+        ) from None
+    return answer
+
+
+def _found(answer: dict[str, Any]) -> dict[str, Any]:
+    """What the process has found. Raises OracleError, NotFound, BlobNotFound."""
     if "error" in answer:
         kinds = {kind.code: kind for kind in (BlobNotFound, NotFound)}
         raise kinds.get(answer["error"]["code"], OracleError)(answer["error"]["message"])

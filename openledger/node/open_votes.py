@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from openledger.abci_app.challenge_views import spot
 from openledger.abci_app.modules.attribution.index_challenges import IndexChallenge, must_ballot
 from openledger.abci_app.modules.attribution.records import (
     CHALLENGES,
@@ -64,8 +65,7 @@ def _kind(ballot: Claim | IndexChallenge) -> str:
 def _challenged(state: StateReader, number: int, ballot: Claim | IndexChallenge) -> dict[str, Any]:
     """What is said to be wrong, and who says so."""
     if isinstance(ballot, IndexChallenge):
-        spot = {"row": ballot.row} | ({"segment": ballot.segment} if ballot.segment else {})
-        return {"named": spot, "challenger": to_checksum(ballot.challenger)}
+        return {"named": spot(ballot), "challenger": to_checksum(ballot.challenger)}
     found = CHALLENGES.get(state, number) if ballot.second_look else None
     if found is None:
         return {}

@@ -41,6 +41,16 @@ def format_amount(wei: int, digits: int = 6) -> str:
     return f"{sign}{whole:,}{'.' + fraction if fraction else ''} OPEN"
 
 
+def exact_amount(wei: int) -> str:
+    """To the last wei: ``1.5 OPEN``, and less than a gwei as ``7 wei``."""
+    return f"{wei} wei" if 0 < wei < GWEI else format_amount(wei, 18)
+
+
+def shortfall(needed: int, held: int) -> str:
+    """Two amounts of wei side by side: ``1.5 OPEN are needed, 0.2 OPEN are there``."""
+    return f"{exact_amount(needed)} are needed, {exact_amount(held)} are there"
+
+
 def split_exact(total: int, weights: Sequence[int]) -> list[int]:
     """Divide ``total`` in proportion to ``weights`` so that the parts add up to it exactly.
 

@@ -18,6 +18,7 @@ from openledger.evm.reasons import REVERTED, revert_text
 from openledger.evm.tracing.outcome import COIN_ADDRESS, OutcomeTracer
 from openledger.evm.tracing.tracer import Budget, TraceBounds, Tracer
 from openledger.evm.validate import floor_gas, intrinsic_gas
+from openledger.primitives.amounts import shortfall
 from openledger.primitives.blocks import Header, Receipt, SealedBlock, bloom_of
 from openledger.primitives.errors import (
     CallFailed,
@@ -236,7 +237,8 @@ class Simulator:
         needed = fields.value + gas * fields.cap
         if sender.balance < needed:
             raise InsufficientFunds(
-                f"insufficient funds for gas * price + value: address {who} have {sender.balance} want {needed}"
+                f"insufficient funds for gas * price + value: address {who} have {sender.balance} want {needed}",
+                shortfall(needed, sender.balance),
             )
 
     def _maker(self, wanted: Simulation, building: _Building) -> Callable[[], tuple[Tracer, Budget]]:

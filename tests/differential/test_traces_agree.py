@@ -106,6 +106,39 @@ def test_a_call_looks_at_the_delegate_that_the_account_has_now(
     assert (to_hex(CONTRACTS[1]) in seen) is (to == CONTRACTS[1])
 
 
+WRITES = {  # code, and the gas that a frame of it needs before its right is asked
+    "call": ("5f5f5f5f600173" + CONTRACTS[2].hex() + "5af1", 16 + 100),
+    "log2": ("5f5f5f5fa2", 8 + 375),
+    "sstore": ("5f600155", 5),
+    "tstore": ("5f60015d", 5 + 100),
+    "create": ("5f5f5ff0", 6),
+    "selfdestruct": ("5fff", 2 + 5_000),
+}
+
+
+@pytest.mark.parametrize("opcode", WRITES)
+def test_a_write_in_a_static_frame_that_cannot_pay_its_base_price_is_out_of_gas(
+    engines: tuple[Tracing, Tracing], opcode: str
+) -> None:
+    """As in geth: the fixed price of an opcode comes before its right, and all other prices after."""
+    caller, callee = CONTRACTS[:2]
+    code, price = WRITES[opcode]
+    for gas, words in ((price - 1, "out of gas"), (price, "write protection"), (price + 9_000, "write protection")):
+        world = build(1, 1)
+        world.state.put(SENDERS[0], 0, 10**21)
+        world.state.put(callee, 1, 10**6, bytes.fromhex(code + "00"))
+        world.state.put(caller, 1, 0, bytes.fromhex(f"5f5f5f5f73{callee.hex()}61{gas:04x}fa00"))
+        subject = replace(
+            world.txs[0], type=2, sender=SENDERS[0], nonce=0, to=caller, gas=500_000, value=0, data=b"",
+            max_fee=10 * world.env.base_fee, max_priority_fee=0, access_list=(), authorizations=(),
+        )  # fmt: skip
+        for tracer in TRACERS:
+            ours, theirs = (traced(e, world.env, (), subject, world.state, tracer, TraceBounds()) for e in engines)
+            assert ours == theirs, f"{gas} gas, {tracer}"
+        top = engines[0].trace(world.env, (), subject, world.state, "callTracer", {}, TraceBounds())
+        assert top["calls"][0]["error"] == words, f"{gas} gas"
+
+
 def test_bounds_end_a_trace_with_the_same_words(engines: tuple[Tracing, Tracing]) -> None:
     reached = set()
     for seed in range(12):

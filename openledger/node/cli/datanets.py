@@ -129,8 +129,17 @@ def add(app: App, number: int, files: tuple[Path, ...]) -> None:
     )
 
 
+NO_FILES = {"allow_extra_args": True}
+"""Files named to a command that takes what was collected come to ``collected``, which says what to do."""
+
+
 def collected(app: App, number: int) -> tuple[Path, bytes]:
-    """The rows that wait for a commit. Raises NotFound."""
+    """The rows that wait for a commit. Raises NotFound, and MalformedAction where the command names files itself."""
+    if files := click.get_current_context().args:
+        raise MalformedAction(
+            "this command takes the rows that were collected before, and no files",
+            f"openledger datanet add {number} {' '.join(files)}, then this command without them",
+        )
     path = staged(app, number)
     if not path.exists():
         raise NotFound(f"nothing is collected for datanet {number}", f"openledger datanet add {number} FILE")
@@ -144,7 +153,7 @@ def contribution(app: App, said: list[str]) -> Contribution:
     return Contribution(app.client, app.signer(), Salts(app.home / "promises"), said.append)
 
 
-@datanet.command()
+@datanet.command(context_settings=NO_FILES)
 @click.argument("number", metavar="DATANET", type=click.IntRange(1))
 @pass_app
 def promise(app: App, number: int) -> None:
@@ -166,7 +175,7 @@ def refuse(findings: list[rows.Finding]) -> None:
             )
 
 
-@datanet.command()
+@datanet.command(context_settings=NO_FILES)
 @click.argument("number", metavar="DATANET", type=click.IntRange(1))
 @click.option("--message", "-m", default="", help="What changes, in a sentence.")
 @click.option("--dry-run", is_flag=True, help="Only check, against everything in the datanet; send nothing.")

@@ -22,7 +22,7 @@ from openledger.node.cli.proofs import (
 )
 from openledger.node.proven import ProvenState
 from openledger.node.proven_stake import proven_stake
-from openledger.primitives.amounts import parse_amount
+from openledger.primitives.amounts import exact_amount, parse_amount
 from openledger.primitives.errors import ProofInvalid, SharesInvalid
 from openledger.primitives.types import Address, parse_address, to_checksum, to_hex
 
@@ -93,7 +93,8 @@ def checked_staking(app: App, state: ProvenState, who: Address, said: int) -> in
     total = proven_stake(state, who, [parse_address(one["validator"]) for one in named])
     if total != said:
         raise ProofInvalid(
-            f"the node says that stake has earned {said} wei, and its records say {total}", "ask another node (--node)"
+            f"the node says that stake has earned {exact_amount(said)}, and its records say {exact_amount(total)}",
+            "ask another node (--node)",
         )
     return total
 

@@ -24,6 +24,9 @@ const BONDS = {
 };
 const LAPSED = { told: "No two thirds agreed in time. The model stands.", bond: "nine tenths given back, one tenth burned" };
 
+/** Its outcome, and until then its phase. */
+const standing = ({ outcome, status }) => (outcome === "open" ? status : outcome);
+
 /** For a list of challenges, or for those of one model (`own`), which then need not be named. */
 export function challengeTable(challenges, own = false) {
   return ui.table(
@@ -35,7 +38,7 @@ export function challengeTable(challenges, own = false) {
       names(one),
       ui.accountLink(one.challenger),
       ui.money(one.bond),
-      ui.badge(one.outcome === "open" ? one.status : one.outcome),
+      ui.badge(standing(one)),
     ]),
     "No published index was challenged yet.",
   );
@@ -74,7 +77,7 @@ export async function challengePage(rpc, id, verdicts) {
       ui.facts(
         ["Model", ui.modelLink(found.model, model?.name)],
         ["Challenger", ui.accountLink(found.challenger, true)],
-        ["Outcome", ui.badge(found.outcome)],
+        ["Outcome", ui.badge(standing(found))],
         ["Attempt", found.attempt + 1],
         ["Phase ends", found.deadline && !ENDS.includes(found.status) ? ui.when(found.deadline) : null],
         ["Opened in block", found.opened ? ui.blockLink(found.opened) : null],

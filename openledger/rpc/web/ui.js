@@ -73,10 +73,12 @@ export const facts = (...pairs) =>
 export const tile = (name, value, note) =>
   h("div", { class: "tile" }, h("div", { class: "name" }, name), h("div", { class: "value" }, value), note ? h("div", { class: "note" }, note) : null);
 
+/** Outcomes and states, from the side of what is looked at: a claim, a model and its index, a proposal, a transaction.
+ * An upheld challenge is bad, as it has found something wrong; one that was dismissed has changed nothing. A word that
+ * is not here is of something that still goes on. */
 const TONES = {
   accepted: "good",
   success: "good",
-  open: "good",
   active: "good",
   yes: "good",
   passed: "good",
@@ -98,8 +100,11 @@ const TONES = {
   moot: "dull",
 };
 
+/** The class of a word's colour. */
+export const tone = (word) => TONES[String(word)] ?? "calm";
+
 /** A word in a coloured frame; the word itself says it too. */
-export const badge = (word) => h("span", { class: `badge ${TONES[String(word)] ?? "calm"}` }, word);
+export const badge = (word) => h("span", { class: `badge ${tone(word)}` }, word);
 
 /** Shares as bars, the whole track being 1,000,000 ppm: `entries` are { label: node, ppm, tone }. */
 export function bars(entries) {

@@ -11,12 +11,11 @@ export const ENDS = ["accepted", "refused", "lapsed"];
 export function way(status, ended = status) {
   const at = PHASES.indexOf(status);
   const over = ENDS.includes(status);
-  const tone = status === "accepted" ? "good" : status === "refused" ? "bad" : "";
   return h(
     "ol",
     { class: "phases", "aria-label": "phases" },
     PHASES.map((phase, i) => h("li", { class: over || i < at ? "past" : null, "aria-current": i === at ? "step" : null }, phase)),
-    h("li", { class: over ? tone || null : null, "aria-current": over ? "step" : null }, over ? ended : "verdict"),
+    h("li", { class: over ? ui.tone(ended) : null, "aria-current": over ? "step" : null }, over ? ended : "verdict"),
   );
 }
 

@@ -132,8 +132,8 @@ def test_without_a_decision_it_expires_and_nobody_loses_anything(net: Harness) -
         (4, {}, "only the reviewers"),
         (5, {"version": 2}, "has no review"),
         (5, {"datanet": 2}, "has no review"),
-        (5, {"stake": STAKE - 1}, f"is {STAKE} wei"),
-        (5, {"stake": STAKE + 1}, f"is {STAKE} wei"),
+        (5, {"stake": STAKE - 1}, "is 2 OPEN"),
+        (5, {"stake": STAKE + 1}, "is 2 OPEN"),
     ],
 )
 def test_refusals(net: Harness, sender: int, change: dict[str, Any], reason: str) -> None:
@@ -160,7 +160,7 @@ def test_who_cannot_pay_bond_or_stake_is_refused() -> None:
 def test_nobody_bonds_more_than_they_have_agreed_to(net: Harness) -> None:
     """An owner could raise the bond in front of a commit, and have it rejected."""
     net.act(0, DatanetSetPolicy(1, "reviewed", **(RULES | {"bond": BOND + 1})))
-    assert f"agrees to {BOND}" in net.refusal(1, COMMIT)
+    assert "agrees to 3 OPEN" in net.refusal(1, COMMIT)
 
 
 def test_what_waits_keeps_the_rules_that_it_was_committed_under(net: Harness) -> None:

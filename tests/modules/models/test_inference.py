@@ -86,7 +86,7 @@ def test_open_refusals(session: Harness) -> None:
     for action, reason in [
         (InferenceOpen(9, OPEN, now + 10), "there is no model 9"),
         (InferenceOpen(1, PRICE - 1, now + 10), "less than one answer"),
-        (InferenceOpen(1, 20_000 * OPEN, now + 10), "insufficient balance"),
+        (InferenceOpen(1, 20_000 * OPEN, now + 10), "insufficient balance for the deposit: 20,000 OPEN are needed, "),
         (InferenceOpen(1, OPEN, now), "in the future"),
         (InferenceOpen(1, OPEN, now + 400 * 86_400), "at most a year"),
     ]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness import ACCOUNTS, Harness
 
 from openledger.abci_app.modules.rewards.claim import RewardsClaim
+from openledger.primitives.amounts import exact_amount
 
 
 def earn(chain: Harness) -> int:
@@ -30,4 +31,4 @@ def test_all_or_a_part_moves_to_the_balance(chain: Harness) -> None:
 def test_nobody_takes_more_than_there_is(chain: Harness) -> None:
     available = earn(chain)
     assert "no rewards" in chain.refusal(8, RewardsClaim())
-    assert f"only {available} wei" in chain.refusal(1, RewardsClaim(available + 1))
+    assert f"only {exact_amount(available)}" in chain.refusal(1, RewardsClaim(available + 1))

@@ -170,6 +170,10 @@ def test_rows_are_checked_before_a_fee_is_paid(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "good.txt").write_text("A first paragraph of some length.\n\nA second paragraph of some length.\n")
     (tmp_path / "bad.jsonl").write_text('{"text": "   "}\n')
     assert run(["datanet", "check", "good.txt"]) == 0
+    for command in ("commit", "promise"):
+        capsys.readouterr()
+        assert run(["datanet", command, "1", "good.txt"]) == 1
+        assert "openledger datanet add 1 good.txt, then this command" in capsys.readouterr().err
     assert run(["datanet", "check", "bad.jsonl"]) == 1
     assert "refused: empty" in capsys.readouterr().out
 

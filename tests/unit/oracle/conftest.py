@@ -4,7 +4,9 @@ all of them, and answers in the words of one."""
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from openledger.attribution_oracle.tokenizer import train_tokenizer  # noqa: E40
 from openledger.primitives.attribution import AttributionJob, PartFacts, SettlementFacts  # noqa: E402
 from openledger.primitives.errors import BlobCorrupt, BlobNotFound  # noqa: E402
 from openledger.primitives.types import to_hex  # noqa: E402
+from tests.unit.oracle.shops import Shop  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -198,3 +201,11 @@ def small_run() -> influence.Run:
 @pytest.fixture
 def memory_blobs() -> MemoryBlobs:
     return MemoryBlobs()
+
+
+@pytest.fixture
+async def shop(made: Any, tmp_path: Path) -> AsyncIterator[Shop]:
+    found = Shop(made, tmp_path)
+    await found.open()
+    yield found
+    await found.close()

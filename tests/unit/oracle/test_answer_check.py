@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,17 +18,9 @@ from openledger.node.consumer import Session
 from openledger.node.keystore import Signer
 from openledger.primitives.errors import OracleError, VoucherInvalid
 from openledger.primitives.keys import address_of_private_key
-from tests.unit.oracle.test_serving import CHAIN, CONSUMER, PRICE, Shop
+from tests.unit.oracle.shops import CHAIN, CONSUMER, PRICE, Shop
 
 MODEL = 7
-
-
-@pytest.fixture
-async def shop(made: Any, tmp_path: Path) -> AsyncIterator[Shop]:
-    found = Shop(made, tmp_path)
-    await found.open()
-    yield found
-    await found.close()
 
 
 def session(shop: Shop) -> Session:

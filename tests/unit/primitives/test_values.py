@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openledger.primitives.amounts import OPEN, format_amount, parse_amount, split_exact
+from openledger.primitives.amounts import GWEI, OPEN, exact_amount, format_amount, parse_amount, split_exact
 from openledger.primitives.attribution import AttributionJob, PartFacts, SettlementFacts, Verdict, drawn_rows
 from openledger.primitives.errors import (
     InvalidAddress,
@@ -50,6 +50,16 @@ def test_other_amounts_are_refused(text: str) -> None:
 def test_a_formatted_amount_never_shows_more_than_there_is(wei: int) -> None:
     shown = format_amount(wei).replace(",", "")
     assert parse_amount(shown) <= wei
+
+
+@given(st.integers(0, 10**30))
+def test_an_exact_amount_is_the_whole_amount(wei: int) -> None:
+    assert parse_amount(exact_amount(wei).replace(",", "")) == wei
+
+
+def test_exact_amounts_are_told_in_open_and_crumbs_in_wei() -> None:
+    told = [exact_amount(wei) for wei in (0, 7, GWEI, 3 * OPEN // 2, 20_000 * OPEN + 1)]
+    assert told == ["0 OPEN", "7 wei", "0.000000001 OPEN", "1.5 OPEN", "20,000.000000000000000001 OPEN"]
 
 
 @given(st.integers(1, 40), st.data())

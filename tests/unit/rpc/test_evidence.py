@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from openledger.abci_app.modules.attribution.records import CLAIMS, ELECTORATES,
 from openledger.abci_app.modules.datanets.records import VERSIONS, HeldPart, Version
 from openledger.abci_app.modules.models.records import MODELS, SETTLEMENTS, DataRef, Model, Settlement
 from openledger.node.evidence import EvidenceProcess
+from openledger.node.oracle_stderr import SHOWN
 from openledger.node.rows import blob_of
 from openledger.primitives.attribution import AttributionJob, score_leaf
 from openledger.primitives.errors import BlobNotFound, NotFound, OracleError
@@ -232,6 +234,32 @@ async def test_a_process_that_takes_too_long_or_too_much_is_ended(tmp_path: Path
         await EvidenceProcess(str(tmp_path), 0.01).find(parts, "q", ANSWER)
     with pytest.raises(OracleError, match="died"):
         await EvidenceProcess(str(tmp_path), 30, memory_mb=1).find(parts, "q", ANSWER)
+
+
+def talking(end: str) -> EvidenceProcess:
+    """A process that says much before ``end``, and has a terminal's escape in it."""
+    process = EvidenceProcess("", 5)
+    talk = f"import sys; sys.stdin.read(); sys.stderr.write('line\\n' * 100_000 + 'the last \\x1b[2J word'); {end}"
+    process._command = [sys.executable, "-c", talk]
+    return process
+
+
+@pytest.mark.parametrize("end", ["sys.exit(3)", "sys.stderr.flush(); import time; time.sleep(60)"])
+async def test_the_last_words_of_a_process_that_found_nothing_are_in_the_log(
+    caplog: pytest.LogCaptureFixture, end: str
+) -> None:
+    process = talking(end)
+    process._seconds = 1.5
+    with pytest.raises(OracleError, match=r"died|within"):
+        await process.find([], "q", ANSWER)
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told[-1] == "evidence process: the last ?[2J word"
+    assert len(told) <= SHOWN
+
+
+async def test_a_process_that_has_found_something_is_not_quoted(caplog: pytest.LogCaptureFixture) -> None:
+    assert await talking("print('{\"found\": {}}')").find([], "q", ANSWER) == {}
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
 async def test_too_many_questions_at_once_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

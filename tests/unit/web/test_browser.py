@@ -274,17 +274,24 @@ def test_a_refuted_model_says_so_and_why_it_mints_no_more(
 
 
 @pytest.mark.parametrize(
-    ("status", "outcome", "told", "bond"),
+    ("status", "outcome", "told", "bond", "tone"),
     [
-        ("voting", "open", "makes the row again", "held until the verdict"),
-        ("refused", "upheld", "The model is refuted", "with half of the publisher's"),
-        ("accepted", "dismissed", "found the row right", "(burned)"),
-        ("lapsed", "dismissed", "No two thirds agreed", "nine tenths given back"),
-        ("lapsed", "moot", "has cost nothing", "(given back)"),
+        ("voting", "open", "makes the row again", "held until the verdict", "calm"),
+        ("refused", "upheld", "The model is refuted", "with half of the publisher's", "bad"),
+        ("accepted", "dismissed", "found the row right", "(burned)", "dull"),
+        ("lapsed", "dismissed", "No two thirds agreed", "nine tenths given back", "dull"),
+        ("lapsed", "moot", "has cost nothing", "(given back)", "dull"),
     ],
 )
 def test_a_challenge_of_an_index_has_a_page_that_says_where_it_stands(
-    node: str, profile: Path, monkeypatch: pytest.MonkeyPatch, status: str, outcome: str, told: str, bond: str
+    node: str,
+    profile: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    status: str,
+    outcome: str,
+    told: str,
+    bond: str,
+    tone: str,
 ) -> None:
     monkeypatch.setitem(ANSWERS, "openledger_getIndexChallenge", CHALLENGE | {"status": status, "outcome": outcome})
     found = document(f"{node}#/challenge/2", profile)
@@ -292,6 +299,8 @@ def test_a_challenge_of_an_index_has_a_page_that_says_where_it_stands(
     for words in (told, bond, 'href="#/model/1"', "Row 7", "in segment 3 of its training run", ">Verdicts</h2>"):
         assert words in found, words
     assert f'href="#/address/{OWNER}"' in found
+    assert f'class="badge {tone}">{status if outcome == "open" else outcome}<' in found
+    assert (f'<li class="{tone}" aria-current="step">{outcome}<' in found) is (outcome != "open")
 
 
 def test_the_number_of_a_challenge_asked_for_as_a_claim_shows_the_challenge(

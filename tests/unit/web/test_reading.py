@@ -13,9 +13,12 @@ import pytest
 import openledger.rpc
 from openledger.abci_app.action import encode_action
 from openledger.abci_app.modules.attribution.claim import AttributionClaim
-from openledger.abci_app.modules.attribution.records import SAID, Share
+from openledger.abci_app.modules.attribution.index_challenges import OUTCOME_NAMES
+from openledger.abci_app.modules.attribution.records import CHALLENGE_NAMES, SAID, STATUS_NAMES, Share
+from openledger.abci_app.modules.datanets import reviews
 from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.records import CREATED, Part
+from openledger.abci_app.modules.governance import records as governance
 from openledger.primitives.types import Log, to_hex
 
 WEB = Path(openledger.rpc.__path__[0]) / "web"
@@ -127,6 +130,22 @@ console.log(JSON.stringify([
         "10 s ago",
         "in 10 s",
     ]
+
+
+OVER = {  # words of an end, by their colour, from the side of what is looked at
+    "good": {"accepted", "passed"},
+    "bad": {"refused", "rejected", "vetoed", "failed", "upheld"},
+    "dull": {"lapsed", "dismissed", "moot", "expired", "no quorum"},
+}
+
+
+def test_a_badge_has_the_colour_of_its_end_and_none_of_an_end_before(tmp_path: Path) -> None:
+    tables = (STATUS_NAMES, CHALLENGE_NAMES, OUTCOME_NAMES, governance.STATUS_NAMES, reviews.STATUS_NAMES)
+    words = sorted({word for table in tables for word in table.values()})
+    call = f"console.log(JSON.stringify({json.dumps(words)}.map((word) => [word, tone(word)])));"
+    toned = dict(run(tmp_path, 'import { tone } from "./ui.js";\n' + call))
+    ends = {word: colour for colour, ends in OVER.items() for word in ends}
+    assert toned == {word: ends.get(word, "calm") for word in words}
 
 
 def test_marked_pieces_are_cut_by_code_points_and_the_longer_span_wins(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from openledger.primitives.amounts import shortfall
 from openledger.primitives.errors import AmountOutOfRange
 from openledger.primitives.types import Address
 from openledger.state.overlay import Overlay
@@ -14,10 +15,16 @@ def balance(state: StateReader, address: Address) -> int:
     return account.balance if account else 0
 
 
+def must_afford(state: StateReader, account: Address, amount: int, purpose: str) -> None:
+    """Raise AmountOutOfRange, which names ``purpose``, where an account has less than ``amount`` wei."""
+    held = balance(state, account)
+    if held < amount:
+        raise AmountOutOfRange(f"insufficient balance for {purpose}: {shortfall(amount, held)}")
+
+
 def transfer(state: Overlay, sender: Address, receiver: Address, amount: int) -> None:
     """Move ``amount`` wei. Raises AmountOutOfRange when the sender has less."""
-    if balance(state, sender) < amount:
-        raise AmountOutOfRange(f"insufficient balance: {balance(state, sender)} wei available, {amount} needed")
+    must_afford(state, sender, amount, "a transfer")
     if amount:
         state.sub_balance(sender, amount)
         state.add_balance(receiver, amount)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext
-from openledger.abci_app.modules.accounts import balance, transfer
+from openledger.abci_app.modules.accounts import must_afford, transfer
 from openledger.abci_app.modules.attribution.electorates import ask_anew
 from openledger.abci_app.modules.attribution.records import (
     ACCEPTED,
@@ -26,7 +26,7 @@ from openledger.abci_app.modules.attribution.records import (
 )
 from openledger.abci_app.modules.models.records import contributors
 from openledger.abci_app.tables import Number
-from openledger.primitives.errors import AmountOutOfRange, MalformedAction, NotChallengeable, NotFound
+from openledger.primitives.errors import MalformedAction, NotChallengeable, NotFound
 from openledger.primitives.fields import U64, AddressField
 from openledger.primitives.types import ATTRIBUTION_ADDRESS, ZERO_ADDRESS, Address, Log, to_checksum
 from openledger.state.overlay import Overlay
@@ -63,8 +63,7 @@ class AttributionChallenge(Action):
                 raise NotFound(f"claim {self.claim} has {claim.rows} rows, counted from 0")
         elif self.contributor not in contributors(view, claim.model):
             raise NotFound(f"{to_checksum(self.contributor)} has no rows in the data of model {claim.model}")
-        if balance(view, ctx.sender) < ctx.block.params.challenge_bond:
-            raise AmountOutOfRange("insufficient balance for the challenger's bond")
+        must_afford(view, ctx.sender, ctx.block.params.challenge_bond, "the challenger's bond")
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
         params, claim = ctx.block.params, must_claim(state, self.claim)

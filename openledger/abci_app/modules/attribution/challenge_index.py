@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext
-from openledger.abci_app.modules.accounts import balance, transfer
+from openledger.abci_app.modules.accounts import must_afford, transfer
 from openledger.abci_app.modules.attribution.electorates import electorate_now
 from openledger.abci_app.modules.attribution.index_challenges import (
     INDEX_CHALLENGED,
@@ -30,7 +30,7 @@ from openledger.abci_app.modules.models.bonds import begin_challenge, challenge_
 from openledger.abci_app.modules.models.records import must_model
 from openledger.abci_app.tables import Number
 from openledger.primitives.attribution import EVERY_SEGMENT
-from openledger.primitives.errors import AmountOutOfRange, MalformedAction, NotChallengeable, NotFound
+from openledger.primitives.errors import MalformedAction, NotChallengeable, NotFound
 from openledger.primitives.fields import U8, U64
 from openledger.primitives.types import ATTRIBUTION_ADDRESS, Address, Log
 from openledger.state.overlay import Overlay
@@ -61,8 +61,7 @@ class AttributionChallengeIndex(Action):
         other = challenge_of(view, self.model, self.row, self.segment)
         if other is not None:
             raise NotChallengeable(f"challenge {other} is about this row already")
-        if balance(view, ctx.sender) < ctx.block.params.challenge_bond:
-            raise AmountOutOfRange("insufficient balance for the challenger's bond")
+        must_afford(view, ctx.sender, ctx.block.params.challenge_bond, "the challenger's bond")
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
         params, number, height = ctx.block.params, CLAIM_COUNT.next(state), ctx.block.height

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext
-from openledger.abci_app.modules.accounts import balance, transfer
+from openledger.abci_app.modules.accounts import must_afford, transfer
 from openledger.abci_app.modules.attribution.electorates import electorate_now
 from openledger.abci_app.modules.attribution.records import (
     CLAIM_COUNT,
@@ -37,7 +37,6 @@ from openledger.abci_app.tables import Number
 from openledger.genesis.params import Params
 from openledger.primitives.amounts import PPM
 from openledger.primitives.errors import (
-    AmountOutOfRange,
     BudgetExceeded,
     NotAllowed,
     SharesInvalid,
@@ -139,8 +138,8 @@ class AttributionClaim(Action):
         used = WORK.get(view, now.number)
         if used is not None and used.value + work > params.work_per_epoch:  # one alone is never too much
             raise BudgetExceeded("the verification budget of this epoch is used up", "claim again in the next epoch")
-        if balance(view, ctx.sender) < bond_of(params, covered.fee) + work * params.work_price:
-            raise AmountOutOfRange("insufficient balance for bond and verification fee")
+        needed = bond_of(params, covered.fee) + work * params.work_price
+        must_afford(view, ctx.sender, needed, "bond and verification fee")
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
         params, number = ctx.block.params, CLAIM_COUNT.next(state)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext, require_text
-from openledger.abci_app.modules.accounts import balance
+from openledger.abci_app.modules.accounts import must_afford
 from openledger.abci_app.modules.datanets.policies import INVITED, REVIEWED
 from openledger.abci_app.modules.datanets.promises import Promise, prolong, promise
 from openledger.abci_app.modules.datanets.records import (
@@ -31,6 +31,7 @@ from openledger.abci_app.modules.datanets.records import (
     part_bytes,
 )
 from openledger.abci_app.modules.datanets.reviews import begin_review
+from openledger.primitives.amounts import exact_amount
 from openledger.primitives.attribution import promise_digest
 from openledger.primitives.errors import (
     AlreadyExists,
@@ -167,10 +168,10 @@ class DatanetCommit(Action):
     def _check_bond(self, view: StateReader, sender: Address, datanet: Datanet) -> None:
         if datanet.bond > self.bond:
             raise AmountOutOfRange(
-                f"a commit to datanet {self.datanet} bonds {datanet.bond} wei, this one agrees to {self.bond}"
+                f"a commit to datanet {self.datanet} bonds {exact_amount(datanet.bond)}, this one agrees to "
+                f"{exact_amount(self.bond)}"
             )
-        if balance(view, sender) < datanet.bond:
-            raise AmountOutOfRange("insufficient balance for the bond")
+        must_afford(view, sender, datanet.bond, "the bond")
 
     def _check_rights(self, view: StateReader, sender: Address, datanet: Datanet) -> None:
         old = VERSIONS.must(view, self.datanet, self.parent).parts if self.parent else ()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext, require_text
-from openledger.abci_app.modules.accounts import balance
+from openledger.abci_app.modules.accounts import must_afford
 from openledger.abci_app.modules.datanets.records import must_datanet
 from openledger.abci_app.modules.datanets.reviews import (
     PENDING,
@@ -16,6 +16,7 @@ from openledger.abci_app.modules.datanets.reviews import (
     must_review,
     opinion,
 )
+from openledger.primitives.amounts import exact_amount
 from openledger.primitives.errors import AlreadyExists, AmountOutOfRange, NotAllowed, WrongPhase
 from openledger.primitives.fields import U64, U256, Flag, Text
 from openledger.primitives.types import DATANETS_ADDRESS, Address, Log
@@ -60,9 +61,8 @@ class DatanetReview(Action):
         if opinion(view, self.datanet, self.version, ctx.sender) is not None:
             raise AlreadyExists("this reviewer has spoken already")
         if self.stake != found.stake:
-            raise AmountOutOfRange(f"the stake of a reviewer of version {self.version} is {found.stake} wei")
-        if balance(view, ctx.sender) < found.stake:
-            raise AmountOutOfRange("insufficient balance for the stake")
+            raise AmountOutOfRange(f"the stake of a reviewer of version {self.version} is {exact_amount(found.stake)}")
+        must_afford(view, ctx.sender, found.stake, "the stake")
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
         said = Opinion(self.accept, self.reason)

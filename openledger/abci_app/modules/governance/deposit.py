@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext
-from openledger.abci_app.modules.accounts import balance, transfer
+from openledger.abci_app.modules.accounts import must_afford, transfer
 from openledger.abci_app.modules.governance.records import (
     DEPOSIT,
     DEPOSITED,
@@ -23,6 +23,7 @@ from openledger.abci_app.modules.governance.records import (
     take_from_queue,
 )
 from openledger.abci_app.modules.staking.choices import open_poll
+from openledger.primitives.amounts import exact_amount
 from openledger.primitives.errors import AmountOutOfRange, TooManyVotes, WrongPhase
 from openledger.primitives.fields import U64, U256
 from openledger.primitives.types import GOVERNANCE_ADDRESS, Address, Log
@@ -56,12 +57,12 @@ def check_deposit(view: StateReader, ctx: ActionContext, record: Proposal, amoun
     would begin a vote and may not."""
     lacking, least = record.needed - record.deposit, least_deposit(record.needed)
     if amount < min(least, lacking):
+        least = min(least, lacking)
         raise AmountOutOfRange(
-            f"a deposit on this proposal is {min(least, lacking)} wei at least; {lacking} are lacking"
+            f"a deposit on this proposal is {exact_amount(least)} at least; {exact_amount(lacking)} are lacking"
         )
     taken = min(amount, lacking)
-    if balance(view, ctx.sender) < taken:
-        raise AmountOutOfRange(f"insufficient balance: {balance(view, ctx.sender)} wei, {taken} to be deposited")
+    must_afford(view, ctx.sender, taken, "the deposit")
     if taken == lacking and VOTES_OPEN.get(view) >= ctx.block.params.max_votes_open:
         raise TooManyVotes(
             f"{ctx.block.params.max_votes_open} proposals are being voted on, as many as may be",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext
-from openledger.abci_app.modules.accounts import balance, transfer
+from openledger.abci_app.modules.accounts import must_afford, transfer
 from openledger.abci_app.modules.models.bonds import must_stand
 from openledger.abci_app.modules.models.records import (
     ESCROW,
@@ -16,6 +16,7 @@ from openledger.abci_app.modules.models.records import (
     Session,
     must_model,
 )
+from openledger.primitives.amounts import exact_amount
 from openledger.primitives.errors import AmountOutOfRange, WrongPhase
 from openledger.primitives.fields import U64, U256
 from openledger.primitives.types import MODELS_ADDRESS, Address, Log
@@ -46,9 +47,8 @@ class InferenceOpen(Action):
         if model.retired:
             raise WrongPhase(f"model {self.model} is retired")
         if self.deposit < model.price:
-            raise AmountOutOfRange(f"the deposit is less than one answer costs: {model.price} wei")
-        if balance(view, ctx.sender) < self.deposit:
-            raise AmountOutOfRange("insufficient balance for the deposit")
+            raise AmountOutOfRange(f"the deposit is less than one answer costs: {exact_amount(model.price)}")
+        must_afford(view, ctx.sender, self.deposit, "the deposit")
         if not ctx.block.time < self.expiry <= ctx.block.time + MAX_SESSION_SECONDS:
             raise AmountOutOfRange("expiry must lie in the future, at most a year away", "Unix time in seconds")
 

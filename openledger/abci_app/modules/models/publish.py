@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext, require_text
-from openledger.abci_app.modules.accounts import balance, transfer
+from openledger.abci_app.modules.accounts import must_afford, transfer
 from openledger.abci_app.modules.datanets.records import FREE_PARTS, PART_BYTES, HeldPart, must_version, part_bytes
 from openledger.abci_app.modules.datanets.reviews import must_be_accepted
 from openledger.abci_app.modules.models.records import (
@@ -112,8 +112,7 @@ class ModelPublish(Action):
                 f"the data has {people} contributors, and a claim can pay {ctx.block.params.max_shares}",
                 "nobody could claim what such a model earns",
             )
-        if balance(view, ctx.sender) < ctx.block.params.model_bond:
-            raise AmountOutOfRange("insufficient balance for the publisher's bond")
+        must_afford(view, ctx.sender, ctx.block.params.model_bond, "the publisher's bond")
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
         number = MODEL_COUNT.next(state)

@@ -23,6 +23,7 @@ from openledger.abci_app.modules.models.records import (
     must_model,
     must_session,
 )
+from openledger.primitives.amounts import exact_amount
 from openledger.primitives.attribution import Voucher
 from openledger.primitives.errors import BudgetExceeded, InvalidSignature, NotAllowed, VoucherInvalid, WrongPhase
 from openledger.primitives.fields import U32, U64, U256, Bytes, Bytes32, Flag
@@ -68,9 +69,10 @@ class InferenceSettle(Action):
                 f"{session.answers} answers of this session are settled; this voucher has no newer one"
             )
         if self.cumulative != self.answers * session.price:
-            raise VoucherInvalid(f"{self.answers} answers cost {self.answers * session.price} wei in this session")
+            cost = exact_amount(self.answers * session.price)
+            raise VoucherInvalid(f"{self.answers} answers cost {cost} in this session")
         if self.cumulative > session.deposit:
-            raise VoucherInvalid(f"the voucher pays more than the deposit of {session.deposit} wei")
+            raise VoucherInvalid(f"the voucher pays more than the deposit of {exact_amount(session.deposit)}")
         voucher = Voucher(self.session, self.cumulative, self.answers, self.receipts)
         try:
             signer = recover_signature(voucher.digest(chain_id), self.signature)

@@ -11,6 +11,7 @@ from openledger.abci_app.modules.attribution.records import ESCROW
 from openledger.abci_app.modules.rewards.records import REWARDS, TAKEN, rewards
 from openledger.abci_app.modules.staking.delegations import settle_all
 from openledger.abci_app.modules.staking.earning import take_earned
+from openledger.primitives.amounts import exact_amount
 from openledger.primitives.errors import AmountOutOfRange
 from openledger.primitives.fields import U256
 from openledger.primitives.types import ATTRIBUTION_ADDRESS, Address, Log
@@ -33,11 +34,13 @@ class RewardsClaim(Action):
         available = found.available + settle_all(Overlay(view), ctx.sender).available
         if not available:
             waiting = (
-                f"; {found.locked} wei wait until their claims can no longer be challenged" if found.locked else ""
+                f"; {exact_amount(found.locked)} wait until their claims can no longer be challenged"
+                if found.locked
+                else ""
             )
             raise AmountOutOfRange(f"there are no rewards to take{waiting}")
         if self.amount > available:
-            raise AmountOutOfRange(f"only {available} wei of rewards are available")
+            raise AmountOutOfRange(f"only {exact_amount(available)} of rewards are available")
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
         staked, found = settle_all(state, ctx.sender).available, rewards(state, ctx.sender)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext, require_text
-from openledger.abci_app.modules.accounts import balance, transfer
+from openledger.abci_app.modules.accounts import must_afford, transfer
 from openledger.abci_app.modules.staking.delegations import add_stake, delegations
 from openledger.abci_app.modules.staking.records import (
     COMMISSION_SET,
@@ -19,7 +19,7 @@ from openledger.abci_app.modules.staking.records import (
     validator,
 )
 from openledger.genesis.genesis import COMMISSION, MAX_CHANGE, MAX_COMMISSION
-from openledger.primitives.amounts import PPM
+from openledger.primitives.amounts import PPM, exact_amount
 from openledger.primitives.errors import AlreadyExists, AmountOutOfRange, KeyProofInvalid, MalformedAction, NotAllowed
 from openledger.primitives.fields import U32, U256, Bytes, Bytes32, Flag, Text
 from openledger.primitives.keys import consensus_address, ed25519_verify
@@ -72,11 +72,10 @@ class ValidatorCreate(Action):
         if validator(view, consensus_address(self.pub_key)) is not None:
             raise AlreadyExists("this key was a validator's already", "a key is used once; make a new one")
         if self.amount < params.min_self_bond:
-            raise AmountOutOfRange(f"a validator bonds {params.min_self_bond} wei at least")
+            raise AmountOutOfRange(f"a validator bonds {exact_amount(params.min_self_bond)} at least")
         if sum(1 for _ in delegations(view, ctx.sender)) >= params.max_delegations:
             raise NotAllowed(f"an account has stake with {params.max_delegations} validators at most")
-        if balance(view, ctx.sender) < self.amount:
-            raise AmountOutOfRange(f"insufficient balance: {balance(view, ctx.sender)} wei, {self.amount} to be bonded")
+        must_afford(view, ctx.sender, self.amount, "the bond")
         if not ed25519_verify(self.pub_key, key_proof_message(ctx.block.chain_id, ctx.sender), self.proof):
             raise KeyProofInvalid("the proof is not this key's signature over this chain and this account")
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext
-from openledger.abci_app.modules.accounts import balance, transfer
+from openledger.abci_app.modules.accounts import must_afford, transfer
 from openledger.abci_app.modules.staking.delegations import add_stake, must_fit, must_take_stake
 from openledger.abci_app.modules.staking.records import STAKED, STAKES, must_operate
-from openledger.primitives.errors import AmountOutOfRange
 from openledger.primitives.fields import U256, AddressField
 from openledger.primitives.types import STAKING_ADDRESS, Address, Log
 from openledger.state.overlay import Overlay
@@ -32,8 +31,7 @@ class StakeDelegate(Action):
         record = must_operate(view, self.operator)
         must_take_stake(record, ctx.sender)
         must_fit(view, record, ctx.sender, self.amount, ctx.block.params)
-        if balance(view, ctx.sender) < self.amount:
-            raise AmountOutOfRange(f"insufficient balance: {balance(view, ctx.sender)} wei, {self.amount} to be staked")
+        must_afford(view, ctx.sender, self.amount, "the stake")
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
         transfer(state, ctx.sender, STAKES, self.amount)

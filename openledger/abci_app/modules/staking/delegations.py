@@ -25,6 +25,7 @@ from openledger.abci_app.modules.staking.earning import (
 from openledger.abci_app.modules.staking.records import ValidatorRecord, put_validator, validator
 from openledger.abci_app.tables import Number, Table
 from openledger.genesis.params import Params
+from openledger.primitives.amounts import exact_amount
 from openledger.primitives.errors import AmountOutOfRange, NotAllowed, ValidatorTombstoned
 from openledger.primitives.fields import U64, U256
 from openledger.primitives.types import STAKING_ADDRESS, Address
@@ -116,12 +117,14 @@ def must_fit(state: StateReader, record: ValidatorRecord, delegator: Address, am
     """Raise AmountOutOfRange unless so many wei may be added where the account has nothing, or anything where it has
     something; NotAllowed where it has delegations enough."""
     if not amount:
-        raise AmountOutOfRange("stake something: 0 wei are nothing")
+        raise AmountOutOfRange("stake something: 0 OPEN are nothing")
     if delegation(state, delegator, record.address).total:
         return
     least = least_stake(record, delegator, params)
     if amount < least:
-        raise AmountOutOfRange(f"begin with {least} wei at least; what you have there already grows by any amount")
+        raise AmountOutOfRange(
+            f"begin with {exact_amount(least)} at least; what you have there already grows by any amount"
+        )
     if sum(1 for _ in delegations(state, delegator)) >= params.max_delegations:
         raise NotAllowed(f"an account has stake with {params.max_delegations} validators at most")
 

@@ -22,6 +22,7 @@ from openledger.abci_app.modules.staking.records import (
 )
 from openledger.abci_app.modules.staking.unbonding import MAX_ENTRIES, begin_unbonding, follow_arriving, leaving
 from openledger.genesis.params import Params
+from openledger.primitives.amounts import exact_amount
 from openledger.primitives.errors import AmountOutOfRange, LastValidator, NotAllowed, TooManyUnbondings
 from openledger.primitives.fields import U256, AddressField
 from openledger.primitives.types import STAKING_ADDRESS, Address, Log
@@ -68,10 +69,12 @@ def withdraw(state: Overlay, ctx: ActionContext, operator: Address, amount: int)
     if not amount or amount == have:
         return take_stake(state, ctx.sender, record.address, shares)
     if amount > have:
-        raise AmountOutOfRange(f"your stake with this validator is {have} wei")
+        raise AmountOutOfRange(f"your stake with this validator is {exact_amount(have)}")
     least = least_stake(record, ctx.sender, ctx.block.params)
     if have - amount < least:
-        raise AmountOutOfRange(f"{have - amount} wei would stay, and {least} is the least", "take all of it (0)")
+        raise AmountOutOfRange(
+            f"{exact_amount(have - amount)} would stay, and {exact_amount(least)} is the least", "take all of it (0)"
+        )
     return take_stake(state, ctx.sender, record.address, shares_for(record, amount), amount)
 
 
