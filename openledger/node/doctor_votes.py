@@ -34,11 +34,8 @@ def votes(home: Path, node: str) -> list[Check]:
 
 
 def _accounts(home: Path) -> set[str]:
-    """Accounts of the home's keys; none where one of them cannot be read, which the commands for keys tell."""
-    try:
-        return {address for _, address in Keystore(home).table()}
-    except OpenLedgerError:
-        return set()
+    """Accounts of the home's keys that can be read; of the others the commands for keys tell."""
+    return {address for _, address in Keystore(home).table() if address}
 
 
 def of_verifications(told: dict[str, Any] | None) -> list[Check]:

@@ -8,6 +8,7 @@ history and proofs do not. What the chain itself owns (``KEPT``) is never asked 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import threading
@@ -16,8 +17,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from openledger import __version__
 from openledger.abci_app.edits import KEPT
@@ -48,9 +50,17 @@ def parse_fork(text: str) -> tuple[str, int | None]:
         url, block = "", None
     url = url or text
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _has_port(parts):
         raise ForkError(f"not the address of a JSON-RPC server: {text!r}", "as in --fork https://rpc.example@19000000")
     return url, block
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """False where what stands behind the colon is no port."""
+    try:
+        return parts.port is None or parts.port > 0
+    except ValueError:
+        return False
 
 
 def shown(url: str) -> str:
@@ -65,6 +75,7 @@ class Upstream:
 
     def __init__(self, url: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self.url = url
+        self._at, self._login = _without_login(url)
         self._sleep = sleep
         self._batches = True
 
@@ -108,19 +119,29 @@ class Upstream:
                     break
                 wanted = err.headers.get("Retry-After", "")
                 pause = min(float(wanted), LONGEST_PAUSE) if wanted.isdigit() else pause
-            except (OSError, ValueError) as err:  # no connection, cut off, or no JSON
+            except (OSError, ValueError, HTTPException) as err:  # no connection, cut off, no HTTP, or no JSON
                 reason = getattr(err, "reason", None) or err
                 why = getattr(reason, "strerror", None) or str(reason) or type(err).__name__
         raise ForkError(f"the chain at {shown(self.url)} does not answer: {why}", "is the URL right, and reachable?")
 
     def _once(self, body: Any) -> Any:
         request = urllib.request.Request(  # noqa: S310 (http or https: see parse_fork)
-            self.url,
+            self._at,
             json.dumps(body).encode(),
-            {"Content-Type": "application/json", "User-Agent": f"OpenLedger/{__version__}"},
+            {"Content-Type": "application/json", "User-Agent": f"OpenLedger/{__version__}", **self._login},
         )
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
             return parse_json(response.read(MAX_ANSWER))
+
+
+def _without_login(url: str) -> tuple[str, dict[str, str]]:
+    """The URL without ``user:word@``, and the header that says the same (RFC 7617); urllib knows no such URLs."""
+    parts = urlsplit(url)
+    login, found, place = parts.netloc.rpartition("@")
+    if not found:
+        return url, {}
+    word = base64.b64encode(unquote(login).encode()).decode()
+    return parts._replace(netloc=place).geturl(), {"Authorization": f"Basic {word}"}
 
 
 def _request(ident: int, method: str, params: Sequence[Any]) -> dict[str, Any]:

@@ -91,14 +91,19 @@ class Keystore:
         dev = dev_signer(name)
         return dev.address if dev else from_hex("0x" + self.read(name)["address"].removeprefix("0x"), 20)
 
-    def create(self, name: str, password: str, secret: bytes | None = None) -> Address:
-        """Store a new key (random, or ``secret``), encrypted with ``password``. Raises KeystoreError when the name is
-        taken."""
+    def free(self, name: str) -> Path:
+        """Where a new key of this name goes; asked before anybody types a key or a password. Raises KeystoreError."""
         path = self._path(name)
         if dev_signer(name) is not None:
             raise KeystoreError(f"{name!r} is a public account of the devnet", "choose another name")
         if path.exists():
             raise KeystoreError(f"there is a key named {name!r} already", "choose another name, or delete that one")
+        return path
+
+    def create(self, name: str, password: str, secret: bytes | None = None) -> Address:
+        """Store a new key (random, or ``secret``), encrypted with ``password``. Raises KeystoreError when the name is
+        taken."""
+        path = self.free(name)
         if not password:
             raise KeystoreError("an empty password protects nothing", "choose another one")
         if secret is None:
@@ -143,6 +148,12 @@ class Keystore:
         self.read(name)
         self._path(name).unlink()
 
-    def table(self) -> list[tuple[str, str]]:
-        """(name, EIP-55 address) of every stored key."""
-        return [(name, to_checksum(self.address(name))) for name in self.names()]
+    def table(self) -> list[tuple[str, str | None]]:
+        """(name, EIP-55 address) of every stored key; no address where the file is damaged or has no key's name."""
+        found: list[tuple[str, str | None]] = []
+        for name in self.names():
+            try:
+                found.append((name, to_checksum(self.address(name))))
+            except KeystoreError:
+                found.append((name, None))
+        return found

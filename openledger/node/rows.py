@@ -21,6 +21,7 @@ from openledger.primitives.types import Address, Hash32
 
 MAX_ROW_BYTES = 64 * 1024
 MIN_TEXT = 20
+TABLES = {".json": "a JSON document", ".csv": "a table", ".tsv": "a table", ".parquet": "a table"}
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,17 @@ def text_of(row: bytes) -> str:
 
 
 def read_file(path: Path) -> list[str]:
-    """Texts of one file: .jsonl holds a row a line; anything else is text, cut into paragraphs at empty lines.
+    """Texts of one file: .jsonl (or .ndjson) holds a row a line; anything else is text, cut into paragraphs at empty
+    lines. A table or a JSON document is refused: it would be committed as the text that it is, for everybody to see.
 
     Raises NotFound, or MalformedAction naming file and line, also for a file without any row.
     """
+    kind = path.suffix.lower()
+    if kind in TABLES:
+        raise MalformedAction(
+            f"{path} is {TABLES[kind]}, not text",
+            'write a row a line, {"text": "..."}, into a .jsonl file; if it is meant as text, call it .txt',
+        )
     try:
         content = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -74,7 +82,7 @@ def read_file(path: Path) -> list[str]:
         raise MalformedAction(f"{path} cannot be read as UTF-8 text: {err}") from None
     if not content.strip():
         raise MalformedAction(f"{path} is empty", "a row is a piece of text")
-    if path.suffix != ".jsonl":
+    if kind not in (".jsonl", ".ndjson"):
         return [" ".join(part.split()) for part in re.split(r"\n\s*\n", content) if part.strip()]
     texts = []
     for number, line in enumerate(content.removesuffix("\n").split("\n"), 1):  # a text may hold other line ends

@@ -14,7 +14,7 @@ PPM = 1_000_000
 BASIS_POINTS = 10_000
 
 _UNITS = {"": OPEN, "open": OPEN, "gwei": GWEI, "wei": WEI}
-_FORM = re.compile(r"^\s*(\d+)(?:\.(\d+))?\s*([a-zA-Z]*)\s*$")
+_FORM = re.compile(r"^\s*([0-9]{1,78})(?:\.([0-9]{1,78}))?\s*([a-zA-Z]*)\s*$")
 
 
 def parse_amount(text: str) -> int:
@@ -28,6 +28,8 @@ def parse_amount(text: str) -> int:
     wei, rest = divmod(int(match.group(1) + fraction) * unit, scale)
     if rest:
         raise InvalidAmount(f"{text!r} is not a whole number of wei", "OPEN has 18 decimals")
+    if wei >= 1 << 256:
+        raise InvalidAmount("so much OPEN there can never be", "an amount has 256 bits at most")
     return wei
 
 

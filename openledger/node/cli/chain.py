@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from openledger.node.cli.common import App, Command, pass_app
+from openledger.node.cli.common import App, Command, Whole, pass_app
 from openledger.node.cli.devnet import devnet
 from openledger.node.cli.networks import testnet
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.option("--start", "start_node", is_flag=True, help="Start a devnet when no node answers, and stop it after.")
-@click.option("--port", type=click.IntRange(1, 65535), help="Port of the devnet on this machine (default 8545).")
+@click.option("--port", type=Whole(1, 65535), help="Port of the devnet on this machine (default 8545).")
 @click.option("--size", default="medium", type=click.Choice(["small", "medium", "large"]), help="How much to learn.")
 @pass_app
 def demo(app: App, start_node: bool, port: int | None, size: str) -> None:
@@ -32,11 +32,11 @@ def demo(app: App, start_node: bool, port: int | None, size: str) -> None:
               help="Genesis of a network to join; without it, a chain of one validator is made.")  # fmt: skip
 @click.option("--sync-from", metavar="URL[,URL]",
               help="Nodes to join by: genesis, peers, a block to trust; the state comes by snapshot.")  # fmt: skip
-@click.option("--trust-height", type=click.IntRange(1), help="Trust this block, instead of what the nodes say.")
+@click.option("--trust-height", type=Whole(1), help="Trust this block, instead of what the nodes say.")
 @click.option("--trust-hash", help="Its header hash in CometBFT, 64 hex digits.")
-@click.option("--starting-port", type=click.IntRange(1, 65533),
+@click.option("--starting-port", type=Whole(1, 65533),
               help="JSON-RPC listens here, peers one above, CometBFT's RPC two above.")  # fmt: skip
-@click.option("--chain-id", type=click.IntRange(1, 2**53 - 1), help="EVM chain id of a chain of one's own (161237).")
+@click.option("--chain-id", type=Whole(1, 2**53 - 1), help="EVM chain id of a chain of one's own (161237).")
 @click.option("--name", default="node", help="Name of this node.")
 @pass_app
 def init(
@@ -63,7 +63,7 @@ def init(
 
 
 @click.command(cls=Command)
-@click.option("--port", type=click.IntRange(0, 65535), help="Port of RPC and web page, instead of the configured one.")
+@click.option("--port", type=Whole(0, 65535), help="Port of RPC and web page, instead of the configured one.")
 @click.option("--lite", is_flag=True, help="Without the oracle process.")
 @pass_app
 def start(app: App, port: int | None, lite: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,8 @@ import click
 
 from openledger.node.keystore import Keystore, Signer, dev_signer
 from openledger.primitives.amounts import format_amount
-from openledger.primitives.errors import KeystoreError, MissingExtra
+from openledger.primitives.errors import KeystoreError, MissingExtra, OpenLedgerError
+from openledger.primitives.types import parse_address
 
 if TYPE_CHECKING:
     from openledger.abci_app.action import Action
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from openledger.rpc.client import Client
 
 DEFAULT_NODE = "http://127.0.0.1:8545"
+_U64 = 2**64 - 1
+_ARGUMENT = re.compile(r"^invalid argument \d+: ")
 PASSWORD_VARIABLE = "OPENLEDGER_PASSWORD"  # noqa: S105 (the name of a variable)
 
 
@@ -59,8 +63,12 @@ class App:
         return self._client
 
     def call(self, method: str, *params: Any) -> Any:
-        """One JSON-RPC call. Raises NodeUnreachable, or the error that the node answered."""
-        return self.client.call(method, *params)
+        """One JSON-RPC call. Raises NodeUnreachable, or the error that the node answered, without the place of the
+        argument, which the caller never saw."""
+        try:
+            return self.client.call(method, *params)
+        except OpenLedgerError as err:
+            raise type(err)(_ARGUMENT.sub("", err.message), err.hint) from None
 
     def keystore(self) -> Keystore:
         return Keystore(self.home)
@@ -74,6 +82,11 @@ class App:
     def address(self) -> Address:
         """Address of ``--key``; asks for no password. Raises KeystoreError."""
         return self.keystore().address(self._key_name("this command needs an account"))
+
+    def account(self, given: str | None) -> Address:
+        """The account named on the command line, else that of ``--key``. An empty word names nobody: a variable that
+        is not set must not show another's money. Raises InvalidAddress, KeystoreError."""
+        return self.address() if given is None else parse_address(given)
 
     def signer(self) -> Signer:
         """The account of ``--key``, unlocked. Raises KeystoreError."""
@@ -142,6 +155,24 @@ def shared_options() -> list[click.Option]:
         click.Option(["--json"], is_flag=True, expose_value=False, callback=_store("json"),
                      help="Print one JSON document, for machines."),
     ]  # fmt: skip
+
+
+class Whole(click.IntRange):
+    """A whole number of the command line, with the bounds of ``IntRange``, and of 64 bits where it has no upper one.
+    What is none is refused in words."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number. Raises BadParameter."""
+        most = _U64 if self.max is None else self.max
+        try:
+            found = int(value)
+        except ValueError:
+            found = None
+        if found is None or not (self.min or 0) <= found <= most:
+            self.fail(f"{str(value)[:40]!r} is not a whole number from {self.min or 0} to {most}", param, ctx)
+        return found
 
 
 class Command(click.Command):

@@ -11,7 +11,7 @@ import click
 
 from openledger.node import rows
 from openledger.node.cli import refining
-from openledger.node.cli.common import App, Group, pass_app, table, wei
+from openledger.node.cli.common import App, Group, Whole, pass_app, table, wei
 from openledger.node.quality import inspect
 from openledger.primitives.amounts import format_amount, parse_amount
 from openledger.primitives.errors import MalformedAction, NotFound
@@ -32,7 +32,7 @@ def review_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--stake", default="0", metavar="OPEN", help="What a reviewer stakes on a review."),
         click.option("--bond", default="0", metavar="OPEN", help="What a contributor bonds on a commit."),
-        click.option("--quorum", type=click.IntRange(1, 255), help="Reviewers that decide; default: more than half."),
+        click.option("--quorum", type=Whole(1, 255), help="Reviewers that decide; default: more than half."),
         click.option("--reviewer", "reviewers", multiple=True, metavar="ADDRESS", help="A reviewer; may be repeated."),
     ):
         command = option(command)
@@ -48,7 +48,7 @@ def reviewed_rules(given: dict[str, Any]) -> dict[str, Any]:
 
 
 @datanet.command("set-policy")
-@click.argument("number", metavar="DATANET", type=click.IntRange(1))
+@click.argument("number", metavar="DATANET", type=Whole(1))
 @click.option("--policy", required=True, type=click.Choice(["open", "invited", "reviewed"]),
               help="As of `datanet create`.")  # fmt: skip
 @review_options
@@ -63,8 +63,8 @@ def set_policy(app: App, /, number: int, policy: str, **rules: Any) -> None:
 
 
 @datanet.command()
-@click.argument("number", metavar="DATANET", type=click.IntRange(1))
-@click.argument("version", type=click.IntRange(1))
+@click.argument("number", metavar="DATANET", type=Whole(1))
+@click.argument("version", type=Whole(1))
 @click.option("--accept/--reject", required=True, default=None, help="What you say of it.")
 @click.option("--reason", required=True, help="Why, in a sentence or two; everybody can read it.")
 @pass_app
@@ -112,7 +112,7 @@ def staged(app: App, number: int) -> Path:
 
 
 @datanet.command()
-@click.argument("number", metavar="DATANET", type=click.IntRange(1))
+@click.argument("number", metavar="DATANET", type=Whole(1))
 @click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
 @pass_app
 def add(app: App, number: int, files: tuple[Path, ...]) -> None:
@@ -154,7 +154,7 @@ def contribution(app: App, said: list[str]) -> Contribution:
 
 
 @datanet.command(context_settings=NO_FILES)
-@click.argument("number", metavar="DATANET", type=click.IntRange(1))
+@click.argument("number", metavar="DATANET", type=Whole(1))
 @pass_app
 def promise(app: App, number: int) -> None:
     """Promise the collected rows, and commit them later; or hand them with the salt to the owner of an invited datanet,
@@ -176,7 +176,7 @@ def refuse(findings: list[rows.Finding]) -> None:
 
 
 @datanet.command(context_settings=NO_FILES)
-@click.argument("number", metavar="DATANET", type=click.IntRange(1))
+@click.argument("number", metavar="DATANET", type=Whole(1))
 @click.option("--message", "-m", default="", help="What changes, in a sentence.")
 @click.option("--dry-run", is_flag=True, help="Only check, against everything in the datanet; send nothing.")
 @click.option("--no-promise", is_flag=True, help="Show the rows at once: whoever sees them on their way can be first.")
@@ -219,7 +219,7 @@ def commit(
 
 
 @datanet.command()
-@click.argument("number", metavar="DATANET", type=click.IntRange(1))
+@click.argument("number", metavar="DATANET", type=Whole(1))
 @pass_app
 def log(app: App, number: int) -> None:
     """Show the versions of a datanet, newest first."""
@@ -237,7 +237,7 @@ def moment(seconds: Any) -> str:
 
 
 @datanet.command()
-@click.argument("number", metavar="DATANET", type=click.IntRange(1))
+@click.argument("number", metavar="DATANET", type=Whole(1))
 @pass_app
 def show(app: App, number: int) -> None:
     """Show one datanet, who brought how much of its newest version, and what waits for its reviewers."""
@@ -267,8 +267,8 @@ def list_datanets(app: App) -> None:
 
 
 @datanet.command()
-@click.argument("number", metavar="DATANET", type=click.IntRange(1))
-@click.option("--version", type=click.IntRange(1), help="Version; default: the newest.")
+@click.argument("number", metavar="DATANET", type=Whole(1))
+@click.option("--version", type=Whole(1), help="Version; default: the newest.")
 @click.option("--contributor", metavar="ADDRESS", help="Only this contributor's rows.")
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File to write (JSON Lines).")
 @pass_app
@@ -293,7 +293,7 @@ def pull(app: App, number: int, version: int | None, contributor: str | None, ou
 
 @datanet.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--datanet", "numbers", multiple=True, type=click.IntRange(1),
+@click.option("--datanet", "numbers", multiple=True, type=Whole(1),
               help="Compare with everything in this datanet, too; may be repeated.")  # fmt: skip
 @pass_app
 def check(app: App, files: tuple[Path, ...], numbers: tuple[int, ...]) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from openledger.node.cli.common import App, Command, pass_app
+from openledger.node.cli.common import App, Command, Whole, pass_app
 from openledger.node.cli.networks import MOST, run_devnet
 
 if TYPE_CHECKING:
@@ -19,20 +19,20 @@ _SOLO_ONLY = ("block_time", "no_mining", "fork", "chain_id", "accounts", "balanc
 
 
 @click.command(cls=Command)
-@click.option("--port", type=click.IntRange(0, 65535), help="Port of RPC, WebSocket and web page (default 8545).")
+@click.option("--port", type=Whole(0, 65535), help="Port of RPC, WebSocket and web page (default 8545).")
 @click.option("--host", help="Address to listen on (default 127.0.0.1); whoever reaches it may do anything here.")
 @click.option("--fresh", is_flag=True, help="Start a new chain with another chain id.")
-@click.option("--block-time", type=click.IntRange(1), metavar="MS", help="A block every MS; default: on demand.")
+@click.option("--block-time", type=Whole(1), metavar="MS", help="A block every MS; default: on demand.")
 @click.option("--no-mining", is_flag=True, help="No block before evm_mine asks for one.")
 @click.option("--fork", metavar="URL[@BLOCK]", help="Begin with the state of a block of another chain (newest block).")
-@click.option("--chain-id", type=click.IntRange(1, 2**53 - 1), help="EVM chain id (default: 161237, or the fork's).")
-@click.option("--accounts", type=click.IntRange(1, 1000), metavar="N", help="Accounts of a new chain (default 10).")
-@click.option("--balance", type=click.IntRange(0), metavar="OPEN", help="What each of them has (default 10000).")
+@click.option("--chain-id", type=Whole(1, 2**53 - 1), help="EVM chain id (default: 161237, or the fork's).")
+@click.option("--accounts", type=Whole(1, 1000), metavar="N", help="Accounts of a new chain (default 10).")
+@click.option("--balance", type=Whole(0), metavar="OPEN", help="What each of them has (default 10000).")
 @click.option("--mnemonic", metavar="WORDS", help="Phrase that they come from (default: test test ... junk).")
 @click.option("--engine", type=click.Choice(["auto", "revm", "py-evm"]), help="EVM engine (default: revm if built).")
 @click.option("--no-demo", is_flag=True, help="Do not point to the demo.")
 @click.option("--lite", is_flag=True, help="Without the oracle process; needs no torch.")
-@click.option("--validators", type=click.IntRange(1, MOST), default=1, show_default=True,
+@click.option("--validators", type=Whole(1, MOST), default=1, show_default=True,
               help="More than one: a network of CometBFT nodes on this machine, one joined log.")  # fmt: skip
 @pass_app
 def devnet(app: App, /, validators: int, engine: str | None, no_demo: bool, lite: bool, **given: Any) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from openledger.node.cli.common import App, Group, pass_app
+from openledger.primitives.errors import NotFound
 
 if TYPE_CHECKING:
     from openledger.evm.engine import EvmEngine
@@ -50,6 +51,8 @@ def statetest(app: App, paths: tuple[Path, ...], engine: str | None, forks: tupl
         click.echo(f"{count['skipped']} left out: {BLOBS}", err=True)
     numbers = {"passed": count["passed"], "failed": count["failed"]}
     app.emit(numbers | {"skipped": count["skipped"]}, "{passed} passed, {failed} failed".format(**numbers))
+    if not count:
+        raise NotFound("no state test is there", "name JSON files of state tests, or folders with some")
     if count["failed"]:
         raise click.exceptions.Exit(1)
 

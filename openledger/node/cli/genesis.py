@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from openledger.genesis.genesis import GenesisValidator
-from openledger.node.cli.common import App, Group, pass_app, ppm
+from openledger.node.cli.common import App, Group, Whole, pass_app, ppm
 from openledger.primitives.amounts import format_amount, parse_amount
-from openledger.primitives.errors import InvalidGenesis
+from openledger.primitives.errors import DecodingError, InvalidGenesis
 from openledger.primitives.types import Address, from_hex, parse_address, to_hex
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def remove_account(app: App, address: str, path: Path | None) -> None:
 @genesis.command("add-validator")
 @click.argument("public_key")
 @click.option("--operator", required=True, help="Account that earns for it, and may edit it.")
-@click.option("--power", type=click.IntRange(1), default=10, show_default=True, help="Its weight; its stake follows.")
+@click.option("--power", type=Whole(1), default=10, show_default=True, help="Its weight; its stake follows.")
 @click.option("--name", default="", help="Its name.")
 @click.option("--commission", default="10", show_default=True, metavar="PERCENT", help="Taken of what stakers earn.")
 @click.option("--max-commission", default="20", show_default=True, metavar="PERCENT", help="It never rises above.")
@@ -116,7 +116,10 @@ def add_validator(
     path: Path | None,
 ) -> None:
     """Add a validator by its public key, as `openledger validator show-key` prints it on its machine."""
-    key = from_hex("0x" + public_key.removeprefix("0x"), 32)
+    try:
+        key = from_hex("0x" + public_key.removeprefix("0x"), 32)
+    except DecodingError as err:
+        raise InvalidGenesis(f"not the public key of a validator: {err}", "0x and 64 hex digits") from None
     made = GenesisValidator(
         key, power, parse_address(operator), name,
         ppm(commission), ppm(max_commission), ppm(max_change),
@@ -136,7 +139,7 @@ def _part(text: str) -> tuple[Address, int]:
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Genesis file to write.")
 @click.option("--chain-id", help="CometBFT's id of the new chain (default: the old one with the next revision number).")
-@click.option("--time", "unix_seconds", type=click.IntRange(0), help="Begin at this Unix time (default: the block's).")
+@click.option("--time", "unix_seconds", type=Whole(0), help="Begin at this Unix time (default: the block's).")
 @pass_app
 def import_state(app: App, path: Path, output: Path, chain_id: str | None, unix_seconds: int | None) -> None:
     """Make the genesis of a new chain that goes on from an exported state, with the same state root.

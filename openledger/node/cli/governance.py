@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from openledger.node.cli.common import App, Group, amount, pass_app, table, wei
+from openledger.node.cli.common import App, Group, Whole, amount, pass_app, table, wei
 from openledger.primitives.amounts import parse_amount
 from openledger.primitives.errors import MalformedAction, ProposalRefused
 from openledger.primitives.types import to_checksum
@@ -100,7 +100,7 @@ def spend(app: App, /, receiver: str, text: str, **given: Any) -> None:
 @_proposing
 @propose.command()
 @click.argument("name")
-@click.argument("height", type=click.IntRange(1))
+@click.argument("height", type=Whole(1))
 @pass_app
 def upgrade(app: App, /, name: str, height: int, **given: Any) -> None:
     """From block HEIGHT on by the rules of the upgrade NAME; nodes that do not know it stop there."""
@@ -127,7 +127,7 @@ def other(app: App, /, effect: str, arguments: tuple[str, ...], **given: Any) ->
 
 
 @gov.command()
-@click.argument("number", metavar="PROPOSAL", type=click.IntRange(1))
+@click.argument("number", metavar="PROPOSAL", type=Whole(1))
 @click.argument("text", metavar="AMOUNT", required=False)
 @pass_app
 def deposit(app: App, number: int, text: str | None) -> None:
@@ -141,7 +141,7 @@ def deposit(app: App, number: int, text: str | None) -> None:
 
 
 @gov.command()
-@click.argument("number", metavar="PROPOSAL", type=click.IntRange(1))
+@click.argument("number", metavar="PROPOSAL", type=Whole(1))
 @click.argument("option", type=click.Choice(["yes", "no", "abstain", "no_with_veto"]))
 @pass_app
 def vote(app: App, number: int, option: str) -> None:
@@ -157,7 +157,7 @@ def _after(app: App, number: int, receipt: dict[str, Any]) -> None:
 
 
 @gov.command("list")
-@click.option("--start", default=1, show_default=True, type=click.IntRange(1), help="First proposal to show.")
+@click.option("--start", default=1, show_default=True, type=Whole(1), help="First proposal to show.")
 @click.option("--open", "only_open", is_flag=True, help="Only those that take deposits or votes.")
 @pass_app
 def list_(app: App, start: int, only_open: bool) -> None:
@@ -170,7 +170,7 @@ def list_(app: App, start: int, only_open: bool) -> None:
 
 
 @gov.command()
-@click.argument("number", metavar="PROPOSAL", type=click.IntRange(1))
+@click.argument("number", metavar="PROPOSAL", type=Whole(1))
 @click.option("--votes", is_flag=True, help="Also what accounts have voted (up to 1,000).")
 @pass_app
 def show(app: App, number: int, votes: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from openledger.node.cli.common import App, Command, pass_app, wei
+from openledger.node.cli.common import App, Command, Whole, pass_app, wei
 from openledger.node.open_votes import in_words, own_word
 from openledger.node.oracle_record import in_words as verdicts_in_words
 from openledger.node.oracle_record import last_trouble
@@ -124,7 +124,7 @@ def _span(seconds: int) -> str:
 
 
 @click.command(cls=Command)
-@click.option("--port", type=click.IntRange(1, 65535), help="RPC port to look at (default: the configured one).")
+@click.option("--port", type=Whole(1, 65535), help="RPC port to look at (default: the configured one).")
 @pass_app
 def doctor(app: App, port: int | None) -> int:
     """Look at this machine and at the home folder: what is installed, missing, slow or wrong, and what to do about it.

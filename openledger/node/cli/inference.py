@@ -9,7 +9,7 @@ import click
 
 from openledger.abci_app.queries import model_job
 from openledger.node.bases import bases_option, shelf
-from openledger.node.cli.common import App, Command, amount, need_torch, pass_app
+from openledger.node.cli.common import App, Command, Whole, amount, need_torch, pass_app
 from openledger.node.cli.proofs import block_hash_option, proven_state, share_lines, shares_view, trust
 from openledger.primitives.types import to_hex
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("number", metavar="MODEL", type=click.IntRange(1))
+@click.argument("number", metavar="MODEL", type=Whole(1))
 @click.argument("prompt")
 @click.option("--url", default="http://127.0.0.1:8600", show_default=True, help="Model server.")
-@click.option("--tokens", default=48, show_default=True, type=click.IntRange(1, 96), help="Longest answer.")
+@click.option("--tokens", default=48, show_default=True, type=Whole(1, 96), help="Longest answer.")
 @click.option("--verify", is_flag=True, help="Make the answer and its shares again on this machine before paying.")
 @bases_option
 @block_hash_option
@@ -39,7 +39,7 @@ def infer(
     """
     from openledger.node.consumer import open_session
 
-    if not verify and (folders or trusted):
+    if not verify and (folders or trusted is not None):
         raise click.UsageError("--base and --block-hash go with --verify")
     signer, state, check = app.signer(), None, None
     if verify:

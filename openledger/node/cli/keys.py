@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -24,6 +25,7 @@ def keys() -> None:
 @pass_app
 def new(app: App, name: str) -> None:
     """Make a new key called NAME, encrypted with a password."""
+    app.keystore().free(name)
     address = to_checksum(app.keystore().create(name, password(f"New password for {name}", confirm=True)))
     app.emit(
         {"name": name, "address": address}, [f"{name}  {address}", "Keep the password: without it the key is lost."]
@@ -35,7 +37,8 @@ def new(app: App, name: str) -> None:
 def list_keys(app: App) -> None:
     """List the stored keys."""
     rows = app.keystore().table()
-    text = table(["name", "address"], rows) if rows else ["no keys yet; `openledger keys new NAME` makes one"]
+    cells = [(n, a or "its file is damaged: import the key again from a backup") for n, a in rows]
+    text = table(["name", "address"], cells) if rows else ["no keys yet; `openledger keys new NAME` makes one"]
     app.emit([{"name": n, "address": a} for n, a in rows], text)
 
 
@@ -55,11 +58,19 @@ def show(app: App, name: str) -> None:
 @pass_app
 def import_key(app: App, name: str, path: Path | None) -> None:
     """Store an existing key as NAME: from --file, or asked for at the terminal."""
-    text = path.read_bytes().decode("utf-8", "replace") if path else click.prompt("Private key (hex)", hide_input=True)
     store = app.keystore()
+    store.free(name)
+    text = path.read_bytes().decode("utf-8", "replace") if path else _asked()
     secret = _from_json(text) if text.lstrip().startswith("{") else parse_secret(text)
     address = to_checksum(store.create(name, password(f"New password for {name}", confirm=True), secret))
     app.emit({"name": name, "address": address}, f"{name}  {address}")
+
+
+def _asked() -> str:
+    if not sys.stdin.isatty():
+        raise KeystoreError("a private key is needed, and there is no terminal to ask", "name its file with --file")
+    answer: str = click.prompt("Private key (hex)", hide_input=True)
+    return answer
 
 
 def _from_json(text: str) -> bytes:

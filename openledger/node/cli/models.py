@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from openledger.node import bases, evaluation
-from openledger.node.cli.common import App, Group, amount, need_torch, pass_app, table
+from openledger.node.cli.common import App, Group, Whole, amount, need_torch, pass_app, table
 from openledger.node.evaluation import lds_options
 from openledger.primitives.amounts import parse_amount
 from openledger.primitives.attribution import METHODS
@@ -58,14 +58,14 @@ def data_ref(text: str) -> tuple[int, int]:
               " one that validators can recheck while a claim is voted on.")  # fmt: skip
 @click.option("--kind", default="lora", show_default=True, type=click.Choice(["lora", "full"]),
               help="Train a small adapter, or all weights.")  # fmt: skip
-@click.option("--rank", type=click.IntRange(1, 256), help="Rank of the adapter.")
+@click.option("--rank", type=Whole(1, 256), help="Rank of the adapter.")
 @click.option("--target", "targets", metavar="NAME,...", default="",
               help="Layers to adapt, such as q_proj,v_proj; openledger model base FOLDER lists them.")  # fmt: skip
-@click.option("--context", type=click.IntRange(16, 4096), metavar="TOKENS",
+@click.option("--context", type=Whole(16, 4096), metavar="TOKENS",
               help="How much of a row the model is shown, where its base allows (in a folder: 512).")  # fmt: skip
-@click.option("--memory", default=1024, show_default=True, type=click.IntRange(1), metavar="MB",
+@click.option("--memory", default=1024, show_default=True, type=Whole(1), metavar="MB",
               help="Most memory for making the index, beside the program's own; more rows: more passes.")  # fmt: skip
-@click.option("--row-bytes", default=65536, show_default=True, type=click.IntRange(4096, 1 << 24), metavar="BYTES",
+@click.option("--row-bytes", default=65536, show_default=True, type=Whole(4096, 1 << 24), metavar="BYTES",
               help="Largest row of the index; of longer rows the largest entries are kept.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda", "mps"]),
               help="Where to compute; auto takes a CUDA device where there is one.")  # fmt: skip
@@ -236,7 +236,7 @@ def standing(record: Mapping[str, Any]) -> str:
 
 
 @model.command()
-@click.argument("number", metavar="MODEL", type=click.IntRange(1))
+@click.argument("number", metavar="MODEL", type=Whole(1))
 @pass_app
 def show(app: App, number: int) -> None:
     """Show one model."""
@@ -249,7 +249,7 @@ def show(app: App, number: int) -> None:
 
 
 @model.command("eval")
-@click.argument("number", metavar="MODEL", type=click.IntRange(1))
+@click.argument("number", metavar="MODEL", type=Whole(1))
 @click.option("--held-out", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="Documents to measure on (default: those of the shipped corpus).")  # fmt: skip
 @bases.bases_option
@@ -299,11 +299,9 @@ def owners_way(manifest: Mapping[str, Any]) -> str:
 
 
 @model.command()
-@click.argument("numbers", metavar="MODEL...", nargs=-1, required=True, type=click.IntRange(1))
+@click.argument("numbers", metavar="MODEL...", nargs=-1, required=True, type=Whole(1))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port", default=8600, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
-)
+@click.option("--port", default=8600, show_default=True, type=Whole(0, 65535), help="Port; 0 takes a free one.")
 @bases.bases_option
 @pass_app
 def serve(app: App, numbers: tuple[int, ...], host: str, port: int, folders: tuple[Path, ...]) -> None:
@@ -326,8 +324,8 @@ def serve(app: App, numbers: tuple[int, ...], host: str, port: int, folders: tup
 
 
 @model.command()
-@click.argument("number", metavar="MODEL", type=click.IntRange(1))
-@click.option("--epoch", type=click.IntRange(1), help="Claim an epoch settled before, and settle nothing.")
+@click.argument("number", metavar="MODEL", type=Whole(1))
+@click.option("--epoch", type=Whole(1), help="Claim an epoch settled before, and settle nothing.")
 @click.option("--seconds", default=600, show_default=True, help="How long to wait for the verdict.")
 @bases.bases_option
 @pass_app

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from openledger.node.cli.common import App, Command, pass_app
+from openledger.node.cli.common import App, Command, Whole, pass_app
 
 if TYPE_CHECKING:
     from openledger.node.cluster import Cluster
@@ -43,13 +43,13 @@ def run_devnet(
 
 
 @click.command(cls=Command)
-@click.option("--validators", "count", type=click.IntRange(1, MOST), default=4, show_default=True,
+@click.option("--validators", "count", type=Whole(1, MOST), default=4, show_default=True,
               help="How many nodes; each is a validator of the same power.")  # fmt: skip
 @click.option("--output", "folder", required=True, type=click.Path(file_okay=False, path_type=Path),
               help="Folder to write; it must be empty or not there.")  # fmt: skip
-@click.option("--starting-port", type=click.IntRange(1, 65535), default=8545, show_default=True,
+@click.option("--starting-port", type=Whole(1, 65535), default=8545, show_default=True,
               help="JSON-RPC of node0; node i listens from this + 10 i.")  # fmt: skip
-@click.option("--chain-id", type=click.IntRange(1, 2**53 - 1), default=161237, show_default=True, help="EVM chain id.")
+@click.option("--chain-id", type=Whole(1, 2**53 - 1), default=161237, show_default=True, help="EVM chain id.")
 @click.option("--devnet-params", is_flag=True, help="Epochs of 5 seconds and votes of a minute, as on the devnet.")
 @pass_app
 def testnet(app: App, count: int, folder: Path, starting_port: int, chain_id: int, devnet_params: bool) -> None:

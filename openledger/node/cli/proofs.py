@@ -15,7 +15,7 @@ from openledger.abci_app.modules.models.records import SETTLEMENTS, must_model, 
 from openledger.abci_app.queries import attribution_job
 from openledger.node import rows
 from openledger.node.bases import bases_option
-from openledger.node.cli.common import App, Group, amount, need_torch, pass_app, short, table
+from openledger.node.cli.common import App, Group, Whole, amount, need_torch, pass_app, short, table
 from openledger.node.proven import ProvenState
 from openledger.primitives.amounts import PPM, split_exact
 from openledger.primitives.attribution import SCORE_UNIT, receipt_leaf, score_leaf
@@ -34,7 +34,7 @@ def proof() -> None:
 
 
 @proof.command()
-@click.argument("number", metavar="CLAIM|CHALLENGE", type=click.IntRange(1))
+@click.argument("number", metavar="CLAIM|CHALLENGE", type=Whole(1))
 @pass_app
 def show(app: App, number: int) -> None:
     """Show a claim, or a challenge of a published index: what it says, its status, the verdicts."""
@@ -78,7 +78,7 @@ def shares_of(scores: list[int], contributors: list[Address]) -> tuple[dict[Addr
 def proven_state(app: App, trusted: str | None) -> ProvenState:
     """The state of a block: of the hash given with --block-hash, else of the node's head. Raises ProofInvalid."""
     try:
-        wanted = from_hex(trusted, 32) if trusted else None
+        wanted = None if trusted is None else from_hex(trusted, 32)
     except DecodingError:
         raise ProofInvalid(f"{trusted!r} is no hash of a block", "--block-hash takes 0x and 64 hex digits") from None
     return ProvenState(app.client, wanted)
@@ -94,7 +94,8 @@ def block_hash_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def trust(state: ProvenState, trusted: str | None) -> str:
     """What is still taken on somebody's word."""
-    given = "the hash you gave" if trusted else "its hash on the node's word; --block-hash names one that you trust"
+    word = "its hash on the node's word; --block-hash names one that you trust"
+    given = word if trusted is None else "the hash you gave"
     return f"all records are proved against block {state.number}, {to_hex(state.hash)} ({given})"
 
 
@@ -142,11 +143,11 @@ def checked_answers(app: App, state: ProvenState, claim: Claim) -> list[dict[str
 
 
 @proof.command()
-@click.argument("number", metavar="[CLAIM]", type=click.IntRange(1), required=False)
-@click.option("--row", type=click.IntRange(0), help="Number of the index row that is wrong.")
+@click.argument("number", metavar="[CLAIM]", type=Whole(1), required=False)
+@click.option("--row", type=Whole(0), help="Number of the index row that is wrong.")
 @click.option("--share", metavar="ADDRESS", help="The contributor whose share is wrong.")
-@click.option("--model", type=click.IntRange(1), help="Instead of a claim: the model whose published index is wrong.")
-@click.option("--segment", type=click.IntRange(1, 254), help="With --model: the segment of the training run.")
+@click.option("--model", type=Whole(1), help="Instead of a claim: the model whose published index is wrong.")
+@click.option("--segment", type=Whole(1, 254), help="With --model: the segment of the training run.")
 @pass_app
 def challenge(
     app: App, number: int | None, row: int | None, share: str | None, model: int | None, segment: int | None
@@ -185,7 +186,7 @@ def _challenge_index(app: App, model: int, row: int | None, share: str | None, s
 
 
 @proof.command()
-@click.argument("number", metavar="CLAIM", type=click.IntRange(1))
+@click.argument("number", metavar="CLAIM", type=Whole(1))
 @block_hash_option
 @pass_app
 def check(app: App, number: int, trusted: str | None) -> None:
@@ -215,10 +216,10 @@ def check(app: App, number: int, trusted: str | None) -> None:
 
 
 @proof.command()
-@click.argument("number", metavar="CLAIM", type=click.IntRange(1))
-@click.option("--answer", type=click.IntRange(0), help="Only this answer, by its place among those of the claim.")
-@click.option("--top", default=3, show_default=True, type=click.IntRange(1, 100), help="Spans and rows to show.")
-@click.option("--words", default=4, show_default=True, type=click.IntRange(2, 100), help="Words of the shortest span.")
+@click.argument("number", metavar="CLAIM", type=Whole(1))
+@click.option("--answer", type=Whole(0), help="Only this answer, by its place among those of the claim.")
+@click.option("--top", default=3, show_default=True, type=Whole(1, 100), help="Spans and rows to show.")
+@click.option("--words", default=4, show_default=True, type=Whole(2, 100), help="Words of the shortest span.")
 @block_hash_option
 @pass_app
 def evidence(app: App, number: int, answer: int | None, top: int, words: int, trusted: str | None) -> None:
@@ -244,9 +245,9 @@ def evidence(app: App, number: int, answer: int | None, top: int, words: int, tr
 
 
 @proof.command("shares")
-@click.argument("number", metavar="CLAIM", type=click.IntRange(1))
-@click.option("--answer", type=click.IntRange(0), help="Only this answer, by its place among those of the claim.")
-@click.option("--top", default=3, show_default=True, type=click.IntRange(1, 100), help="Rows to show of each answer.")
+@click.argument("number", metavar="CLAIM", type=Whole(1))
+@click.option("--answer", type=Whole(0), help="Only this answer, by its place among those of the claim.")
+@click.option("--top", default=3, show_default=True, type=Whole(1, 100), help="Rows to show of each answer.")
 @bases_option
 @block_hash_option
 @pass_app

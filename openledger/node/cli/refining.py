@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from openledger.node import rows
-from openledger.node.cli.common import App, Command, pass_app, short, table
+from openledger.node.cli.common import App, Command, Whole, pass_app, short, table
 from openledger.primitives.amounts import format_amount
 from openledger.primitives.errors import AlreadyExists, NotFound
 from openledger.primitives.types import Address, parse_address, to_checksum
@@ -19,9 +19,9 @@ Rows = Mapping[Address, list[bytes]]
 
 
 @click.command(cls=Command)
-@click.argument("number", metavar="DATANET", type=click.IntRange(1))
-@click.argument("old", required=False, type=click.IntRange(0))
-@click.argument("new", required=False, type=click.IntRange(1))
+@click.argument("number", metavar="DATANET", type=Whole(1))
+@click.argument("old", required=False, type=Whole(0))
+@click.argument("new", required=False, type=Whole(1))
 @click.option("--stat", is_flag=True, help="Only how many rows came and went, by contributor.")
 @pass_app
 def diff(app: App, number: int, old: int | None, new: int | None, stat: bool) -> None:
@@ -73,7 +73,7 @@ def less(these: Iterable[bytes], those: Iterable[bytes]) -> Iterable[str]:
 
 
 @click.command(cls=Command)
-@click.argument("number", metavar="DATANET", type=click.IntRange(1))
+@click.argument("number", metavar="DATANET", type=Whole(1))
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--message", "-m", default="", help="What changes, in a sentence.")
 @click.option("--dry-run", is_flag=True, help="Only say what would change; send nothing.")

@@ -10,7 +10,7 @@ from openledger.abci_app.modules.attribution.records import must_claim
 from openledger.abci_app.modules.rewards.records import EARNINGS
 from openledger.abci_app.modules.rewards.records import rewards as rewards_of
 from openledger.node import rows
-from openledger.node.cli.common import App, Group, amount, pass_app, short, table, wei
+from openledger.node.cli.common import App, Group, Whole, amount, pass_app, short, table, wei
 from openledger.node.cli.proofs import (
     block_hash_option,
     checked_answers,
@@ -38,7 +38,7 @@ def rewards() -> None:
 def show(app: App, address: str | None) -> None:
     """Show the rewards of ADDRESS (default: the account of --key) and the claims they come from. Fees have in them what
     its stake has earned, which "staking" says alone."""
-    address = address or to_checksum(app.address())
+    address = to_checksum(app.account(address))
     found: dict[str, Any] = app.call("openledger_explainReward", address)
     because = found["claims"]
     lines = [
@@ -54,8 +54,8 @@ def show(app: App, address: str | None) -> None:
 
 @rewards.command()
 @click.argument("address", required=False)
-@click.option("--claim", "only", type=click.IntRange(1), help="Only this claim.")
-@click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="Rows to show of each claim.")
+@click.option("--claim", "only", type=Whole(1), help="Only this claim.")
+@click.option("--top", default=5, show_default=True, type=Whole(1), help="Rows to show of each claim.")
 @block_hash_option
 @pass_app
 def explain(app: App, address: str | None, only: int | None, top: int, trusted: str | None) -> None:
@@ -65,7 +65,7 @@ def explain(app: App, address: str | None, only: int | None, top: int, trusted: 
     hash of a block, the answers against the root that their consumers signed, the rows against the datanets' roots,
     what each row earned against the claim's root, the share against the rows.
     """
-    who = parse_address(address) if address else app.address()
+    who = app.account(address)
     state = proven_state(app, trusted)
     block = {"blockHash": to_hex(state.hash)}
     found: dict[str, Any] = app.call("openledger_explainReward", to_checksum(who), block)

@@ -29,7 +29,7 @@ from openledger.node.cli import (
     upkeep,
 )
 from openledger.node.cli.common import App, Group, pass_app
-from openledger.primitives.errors import OpenLedgerError
+from openledger.primitives.errors import InsufficientFunds, OpenLedgerError
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -78,7 +78,8 @@ def run(arguments: list[str] | None = None) -> int:
         _fail(app, err.format_message() + where, None, None)
         return err.exit_code
     except OpenLedgerError as err:
-        _fail(app, err.message, err.hint, err.code)
+        poor = "send it OPEN first; on a devnet: openledger rpc openledger_faucet '[\"ADDRESS\"]'"
+        _fail(app, err.message, err.hint or (poor if isinstance(err, InsufficientFunds) else None), err.code)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from openledger.node.cli.common import App, Group, amount, pass_app, ppm, table, wei
+from openledger.node.cli.common import App, Group, Whole, amount, pass_app, ppm, table, wei
 from openledger.primitives.amounts import parse_amount
 from openledger.primitives.errors import KeystoreError
 from openledger.primitives.types import Address, from_hex, parse_address, to_checksum, to_hex
@@ -114,7 +114,7 @@ def edit(app: App, name: str | None, oracle: bool | None, commission: str | None
 def status(app: App, address: str | None) -> None:
     """Show a validator: stake, power, jail, blocks missed. ADDRESS is its operator's or its consensus address; default:
     the validator of --home, else that of --key."""
-    found: dict[str, Any] = app.call("openledger_getValidator", address or _own_address(app))
+    found: dict[str, Any] = app.call("openledger_getValidator", _own_address(app) if address is None else address)
     app.emit(found | {"signedPercent": _signed_percent(found)}, _lines(found))
 
 
@@ -195,16 +195,16 @@ def stake() -> None:
 @click.argument("address", required=False)
 @click.option("--validator", metavar="ADDRESS", help="Show who has stake with this validator instead.")
 @click.option("--start", metavar="ADDRESS", default="0x" + "00" * 20, help="With --validator: the account to begin at.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="With --validator: accounts.")
+@click.option("--limit", type=Whole(1), default=100, show_default=True, help="With --validator: accounts.")
 @pass_app
 def show(app: App, address: str | None, validator: str | None, start: str, limit: int) -> None:
     """Show what ADDRESS (default: the account of --key) has staked, what that has earned, and what comes back when."""
-    if validator:
-        if address:
+    if validator is not None:
+        if address is not None:
             raise click.UsageError("say either ADDRESS or --validator")
         _show_delegators(app, validator, start, limit)
         return
-    address = address or to_checksum(app.address())
+    address = to_checksum(app.account(address))
     found: list[dict[str, Any]] = app.call("openledger_getDelegations", address)
     lines = [f"{address} has nothing at stake"]
     if found:

@@ -9,16 +9,16 @@ from typing import Any
 
 import click
 
-from openledger.node.cli.common import App, Command, pass_app
+from openledger.node.cli.common import App, Command, Whole, pass_app, wei
 from openledger.node.cli.devnet import DEVNET_FOLDER
-from openledger.primitives.errors import DatabaseLocked, NodeUnreachable, WrongDataFolder
+from openledger.primitives.errors import DatabaseLocked, NodeUnreachable, NotFound, WrongDataFolder
 from openledger.primitives.types import to_hex
 
 Page = dict[str, Any]
 
 
 @click.command(cls=Command)
-@click.option("--height", type=click.IntRange(0), help="Block whose state is wanted (default: the newest).")
+@click.option("--height", type=Whole(0), help="Block whose state is wanted (default: the newest).")
 @click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @pass_app
 def export(app: App, height: int | None, output: Path) -> None:
@@ -68,12 +68,17 @@ def chain_home(app: App, *, with_state: bool = True) -> Path | None:
         if (folder / "genesis.json").exists() and ((folder / "state").is_dir() or not with_state):
             return folder
     if app.home_given:
+        if (app.home / "genesis.json").exists():
+            raise WrongDataFolder(f"the node of {app.home} has never run", f"openledger --home {app.home} start")
         raise WrongDataFolder(f"there is no chain in {app.home}", "openledger init, or another --home")
     return None
 
 
 def _from_node(app: App, height: int | None) -> Iterator[Page]:
     block = "latest" if height is None else hex(height)
+    newest = wei(app.call("eth_blockNumber"))
+    if height is not None and height > newest:
+        raise NotFound(f"there is no block {height} yet", f"the newest is {newest}")
     cursor: str | None = "0x"
     while cursor is not None:
         page: Page = app.call("openledger_exportState", block, cursor)

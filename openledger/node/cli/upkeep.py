@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from openledger.node.cli.common import App, Command, Group, pass_app, table
+from openledger.node.cli.common import App, Command, Group, Whole, pass_app, table
 from openledger.node.cli.state import chain_home
 from openledger.primitives.errors import DatabaseLocked, NodeUnreachable, WrongDataFolder
 
@@ -148,7 +148,7 @@ def list_command(app: App, source: Path | None) -> None:
 
 @snapshot.command(cls=Command)
 @click.option("--from", "source", type=_FOLDER, help="Folder with snapshots (default: those of the home).")
-@click.option("--height", type=click.IntRange(1), help="Which one (default: the newest).")
+@click.option("--height", type=Whole(1), help="Which one (default: the newest).")
 @pass_app
 def restore(app: App, source: Path | None, height: int | None) -> None:
     """Give a stopped node without a state the state of a snapshot.
@@ -169,7 +169,7 @@ def restore(app: App, source: Path | None, height: int | None) -> None:
 
 
 @click.command(cls=Command)
-@click.option("--to", "height", type=click.IntRange(0), help="Height to go back to (default: one block back).")
+@click.option("--to", "height", type=Whole(0), help="Height to go back to (default: one block back).")
 @pass_app
 def rollback(app: App, height: int | None) -> None:
     """Undo the newest blocks of a stopped node.
@@ -189,7 +189,7 @@ def rollback(app: App, height: int | None) -> None:
 
 
 @click.command(cls=Command)
-@click.option("--keep", type=click.IntRange(1), help="How many heights stay readable (default: `keep` of [chain]).")
+@click.option("--keep", type=Whole(1), help="How many heights stay readable (default: `keep` of [chain]).")
 @pass_app
 def prune(app: App, keep: int | None) -> None:
     """Drop old states, whether the node runs or not; a stopped node also gives the room back to the disk.

@@ -1,0 +1,177 @@
+"""Words of the command line that name nobody, nothing or too much: refused in a sentence, before anything is asked."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from openledger.node import rows
+from openledger.node.cli.root import run
+from openledger.node.fork import Upstream, parse_fork
+from openledger.node.keystore import Keystore
+from openledger.primitives.amounts import parse_amount
+from openledger.primitives.errors import ForkError, InsufficientFunds, InvalidAmount, MalformedAction, OpenLedgerError
+from openledger.rpc.client import Client
+
+ADDRESS = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("OPENLEDGER_HOME", "OPENLEDGER_NODE", "OPENLEDGER_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENLEDGER_PASSWORD", "pw")
+    monkeypatch.chdir(tmp_path)
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """What a refused command prints."""
+    assert run(list(words)) != 0
+    err: str = capsys.readouterr().err
+    assert err.startswith("error: ")
+    return err
+
+
+@pytest.mark.parametrize("number", [str(2**64), "9" * 80, "0", "-1", "x", "1.5", ""])
+@pytest.mark.parametrize("command", [["proof", "check"], ["proof", "evidence"], ["proof", "shares"], ["model", "show"]])
+def test_a_number_that_no_record_has_is_refused_in_words(
+    command: list[str], number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"is not a whole number from 1 to {2**64 - 1}" in said(capsys, *command, "--", number)
+
+
+def test_the_words_name_the_bounds_of_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "'70000' is not a whole number from 0 to 65535" in said(capsys, "devnet", "--port", "70000")
+
+
+@pytest.mark.parametrize("command", [["rewards", "show"], ["rewards", "explain"], ["stake", "show"]])
+def test_an_empty_address_is_not_the_account_of_the_key(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert "not an address" in said(capsys, *command, "", "--key", "dev1")
+
+
+@pytest.mark.parametrize("command", [["proof", "check", "1"], ["rewards", "explain", ADDRESS]])
+def test_an_empty_block_hash_is_not_the_nodes_word(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert "'' is no hash of a block" in said(capsys, *command, "--block-hash", "")
+
+
+def test_the_place_of_an_argument_is_told_to_programs_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_client: Client, _method: str, *_params: Any) -> Any:
+        raise OpenLedgerError("invalid argument 0: not an address", "0x and 40 digits")
+
+    monkeypatch.setattr(Client, "call", refuse)
+    assert said(capsys, "validator", "status", "nobody") == "error: not an address\nhint: 0x and 40 digits\n"
+
+
+def test_who_cannot_pay_reads_where_open_comes_from(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_client: Client, _method: str, *_params: Any) -> Any:
+        raise InsufficientFunds("insufficient funds for gas * price + value")
+
+    monkeypatch.setattr(Client, "call", refuse)
+    assert "hint: send it OPEN first; on a devnet: openledger rpc openledger_faucet" in said(capsys, "gov", "params")
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "1" + "0" * 77, "1" * 60 + "." + "1" * 19, "١٢", "0." + "0" * 90 + "1"])
+def test_an_amount_that_cannot_be_is_no_amount(text: str) -> None:
+    with pytest.raises(InvalidAmount):
+        parse_amount(text)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "http://127.0.0.1:99999", "http://127.0.0.1:x@5"])
+def test_a_fork_of_something_that_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(ForkError, match="not the address of a JSON-RPC server"):
+        parse_fork(url)
+
+
+def test_a_fork_of_what_is_no_block_says_so() -> None:
+    url, block = parse_fork("http://127.0.0.1:9@newest.invalid")
+    assert block is None
+    with pytest.raises(ForkError, match=r"the chain at http://newest\.invalid does not answer"):
+        Upstream(url, sleep=lambda _: None).call("eth_chainId")
+
+
+def test_a_fork_shows_the_login_of_its_address() -> None:
+    shown = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            shown.append(self.headers["Authorization"])
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"jsonrpc":"2.0","id":0,"result":"0x1"}')
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Server) as server:
+        Thread(target=server.handle_request).start()
+        assert Upstream(f"http://me:p%40ss@127.0.0.1:{server.server_port}/v1").call("eth_chainId") == "0x1"
+    assert shown == ["Basic " + base64.b64encode(b"me:p@ss").decode()]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.csv", "a.TSV", "a.parquet"])
+def test_a_table_is_not_committed_as_the_text_that_it_is(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{"text": "a row"}\n', encoding="utf-8")
+    with pytest.raises(MalformedAction, match=r", not text") as refused:
+        rows.read_file(tmp_path / name)
+    assert ".jsonl" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("name", ["a.ndjson", "a.JSONL"])
+def test_rows_are_rows_by_either_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{"text": "one"}\n{"text": "two"}\n', encoding="utf-8")
+    assert rows.read_file(tmp_path / name) == ["one", "two"]
+
+
+def test_a_damaged_key_file_does_not_hide_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Keystore(tmp_path)
+    good = store.create("good", "pw", b"\x11" * 32)
+    (tmp_path / "keys" / "bad.json").write_text("{", encoding="utf-8")
+    assert run(["keys", "list", "--home", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found[0] == {"name": "bad", "address": None}
+    assert found[1]["address"].lower() == "0x" + good.hex()
+    assert run(["keys", "list", "--home", str(tmp_path)]) == 0
+    assert "its file is damaged" in capsys.readouterr().out
+
+
+def test_a_taken_name_is_refused_before_a_key_or_a_password_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Keystore(tmp_path).create("alice", "pw")
+    monkeypatch.delenv("OPENLEDGER_PASSWORD")
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: False)
+    for words in (["new", "alice"], ["import", "alice"]):
+        assert "there is a key named 'alice' already" in said(capsys, "keys", *words, "--home", str(tmp_path))
+    assert "not a key name" in said(capsys, "keys", "import", "a/b", "--home", str(tmp_path))
+    assert "name its file with --file" in said(capsys, "keys", "import", "bob", "--home", str(tmp_path))
+
+
+def test_a_home_that_has_never_run_is_not_told_to_begin_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["init", "--home", str(tmp_path / "n")]) == 0
+    capsys.readouterr()
+    err = said(capsys, "prune", "--home", str(tmp_path / "n"))
+    assert "has never run" in err
+    assert "start" in err
+
+
+def test_a_folder_without_state_tests_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["evm", "statetest", "--engine", "py-evm", str(tmp_path)]) == 1
+    assert "no state test is there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["", "0x12", "nonsense"])
+def test_what_is_no_public_key_of_a_validator_is_said(key: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "not the public key of a validator" in said(capsys, "genesis", "add-validator", key, "--operator", ADDRESS)
