@@ -1,6 +1,7 @@
 """f(state, block): one block, top to bottom. Read it aloud.
 
     a planned upgrade begins -> edits of a solo devnet (nothing on any other chain)
+    hashes of earlier blocks are there for the transactions, if any
     slot 0 is heard -> proven misbehaviour is slashed -> who is away too long is jailed -> what has unbonded is paid
         -> promises of rows that have expired are cleared, reviews whose time is over end
         -> claims move on -> those that ended are paid -> what nobody has challenged in time is unlocked
@@ -153,7 +154,8 @@ def execute_block(chain: Chain, state: StateReader, parent: Header, block: Block
     run.output.power_changes = close_set(run.state, after, block.height)
     if after.max_block_bytes != run.output.params.max_block_bytes:
         run.output.block_bytes = after.max_block_bytes
-    if run.output.transactions:
+    rests = not run.output.transactions and block.height % HEADERS_KEPT and run.state.diff().is_empty
+    if not rests:
         _remember_hashes(chain, run.state, block.height)
     run.output.diff = run.state.diff()
     return run.output
@@ -202,7 +204,9 @@ def seal(output: BlockOutput, state_root: Hash32, parent: Header, consensus: byt
 
 
 def _remember_hashes(chain: Chain, state: Overlay, height: int) -> None:
-    """EIP-2935: the hashes of the blocks before, also of those since the last block that wrote (at most 256)."""
+    """EIP-2935: the hashes of the blocks before, also of those since the last block that wrote: at most 256, for every
+    256th block writes. Before transactions, which may ask for them; else when the state has changed, which a snapshot
+    of it relies on."""
     for number in range(height - 1, max(-1, height - 1 - HEADERS_KEPT), -1):
         known = chain.block_hash(number)
         if known is None or state.storage(HISTORY_ADDRESS, number % HISTORY_WINDOW) == int.from_bytes(known, "big"):
@@ -228,6 +232,8 @@ class Run:
         """The hooks, in this order; their logs become the system transaction at index 0."""
         edits = block.edits if self.chain.solo else b""
         has_transactions = len(block.txs) > len([part for part in (block.slot0, edits) if part])
+        if has_transactions:
+            _remember_hashes(self.chain, self.state, block.height)
         logs = self.upgraded + self._hear_slot0(block)
         if edits:
             self.output.results.append(ExecTxResult())

@@ -62,6 +62,40 @@ def test_eip_2935_is_filled_in_by_the_next_block_that_writes(chain: Harness) -> 
         assert chain.state.storage(HISTORY_ADDRESS, number) == int.from_bytes(known, "big")
 
 
+# mstore(0, number - 1); staticcall(history, mem 0 to 32); sstore(0, mload(0))
+ASK_HISTORY = bytes.fromhex("600143035f5260205f60205f73") + HISTORY_ADDRESS + bytes.fromhex("5afa505f515f5500")
+# codecopy and return of what stands behind it
+DEPLOY = bytes.fromhex("60") + bytes([len(ASK_HISTORY)]) + bytes.fromhex("600b5f3960") + bytes([len(ASK_HISTORY)])
+DEPLOY += bytes.fromhex("5ff3") + bytes(1) + ASK_HISTORY
+
+
+def test_a_contract_that_asks_the_history_for_the_block_before_gets_its_hash(chain: Harness) -> None:
+    created = chain.transfer(1, None, 0, data=DEPLOY, gas=300_000)  # type: ignore[arg-type]
+    chain.touched.discard(None)  # type: ignore[arg-type]
+    assert chain.submit(created).code == 0
+    contract = chain.include(created).contract_address
+    assert contract is not None
+    for _ in range(2):
+        raw = chain.transfer(1, contract, 0, gas=100_000)
+        assert chain.submit(raw).code == 0
+        assert chain.include(raw).status == 1
+        parent = chain.app.head().parent_hash
+        assert chain.state.storage(contract, 0) == int.from_bytes(parent, "big")
+        number = chain.app.head().number
+        assert [m.receipt.status for m in chain.app.replay(number)][-1] == 1, "the same once more"
+
+
+def test_no_hash_is_left_out_however_long_the_chain_has_nothing_to_do(chain: Harness) -> None:
+    for _ in range(270):
+        chain.finalize(())
+    chain.submit(chain.transfer(1, ACCOUNTS[2][0], 5))
+    chain.block()
+    for number in range(271):
+        known = chain.app.store.block_hash(number)
+        assert known is not None
+        assert chain.state.storage(HISTORY_ADDRESS, number) == int.from_bytes(known, "big"), number
+
+
 def test_the_base_fee_falls_to_its_floor_and_never_below(chain: Harness) -> None:
     for _ in range(60):
         chain.finalize(())

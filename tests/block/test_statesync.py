@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from openledger.abci_app.application import Application
+from openledger.abci_app.modules.staking.delegate import StakeDelegate
 from openledger.abci_app.ports import Silence
 from openledger.abci_app.protocol import messages as abci
 from openledger.abci_app.registry import PRECOMPILES
@@ -27,7 +28,7 @@ from openledger.state.memory import MemoryStore
 from openledger.state.ports import KeyValue
 from openledger.state.snapshots import SnapshotShelf
 from openledger.state.store import StateStore
-from tests.harness import ACCOUNTS, Harness
+from tests.harness import ACCOUNTS, Harness, operator_account
 
 INIT_CODE = bytes.fromhex("600160005560026001556003600255600a6014600039600a6000f3") + bytes(10)
 """Three slots, and some code."""
@@ -214,6 +215,31 @@ def test_idle_blocks_at_the_end_whose_hashes_are_not_in_state_yet_are_taken(
     app = join(source, manifest)
     first = len(source.requests)
     source.submit(source.transfer(2, bytes([6] * 20), 5))
+    source.block()
+    app.finalize_block(source.requests[first])
+    app.commit()
+    assert app.head() == source.app.head()
+
+
+@pytest.mark.parametrize("change", ["a validator is away", "the validator set moves"])
+def test_a_snapshot_is_taken_whose_last_blocks_changed_the_state_without_any_transaction(
+    tmp_path: Path, change: str
+) -> None:
+    source = Harness(powers=(10, 10, 10, 5))
+    source.app.statesync._shelf = SnapshotShelf(tmp_path)
+    assert source.submit(source.transfer(1, bytes([7] * 20), GWEI)).code == 0
+    source.block()
+    if change == "a validator is away":
+        source.absent = {source.addresses[3]}
+    else:
+        assert source.act(3, StakeDelegate(operator_account(0), 3 * OPEN)).status == 1
+    roots = set()
+    for _ in range(3):
+        source.block()
+        roots.add(source.app.head().state_root)
+    assert len(roots) > 1, "nothing has changed the state"
+    app = join(source, shelf_of(source).create(source.kv.view()))
+    first = len(source.requests)
     source.block()
     app.finalize_block(source.requests[first])
     app.commit()
