@@ -20,18 +20,18 @@ from client_packages import installed
 from devnet_process import NATIVE, SECRET, Devnet, devnet
 from solo_node import counter_bytecode
 
-Run = Callable[[str, Devnet], dict[str, Any]]
+Run = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
 def run_client() -> Run:
-    """Runs ``client.mjs`` of a folder against a devnet; the JSON document that it prints."""
+    """Runs a script of a folder against a devnet; the JSON document that it prints."""
 
-    def run(name: str, node: Devnet) -> dict[str, Any]:
+    def run(name: str, node: Devnet, script: str = "client.mjs", **more: str) -> dict[str, Any]:
         folder = installed(name)
-        given = {"URL": node.url, "WS_URL": node.ws, "SECRET": SECRET, "BYTECODE": counter_bytecode()}
+        given = {"URL": node.url, "WS_URL": node.ws, "SECRET": SECRET, "BYTECODE": counter_bytecode(), **more}
         done = subprocess.run(
-            ["node", "client.mjs"], cwd=folder, env=os.environ | given, capture_output=True, text=True,
+            ["node", script], cwd=folder, env=os.environ | given, capture_output=True, text=True,
             timeout=240, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-4000:]

@@ -1,8 +1,16 @@
-"""Hardhat 2 with its ethers plugin and its network helpers, unchanged, against a devnet of either engine."""
+"""Hardhat 2 with its ethers plugin, its network helpers and its chai matchers, unchanged, against a devnet of either
+engine."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+COIN = Path(__file__).with_name("hardhat3") / "project" / "contracts" / "Coin.sol"
+MATCHERS = (
+    "revertedWith", "revertedWithCustomError", "revertedWithoutReason", "revertedWithPanic", "emit",
+    "changeEtherBalance", "changeEtherBalances", "changeTokenBalance", "changeTokenBalances",
+)  # fmt: skip
 
 
 def test_hardhat_takes_a_devnet_for_its_network(node: Any, run_client: Any) -> None:
@@ -31,3 +39,8 @@ def test_hardhat_takes_a_devnet_for_its_network(node: Any, run_client: Any) -> N
         "restored": 0,
         "fixture": [[1, 1], [1, 1], [1, 1]],
     }
+
+
+def test_hardhats_chai_matchers_find_what_a_devnet_does(node: Any, run_client: Any) -> None:
+    found = run_client("hardhat", node, "matchers.mjs", COIN=str(COIN))
+    assert found == dict.fromkeys(MATCHERS, "holds")

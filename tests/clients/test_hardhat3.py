@@ -49,10 +49,11 @@ def hardhat(node: Any, tmp_path_factory: pytest.TempPathFactory) -> Hardhat:
     return run
 
 
-def test_a_projects_tests_run_on_a_devnet(hardhat: Hardhat) -> None:
-    """viem, its assertions, network helpers, ignition: ``hardhat3/project/test/Tally.ts``."""
-    said = hardhat("test", "nodejs", "--network", "openledger", "--no-compile")
-    assert re.findall(r"(\d+) (passing|failing|skipped)", said) == [("9", "passing")], said
+@pytest.mark.parametrize(("file", "tests"), [("Tally", 9), ("Matchers", 7)])
+def test_a_projects_tests_run_on_a_devnet(hardhat: Hardhat, file: str, tests: int) -> None:
+    """``hardhat3/project/test``: viem, its assertions, network helpers, ignition; ethers and the chai matchers."""
+    said = hardhat("test", "nodejs", f"test/{file}.ts", "--network", "openledger", "--no-compile")
+    assert re.findall(r"(\d+) (passing|failing|skipped)", said) == [(str(tests), "passing")], said
 
 
 @pytest.mark.parametrize(("network", "signers"), [("openledger", 10), ("keyed", 1)])

@@ -152,7 +152,8 @@ def epoch_is_due(current: Epoch, time: int, has_transactions: bool) -> bool:
 
 def close_epoch(state: Overlay, ctx: BlockContext, has_transactions: bool) -> list[Log]:
     """End the running epoch when it is due: mint what accepted claims wish, pro rata within the schedule. The wish of
-    a claim under challenge waits. A new round of stake's earnings begins."""
+    a claim under challenge waits. A new round of stake's earnings begins. An epoch in which nothing was
+    settled and after which nothing is minted leaves no log: its end adds no transaction to a block of others'."""
     current = epoch(state)
     if not epoch_is_due(current, ctx.time, has_transactions or bool(wishes(state))):
         return []
@@ -169,7 +170,7 @@ def close_epoch(state: Overlay, ctx: BlockContext, has_transactions: bool) -> li
     start = ctx.time
     set_epoch(state, Epoch(current.number + 1, start, start + ctx.params.epoch_seconds, False))
     next_round(state, unpaid_round(state))
-    return [*logs, EPOCH_CLOSED.log(current.number, sum(granted))]
+    return [*logs, EPOCH_CLOSED.log(current.number, sum(granted))] if current.active or waiting else []
 
 
 def _mint(state: Overlay, ctx: BlockContext, number: int, amount: int) -> list[Log]:

@@ -3,11 +3,12 @@
 import { createRequire } from "node:module";
 
 import hardhatEthers from "@nomicfoundation/hardhat-ethers";
+import hardhatChaiMatchers from "@nomicfoundation/hardhat-ethers-chai-matchers";
 import hardhatToolboxViem from "@nomicfoundation/hardhat-toolbox-viem";
 import { defineConfig } from "hardhat/config";
 
 export default defineConfig({
-  plugins: [hardhatToolboxViem, hardhatEthers],
+  plugins: [hardhatToolboxViem, hardhatEthers, hardhatChaiMatchers],
   solidity: { version: "0.8.37", path: createRequire(import.meta.url).resolve("solc/soljson.js") },
   ignition: { blockPollingInterval: 100, strategyConfig: { create2: { salt: "0x" + "07".repeat(32) } } },
   networks: {
