@@ -84,6 +84,15 @@ def comet_of(home: Path) -> int:
     return int(found["pid"])
 
 
+def opened(pid: int) -> list[str]:
+    """The files that a process holds open."""
+    names = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            names.append(str(entry.readlink()))
+    return names
+
+
 def again(node: NodeProcess, since: int) -> float:
     """Seconds until a new block stands."""
     began = time.monotonic()
@@ -140,7 +149,7 @@ def test_a_cometbft_that_outlived_its_node_is_taken_down_first(node: NodeProcess
     )  # fmt: skip
     try:
         ProcessMark(node.home / "cometbft" / MARK).write(left.pid)
-        time.sleep(0.5)  # it holds its database now
+        wait("CometBFT to hold its database", lambda: any("blockstore.db/LOCK" in name for name in opened(left.pid)))
         node.start().reach(2)
         assert left.poll() is not None
         assert f"ended CometBFT (process {left.pid})" in node.log.read_text()

@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from network.checks import Broken
-from network.points import FILE, WHO
+from network.points import FILE, TOLD, WHO
 from network.process import Process, cometbft_of, gone
 from network.spec import Perturbation
 
@@ -57,7 +58,8 @@ class Killer:
 
     async def _die(self, node: Process, point: str, who: str, *, start: bool = False) -> None:
         """Arm the point, and wait until it was reached and somebody is dead."""
-        armed, comet = node.home / FILE, cometbft_of(node.pid)
+        armed, told = node.home / FILE, node.home / TOLD
+        told.unlink(missing_ok=True)
         armed.write_text(f"{point} {who}")
         if start:
             await node.start()
@@ -66,29 +68,43 @@ class Killer:
         while armed.exists():
             if time.monotonic() > end or (not node.pid and who == "cometbft"):
                 raise Broken(f"{node.name} did not come to {point}\n{node.last_words()}")
-            comet = comet or cometbft_of(node.pid)
             await asyncio.sleep(TICK)
-        if who != "application":
-            await gone(comet)
-        if who != "cometbft":
-            await asyncio.wait_for(node.ended(), 10)
+        try:
+            async with asyncio.timeout(REACH_SECONDS):
+                if who != "application":
+                    await gone(await self._told(node, told, point))
+                if who != "cometbft":
+                    await node.ended()
+        except TimeoutError:
+            raise Broken(f"{node.name} lives on after {point} {who}\n{node.last_words()}") from None
+
+    async def _told(self, node: Process, told: Path, point: str) -> int:
+        """The CometBFT that was killed at the point. Raises Broken when there was none: nothing would be shown then."""
+        while not told.exists() or not (text := told.read_text()).endswith("\n"):  # noqa: ASYNC110, ASYNC240
+            await asyncio.sleep(TICK)
+        if not int(text):
+            raise Broken(f"{node.name} had no CometBFT to kill at {point}")
+        return int(text)
 
     async def _die_after_storing(self, node: Process) -> None:
         """CometBFT stores a block and ends before its log says so; the application is killed then."""
         await node.stop()
         node.environment["FAIL_TEST_INDEX"] = AFTER_STORING
         await node.start()
-        end = time.monotonic() + REACH_SECONDS
-        while not (comet := cometbft_of(node.pid)) and time.monotonic() < end:  # noqa: ASYNC110
-            await asyncio.sleep(TICK)
-        await gone(comet)
+        try:
+            async with asyncio.timeout(REACH_SECONDS):
+                while not (comet := cometbft_of(node.pid)):  # noqa: ASYNC110
+                    await asyncio.sleep(TICK)
+                await gone(comet, REACH_SECONDS)
+        except TimeoutError:
+            raise Broken(f"CometBFT of {node.name} did not end after storing a block\n{node.last_words()}") from None
         await node.kill()
         del node.environment["FAIL_TEST_INDEX"]
 
     async def _back(self, node: Process, what: str) -> None:
         """Until the node has a new block; it is started again when it does not live."""
         run, begin = self._run, time.monotonic()
-        first, known = -1, run.top
+        first, known, starts = -1, run.top, node.starts + (not node.pid)
         while (height := await node.height()) <= max(first, known) or first < 0:
             first = height if first < 0 else first
             if not node.pid:
@@ -96,6 +112,10 @@ class Killer:
             if time.monotonic() - begin > REACH_SECONDS:
                 raise Broken(f"{node.name} is not back after {what}\n{node.last_words()}")
             await asyncio.sleep(TICK)
+        if node.starts != starts:
+            raise Broken(
+                f"{node.name} ended by itself after {what}, and came back at another start\n{node.last_words()}"
+            )
         node.killed = False
         seconds = time.monotonic() - begin
         run.summary.backs.append(seconds)
@@ -116,7 +136,8 @@ class Killer:
             node = self._run.nodes[event.nodes[number % len(event.nodes)]]
             await asyncio.sleep(rng.random() * event.seconds)
             who = rng.choice(event.who or WHO)
-            comet = cometbft_of(node.pid)
+            if not (comet := cometbft_of(node.pid)):
+                raise Broken(f"{node.name} has no CometBFT to kill\n{node.last_words()}")
             node.killed = True
             await node.kill(application=who != "cometbft", cometbft=who != "application")
             if who == "cometbft":

@@ -79,6 +79,11 @@ class Sender:
             return sign_transaction(self._secret, to=None, value=0, data=COUNTER_CODE, gas=150_000, **fields)
         return sign_transaction(self._secret, to=self._contract, value=0, gas=60_000, **fields)
 
+    @property
+    def done(self) -> int:
+        """How many of its transactions are acknowledged, or were found in a block after all."""
+        return self._nonce
+
     async def send(self, node: Process) -> None:
         """One transaction; acknowledged, or kept for the next try."""
         self._raw = self._raw or self._next()
@@ -123,6 +128,11 @@ class Loader:
         self._pick = pick
         self._senders = [Sender(number, load.kinds, self.ledger) for number in SENDERS]
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def done(self) -> list[int]:
+        """By sender; empty without load."""
+        return [sender.done for sender in self._senders] if self._load.rate else []
 
     def start(self) -> None:
         if self._load.rate:

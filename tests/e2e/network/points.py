@@ -32,6 +32,8 @@ CALLS = (
 )  # fmt: skip
 WHO = ("application", "cometbft", "both")
 FILE = "kill_at"
+TOLD = "kill_told"
+"""The process id of the CometBFT that dies at the point, written before it does; 0 when there was none to kill."""
 Torn = Callable[..., tuple[int, int]]
 
 
@@ -40,6 +42,7 @@ class Points:
 
     def __init__(self, home: Path, comet: Callable[[], int]) -> None:
         self._file = home / FILE
+        self._told = home / TOLD
         self._comet = comet
 
     def armed(self, point: str) -> str:
@@ -64,8 +67,11 @@ class Points:
             asyncio.get_running_loop().call_later(0.001, self.kill, who)
 
     def kill(self, who: str) -> None:
-        if who != "application" and (pid := self._comet()):
-            os.kill(pid, signal.SIGKILL)
+        if who != "application":
+            pid = self._comet()
+            self._told.write_text(f"{pid}\n")
+            if pid:
+                os.kill(pid, signal.SIGKILL)
         if who != "cometbft":
             os.kill(os.getpid(), signal.SIGKILL)
 

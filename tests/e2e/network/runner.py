@@ -183,7 +183,7 @@ class Run:
         """All of it. Raises Broken; every process has ended then."""
         watch = None
         try:
-            async with asyncio.timeout(self.spec.seconds):
+            async with asyncio.timeout(self.spec.seconds) as limit:
                 await self._prepare()
                 watch = asyncio.create_task(self._watch())
                 perturber = Perturber(self, self._links)
@@ -197,9 +197,10 @@ class Run:
                 await self._live(perturber)
                 await self._judge()
             await self._end(clean=True)
-        except TimeoutError:
+        except TimeoutError as err:
             words = "\n".join(node.last_words() for node in self.nodes.values())
-            raise Broken(f"the run took longer than {self.spec.seconds:g} seconds\n{words}") from None
+            what = f"the run took longer than {self.spec.seconds:g} seconds" if limit.expired() else str(err)
+            raise Broken(f"{what}\n{words}") from None
         finally:
             if watch is not None:
                 watch.cancel()
@@ -214,6 +215,7 @@ class Run:
         claims = Claims(self._takers()[0].client.url, self.spec.load.claims)
         claims.start()
         await perturber.all()
+        await self._load_lives()
         await self.until(f"height {self.spec.until}", lambda: self.top >= self.spec.until, self.spec.seconds)
         await self.until("the end of all claims", lambda: claims.done, self.spec.seconds)
         if claims.failure is not None:
@@ -231,6 +233,15 @@ class Run:
         self.summary.claims = [claim.status for claim in claims.ended]
         operators = {m.name: "0x" + address_of_private_key(m.operator).hex() for m in self._made.members}
         checks.claims_hold(self.spec, operators, claims.ended)
+
+    async def _load_lives(self) -> None:
+        """Every sender gets one more acknowledged after the last event: a load that stood still could lose nothing."""
+        before = self._loader.done
+
+        def more() -> bool:
+            return all(now > then for now, then in zip(self._loader.done, before, strict=True))
+
+        await self.until("transactions of every sender after the last event", more)
 
     async def _judge(self) -> None:
         """The promises that can be seen while the nodes run."""

@@ -222,7 +222,6 @@ class World:
             assert (record.shares == 0) <= (record.stake == 0)
         over = Overlay(self.state)
         totals = {who: settle_all(over, who).total for who in (*PEOPLE, STEADY)}
-        assert all(pool(over, r.address).held >= 0 for r in records)
         for who, total in totals.items():
             assert total <= self.due.get(who, 0), "more than the fewest shares earned"
         assert totals[STEADY] >= self.due.get(STEADY, 0) - self.settlements
@@ -269,7 +268,7 @@ def tell(steps: list[tuple]) -> None:  # type: ignore[type-arg]
         world.act(who, RewardsClaim())
     world.check()
     dust = sum(pool(world.state, r.address).held for r in validators(world.state))
-    assert dust >= 0
+    assert dust <= world.settlements, "what stays behind is less than a wei for each time that somebody was paid"
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
