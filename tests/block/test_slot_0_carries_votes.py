@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 
-from harness import ACCOUNTS, Harness
+import pytest
+from harness import Harness
 
+from openledger.abci_app.modules.attribution.messages import (
+    Commitment,
+    Hold,
+    Reveal,
+    decode_extension,
+    encode_extension,
+)
 from openledger.abci_app.protocol import messages as abci
 from openledger.abci_app.protocol.canonical import extension_sign_bytes
 from openledger.primitives.codec import decode, encode
 from openledger.primitives.keys import ed25519_sign
+from openledger.primitives.types import Address
+from openledger.state.ports import StateReader
 
 
 def with_open_claim(powers: tuple[int, ...] = (10, 10, 10)) -> tuple[Harness, int]:
@@ -118,11 +128,32 @@ def test_what_this_node_extends_it_accepts_itself_and_garbage_becomes_silence() 
     assert chain.app.extend_vote(request).vote_extension == b""
 
 
-def test_a_message_twice_or_in_the_wrong_phase_changes_nothing() -> None:
-    chain, number = with_open_claim()
-    chain.block()
-    txs = chain.propose()
-    chain.finalize(txs)
-    before = chain.query("get_verdicts", number)
-    chain.submit(chain.transfer(1, ACCOUNTS[2][0], 1))
-    assert all(v["held"] and not v["committed"] for v in before)
+def test_a_message_twice_or_in_the_wrong_phase_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When its own first word of a phase is heard, one validator says a word of every phase behind it; the records stay
+    those of a chain where it does not."""
+    (quiet, number), (chain, same) = with_open_claim(), with_open_claim()
+    assert number == same
+    truth, said = chain.oracles[0].extension, set[type]()
+
+    def extension(state: StateReader, height: int, validator: Address) -> bytes:
+        more = (
+            Hold(number, 0),
+            Commitment(number, 0, b"\x07" * 32),
+            Reveal(number, 0, False, "no", b"\x07" * 16, b"", ()),
+        )
+        usual = decode_extension(truth(state, height, validator))
+        new = {type(message) for message in usual} & {Hold, Commitment, Reveal} - said
+        said.update(new)
+        return encode_extension([*usual, *(more if new else ())])
+
+    monkeypatch.setattr(chain.oracles[0], "extension", extension)
+    phases = []
+    while (status := quiet.query("get_claim", number)["status"]) != "accepted":
+        phases.append(status)
+        for one in (quiet, chain):
+            one.block()
+        told = [one.query("get_verdicts", number) for one in (quiet, chain)]
+        assert told[0] == told[1]
+        assert len(told[0]) == 3
+    assert ({"pending", "voting", "reveal"}, said) == (set(phases), {Hold, Commitment, Reveal})
+    assert chain.query("get_claim", number) == quiet.query("get_claim", number)
