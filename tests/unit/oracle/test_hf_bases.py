@@ -169,9 +169,7 @@ def test_a_base_is_shown_what_is_asked_for_up_to_what_it_was_made_for(tmp_path: 
     assert (wide.config.context, narrow.config.context) == (1024, 16)
     assert wide.build().inner.get_output_embeddings().weight is base.model.inner.get_output_embeddings().weight
     ids = torch.arange(600).remainder(90).add(1).view(1, -1)
-    assert torch.equal(wide.build()(ids)[:, :500], base.build()(ids[:, :500])) or torch.allclose(
-        wide.build()(ids)[:, :500], base.build()(ids[:, :500]), atol=1e-4
-    )
+    assert torch.allclose(wide.build()(ids)[:, :500], base.build()(ids[:, :500]), atol=1e-4)
     with pytest.raises(InvalidModel, match="do not fit"):
         base.build()(ids)
     for wrong in (0, 15, 1025):

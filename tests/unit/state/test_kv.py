@@ -60,7 +60,7 @@ def test_without_plyvel_the_hint_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "plyvel", None)
     with pytest.raises(MissingExtra) as caught:
         LevelDbStore(tmp_path / "db")
-    assert "openledger-node[node]" in caught.value.hint or "openledger-node" in caught.value.hint
+    assert "openledger-node[node]" in caught.value.hint
 
 
 def test_a_small_memory_gives_the_same_answers(tmp_path):
