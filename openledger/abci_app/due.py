@@ -8,7 +8,8 @@ from openledger.abci_app.modules.datanets.promises import promises_are_due
 from openledger.abci_app.modules.datanets.reviews import reviews_are_due
 from openledger.abci_app.modules.governance.records import proposal_is_due
 from openledger.abci_app.modules.models.bonds import bonds_are_due
-from openledger.abci_app.modules.models.records import epoch
+from openledger.abci_app.modules.models.records import epoch, must_model
+from openledger.abci_app.modules.rewards.minting import mint_is_due
 from openledger.abci_app.modules.rewards.payout import epoch_is_due
 from openledger.abci_app.modules.rewards.records import wishes
 from openledger.abci_app.modules.rewards.refuting import refunds_are_due
@@ -21,11 +22,11 @@ def is_due(state: StateReader, time: int) -> bool:
     """True when the next block at Unix second ``time`` would do something by itself."""
     if epoch_is_due(epoch(state), time, bool(wishes(state))):
         return True
-    if unbonding_is_due(state, time) or vesting_is_due(state, time):
+    if unbonding_is_due(state, time) or vesting_is_due(state, time) or mint_is_due(state):
         return True
     if promises_are_due(state, time) or reviews_are_due(state, time) or proposal_is_due(state, time):
         return True
     if bonds_are_due(state, time) or refunds_are_due(state):
         return True
-    claims = open_claims(state, OPEN_SEEN)
-    return any(must_ballot(state, number).deadline <= time for number in claims)
+    claims = (must_ballot(state, number) for number in open_claims(state, OPEN_SEEN))
+    return any(claim.deadline <= time or must_model(state, claim.model).refuted for claim in claims)

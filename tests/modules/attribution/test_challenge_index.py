@@ -141,6 +141,8 @@ def test_all_that_is_under_way_about_a_refuted_model_goes_back_to_its_consumers(
     challenger, claimant = chain.balance(ACCOUNTS[8][0]), chain.balance(ACCOUNTS[4][0])
     speak_of(chain, number)
     assert run(chain, number) == "upheld"
+    assert is_due(chain.state, chain.time), "a devnet makes the block by itself"
+    chain.block()
     assert chain.query("get_index_challenge", other)["outcome"] == "moot"
     assert [chain.query("get_claim", n)["status"] for n in (accepted, pending)] == ["refused"] * 2
     assert chain.query("get_claim", accepted)["challenge"]["outcome"] == "upheld"
@@ -157,6 +159,28 @@ def test_all_that_is_under_way_about_a_refuted_model_goes_back_to_its_consumers(
     commission = sum(int(r["fees"], 16) - int(r["staking"], 16) for r in rewards)  # of the verification fee
     assert (chain.balance(ESCROW), chain.balance(DEPOSITS)) == (commission, 0)
     assert "was refuted" in chain.refusal(4, chain.voucher(session, 3))
+
+
+def test_however_much_is_under_way_about_a_refuted_model_a_block_ends_no_more_of_it_than_of_other_claims() -> None:
+    chain = published(max_open_claims_per_block=2, max_settlements=1, epoch_seconds=30, work_price=0)
+    for _ in range(5):
+        first = chain.settle(answers=1)
+    chain.close_epoch()
+    say(chain, "silent")
+    number = challenged(chain)
+    claims = [chain.claim(first, SHARES, 100_000) for _ in range(5)]
+    other = challenged(chain, dataclasses.replace(ROW, row=8))
+    speak_of(chain, number)
+    assert run(chain, number) == "upheld"
+    blocks = 0
+    while ended := [c for c in (*claims, other) if OPEN.get(chain.state, c) is not None]:
+        chain.block()
+        assert 0 < len(ended) - len([c for c in ended if OPEN.get(chain.state, c) is not None]) <= 2
+        blocks += 1
+    assert blocks >= 3, "all ended at once"
+    assert [chain.query("get_claim", n)["status"] for n in claims] == ["refused"] * 5
+    assert chain.query("get_index_challenge", other)["outcome"] == "moot"
+    assert (chain.balance(ESCROW), chain.balance(DEPOSITS)) == (0, 5 * (COIN - PRICE))
 
 
 def speak_of(chain: Harness, number: int) -> None:

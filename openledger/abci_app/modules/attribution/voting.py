@@ -51,6 +51,7 @@ from openledger.abci_app.modules.attribution.records import (
     vote,
     votes,
 )
+from openledger.abci_app.modules.models.records import must_model
 from openledger.abci_app.modules.staking.silence import note_silent
 from openledger.genesis.params import Params
 from openledger.primitives.amounts import PPM
@@ -58,6 +59,9 @@ from openledger.primitives.attribution import block_rows, count_blocks, drawn_bl
 from openledger.primitives.hashing import merkle_root, merkle_verify
 from openledger.primitives.types import Address, Log
 from openledger.state.overlay import Overlay
+
+MAX_PAID = 2_048
+"""Contributors of claims that end in one block, unless a single claim has more: each costs a fifth of a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,21 +149,34 @@ def _is_near(own: int, claimed: int, params: Params) -> bool:
 
 
 def advance(state: Overlay, ctx: BlockContext) -> tuple[list[Outcome], list[Log]]:
-    """Move open claims on, as many as a block may. Returns those that ended, and the logs."""
+    """Move open claims on, as many as a block may. Returns those that ended, and the logs. Those that would end with
+    more contributors than a block pays stay as they are until the next."""
     ended: list[Outcome] = []
     logs: list[Log] = []
+    left = MAX_PAID
     for number in next_turn(state, ctx.params.max_open_claims_per_block):
         claim = must_ballot(state, number)
-        after = _next(state, ctx, number, claim)
-        if after is claim:
+        falls = bool(must_model(state, claim.model).refuted)
+        after = _fallen(ctx, claim) if falls else _next(state, ctx, number, claim)
+        ends = after.status in (ACCEPTED, REFUSED, LAPSED)
+        people = len(after.shares) if ends and isinstance(after, Claim) else 0
+        if after is claim or people > left < MAX_PAID:
             continue
+        left -= people
         put_ballot(state, after, number)
         logs.append(PHASE.log(number, after.status, after.deadline))
-        if after.status in (ACCEPTED, REFUSED, LAPSED):
+        if ends:
             OPEN.delete(state, number)
-            logs += _note_silent(state, ctx, number, after)
+            logs += [] if falls else _note_silent(state, ctx, number, after)
             ended.append(Outcome(number, after))
     return ended, logs
+
+
+def _fallen(ctx: BlockContext, claim: Ballot) -> Ballot:
+    """A claim, or a challenge, of a model that was refuted meanwhile: as if more than two thirds had said no to the
+    claim, and of no matter any more."""
+    status = REFUSED if isinstance(claim, Claim) else LAPSED
+    return replace(claim, status=status, deadline=0, closed=ctx.height)
 
 
 def _note_silent(state: Overlay, ctx: BlockContext, number: int, claim: Ballot) -> list[Log]:

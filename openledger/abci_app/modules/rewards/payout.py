@@ -1,4 +1,4 @@
-"""What happens to the money when a claim ends, and the mint when an epoch closes (design.md, sections 6 and 7).
+"""What happens to the money when a claim ends, and what is granted when an epoch closes (design.md, sections 6 and 7).
 
 Every wei of a fee goes somewhere: contributors, owner, stakers, pool, burn, by largest remainder. The mint of a claim
 is at most m x (the pool's fixed part + the burned part) of its fee, and less than what a coalition with a third of the
@@ -8,7 +8,6 @@ stake loses of that fee; all mints of an epoch at most its schedule.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from openledger.abci_app.action import BlockContext
 from openledger.abci_app.modules.accounts import transfer
@@ -21,7 +20,7 @@ from openledger.abci_app.modules.attribution.records import (
     Claim,
 )
 from openledger.abci_app.modules.attribution.voting import Outcome
-from openledger.abci_app.modules.fees.records import burn_from, mint_to, mintable
+from openledger.abci_app.modules.fees.records import burn_from, mintable
 from openledger.abci_app.modules.governance.records import POOL
 from openledger.abci_app.modules.models.records import (
     EPOCH_CLOSED,
@@ -32,9 +31,9 @@ from openledger.abci_app.modules.models.records import (
     set_epoch,
     settlements,
 )
+from openledger.abci_app.modules.rewards.minting import grant, granted_before, mint_granted
 from openledger.abci_app.modules.rewards.records import (
     BURNED,
-    MINTED,
     PAID,
     REFUNDED,
     SLASHED,
@@ -151,35 +150,25 @@ def epoch_is_due(current: Epoch, time: int, has_transactions: bool) -> bool:
 
 
 def close_epoch(state: Overlay, ctx: BlockContext, has_transactions: bool) -> list[Log]:
-    """End the running epoch when it is due: mint what accepted claims wish, pro rata within the schedule. The wish of
-    a claim under challenge waits. A new round of stake's earnings begins. An epoch in which nothing was
-    settled and after which nothing is minted leaves no log: its end adds no transaction to a block of others'."""
+    """End the running epoch when it is due: grant what accepted claims wish, pro rata within the schedule. The wish of
+    a claim under challenge waits. A new round of stake's earnings begins. An epoch in which nothing was settled and
+    after which nothing is minted leaves no log: its end adds no transaction to a block of others'. In any case mint
+    what was granted."""
     current = epoch(state)
     if not epoch_is_due(current, ctx.time, has_transactions or bool(wishes(state))):
-        return []
+        return mint_granted(state, ctx)
     waiting = [(n, amount) for n, amount in wishes(state) if CLAIMS.must(state, n).status == ACCEPTED]
-    budget = min(ctx.params.mint_per_epoch, mintable(state, ctx.params))
+    budget = min(ctx.params.mint_per_epoch, max(0, mintable(state, ctx.params) - granted_before(state)))
     wanted = sum(amount for _, amount in waiting)
     granted = [amount for _, amount in waiting]
     if wanted > budget:
         granted = [amount * budget // wanted for amount in granted]
-    logs: list[Log] = []
     for (number, _), amount in zip(waiting, granted, strict=True):
-        logs += _mint(state, ctx, number, amount)
         WISHES.delete(state, number)
+        grant(state, number, amount)
+    logs = mint_granted(state, ctx)
     start = ctx.time
     set_epoch(state, Epoch(current.number + 1, start, start + ctx.params.epoch_seconds, False))
     next_round(state, unpaid_round(state))
-    return [*logs, EPOCH_CLOSED.log(current.number, sum(granted))] if current.active or waiting else []
-
-
-def _mint(state: Overlay, ctx: BlockContext, number: int, amount: int) -> list[Log]:
-    claim = CLAIMS.must(state, number)
-    mint_to(state, ESCROW, amount, ctx.params)
-    CLAIMS.put(state, replace(claim, minted=amount), number)
-    logs = []
-    for share, part in zip(claim.shares, split_exact(amount, [s.ppm for s in claim.shares]), strict=True):
-        if part:
-            credit(state, share.contributor, number, minted=part, locked=claim.vests > 0)
-            logs.append(MINTED.log(number, share.contributor, part))
-    return logs
+    tells = current.active or waiting
+    return [*logs, EPOCH_CLOSED.log(current.number, sum(granted))] if tells else logs

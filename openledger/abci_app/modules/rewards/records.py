@@ -46,6 +46,8 @@ class Wish:
 REWARDS = Table(ATTRIBUTION_ADDRESS, "rewards", Rewards)
 EARNINGS = Table(ATTRIBUTION_ADDRESS, "earning", Earning)
 WISHES = Table(ATTRIBUTION_ADDRESS, "wish", Wish)
+GRANTS = Table(ATTRIBUTION_ADDRESS, "grant", Wish)
+"""By claim: wei that the close of an epoch has granted, until they are minted."""
 
 PAID = Event(
     ATTRIBUTION_ADDRESS, "FeePaid", "uint256 indexed claim", "address indexed account", "uint256 amount", "string role"
@@ -93,9 +95,22 @@ def wishes(state: StateReader) -> list[tuple[int, int]]:
     return [(int.from_bytes(rest, "big"), w.amount) for rest, w in WISHES.items(state)]
 
 
+def waiting_for_mint(state: StateReader) -> list[int]:
+    """Claims for which something is still to be minted."""
+    found = {int.from_bytes(rest, "big") for table in (WISHES, GRANTS) for rest, _ in table.items(state)}
+    return sorted(found)
+
+
+def forget_mint(state: Overlay, claim: int) -> None:
+    """Nothing is minted for a claim any more."""
+    WISHES.delete(state, claim)
+    GRANTS.delete(state, claim)
+
+
 __all__ = [
     "BURNED",
     "EARNINGS",
+    "GRANTS",
     "MINTED",
     "PAID",
     "REFUNDED",
@@ -108,6 +123,8 @@ __all__ = [
     "Wish",
     "credit",
     "earnings",
+    "forget_mint",
     "rewards",
+    "waiting_for_mint",
     "wishes",
 ]  # fmt: skip

@@ -1,14 +1,15 @@
 """How a challenge of an index ends. One that is upheld refutes its model.
 
-Then all that is under way about the model ends as if more than two thirds had said no: claims are refused, and what was
-settled and not claimed goes back to the consumers, some of it in each block. Nothing of it is minted any more. What
-accepted claims have booked can still be challenged.
+Then all that is under way about the model ends as if more than two thirds had said no: claims are refused when their
+turn comes (``voting``), and what was settled and not claimed goes back to the consumers, some of it in each block.
+Nothing of it is minted any more. What accepted claims have booked can still be challenged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 
 from openledger.abci_app.action import BlockContext
 from openledger.abci_app.modules.accounts import transfer
@@ -18,7 +19,6 @@ from openledger.abci_app.modules.attribution.index_challenges import (
     INDEX_RESOLVED,
     MOOT,
     IndexChallenge,
-    must_ballot,
 )
 from openledger.abci_app.modules.attribution.records import (
     CHALLENGE_DISMISSED,
@@ -26,17 +26,15 @@ from openledger.abci_app.modules.attribution.records import (
     CLAIMS,
     ESCROW,
     LAPSED,
-    OPEN,
     PHASE,
     REFUSED,
     Claim,
-    open_claims,
 )
 from openledger.abci_app.modules.attribution.voting import Outcome
 from openledger.abci_app.modules.fees.records import burn_from
-from openledger.abci_app.modules.models.bonds import end_challenge, refute, running
+from openledger.abci_app.modules.models.bonds import end_challenge, refute
 from openledger.abci_app.modules.models.records import LEDGERS, must_model, must_session, settlements
-from openledger.abci_app.modules.rewards.records import REFUNDED, WISHES, wishes
+from openledger.abci_app.modules.rewards.records import REFUNDED, forget_mint, waiting_for_mint
 from openledger.abci_app.modules.staking.slashing import punish_verdicts
 from openledger.abci_app.tables import Number, Table
 from openledger.primitives.types import ATTRIBUTION_ADDRESS, Log
@@ -58,34 +56,30 @@ def end_index_challenges(
     for outcome in outcomes:
         if isinstance(outcome.ballot, IndexChallenge):
             logs += _end(state, ctx, outcome.number, outcome.ballot)
-    refuted = {o.ballot.model for o in outcomes if must_model(state, o.ballot.model).refuted}
-    claims = [o for o in outcomes if isinstance(o.ballot, Claim) and o.ballot.model not in refuted]
-    if not refuted:
-        return claims, logs
-    known = {o.number for o in outcomes}
-    for number in sorted(known | set(open_claims(state, 2**32))):
-        found = must_ballot(state, number)
-        if isinstance(found, Claim) and found.model in refuted:
-            fallen = replace(found, status=REFUSED, deadline=0, closed=ctx.height)
-            CLAIMS.put(state, fallen, number)
-            OPEN.delete(state, number)
+    claims: list[Outcome] = []
+    for number, found in sorted((o.number, o.ballot) for o in outcomes if isinstance(o.ballot, Claim)):
+        if found.status != REFUSED and must_model(state, found.model).refuted:  # in this very block
+            found = replace(found, status=REFUSED)
+            CLAIMS.put(state, found, number)
             logs.append(PHASE.log(number, REFUSED, 0))
-            claims.append(Outcome(number, fallen))
-    return sorted(claims, key=lambda outcome: outcome.number), logs
+        claims.append(Outcome(number, found))
+    return claims, logs
 
 
 def _end(state: Overlay, ctx: BlockContext, number: int, found: IndexChallenge) -> list[Log]:
     """More than two thirds no: the model is refuted, and who said yes is slashed. Yes: the bond burns. Neither: a tenth
-    of it does, and the publisher keeps his."""
+    of it does, and the publisher keeps his; none of it where another challenge has refuted the model."""
     logs: list[Log] = []
+    kept, outcome = 0, CHALLENGE_DISMISSED
     if found.status == REFUSED:
         kept, outcome = found.bond, CHALLENGE_UPHELD
         if not must_model(state, found.model).refuted:
-            logs += _refute(state, ctx, number, found)
+            logs += _refute(state, number, found)
         logs += punish_verdicts(state, ctx, said_yes(state, number), found.opened)
-    else:
-        kept = found.bond - found.bond // 10 if found.status == LAPSED else 0
-        outcome = CHALLENGE_DISMISSED
+    elif found.status == LAPSED and must_model(state, found.model).refuted:
+        kept, outcome = found.bond, MOOT
+    elif found.status == LAPSED:
+        kept = found.bond - found.bond // 10
     return [*logs, *_close(state, number, found, outcome, kept)]
 
 
@@ -98,16 +92,11 @@ def _close(state: Overlay, number: int, found: IndexChallenge, outcome: int, kep
     return [INDEX_RESOLVED.log(number, found.model, found.challenger, outcome)]
 
 
-def _refute(state: Overlay, ctx: BlockContext, number: int, found: IndexChallenge) -> list[Log]:
+def _refute(state: Overlay, number: int, found: IndexChallenge) -> list[Log]:
     logs = refute(state, found.model, number, found.challenger)
-    for claim, _ in wishes(state):
+    for claim in waiting_for_mint(state):
         if CLAIMS.must(state, claim).model == found.model:
-            WISHES.delete(state, claim)
-    for other in running(state, found.model):
-        if OPEN.get(state, other) is not None:  # else it has ended in this block as well
-            moot = replace(INDEX_CHALLENGES.must(state, other), status=LAPSED, deadline=0, closed=ctx.height)
-            OPEN.delete(state, other)
-            logs += [PHASE.log(other, LAPSED, 0), *_close(state, other, moot, MOOT, moot.bond)]
+            forget_mint(state, claim)
     _REFUNDING.put(state, Number(0), found.model)
     return logs
 
@@ -118,19 +107,19 @@ def refunds_are_due(state: StateReader) -> bool:
 
 
 def refund_unclaimed(state: Overlay, ctx: BlockContext) -> list[Log]:
-    """Pay back settlements of refuted models that nobody has claimed, oldest first."""
+    """Pay back settlements of refuted models that nobody has claimed, oldest first. An epoch without any counts too."""
     logs: list[Log] = []
     left = MAX_PER_BLOCK
     for rest, start in list(_REFUNDING.items(state)):
         number = int.from_bytes(rest, "big")
-        for key, book in list(LEDGERS.items(state, number, start=start.value)):
+        for key, book in list(islice(LEDGERS.items(state, number, start=start.value), left)):
             epoch = int.from_bytes(key, "big")
             last = min(book.count, book.claimed + left)
             for entry in settlements(state, number, epoch, book.claimed, last):
                 consumer = must_session(state, entry.session).consumer
                 transfer(state, ESCROW, consumer, entry.amount)
                 logs.append(REFUNDED.log(must_model(state, number).refuted, consumer, entry.amount))
-            left -= last - book.claimed
+            left -= max(1, last - book.claimed)
             if last != book.claimed:
                 LEDGERS.put(state, replace(book, claimed=last), number, epoch)
             if last != book.count or not left:

@@ -41,7 +41,7 @@ from openledger.abci_app.modules.rewards.records import (
     REFUNDED,
     REWARDS,
     SLASHED,
-    WISHES,
+    forget_mint,
     rewards,
 )
 from openledger.abci_app.modules.rewards.stakers import ROLE_POOL, empty_pots, open_pots
@@ -147,7 +147,7 @@ def open_challenge(state: StateReader, number: int) -> Challenge | None:
 def uphold(state: Overlay, ctx: BlockContext, number: int, claim: Claim, challenge: Challenge) -> list[Log]:
     """The claim was false: it is undone, and half of its bond is the challenger's."""
     taken = _take_back(state, number, claim)
-    WISHES.delete(state, number)
+    forget_mint(state, number)
     _WAITING.delete(state, number)
     burn_from(state, ESCROW, taken.minted)
     CLAIMS.put(state, replace(claim, vests=0, minted=0), number)
