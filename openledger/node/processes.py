@@ -3,7 +3,7 @@
 A child started through ``dying_with_parent`` is killed by the kernel when this process dies, however it dies (Linux;
 elsewhere CometBFT ends by itself when the application's socket closes). ``ProcessMark`` is the file that names a child
 by process id and start time, so that a process number given to somebody else is never mistaken for it. ``HomeLock``
-keeps a second node out of a home.
+keeps a second node out of a home, ``KeyLock`` a second signer with one key off a machine.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -69,14 +70,14 @@ def start_time(pid: int) -> int | None:
 
 
 class ProcessMark:
-    """A file that names a running child."""
+    """A file that names a running child, and itself: the copy of a home names nobody, so it ends nobody's child."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def write(self, pid: int) -> None:
         """Remember a child that was just started."""
-        text = json.dumps({"pid": pid, "started": start_time(pid)})
+        text = json.dumps({"pid": pid, "started": start_time(pid), "here": str(self._path.resolve())})
         temporary = self._path.with_suffix(".new")
         temporary.write_text(text + "\n", encoding="utf-8")
         temporary.replace(self._path)
@@ -90,6 +91,8 @@ class ProcessMark:
         try:
             found = json.loads(self._path.read_text(encoding="utf-8"))
             pid, started = int(found["pid"]), found["started"]
+            if found["here"] != str(self._path.resolve()):
+                return 0
         except (OSError, ValueError, KeyError, TypeError):
             return 0
         return pid if pid > 0 and started is not None and start_time(pid) == started else 0
@@ -155,3 +158,31 @@ class HomeLock:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
+
+
+class KeyLock:
+    """One signer for a validator's key on a machine: a name that the kernel gives to one process of a network namespace
+    and takes back when that ends, so none is ever stale. Only Linux has such names; elsewhere ``take`` always succeeds.
+    """
+
+    def __init__(self, validator: bytes) -> None:
+        self._name = f"\0openledger-signs-{validator.hex()}"
+        self._socket: socket.socket | None = None
+
+    def take(self) -> bool:
+        """False when another process has it. May be called twice."""
+        if self._socket is None and sys.platform == "linux":
+            held = socket.socket(socket.AF_UNIX)
+            try:
+                held.bind(self._name)
+            except OSError:
+                held.close()
+                return False
+            self._socket = held
+        return True
+
+    def release(self) -> None:
+        """Let others have it. May be called twice."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None

@@ -218,6 +218,8 @@ class CometEngine:
         self._stopping = True
         if self._child is not None:
             await self._child.stop()
+        if self._guard is not None:
+            self._guard.close()
         for task in (self._watcher, self._gossip_task):
             if task is not None:
                 task.cancel()

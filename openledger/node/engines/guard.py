@@ -4,6 +4,7 @@ A validator that signs two blocks of one height is slashed and never comes back.
 (``priv_validator_state.json``) and never signs below it; the danger is a history that is older than what was signed: a
 home restored from a backup, a history removed by hand, a key copied to a second node. The nets:
 
+    before the start   another node on this machine has the key
     before the start   the own chain shows a block that this validator proposed above its history
     before the start   commits that known nodes have just made carry this validator's signature above its history (a
                        validator with a third of the power begins to sign at once, so this cannot wait for blocks)
@@ -26,6 +27,7 @@ import aiohttp
 
 from openledger.abci_app.protocol import messages as m
 from openledger.abci_app.replay import Note
+from openledger.node.processes import KeyLock
 from openledger.primitives.errors import CorruptDatabase, DoubleSignRisk, InvalidJson
 from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import Address
@@ -100,20 +102,30 @@ class SignGuard:
         self._nodes = nodes
         self._history = history
         self._validator = validator
+        self._lock = KeyLock(validator)
         self.window = window
         self._clock = clock
         self._foreign = 0
 
     async def ask(self, session: aiohttp.ClientSession) -> None:
         """Before CometBFT starts. Nodes that do not answer at once are left out. Raises DoubleSignRisk."""
-        if not self.window or not self._nodes or self._history is None:
+        if not self.window or self._history is None:
             return
+        if not self._lock.take():
+            raise DoubleSignRisk(
+                "another node on this machine signs with the key of this home: two that sign lose stake and seat",
+                "stop that one first (is this home a copy of its home?), or make a key of its own with openledger init",
+            )
         known = signed_height(self._history)
         found = await asyncio.gather(*(self._signed_at(session, node.rstrip("/")) for node in self._nodes))
-        self._foreign = max(found)
+        self._foreign = max(found, default=0)
         if self._foreign > known:
             raise self._risk()
         self._foreign = 0
+
+    def close(self) -> None:
+        """CometBFT has ended: another node may sign with this key."""
+        self._lock.release()
 
     async def _signed_at(self, session: aiohttp.ClientSession, node: str) -> int:
         """The newest of a node's last heights that this validator has signed; 0 for none."""
