@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from openledger.attribution_oracle.gradients import Gradients, Losses
+from openledger.attribution_oracle.gradients import FAILS, Gradients, Losses
 from openledger.attribution_oracle.halves import RIDGE, corrected, halves
 from openledger.attribution_oracle.path import LEAN_DRAWS, Steps, is_lean, path_rows, retrained
 from openledger.attribution_oracle.ports import Progress, silent
@@ -53,8 +53,8 @@ def attribute(
     ``start`` (state dict before training), ``batches``, ``lrs`` and ``optimizer`` (``kind`` adam, ``b1``, ``b2``,
     ``eps``). Path influence with ``draws`` vectors of curvature a row, set right by ``retrainings`` without half of the
     rows (None: as many as pay), and half as much of inverse curvature at the end. Who contributed a row changes no
-    score: one contributor may go by many names. Raises OracleError for input that is malformed or not finite. The model
-    is left as it was."""
+    score: one contributor may go by many names. Nothing is dropped at random, whatever mode the model is in. Raises
+    OracleError for input that is malformed or not finite. The model is left as it was."""
     asked = _ids(query, "query")
     return prepared(
         model, losses, train, groups, run, draws=draws, retrainings=retrainings, seed=seed, progress=progress
@@ -79,9 +79,13 @@ class Prepared:
     def scores(self, query: Tensor) -> Scores:
         """fp64 [queries, rows]: a gradient for each query, times the index. Raises OracleError for queries that are
         malformed, and for scores that are not finite."""
-        asked = _ids(query, "query")
-        with _differentiating():
-            scores: Scores = -self.gradients.dotted(self.middle, asked, self.index).cpu().double().numpy()
+        asked, gradients = _ids(query, "query").to(self.gradients.device), self.gradients
+        with _settled(gradients.model):
+            try:
+                found = gradients.dotted(self.middle, asked, self.index)
+            except FAILS as err:
+                raise OracleError(f"the queries have no gradients: {type(err).__name__} {err}") from err
+            scores: Scores = -found.cpu().double().numpy()
         if not np.isfinite(scores).all():
             raise OracleError("a score is not finite")
         return scores
@@ -93,14 +97,18 @@ def prepared(
 ) -> Prepared:  # fmt: skip
     """``attribute`` up to the queries, with the same arguments and errors."""
     rows = _ids(train, "train")
-    if len(groups) != len(rows):
-        raise OracleError(f"{len(groups)} contributors are named for {len(rows)} rows")
+    if not isinstance(model, nn.Module) or not callable(losses):
+        raise OracleError("model must be a torch module, and losses a function of it and of ids")
+    if not hasattr(groups, "__len__") or len(groups) != len(rows):
+        named = len(groups) if hasattr(groups, "__len__") else type(groups).__name__
+        raise OracleError(f"{named} contributors are named for {len(rows)} rows")
     steps = Steps.of(run, len(rows))
     if not isinstance(run.get("start"), Mapping):
         raise OracleError("the run lacks its start: the state dict before training")
-    with _differentiating():
+    with _settled(model):
         gradients = Gradients(model, losses)
-        final, start = gradients.now(), gradients.vector(run["start"])
+        rows, final, start = rows.to(gradients.device), gradients.now(), gradients.vector(run["start"])
+        _try(gradients, final, rows)
         index, middle = influence_rows(gradients, start, final, rows, steps, draws, retrainings, seed, progress)
         return Prepared.of(gradients, index, middle)
 
@@ -167,14 +175,39 @@ def largest(rows: Tensor, part: float) -> Tensor:
 
 
 @contextmanager
-def _differentiating() -> Iterator[None]:
-    """Within, gradients can be taken, also where the caller does without."""
-    with torch.inference_mode(False), torch.enable_grad():
-        yield
+def _settled(model: nn.Module) -> Iterator[None]:
+    """Within, gradients can be taken, also where the caller does without, and nothing is dropped at random. What is
+    recurrent keeps its mode: cuDNN has no gradients of it outside of training."""
+    modes = [(part, part.training) for part in model.modules()]
+    drops = [(part, part.dropout) for part, _ in modes if isinstance(part, nn.RNNBase)]
+    try:
+        for part, _ in modes:
+            part.training = part.training and isinstance(part, nn.RNNBase)
+        for recurrent, _ in drops:
+            recurrent.dropout = 0.0
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+        for recurrent, drop in drops:
+            recurrent.dropout = drop
+
+
+def _try(gradients: Gradients, theta: Tensor, ids: Tensor) -> None:
+    """Raises OracleError where the row with the largest token number has no gradient."""
+    row = ids[int(ids.amax(1).argmax())][None]
+    try:
+        gradients.mean(theta, row)
+    except FAILS as err:
+        raise OracleError(f"losses(model, ids) has no gradient: {type(err).__name__} {err}") from err
+
+
+WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def _ids(ids: Tensor, what: str) -> Tensor:
-    if not isinstance(ids, Tensor) or ids.dim() != 2 or ids.is_floating_point() or not ids.numel():
+    if not isinstance(ids, Tensor) or ids.dim() != 2 or ids.dtype not in WHOLE or not ids.numel():
         raise OracleError(f"{what} must be a LongTensor [rows, time] with at least one row")
     if bool((ids < 0).any()):
         raise OracleError(f"{what} holds a negative token number")

@@ -111,7 +111,7 @@ class Gradients:
         chosen = {name: p for name, p in model.named_parameters() if p.requires_grad}
         if not chosen:
             raise OracleError("no parameter of the model requires grad", "mark the trained ones with requires_grad_")
-        self._called = _Called(model, losses)
+        self.model, self._called = model, _Called(model, losses)
         self._names = list(chosen)
         self.shapes = [p.shape for p in chosen.values()]
         self._sizes = [p.numel() for p in chosen.values()]
@@ -131,7 +131,7 @@ class Gradients:
         another shape, or is not finite."""
         parts = []
         for name, shape in zip(self._names, self.shapes, strict=True):
-            if name not in state or state[name].shape != shape:
+            if name not in state or not isinstance(state[name], Tensor) or state[name].shape != shape:
                 raise OracleError(f"the state lacks {name!r}, or has it in another shape")
             parts.append(state[name].detach().to(self.device, torch.float32).reshape(-1))
         together = torch.cat(parts)

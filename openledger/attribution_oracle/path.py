@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any, Protocol
 
 import torch
@@ -37,6 +38,10 @@ DAMPING = 0.1
 MEMORY = 1 << 30
 LEAN_DRAWS = 1
 BLOCK = 4096
+LARGE = 1e9
+"""Most that eps may be: its square is added to second moments in fp32."""
+OTHERS = ("weight_decay", "amsgrad", "maximize", "momentum", "nesterov")
+"""What others of this name do besides."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,9 @@ class Steps:
         """Of ``batches``, ``lrs`` and ``optimizer`` of a run. Raises OracleError when something is missing, out of
         range, or not finite."""
         try:
-            batches = tuple(tuple(int(i) for i in batch) for batch in run["batches"])
+            batches = tuple(tuple(index(i) for i in batch) for batch in run["batches"])
             lrs = tuple(float(lr) for lr in run["lrs"])
-            chosen = run["optimizer"]
+            chosen = dict(run["optimizer"])
             kind, b1, b2, eps = str(chosen["kind"]), float(chosen["b1"]), float(chosen["b2"]), float(chosen["eps"])
         except (KeyError, TypeError, ValueError, OverflowError) as err:
             raise OracleError(f"the run is malformed: {type(err).__name__} {err}") from None
@@ -66,7 +71,10 @@ class Steps:
             raise OracleError(f"{len(batches)} batches and {len(lrs)} learning rates do not make a run")
         if any(not batch or not all(0 <= i < rows for i in batch) for batch in batches):
             raise OracleError("a batch is empty or names a row that does not exist")
-        if not all(math.isfinite(x) for x in (*lrs, b1, b2, eps)) or not (0 <= b1 < 1 and 0 <= b2 < 1 and eps >= 0):
+        other = next((name for name in OTHERS if chosen.get(name)), None)
+        if other is not None:
+            raise OracleError(f"the optimizer has {other}, which no replay here knows", "known: b1, b2, eps")
+        if not all(math.isfinite(x) for x in (*lrs, b1, b2)) or not (0 <= b1 < 1 and 0 <= b2 < 1 and 0 <= eps <= LARGE):
             raise OracleError("a learning rate or a constant of the optimizer is out of range")
         return cls(batches, lrs, b1, b2, eps)
 

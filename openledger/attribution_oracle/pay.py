@@ -21,6 +21,7 @@ row before the end, so splitting oneself changes nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +39,8 @@ SWEEPS = 3
 MORE, STEEP = 0.1, 4  # what the largest rows count more than the smallest, and how fast around the typical row
 FEW = 3  # answers up to which a row's size is its mean
 TINY = 1e-300
+FAR = 1e100
+"""Typical rows that a row may be away from one: a larger part counts no more, and its square is still a number."""
 LOTS = 128
 
 
@@ -52,14 +55,18 @@ class Table:
 
     def add(self, number: int, scores: Array, weight: float) -> None:
         """Answer ``number``: fp64 [rows] and the part of the claim that it stands for. Raises OracleError when a score
-        is not finite."""
+        or this part is not finite."""
         if not bool(np.isfinite(scores).all()):
             raise OracleError("a row's score is not finite")
+        if not math.isfinite(weight):
+            raise OracleError("what an answer weighs is not finite")
         largest = float(np.abs(scores).max(initial=0.0))
         typical = _typical(np.abs(scores / largest)) if largest > 0.0 else 0.0  # so that no sum overflows
         if typical > 0.0:
             lot = number % LOTS
-            self.shared[lot] += scores / largest * (weight / typical)
+            with np.errstate(over="ignore"):
+                parts = np.clip(scores / largest / typical, -FAR, FAR)
+            self.shared[lot] += parts * weight
             self.weights[lot] += weight
 
     def pay(self, known: Sequence[Known], order: Sequence[int]) -> list[int]:

@@ -388,8 +388,26 @@ def test_small_claims_and_empty_ones_are_paid() -> None:
         ([[1.0]], [0], [0], [7]),
         ([["x"]], [0], [0], ["a"]),
         ([[1.0], [1.0, 2.0]], [0], [0], ["a"]),
+        ([[1.0 + 2.0j]], [0], [0], ["a"]),
+        ([[10**400]], [0], [0], ["a"]),
+        ([[1.0]], [10**12], [0], ["a"]),
+        ([[1.0]], [0], [0], None),
+        ([[1.0]], [0], [0], "a"),
     ],
 )
 def test_what_is_no_score_matrix_is_refused(scores: Any, groups: Any, order: Any, texts: Any) -> None:
     with pytest.raises(OracleError):
         rewards(scores, groups, order, texts)
+
+
+@pytest.mark.parametrize("scores", [[[1e200, 1e-115, 1e-115]], [[1e160, 1.0, -1.0]] * 5, [[1e308, 5e-324, 0.0]]])
+def test_a_row_that_is_away_from_all_others_earns_as_one_that_is_far(scores: list[list[float]]) -> None:
+    texts = ["apple tree in bloom", "iron ore and copper", "blue lake by night"]
+    far = [[1e90 if s > 1e100 else np.sign(s) for s in row] for row in scores]
+    assert rewards(scores, [0, 1, 2], [0, 1, 2], texts) == pytest.approx(rewards(far, [0, 1, 2], [0, 1, 2], texts))
+
+
+def test_clocks_that_count_nanoseconds_tell_who_was_first() -> None:
+    now = 1_764_201_600_000_000_000
+    texts = ["the quick brown fox jumps over the lazy dog today"] * 2
+    assert rewards([[1.0, 1.0]], [0, 1], [now + 1, now], texts).tolist()[0] == 0.0

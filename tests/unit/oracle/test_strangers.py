@@ -17,6 +17,7 @@ from openledger.attribution_oracle import path, rotated  # noqa: E402
 from openledger.attribution_oracle.bench import attribute  # noqa: E402
 from openledger.attribution_oracle.gradients import Gradients  # noqa: E402
 from openledger.attribution_oracle.seen import Seen  # noqa: E402
+from openledger.primitives.errors import OracleError  # noqa: E402
 
 pytestmark = pytest.mark.torch
 VOCABULARY, TIME, ROWS = 20, 8, 12
@@ -151,3 +152,56 @@ def test_all_weights_of_a_small_model_are_carried_without_moments_and_an_adapter
     adapter = Gradients(model, losses)
     attributing.influence_rows(adapter, adapter.vector(run["start"]), adapter.now(), ids, steps, 3, 0, 0)
     assert told == [(3, 96, True), (1, 32, True), (3, 96, False)]
+
+
+class Dropping(Small):
+    """Drops half of what it has seen while it is trained."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Sequential(nn.Tanh(), nn.Dropout(0.5)))
+
+
+@pytest.mark.parametrize("make", [Dropping, lambda: Small(nn.LSTM(6, 6, 2, batch_first=True, dropout=0.5))])
+def test_a_model_in_training_drops_nothing_at_random_and_stays_in_training(make: Any) -> None:
+    _, ids, asked, run = made(make().eval().middle)
+    model = make()
+    gradients, steps = Gradients(model.eval(), losses), path.Steps.of(run, ROWS)
+    end = path.retrained(gradients, gradients.vector(run["start"]), ids, steps, [True] * ROWS)
+    nn.utils.vector_to_parameters(end, model.parameters())
+    wanted = asked_of((model, ids, asked, run))
+    model.train()
+    prepared = attributing.prepared(model, losses, ids, ["one"] * ROWS, run, retrainings=2)
+    assert np.array_equal(prepared.scores(asked), wanted)
+    assert all(part.training for part in model.modules())
+    assert [part.dropout for part in model.modules() if isinstance(part, nn.LSTM)] == [0.5] * isinstance(
+        model.middle, nn.LSTM
+    )
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "no model": ({"model": None}, "torch module"),
+    "no losses": ({"losses": None}, "a function"),
+    "losses of nothing": ({"losses": lambda model, ids: losses(model, ids).detach()}, "no gradient"),
+    "losses of others": ({"losses": lambda model, ids: torch.zeros(len(ids), requires_grad=True)}, "no gradient"),
+    "a token that the model does not have": ({"train": torch.full((ROWS, TIME), VOCABULARY)}, "no gradient"),
+    "a query of such": ({"query": torch.full((1, TIME), VOCABULARY)}, "queries"),
+    "complex rows": ({"train": torch.ones(ROWS, TIME, dtype=torch.complex64)}, "LongTensor"),
+    "a number of groups": ({"groups": 5}, "contributors"),
+    "groups once": ({"groups": iter(range(ROWS))}, "contributors"),
+    "halves of rows": ({"run": {"batches": [[0.5]] * 6}}, "malformed"),
+    "batches as text": ({"run": {"batches": ["01"] * 6}}, "malformed"),
+    "a start of arrays": ({"run": {"start": {"embed.weight": np.ones((VOCABULARY, 6))}}}, "state"),
+    "weight decay": ({"run": {"optimizer": {"weight_decay": 0.1}}}, "weight_decay"),
+    "a huge eps": ({"run": {"optimizer": {"eps": 1e300}}}, "out of range"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_attributed_is_refused_in_a_sentence(name: str) -> None:
+    model, ids, query, run = made(nn.Tanh())
+    change, words = REFUSED[name]
+    given = {"model": model, "losses": losses, "train": ids, "query": query, "groups": ["one"] * ROWS, **change}
+    more = change.get("run", {})
+    given["run"] = {**run, **more, "optimizer": {**run["optimizer"], **more.get("optimizer", {})}}
+    with pytest.raises(OracleError, match=words):
+        attribute(**given, retrainings=2)
