@@ -42,6 +42,7 @@ class Tokenizer:
             raise InvalidModel(f"the tokenizer file cannot be read: {err}") from None
         self._inner.no_padding()
         self._inner.no_truncation()
+        self._inner.encode_special_tokens = True  # else who puts marks into a copy hides it from all but the model
         self.json = text
 
     @property
@@ -54,9 +55,8 @@ class Tokenizer:
         return int(self._inner.get_vocab_size(with_added_tokens=True))
 
     def encode(self, text: str) -> list[int]:
-        """Ids of ``text`` alone, without start and end. Special tokens written out in a text are plain text."""
-        found, marks = self._inner.encode(text, add_special_tokens=False).ids, self._marks
-        return [i for i in (int(i) + self.shift for i in found) if i not in marks]
+        """Ids of the whole ``text``, without start and end. Special tokens written out in a text are plain text."""
+        return [int(i) + self.shift for i in self._inner.encode(text, add_special_tokens=False).ids]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids; those that pad, start and end are left out."""
@@ -78,7 +78,6 @@ class ForeignTokenizer(Tokenizer):
     def __init__(self, text: str, start: int, end: int) -> None:
         """``start`` and ``end`` are ids of the file. Raises InvalidModel."""
         self._read(text)
-        self._inner.encode_special_tokens = True  # written out in a text they are text
         self.start, self.end = start + self.shift, end + self.shift
 
     @property

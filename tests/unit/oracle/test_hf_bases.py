@@ -24,12 +24,13 @@ from openledger.attribution_oracle.influence import GradientDot  # noqa: E402
 from openledger.attribution_oracle.model import document_losses, generate, pad  # noqa: E402
 from openledger.attribution_oracle.ports import silent  # noqa: E402
 from openledger.attribution_oracle.replayed import Trainable, trainable_losses  # noqa: E402
+from openledger.attribution_oracle.tokenizer import ForeignTokenizer  # noqa: E402
 from openledger.attribution_oracle.verify import verify_job  # noqa: E402
 from openledger.node.bases import FAR_APART, noted  # noqa: E402
 from openledger.node.cli.models import rechecked_in_time  # noqa: E402
 from openledger.primitives.errors import BaseMissing, InvalidModel, OpenLedgerError  # noqa: E402
 from tests.unit.oracle.conftest import WORDS, Forgetful, MemoryBlobs, World, put_data, sentences  # noqa: E402
-from tests.unit.oracle.hf_folders import KINDS, TEXTS, make_folder  # noqa: E402
+from tests.unit.oracle.hf_folders import KINDS, TEXTS, make_folder, tokenizer  # noqa: E402
 
 SHORT = train.Settings(epochs=2, batch=6, lr=5e-3, warmup=2)
 
@@ -82,6 +83,13 @@ def test_text_survives_the_tokenizer_and_marks_written_out_are_text(base: Base) 
         assert base.tokenizer.decode(ids) == text
     document = base.tokenizer.document("iron")
     assert (document[0], document[-1]) == (base.config.start, base.config.end)
+
+
+def test_a_mark_that_is_a_word_of_its_tokenizer_is_seen_by_the_model() -> None:
+    told = json.loads(tokenizer(False).to_str())
+    told["added_tokens"][0]["special"] = False
+    words = ForeignTokenizer(json.dumps(told), 0, 0)
+    assert words.encode("app<|end|>le") == [*words.encode("app"), words.end, *words.encode("le")]
 
 
 def test_generation_begins_with_a_token_and_stops_at_the_end_mark(base: Base) -> None:

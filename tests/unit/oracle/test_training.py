@@ -13,10 +13,12 @@ pytest.importorskip("torch")
 import torch
 
 from openledger.attribution_oracle import bases, claims, corpus, factory, influence, lora, methods, tensors, train
+from openledger.attribution_oracle.bases import load_base
+from openledger.attribution_oracle.known import known_parts
 from openledger.attribution_oracle.model import document_losses, generate, pad, row_losses
 from openledger.attribution_oracle.openai import read_ask
 from openledger.attribution_oracle.serve import run_model
-from openledger.attribution_oracle.tokenizer import Tokenizer
+from openledger.attribution_oracle.tokenizer import END, PAD, START, Tokenizer
 from openledger.primitives.errors import InvalidModel, OracleError
 from tests.unit.oracle.conftest import Forgetful
 
@@ -196,15 +198,22 @@ def test_every_token_of_an_answer_is_read_once(made: Any) -> None:
 
 def test_the_tokenizer_round_trips_every_text(made: Any) -> None:
     tokenizer = made.bundle.run.base.tokenizer
-    for text in ("apple pear", "Grüße, 世界 🌍", "<|end|> is text", "\n\ttabs", ""):
-        assert tokenizer.decode(tokenizer.encode(text)).replace(" ", "") in (
-            text.replace(" ", ""),
-            " is text".replace(" ", ""),
-        )
+    for text in ("apple pear", "Grüße, 世界 🌍", "<|end|> is text", "\n\ttabs", "", "<|pad|>a<|start|><|end|>"):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+        assert not {PAD, START, END} & set(tokenizer.encode(text))
     with pytest.raises(InvalidModel):
         Tokenizer("{}")
     with pytest.raises(InvalidModel):
         Tokenizer("not json")
+
+
+def test_marks_between_the_pieces_of_a_copy_do_not_hide_it_from_all_but_the_model() -> None:
+    """They were left out of what the model sees, and broke the words by which copies are found."""
+    tokenizer, text = load_base().tokenizer, corpus.documents("kennedy")[3].text
+    pieces = [tokenizer.decode([i]) for i in tokenizer.encode(text)]
+    disguised = "".join(piece + "<|end|>" * (number % 3 == 0) for number, piece in enumerate(pieces))
+    assert known_parts([text, disguised], [0, 1])[1].ppm == 0
+    assert len(tokenizer.encode(disguised)) > 2 * len(pieces)
 
 
 def test_the_built_in_base_is_the_listed_one_and_has_learned() -> None:
