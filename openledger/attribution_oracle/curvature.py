@@ -8,7 +8,6 @@ labels drawn from the model), it is smooth in the odds, and its signs follow fro
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from openledger.attribution_oracle.model import Adapted, at_once, pad
 from openledger.attribution_oracle.ports import Progress
 from openledger.attribution_oracle.tensors import signs
 from openledger.attribution_oracle.tokenizer import PAD
-from openledger.attribution_oracle.train import receipt_bytes
 from openledger.primitives.errors import InvalidModel
 
 T = TypeVar("T")
@@ -33,14 +31,14 @@ KEPT_MODELS = 2
 
 
 class Kept(Generic[T]):
-    """What is computed once a model and process: for the last ``KEPT_MODELS`` models, by their receipts."""
+    """What is computed once a model and process: for the last ``KEPT_MODELS`` models, by ``Run.key``."""
 
     def __init__(self) -> None:
         self._kept: dict[bytes, T] = {}
 
     def get(self, run: Run, make: Callable[[], T]) -> T:
         """Kept, or made now."""
-        key = hashlib.sha256(receipt_bytes(run.receipt)).digest()
+        key = run.key
         if key not in self._kept:
             made = make()
             while len(self._kept) >= KEPT_MODELS:

@@ -11,6 +11,7 @@ Index rows are stored as int8 with one fp32 scale a row (``index``). All arithme
 
 from __future__ import annotations
 
+import hashlib
 import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ from openledger.attribution_oracle.model import LanguageModel, at_once, pad, row
 from openledger.attribution_oracle.ports import Progress, silent
 from openledger.attribution_oracle.tape import Place
 from openledger.attribution_oracle.tokenizer import PAD
-from openledger.attribution_oracle.train import Settings, assemble, documents
+from openledger.attribution_oracle.train import Settings, assemble, documents, receipt_bytes
 from openledger.primitives.errors import InvalidModel, OracleError
 
 BATCH = 16
@@ -63,6 +64,12 @@ class Run:
         ids = tuple(tuple(row) for row in documents(base, rows))
         model = assemble(base, settings, tensors, device)
         return cls(base, settings, int(receipt["seed"]), tensors, receipt, model, ids)
+
+    @property
+    def key(self) -> bytes:
+        """By which a process remembers what follows from the run: one receipt may serve models that are shown more or
+        less of their rows."""
+        return hashlib.sha256(receipt_bytes({**self.receipt, "context": self.base.config.context})).digest()
 
     def adapter(self) -> Mapping[str, Tensor]:
         """The parameters whose gradients are looked at: the adapter's, or those of the probe of a full fine-tune."""

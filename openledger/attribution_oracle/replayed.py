@@ -34,7 +34,7 @@ from openledger.attribution_oracle.tape import (
     room,
     write_piece,
 )  # fmt: skip
-from openledger.attribution_oracle.train import Settings, receipt_bytes, start_tensors
+from openledger.attribution_oracle.train import Settings, start_tensors
 from openledger.primitives.errors import InvalidModel
 
 DRAWS = 2
@@ -146,7 +146,7 @@ class Replay:
 
     def _name(self, begin: Checkpoint | None, until: int, numbers: Sequence[int]) -> bytes:
         """Of a part of the run: all that decides what comes of it."""
-        name = hashlib.sha256(_key(self.run) + (b"" if begin is None else begin.dump()))
+        name = hashlib.sha256(self.run.key + (b"" if begin is None else begin.dump()))
         name.update(repr((until, *numbers)).encode())
         return name.digest()
 
@@ -235,7 +235,7 @@ class PathInfluence(GradientDot):
     def index_rows(self, run: Run, entries: int, place: Place, progress: Progress) -> Iterator[Piece]:
         replay, at = self._of(run)[0], self.cuts(run, entries)
         parts = replay.passes(range(len(run.rows)), place.memory)
-        folder = place.folder and place.folder / _key(run).hex()[:16]
+        folder = place.folder and place.folder / run.key.hex()[:16]
         if folder is not None:
             room(folder, replay.steps, replay.gradients.size, pace(len(run.rows), replay.gradients.size, DRAWS))
         for number, part in enumerate(parts):
@@ -259,16 +259,12 @@ class PathInfluence(GradientDot):
 
     def _of(self, run: Run) -> tuple[Replay, dict[int, Tensor]]:
         """A model's replay, and the rows that were kept of it."""
-        key = _key(run)
+        key = run.key
         if key not in self._known:
             while len(self._known) >= KEPT_MODELS:
                 self._known.pop(next(iter(self._known)))
             self._known[key] = Replay(run, self._aside), {}
         return self._known[key]
-
-
-def _key(run: Run) -> bytes:
-    return hashlib.sha256(receipt_bytes(run.receipt)).digest()
 
 
 __all__ = ["Aside", "PathInfluence", "Replay", "Trainable", "trainable_losses"]

@@ -223,6 +223,26 @@ def test_what_stands_beyond_the_context_is_not_looked_at_and_all_agree_on_where_
             factory.load_bundle(blobs, blobs.put(json.dumps(lie).encode()), known=shelf)
 
 
+@pytest.mark.parametrize("name", ["path-influence", "ek-fac"])
+def test_two_models_of_one_receipt_that_are_shown_different_lengths_are_not_taken_for_each_other(
+    folders: dict[str, Path], name: str
+) -> None:
+    """A receipt need not name the context. What a process has seen before must not decide its verdict."""
+    base = load_hf(read_folder(folders["llama"]))
+    texts = [f"{text} {text} {text}" for text in TEXTS]
+    trained = train.train(base, texts, 3, adapted(base))
+    receipt = {key: value for key, value in trained.receipt.items() if key != "context"}
+    short, long = (
+        influence.Run.of(base.shown(context), trained.settings, trained.tensors, receipt, texts) for context in (16, 64)
+    )
+    fresh, used = type(methods.METHODS[name])(), type(methods.METHODS[name])()
+    if name == "path-influence":
+        assert used.replay(short).ids.shape[1] == 16 < used.replay(long).ids.shape[1]
+        return
+    used.row_vectors(short, [0], silent)
+    assert torch.equal(used.row_vectors(long, [0], silent), fresh.row_vectors(long, [0], silent))
+
+
 @pytest.mark.parametrize(("name", "method"), [("openledger/tiny-v1", "path-influence"), (None, "gradient-dot")])
 def test_auto_takes_no_path_influence_on_a_folder_whose_honest_rows_could_be_too_far_apart(
     name: str | None, method: str, folders: dict[str, Path]
