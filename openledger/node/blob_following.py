@@ -6,17 +6,20 @@ they are open.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from openledger.abci_app.modules.attribution.records import OPEN_SEEN, open_claims
 from openledger.abci_app.modules.models.records import MODEL_COUNT, MODELS
 from openledger.abci_app.queries import attribution_job, model_blobs
 from openledger.primitives.attribution import AttributionJob
-from openledger.primitives.errors import BlobError, DecodingError, OpenLedgerError
-from openledger.primitives.jsonio import read_json
-from openledger.primitives.types import from_hex
+from openledger.primitives.errors import BlobError, OpenLedgerError
 from openledger.state.blobs import BlobStore
 from openledger.state.ports import StateReader
+
+log = logging.getLogger("openledger.blobs")
 
 MODELS_AT_ONCE = 100
 EVERY_BLOCKS = 4
@@ -24,6 +27,9 @@ NOTHING = "0" * 64
 MAX_MANIFEST = 16 << 20
 """Bytes of a model's manifest; a larger one is refused by verifiers."""
 MOST_FILES = 64
+_NAME = re.compile(rb'"0[xX]([0-9a-fA-F]{64})"')
+_FILES = re.compile(rb'"(?:weights|receipt|tokenizer)"\s*:\s*' + _NAME.pattern)
+_CHECKPOINTS = re.compile(rb'"checkpoints"\s*:\s*\[([^\[\]{}]*)\]')
 
 
 def job_blobs(job: AttributionJob) -> list[str]:
@@ -34,15 +40,35 @@ def job_blobs(job: AttributionJob) -> list[str]:
 
 def files_inside(blobs: BlobStore, bundle: str) -> list[str]:
     """Names of the files that a model's manifest names, its checkpoints among them; none while it is not here, and of
-    one that is malformed, which verifiers refuse."""
+    one that is malformed, which verifiers refuse. Looked for by their form: to parse what a stranger has written can
+    take seconds, in which no block is made."""
     try:
-        if blobs.size(bundle) > MAX_MANIFEST:
-            return []
-        manifest = read_json(blobs.get(bundle))
-        names = [manifest["weights"], manifest["receipt"], manifest["tokenizer"], *manifest.get("checkpoints", [])]
-        return named([from_hex(name, 32).hex() for name in names[:MOST_FILES]])
-    except (KeyError, TypeError, AttributeError, DecodingError, BlobError):
+        raw = blobs.get(bundle) if blobs.size(bundle) <= MAX_MANIFEST else b""
+    except BlobError:
         return []
+    listed = [name for some in _CHECKPOINTS.findall(raw) for name in _NAME.findall(some)]
+    return named(name.decode().lower() for name in [*_FILES.findall(raw), *listed][:MOST_FILES])
+
+
+def missing_blobs(blobs: BlobStore, job: AttributionJob) -> list[str]:
+    """Names of the blobs that a verifier of this claim needs, as far as they are known, and that are not here. A claim
+    may need tens of thousands, so this is asked in a thread. Raises BlobError."""
+    names = dict.fromkeys([*job_blobs(job), *files_inside(blobs, job.bundle_blob)])
+    return [name for name in names if not blobs.has(name)]
+
+
+async def all_here(blobs: BlobStore, job: AttributionJob, is_here: Callable[[str], Awaitable[bool]]) -> bool:
+    """Whether all blobs of a claim are here, or come when asked for. The manifest names some of them, so it is looked
+    at once more when it has come. Where the store fails nothing is here."""
+    for _ in range(2):
+        try:
+            missing = await asyncio.to_thread(missing_blobs, blobs, job)
+            if not all([await is_here(name) for name in missing]):
+                return False
+        except BlobError as err:
+            log.warning("claim %s: its blobs cannot be looked for: %s", job.claim, err)
+            return False
+    return True
 
 
 def named(names: Iterable[str]) -> list[str]:

@@ -52,7 +52,7 @@ from openledger.abci_app.modules.attribution.records import (
 from openledger.abci_app.modules.governance.records import params as read_params
 from openledger.abci_app.queries import attribution_job
 from openledger.abci_app.votes import AIM_BYTES
-from openledger.node.blob_following import files_inside, job_blobs
+from openledger.node.blob_following import all_here
 from openledger.node.oracle_findings import Finding, FindingStore, spoken
 from openledger.node.oracle_jobs import JobQueue
 from openledger.node.oracle_record import Record
@@ -313,12 +313,10 @@ class OracleBridge:
             await self._hold_wake.wait()
             self._hold_wake.clear()
             for key, job in list(self._awaited.items()):
-                here = [await self._is_here(name) for name in job_blobs(job)]
-                here += [await self._is_here(name) for name in files_inside(self._blobs, job.bundle_blob)]
-                if all(here) and self._awaited.get(key) is job:
+                if await all_here(self._blobs, job, self._is_here) and self._awaited.get(key) is job:
                     del self._awaited[key]
                     self._held.add(key)
-                    log.info("claim %s: all %s blobs are here", key[0], len(here))
+                    log.info("claim %s: all its blobs are here", key[0])
             if self._awaited:
                 asyncio.get_running_loop().call_later(RETRY_SECONDS, self._hold_wake.set)
 
@@ -347,24 +345,25 @@ class OracleBridge:
         started = time.perf_counter()
         try:
             found = await self.worker.verify(job, seconds)
+            if not isinstance(found, Aside):
+                self._found(key, job, found)
+                return
+            self.record.aside(key[0], str(found))
+            log.info("claim %s: %s; it goes on in its next turn", key[0], found)
+            self._jobs.put_aside(key, job, time.perf_counter() - started, found)
         except BlobNotFound as err:
             log.info("claim %s: waiting for blobs: %s", key[0], err)
             self.record.missing(key[0], err.message)
-            self._jobs.missing(key, job)
-            return
+            self._jobs.missing(key, job, time.perf_counter() - started)
         except OracleError as err:
             self.record.failed(key[0], self.worker.ended, err.message)
             log.warning("claim %s: no verdict: %s", key[0], err)
             self._jobs.failed(key, job, time.perf_counter() - started)
-            return
+        except OSError as err:  # what is not on disk is not said; perhaps it can be written next time
+            log.error("claim %s: its verdict cannot be written: %s", key[0], err)
+            self._jobs.failed(key, job, time.perf_counter() - started)
         finally:
             self.record.seconds += time.perf_counter() - started
-        if isinstance(found, Aside):
-            self.record.aside(key[0], str(found))
-            log.info("claim %s: %s; it goes on in its next turn", key[0], found)
-            self._jobs.put_aside(key, job, time.perf_counter() - started, found)
-        else:
-            self._found(key, job, found)
 
     def _found(self, key: tuple[int, int], job: AttributionJob, verdict: Verdict) -> None:
         if self._jobs.job(key) is not job:  # the claim is gone

@@ -44,7 +44,7 @@ class Finding:
     @classmethod
     def from_json(cls, text: str) -> Finding:
         """Raises ValueError, KeyError or TypeError for anything that ``to_json`` did not write."""
-        data = json.loads(text)
+        data = dict(json.loads(text))
         rows = tuple((int(row), int(segment)) for row, segment in data.get("rows", ()))
         return cls(Verdict.from_json(json.dumps(data["verdict"])), bytes.fromhex(data["salt"]), rows)
 

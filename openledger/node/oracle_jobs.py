@@ -112,8 +112,9 @@ class JobQueue:
         waiting.at, waiting.failures = at, 0
         waiting.spent += max(spent, 1.0)
 
-    def missing(self, key: Key, job: AttributionJob) -> None:
-        """Its blobs are not here yet."""
+    def missing(self, key: Key, job: AttributionJob, spent: float) -> None:
+        """Its blobs are not here yet, as it took ``spent`` seconds to see."""
         waiting = self._waiting.get(key)
         if waiting is not None and waiting.job is job:
-            waiting.ready = self._clock() + MISSING_SECONDS
+            waiting.spent += spent
+            waiting.ready = self._clock() + max(MISSING_SECONDS, spent)

@@ -51,7 +51,11 @@ class BlobStore:
 
     def has(self, name: str) -> bool:
         """True when the blob is here (its bytes are checked when they are read)."""
-        return bool(self._fs.exists(self._path(name)))
+        path = self._path(name)
+        try:
+            return bool(self._fs.exists(path))
+        except OSError as err:
+            raise _failing(name, err) from None
 
     def size(self, name: str) -> int:
         """Bytes of a blob. Raises BlobNotFound."""
@@ -59,6 +63,8 @@ class BlobStore:
             return int(self._fs.size(self._path(name)))
         except FileNotFoundError:
             raise _not_found(name) from None
+        except OSError as err:
+            raise _failing(name, err) from None
 
     def get(self, name: str) -> bytes:
         """The bytes of a blob, checked against their name."""
@@ -69,7 +75,7 @@ class BlobStore:
         except FileNotFoundError:
             raise _not_found(name) from None
         except OSError as err:
-            raise BlobError(f"blob {name} cannot be read: {err}") from None
+            raise _failing(name, err) from None
         if hashlib.sha256(raw).hexdigest() != name:
             raise BlobCorrupt(f"blob {name} does not have the bytes it is named by", "delete it and fetch it again")
         return raw
@@ -174,6 +180,10 @@ class BlobWriter:
 
 def _not_found(name: str) -> BlobNotFound:
     return BlobNotFound(f"blob {name} is not here", "fetch it from a peer, or ask who published it")
+
+
+def _failing(name: str, err: OSError) -> BlobError:
+    return BlobError(f"blob {name} cannot be read: {err}", "look at the disk, or the store, of [blobs] in config.toml")
 
 
 __all__ = ["DEFAULT_MAX_BYTES", "BlobStore", "BlobWriter"]

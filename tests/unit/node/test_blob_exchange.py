@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,9 @@ import pytest
 from aiohttp import web
 
 from openledger.node.blob_exchange import BlobExchange
-from openledger.node.blob_following import BlobFollower, files_inside, job_blobs
+from openledger.node.blob_following import NOTHING, BlobFollower, all_here, files_inside, job_blobs
+from openledger.primitives.attribution import AttributionJob, PartFacts
+from openledger.primitives.errors import BlobError
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.blobs import PEER_HEADER, BlobRoutes
 from openledger.state.blobs import BlobStore
@@ -209,6 +212,59 @@ def test_of_a_models_files_the_checkpoints_are_held_too(tmp_path: Path) -> None:
     names = {what: "0x" + f"{number}" * 64 for number, what in enumerate(("weights", "receipt", "tokenizer"))}
     bundle = blobs.put(json.dumps({**names, "checkpoints": ["0x" + "a" * 64, "0x" + "b" * 64]}).encode())
     assert files_inside(blobs, bundle) == ["1" * 64, "2" * 64, "a" * 64, "b" * 64]
-    for odd in (b"", b"[]", b'{"weights":1}', json.dumps({**names, "checkpoints": "0x"}).encode()):
+    for odd in (b"", b"[]", b'{"weights":1}', b'{"checkpoints":[[]]}', b'"tokenizer":"0x' + b"a" * 63 + b'"'):
         assert files_inside(blobs, blobs.put(odd)) == []
     assert files_inside(blobs, "7" * 64) == []
+
+
+def test_a_manifest_that_takes_long_to_parse_holds_nobody_up(tmp_path: Path) -> None:
+    """It is looked at again and again while a claim waits for blobs, and a parser lets nothing else run."""
+    blobs = BlobStore(str(tmp_path))
+    raw = b'{"checkpoints":["0x%s"],"measured":[' % (b"a" * 64) + b"[]," * (3 << 20) + b"0]}"
+    bundle, began = blobs.put(raw), time.process_time()
+    assert files_inside(blobs, bundle) == ["a" * 64]
+    assert time.process_time() - began < 0.5
+
+
+def waiting_job(parts: tuple[PartFacts, ...]) -> AttributionJob:
+    """The job of a claim whose blobs are looked for."""
+    return AttributionJob(
+        3, 1, "gradient-dot", "1" * 64, NOTHING, "", "", "", parts, (), (), (), 0, NOTHING, "", len(parts)
+    )  # fmt: skip
+
+
+async def test_ten_thousand_parts_of_a_claim_are_looked_for_beside_the_making_of_blocks(tmp_path: Path) -> None:
+    store, turns = BlobStore(str(tmp_path)), 0
+    parts = tuple(PartFacts("", f"{number:064x}", 1) for number in range(1, 10_001))
+    job = waiting_job(parts)
+
+    async def is_here(name: str) -> bool:
+        return False
+
+    looking = asyncio.create_task(all_here(store, job, is_here))
+    while not looking.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+    assert not await looking
+    assert turns > 10
+
+
+async def test_a_store_that_fails_holds_nothing_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = BlobStore(str(tmp_path))
+
+    def failing(*asked: object, **named: object) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(store._fs, "exists", failing)
+    monkeypatch.setattr(store._fs, "size", failing)
+    job = waiting_job(())
+
+    async def is_here(name: str) -> bool:
+        return store.has(name)
+
+    assert not await all_here(store, job, is_here)
+    for asked in (store.has, store.size, store.get):
+        with pytest.raises(BlobError, match="Permission denied"):
+            asked("1" * 64)

@@ -109,6 +109,41 @@ async def test_scores_of_fewer_rows_than_the_claim_leave_the_validator_silent_an
         await bridge.stop()
 
 
+async def test_a_verdict_that_cannot_be_written_is_found_once_more_and_the_others_go_on(
+    bridge: OracleBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full for a moment does not silence a validator until it is restarted."""
+    full, save = [True], bridge._store.save
+
+    def failing(key: tuple[int, int], finding: Finding) -> None:
+        if full.pop() if full else False:
+            raise OSError(28, "No space left on device")
+        save(key, finding)
+
+    class Quick:
+        """A verifying process that says yes at once."""
+
+        ended = ""
+
+        async def verify(self, job: AttributionJob, seconds: float) -> Verdict:
+            return Verdict(job.claim, True, "", SCORES)
+
+        async def stop(self) -> None:
+            """There is no process."""
+
+    monkeypatch.setattr(bridge._store, "save", failing)
+    bridge.worker = Quick()  # type: ignore[assignment]
+    await bridge.start()
+    try:
+        for claim in (3, 4):
+            bridge._jobs.add((claim, 0), dataclasses.replace(job(), claim=claim))
+        bridge._wake.set()
+        await until(lambda: set(bridge._findings) == {(3, 0), (4, 0)})
+        assert not any(task.done() for task in bridge._tasks)
+    finally:
+        await bridge.stop()
+
+
 async def test_findings_of_closed_claims_are_forgotten_after_some_blocks(bridge: OracleBridge, tmp_path: Path) -> None:
     state = Overlay(StateStore(MemoryStore()).reader())
     set_params(state, Params())

@@ -453,12 +453,31 @@ def test_the_first_turn_follows_the_declared_work_and_slices_are_bounded() -> No
     assert queue._waiting[1, 0].seconds == MAX_SECONDS
 
 
+def test_claims_whose_blobs_never_come_do_not_take_all_the_time_however_long_that_takes_to_see() -> None:
+    clock, worked, honest = Clock(), 0.0, replace(JOB, claim=99)
+    queue = JobQueue(clock)
+    queue.add((99, 0), honest)
+    for claim in range(1, 9):
+        queue.add((claim, 0), replace(JOB, claim=claim))
+    while clock.now < 600:
+        chosen = queue.next()
+        if chosen is None:
+            clock.now += queue.delay() or 0.0
+        elif chosen[0] == (99, 0):
+            worked, clock.now = worked + 10.0, clock.now + 10.0
+            queue.put_aside((99, 0), honest, 10.0, Aside(int(worked), 10_000, "steps"))
+        else:
+            clock.now += 6.0
+            queue.missing(chosen[0], chosen[1], 6.0)
+    assert worked > 600 / 9 / 2
+
+
 def test_missing_blobs_cost_a_claim_its_turn_and_nothing_else() -> None:
     clock = Clock()
     queue = JobQueue(clock)
     queue.add((1, 0), JOB)
     queue.add((2, 0), replace(JOB, claim=8))
-    queue.missing((1, 0), JOB)
+    queue.missing((1, 0), JOB, 0.01)
     chosen = queue.next()
     assert chosen is not None
     assert chosen[0] == (2, 0)
