@@ -19,6 +19,7 @@ from openledger.attribution_oracle.pay import Table
 from openledger.attribution_oracle.ports import Progress, silent
 from openledger.primitives.attribution import SCORE_UNIT, SettlementFacts, receipt_leaf, score_leaf
 from openledger.primitives.errors import DecodingError, OracleError
+from openledger.primitives.fields import is_unicode
 from openledger.primitives.hashing import merkle_root
 from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import Address
@@ -89,6 +90,8 @@ def _answer(row: Any) -> Answer:
         raise ValueError("price must be decimal digits, a query at most 1 MB")
     if not 0 <= row["session"] < 2**64 or not 0 <= row["index"] < 2**32 or len(row["answer"]) > MAX_TEXT:
         raise ValueError("session, index or answer out of range")
+    if int(digits) >= 2**256 or not is_unicode(row["query"]) or not is_unicode(row["answer"]):
+        raise ValueError("a price has at most 256 bits, and texts are Unicode")
     return Answer(row["session"], row["index"], row["query"], row["answer"], int(digits))
 
 

@@ -31,8 +31,8 @@ class LoraSettings:
 
     def check(self) -> None:
         """Raises InvalidModel for settings out of range."""
-        if not 1 <= self.rank <= 256 or not 0 < self.alpha <= 1024:
-            raise InvalidModel("LoRA settings: rank must lie between 1 and 256, alpha above 0")
+        if type(self.rank) is not int or not 1 <= self.rank <= 256 or not 0 < self.alpha <= 1024:
+            raise InvalidModel("LoRA settings: rank must be a whole number between 1 and 256, alpha above 0")
         if not 1 <= len(self.targets) <= MAX_TARGETS or not all(re.fullmatch(r"\w{1,64}", t) for t in self.targets):
             raise InvalidModel("LoRA settings: targets are names of layers, such as q_proj")
 

@@ -38,7 +38,7 @@ DAMPING = 0.1
 MEMORY = 1 << 30
 LEAN_DRAWS = 1
 BLOCK = 4096
-LARGE = 1e9
+LARGE_EPS = 1e9
 """Most that eps may be: its square is added to second moments in fp32."""
 OTHERS = ("weight_decay", "amsgrad", "maximize", "momentum", "nesterov")
 """What others of this name do besides."""
@@ -74,7 +74,8 @@ class Steps:
         other = next((name for name in OTHERS if chosen.get(name)), None)
         if other is not None:
             raise OracleError(f"the optimizer has {other}, which no replay here knows", "known: b1, b2, eps")
-        if not all(math.isfinite(x) for x in (*lrs, b1, b2)) or not (0 <= b1 < 1 and 0 <= b2 < 1 and 0 <= eps <= LARGE):
+        in_range = 0 <= b1 < 1 and 0 <= b2 < 1 and 0 <= eps <= LARGE_EPS
+        if not all(math.isfinite(x) for x in lrs) or not in_range:
             raise OracleError("a learning rate or a constant of the optimizer is out of range")
         return cls(batches, lrs, b1, b2, eps)
 

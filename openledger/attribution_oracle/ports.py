@@ -64,7 +64,7 @@ def silent(step: int, total: int, text: str) -> None:
 
 def blob_name(text: str) -> str:
     """Name of a blob in the store, of its hash with or without 0x."""
-    return text.removeprefix("0x").lower()
+    return text.lower().removeprefix("0x")
 
 
 __all__ = ["Blobs", "ChainReader", "JobSource", "Progress", "SliceOver", "VerdictSink", "blob_name", "silent"]

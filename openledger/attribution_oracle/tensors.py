@@ -18,6 +18,8 @@ from openledger.primitives.errors import DecodingError, InvalidModel
 from openledger.primitives.jsonio import read_json
 
 NOTE = "openledger"
+MAX_HEADER = 4 << 20
+"""Bytes of a header: some thirty thousand tensors. A parser makes forty times as many of a hostile one."""
 
 
 def dump(tensors: Mapping[str, Tensor], note: Mapping[str, Any] | None = None) -> bytes:
@@ -30,10 +32,7 @@ def dump(tensors: Mapping[str, Tensor], note: Mapping[str, Any] | None = None) -
 def note_of(raw: bytes, what: str) -> dict[str, Any]:
     """The note in the header. Raises InvalidModel when the file or its note is malformed."""
     try:
-        size = int.from_bytes(raw[:8], "little")
-        if size > len(raw) - 8:
-            raise ValueError("truncated header")
-        note = read_json(read_json(raw[8 : 8 + size])["__metadata__"][NOTE])
+        note = read_json(read_json(_header(raw))["__metadata__"][NOTE])
     except (ValueError, KeyError, TypeError, OverflowError, DecodingError):
         raise InvalidModel(f"the {what} has no readable header") from None
     if not isinstance(note, dict):
@@ -41,10 +40,19 @@ def note_of(raw: bytes, what: str) -> dict[str, Any]:
     return note
 
 
+def _header(raw: bytes) -> bytes:
+    """Raises ValueError when it is cut off or too long."""
+    size = int.from_bytes(raw[:8], "little")
+    if size > min(MAX_HEADER, len(raw) - 8):
+        raise ValueError("the header is cut off, or too long")
+    return raw[8 : 8 + size]
+
+
 def load(raw: bytes, what: str) -> dict[str, Tensor]:
     """All tensors of a safetensors file. Raises InvalidModel when it is corrupt or cut off, or holds NaN or
     infinity."""
     try:
+        _header(raw)
         tensors = safetensors.torch.load(raw)
     except (SafetensorError, ValueError, KeyError, RuntimeError, OverflowError) as err:
         raise InvalidModel(f"the {what} is not a readable safetensors file: {err}") from None
@@ -66,7 +74,11 @@ def load_like(raw: bytes, shapes: Mapping[str, tuple[int, ...]], what: str) -> d
             raise InvalidModel(f"the {what} holds {name!r}, which the model does not have")
         if tuple(tensor.shape) != shapes[name] or not tensor.is_floating_point():
             raise InvalidModel(f"{name!r} of the {what} has the shape {tuple(tensor.shape)}, not {shapes[name]}")
-    return {name: tensors[name].to(torch.float32) for name in shapes}
+    found = {name: tensors[name].to(torch.float32) for name in shapes}
+    for name, tensor in found.items():
+        if tensors[name].dtype == torch.float64 and not bool(torch.isfinite(tensor).all()):
+            raise InvalidModel(f"the {what} holds numbers in {name!r} that are too large for fp32")
+    return found
 
 
 def uniform(seed: int, label: str, count: int) -> Tensor:

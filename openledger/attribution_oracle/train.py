@@ -19,6 +19,7 @@ from torch import Tensor
 from openledger.attribution_oracle import lora
 from openledger.attribution_oracle.bases import Base
 from openledger.attribution_oracle.model import LanguageModel, at_once, document_losses, pad
+from openledger.attribution_oracle.path import LARGE_EPS
 from openledger.attribution_oracle.ports import Progress, silent
 from openledger.attribution_oracle.tensors import dump, order
 from openledger.primitives.errors import DecodingError, InvalidModel, OracleError
@@ -52,8 +53,12 @@ class Settings:
         if self.kind not in ("lora", "full"):
             raise InvalidModel("training settings: kind is lora or full")
         numbers = (self.lr, self.b1, self.b2, self.eps)
-        if not all(math.isfinite(n) and n >= 0 for n in numbers) or self.b1 >= 1 or self.b2 >= 1 or self.eps == 0:
-            raise InvalidModel("training settings: lr, b1, b2 and eps must be finite, betas below 1, eps above 0")
+        if not all(math.isfinite(n) and n >= 0 for n in numbers) or self.b1 >= 1 or self.b2 >= 1:
+            raise InvalidModel("training settings: lr, b1 and b2 must be finite, betas below 1")
+        if not 0 < self.eps <= LARGE_EPS:
+            raise InvalidModel(f"training settings: eps must be above 0 and at most {LARGE_EPS:g}")
+        if any(type(n) is not int for n in (self.epochs, self.batch, self.warmup)):
+            raise InvalidModel("training settings: epochs, batch and warmup are whole numbers")
         if not 1 <= self.epochs <= 1000 or not 1 <= self.batch <= 4096 or not 0 <= self.warmup <= 10**6:
             raise InvalidModel("training settings: epochs, batch or warmup out of range")
 

@@ -169,6 +169,77 @@ def test_data_that_is_no_rows_is_refused(world: Any, raw: bytes) -> None:
         factory.train_model(world.blobs, (VersionData(1, 1, (part,)),), base="toy", known=world.known)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"query": "half a pair \ud800"}, {"answer": "\udfff"}, {"price": str(2**256)}, {"price": "9" * 78},
+        {"price": "-1"}, {"session": True}, {"index": 0.0},
+    ],
+)  # fmt: skip
+def test_answers_that_no_receipt_could_have_are_a_no_and_not_silence(world: Any, change: dict[str, Any]) -> None:
+    evidence = json.loads(world.claim.evidence)
+    evidence["answers"][-1].update(change)
+    verdict = judged(world, replace(world.job, evidence_blob=world.blobs.put(dumped(evidence))))
+    assert not verdict.valid
+    assert "evidence" in verdict.reason
+
+
+def with_settings(world: Any, receipt: dict[str, Any], **changes: Any) -> Any:
+    """The job of the same model with other training settings in manifest and receipt."""
+    settings = json.loads(dumped(world.bundle.manifest["settings"]))
+    settings["lora"].update(changes.pop("lora", {}))
+    settings.update(changes)
+    raw = dumped({**world.bundle.run.receipt, "settings": settings, **receipt})
+    manifest = {**world.bundle.manifest, "settings": settings, "receipt": "0x" + world.blobs.put(raw)}
+    bundle = "0x" + world.blobs.put(dumped(manifest))
+    return replace(world.job, receipt_hash=manifest["receipt"], bundle_blob=bundle)
+
+
+@pytest.mark.parametrize("make", ["world", "path_world"])
+@pytest.mark.parametrize(
+    ("changes", "receipt"),
+    [
+        ({"lora": {"rank": 4.0}}, {}),
+        ({"epochs": 2.5}, {}),
+        ({"eps": 1e300}, {"optimizer": {"kind": "adam", "b1": 0.9, "b2": 0.99, "eps": 1e300}}),
+    ],
+)
+def test_numbers_that_no_run_can_have_are_a_no_and_not_silence(
+    request: pytest.FixtureRequest, make: str, changes: dict[str, Any], receipt: dict[str, Any]
+) -> None:
+    world = request.getfixturevalue(make)
+    verdict = judged(world, with_settings(world, receipt, **changes))
+    assert not verdict.valid
+    assert "settings" in verdict.reason
+
+
+def test_names_of_files_may_be_written_with_great_letters(world: Any) -> None:
+    manifest = dict(world.bundle.manifest)
+    manifest["tokenizer"] = "0X" + manifest["tokenizer"][2:].upper()
+    job = replace(world.job, bundle_blob="0x" + world.blobs.put(dumped(manifest)))
+    assert judged(world, job).valid
+
+
+def test_a_header_that_would_fill_the_memory_is_not_parsed(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = b'{"__metadata__":[' + b"[]," * (tensors.MAX_HEADER // 3) + b"0]}"
+    raw = len(header).to_bytes(8, "little") + header
+
+    def parse(text: bytes | str) -> Any:
+        raise AssertionError("a hostile header was parsed")
+
+    monkeypatch.setattr(tensors, "read_json", parse)
+    for read in (tensors.load, tensors.note_of):
+        with pytest.raises(OpenLedgerError, match="index"):
+            read(raw, "index")
+
+
+def test_weights_in_double_that_single_cannot_hold_are_refused(world: Any) -> None:
+    wide = {name: t.double() * 1e300 for name, t in world.bundle.run.tensors.items()}
+    verdict = judged(world, publish(world, weights=tensors.dump(wide)))
+    assert not verdict.valid
+    assert "too large" in verdict.reason
+
+
 def test_an_empty_datanet_trains_nothing(memory_blobs: Any) -> None:
     empty = PartFacts(to_hex(bytes(20)), "0x" + memory_blobs.put(b""), 0)
     for data in ((), (VersionData(1, 1, ()),), (VersionData(1, 1, (empty,)),)):
