@@ -41,6 +41,7 @@ from openledger.abci_app.modules.attribution.records import (
 )
 from openledger.abci_app.modules.attribution.voting import advance, hear
 from openledger.abci_app.modules.governance.records import set_params
+from openledger.abci_app.modules.models.records import MODELS, Model
 from openledger.abci_app.queries import attribution_job
 from openledger.abci_app.tables import Number
 from openledger.abci_app.votes import AIM_BYTES, check_extension
@@ -71,6 +72,15 @@ CLAIM = Claim(
 def job() -> AttributionJob:
     """A job for a worker that does not look at it."""
     return AttributionJob(3, 1, "gradient-dot", "", "", "", "", "", (), (), (), (), 0, "", "", ROWS)
+
+
+def a_model() -> Model:
+    """A model that was not refuted."""
+    hashes = {name: bytes(32) for name in ("weights", "bundle", "receipt", "index", "index_root")}
+    return Model(
+        owner=b"o" * 20, name="m", base="b", data=(), rows=ROWS, method="gradient-dot", base_loss=0, held_out_loss=0,
+        lds=0, price=1, mints=False, retired=False, height=1, **hashes,
+    )  # fmt: skip
 
 
 def about_claims(extension: bytes) -> list[Message]:
@@ -419,6 +429,7 @@ async def test_what_one_bridge_names_the_other_one_looks_at_before_it_commits_an
     workers = [Looking(draws=True), Looking(draws=False)]
     blank = job()
     CLAIMS.put(state, dataclasses.replace(CLAIM, status=VOTING, opened=9), 1)
+    MODELS.put(state, a_model(), 1)
     OPEN.put(state, Number(9), 1)
     ELECTORATES.put(state, Electorate((Member(names[0], names[0], 1), Member(names[1], names[1], 9))), 1)
 
