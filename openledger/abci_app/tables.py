@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice, takewhile
 from typing import Any, Generic, TypeVar, cast
 
 from openledger.primitives.errors import ConsensusFault
@@ -74,14 +75,15 @@ class Table(Generic[T]):
         for key, raw in state.records(self.module, prefix, first):
             yield key[len(prefix) :], _unpack(self.record, raw)
 
-    def due(self, state: StateReader, time: int) -> Iterator[tuple[int, bytes, T]]:
+    def due(self, state: StateReader, time: int, most: int) -> list[tuple[int, bytes, T]]:
         """(time, rest of key, record) of a queue, whose first key part is a time, up to and with ``time``; the earliest
-        first."""
-        for rest, found in self.items(state):
-            when = int.from_bytes(rest[:8], "big")
-            if when > time:
-                return
-            yield when, rest[8:], found
+        first, at most ``most``. A list: what is in it may be deleted meanwhile."""
+        timed = ((int.from_bytes(rest[:8], "big"), rest[8:], found) for rest, found in self.items(state))
+        return list(islice(takewhile(lambda one: one[0] <= time, timed), most))
+
+    def is_due(self, state: StateReader, time: int) -> bool:
+        """True when the queue has something to be done at ``time``."""
+        return bool(self.due(state, time, 1))
 
 
 @dataclass(frozen=True)

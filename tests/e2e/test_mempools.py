@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,26 +21,15 @@ from openledger.node.config import Config, ConsensusConfig
 from openledger.node.engines.binary import SUPPORTED
 from openledger.node.testnet import free_starting_port, make_network, with_usable_engine
 from openledger.primitives.amounts import GWEI
-from openledger.primitives.errors import NodeUnreachable
 from openledger.primitives.transactions import sign_transaction
 from openledger.rpc.client import Client
-from tests.waiting import PATIENCE, finish
+from tests.e2e.node_process import wait
+from tests.waiting import finish
 
 pytestmark = pytest.mark.cometbft
 ROOT = Path(__file__).parents[2]
 ACCOUNTS = dev_accounts()
 KINDS = [("flood", SUPPORTED[0]), ("app", SUPPORTED[0]), ("flood", SUPPORTED[1])]
-
-
-def wait(what: str, ask: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-    """Ask until the answer is true; a node that does not answer yet is asked again."""
-    end = time.monotonic() + seconds
-    while True:
-        with contextlib.suppress(NodeUnreachable):
-            if answer := ask():
-                return answer
-        assert time.monotonic() < end, f"waited {seconds} seconds for {what}"
-        time.sleep(0.02)
 
 
 @dataclass

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ from openledger.node.config import Config, ConsensusConfig
 from openledger.node.network import comet_home
 from openledger.node.testnet import Member, Network, free_starting_port, make_network, with_usable_engine
 from openledger.primitives.amounts import OPEN
-from openledger.primitives.errors import MissingProgram, NodeUnreachable
+from openledger.primitives.errors import MissingProgram
 from openledger.rpc.client import Client
-from tests.waiting import PATIENCE, finish
+from tests.e2e.node_process import wait
+from tests.waiting import finish
 
 pytestmark = pytest.mark.cometbft
 
@@ -45,7 +46,7 @@ class Pair:
         log = self._stack.enter_context((home / "log").open("a"))
         command = [sys.executable, "-m", "openledger.node", "--home", str(home), "start", "--lite"]
         self.processes[number] = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ)
-        self.wait(f"node {number}", lambda: self.height(number) > 0)
+        wait(f"node {number}", lambda: self.height(number) > 0)
 
     def kill(self, number: int) -> None:
         process = self.processes.pop(number)
@@ -55,15 +56,6 @@ class Pair:
         for process in self.processes.values():
             process.send_signal(signal.SIGTERM)
         return [finish(process) for process in self.processes.values()]
-
-    def wait(self, what: str, ask: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-        end = time.monotonic() + seconds
-        while True:
-            with contextlib.suppress(NodeUnreachable):
-                if answer := ask():
-                    return answer
-            assert time.monotonic() < end, f"waited {seconds} seconds for {what}"
-            time.sleep(0.05)
 
     def height(self, number: int = 0) -> int:
         return int(self.clients[number].call("eth_blockNumber"), 16)
@@ -143,29 +135,29 @@ def test_a_validator_joins_signs_is_jailed_comes_back_and_leaves(
 
     joined = command(capsys, node, "validator", "create", "--amount", "20 OPEN", "--name", "second")
     assert (joined["address"], joined["power"], joined["name"]) == (own, 20, "second")
-    pair.wait("its first signature", lambda: pair.height() > joined["signsFrom"] and pair.signs(own))
+    wait("its first signature", lambda: pair.height() > joined["signsFrom"] and pair.signs(own))
     assert pair.powers() == {first: 100, own: 20}
     assert own not in pair.signers(joined["signsFrom"] - 1)
     assert command(capsys, node, "validator", "edit", "--name", "renamed")["name"] == "renamed"
 
     pair.kill(1)
-    pair.wait("the jail", lambda: pair.validator()["jailed"])
-    pair.wait("its way out of the set", lambda: pair.powers() == {first: 100})
+    wait("the jail", lambda: pair.validator()["jailed"])
+    wait("its way out of the set", lambda: pair.powers() == {first: 100})
     assert int(pair.validator()["stake"], 16) == 20 * OPEN * 99 // 100
     pair.start(1)
-    pair.wait("node 1 at the top", lambda: pair.height(1) >= pair.height(0))
+    wait("node 1 at the top", lambda: pair.height(1) >= pair.height(0))
     status = command(capsys, node, "validator", "status", own)
     assert (status["jailed"], status["power"], status["tombstoned"]) == (True, 0, False)
     assert command(capsys, node, "validator", "unjail")["power"] == 19
-    pair.wait("its signature after the jail", lambda: pair.signs(own))
+    wait("its signature after the jail", lambda: pair.signs(own))
     assert pair.powers() == {first: 100, own: 19}
 
     gone = command(capsys, node, "stake", "undelegate", "--all")
     assert (gone["power"], int(gone["stake"], 16), len(gone["unbonding"])) == (0, 0, 1)
-    pair.wait("a set without it", lambda: pair.powers() == {first: 100})
-    pair.wait("its coins", lambda: not pair.validator()["unbonding"])
+    wait("a set without it", lambda: pair.powers() == {first: 100})
+    wait("its coins", lambda: not pair.validator()["unbonding"])
     top = pair.height()
-    pair.wait("node 1 as high", lambda: pair.height(1) >= top)
+    wait("node 1 as high", lambda: pair.height(1) >= top)
     assert command(capsys, node, "stake", "show")[0]["unbonding"] == []
     for height in range(1, top + 1):
         one, other = (client.call("eth_getBlockByNumber", hex(height), False) for client in pair.clients)

@@ -45,12 +45,7 @@ SIGNER = Signer("dev1", bytes(20), b"\x01" * 32)
 DEEP = "[" * 100_000
 
 
-@pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("OPENLEDGER_HOME", "OPENLEDGER_NODE", "OPENLEDGER_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("OPENLEDGER_PASSWORD", "pw")
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("clean")
 
 
 # --- documents ------------------------------------------------------------------------------------------------

@@ -23,12 +23,7 @@ from openledger.rpc.client import Client
 ADDRESS = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 
 
-@pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("OPENLEDGER_HOME", "OPENLEDGER_NODE", "OPENLEDGER_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("OPENLEDGER_PASSWORD", "pw")
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("clean")
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:

@@ -22,12 +22,7 @@ from openledger.primitives.types import to_checksum
 UNREACHABLE = "http://127.0.0.1:9"
 
 
-@pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("OPENLEDGER_HOME", "OPENLEDGER_NODE", "OPENLEDGER_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("OPENLEDGER_PASSWORD", "pw")
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("clean")
 
 
 def test_version_prints_and_succeeds(capsys: pytest.CaptureFixture[str]) -> None:

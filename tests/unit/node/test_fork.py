@@ -107,6 +107,32 @@ def test_a_fork_has_the_other_chains_accounts_code_and_storage_and_goes_its_own_
         assert int(send(here, to=contract)["status"], 16) == 1
 
 
+def test_a_reorg_on_a_fork_goes_back_to_its_block_at_most(tmp_path: Path) -> None:
+    """The other chain's values come back where they were overwritten."""
+    with devnet("--home", str(tmp_path / "a")) as (there, _):
+        contract = send(there, data=INIT)["contractAddress"]
+        send(there, to=contract)
+        block = int(there.call("eth_blockNumber"), 16)
+        arguments = ("--home", str(tmp_path / "b"), "--fork", f"{there.url}@{block}")
+        with devnet(*arguments) as (here, _):
+            lost = [send(here, to=contract)["blockHash"] for _ in range(2)]
+            send(here, to=STRANGER, value="0x9")
+            assert slot(here, contract) == 3
+            with pytest.raises(Exception, match=f"current height {block + 3}, depth 4"):
+                here.call("anvil_reorg", 4, [])
+            here.call("anvil_reorg", 3, [[{"from": ME, "to": contract}, 1]])
+            assert int(here.call("eth_blockNumber"), 16) == block + 3
+            assert [here.call("eth_getBlockByHash", one, False) for one in lost] == [None, None]
+            found = [here.call("eth_getBlockByNumber", hex(block + n), False) for n in range(4)]
+            assert [b["parentHash"] for b in found[1:]] == [b["hash"] for b in found[:3]]
+            assert [slot(here, contract, hex(block + n)) for n in range(4)] == [1, 1, 2, 2]
+            assert here.call("eth_getBalance", STRANGER, "latest") == "0x0"
+            assert send(here, to=contract)["status"] == "0x1"
+        assert slot(there, contract) == 1
+    with devnet(*arguments) as (here, _):
+        assert slot(here, contract) == 3
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

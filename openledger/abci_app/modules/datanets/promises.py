@@ -8,7 +8,6 @@ the order of all promises and commits. Promises expire; the queue is ordered by 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from openledger.abci_app.action import BlockContext
 from openledger.abci_app.events import Event
@@ -78,11 +77,11 @@ def prolong(state: Overlay, digest: Hash32, until: int) -> None:
 
 def promises_are_due(state: StateReader, time: int) -> bool:
     """True when the next block at Unix second ``time`` would clear a promise."""
-    return next(_QUEUE.due(state, time), None) is not None
+    return _QUEUE.is_due(state, time)
 
 
 def clear_promises(state: Overlay, ctx: BlockContext) -> None:
     """Forget promises that have expired, the oldest first."""
-    for expires, digest, _ in list(islice(_QUEUE.due(state, ctx.time), MAX_PER_BLOCK)):
+    for expires, digest, _ in _QUEUE.due(state, ctx.time, MAX_PER_BLOCK):
         _QUEUE.delete(state, expires, digest)
         _PROMISES.delete(state, digest)

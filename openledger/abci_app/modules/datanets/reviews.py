@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from openledger.abci_app.action import BlockContext
 from openledger.abci_app.events import Event
@@ -206,13 +205,13 @@ def _accepted_before(state: StateReader, number: int, version: int) -> int:
 
 def reviews_are_due(state: StateReader, time: int) -> bool:
     """True when the next block at Unix second ``time`` would end a review."""
-    return next(_QUEUE.due(state, time), None) is not None
+    return _QUEUE.is_due(state, time)
 
 
 def close_reviews(state: Overlay, ctx: BlockContext) -> list[Log]:
     """Pay back or burn what stood for reviews whose time is over; one without a decision expires."""
     logs: list[Log] = []
-    for when, rest, queued in list(islice(_QUEUE.due(state, ctx.time), MAX_PER_BLOCK)):
+    for when, rest, queued in _QUEUE.due(state, ctx.time, MAX_PER_BLOCK):
         number, version = int.from_bytes(rest[:8], "big"), queued.value
         _QUEUE.delete(state, when, number, version)
         found = must_review(state, number, version)

@@ -8,7 +8,6 @@ votes; then more yes than ``gov_pass`` among the votes that are no abstentions.
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import islice
 
 from openledger.abci_app.action import BlockContext
 from openledger.abci_app.modules.accounts import transfer
@@ -46,7 +45,7 @@ from openledger.state.overlay import Overlay
 def end_proposals(state: Overlay, ctx: BlockContext) -> list[Log]:
     """End what is due in this block."""
     logs: list[Log] = []
-    for number in list(islice(due_proposals(state, ctx.time), ctx.params.max_proposals_per_block)):
+    for number in due_proposals(state, ctx.time, ctx.params.max_proposals_per_block):
         record = PROPOSALS.must(state, number)
         take_from_queue(state, number, record.deadline)
         if record.status == DEPOSIT:

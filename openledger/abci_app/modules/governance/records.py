@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from openledger.abci_app.events import Event
@@ -157,11 +156,11 @@ def take_from_queue(state: Overlay, proposal: int, deadline: int) -> None:
     _QUEUE.delete(state, deadline, proposal)
 
 
-def due_proposals(state: StateReader, time: int) -> Iterator[int]:
-    """Proposals whose deadline has come at Unix second ``time``, the oldest deadline first."""
-    return (queued.value for _, _, queued in _QUEUE.due(state, time))
+def due_proposals(state: StateReader, time: int, most: int) -> list[int]:
+    """Proposals whose deadline has come at Unix second ``time``, the oldest deadline first, at most ``most``."""
+    return [queued.value for _, _, queued in _QUEUE.due(state, time, most)]
 
 
 def proposal_is_due(state: StateReader, time: int) -> bool:
     """True when the next block at Unix second ``time`` would end a proposal."""
-    return next(due_proposals(state, time), None) is not None
+    return _QUEUE.is_due(state, time)

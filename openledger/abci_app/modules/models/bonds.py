@@ -8,7 +8,6 @@ settled or claimed any more.
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import islice
 
 from openledger.abci_app.action import BlockContext
 from openledger.abci_app.events import Event
@@ -90,13 +89,13 @@ def begin_return(state: Overlay, ctx: BlockContext, number: int) -> None:
 
 def bonds_are_due(state: StateReader, time: int) -> bool:
     """True when the next block at Unix second ``time`` would give a bond back."""
-    return next(_RETURNS.due(state, time), None) is not None
+    return _RETURNS.is_due(state, time)
 
 
 def return_bonds(state: Overlay, ctx: BlockContext) -> list[Log]:
     """Give bonds of retired models back; that of a challenged one waits as long again."""
     logs: list[Log] = []
-    for when, _, queued in list(islice(_RETURNS.due(state, ctx.time), MAX_PER_BLOCK)):
+    for when, _, queued in _RETURNS.due(state, ctx.time, MAX_PER_BLOCK):
         number = queued.value
         _RETURNS.delete(state, when, number)
         model = must_model(state, number)

@@ -86,13 +86,13 @@ def unpaid_round(state: StateReader) -> int | None:
 
 def vesting_is_due(state: StateReader, time: int) -> bool:
     """True when the next block at Unix second ``time`` would unlock something."""
-    return next(_QUEUE.due(state, time), None) is not None
+    return _QUEUE.is_due(state, time)
 
 
 def vest(state: Overlay, ctx: BlockContext) -> list[Log]:
     """Unlock what nobody has challenged in time, and give the bond back."""
     logs: list[Log] = []
-    for vests, _, queued in list(islice(_QUEUE.due(state, ctx.time), MAX_PER_BLOCK)):
+    for vests, _, queued in _QUEUE.due(state, ctx.time, MAX_PER_BLOCK):
         number = queued.value
         _QUEUE.delete(state, vests, number)
         claim = CLAIMS.must(state, number)

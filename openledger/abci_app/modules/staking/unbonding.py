@@ -237,13 +237,13 @@ def _sweep(state: Overlay, ctx: BlockContext) -> list[Log]:
 
 def unbonding_is_due(state: StateReader, time: int) -> bool:
     """True when the next block at Unix second ``time`` would pay something back, or visit what a slash concerns."""
-    return next(_QUEUE.due(state, time), None) is not None or next(_SWEEPS.items(state), None) is not None
+    return _QUEUE.is_due(state, time) or next(_SWEEPS.items(state), None) is not None
 
 
 def pay_unbonded(state: Overlay, ctx: BlockContext) -> list[Log]:
     """Sweep, then end what has waited long enough, the longest waiting first."""
     logs = _sweep(state, ctx)
-    for ready, rest, queued in list(islice(_QUEUE.due(state, ctx.time), ctx.params.max_unbondings_per_block)):
+    for ready, rest, queued in _QUEUE.due(state, ctx.time, ctx.params.max_unbondings_per_block):
         number, address = int.from_bytes(rest, "big"), queued.validator
         logs += follow(state, address, number)
         entry, record = _ENTRIES.must(state, address, number), validator(state, address)
