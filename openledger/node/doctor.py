@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from openledger.node.config import FILE, Config, load
 from openledger.node.engines.binary import find_cometbft
-from openledger.primitives.errors import DoubleSignRisk, InvalidConfig, InvalidGenesis, MissingProgram
+from openledger.primitives.errors import DoubleSignRisk, InvalidConfig, InvalidGenesis, KeystoreError, MissingProgram
 
 OK, WARN, MISS = "ok", "warn", "miss"
 _LITTLE_SPACE = 2
@@ -192,6 +192,7 @@ def _host_port(url: str) -> tuple[str, int]:
 def home_of_a_node(home: Path, config: Config) -> list[Check]:
     """Genesis, keys and their history; nothing where the home is no node's."""
     from openledger.node.engines.guard import HISTORY, signed_height
+    from openledger.node.network import validator_key
     from openledger.node.wiring import read_genesis
 
     comet = home / "cometbft"
@@ -219,9 +220,10 @@ def home_of_a_node(home: Path, config: Config) -> list[Check]:
     if loose:
         checks.append(Check("keys", WARN, f"others may read {loose[0]}", f"chmod 600 {loose[0]}"))
     try:
+        validator_key(home)
         height = signed_height(comet / "data" / HISTORY)
         checks.append(Check("keys", OK, f"validator key with its vote history, signed up to height {height}"))
-    except DoubleSignRisk as err:
+    except (KeystoreError, DoubleSignRisk) as err:
         checks.append(Check("keys", MISS, err.message, err.hint or ""))
     return checks
 

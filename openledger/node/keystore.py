@@ -20,6 +20,7 @@ from openledger.primitives.keys import SECP256K1_N, address_of_private_key
 from openledger.primitives.types import Address, from_hex, to_checksum
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+WHOSE = "it must belong to the user who runs this: chown, then chmod 600"
 _DEV = re.compile(r"dev([0-9])")
 
 
@@ -81,7 +82,9 @@ class Keystore:
             raise KeystoreError(
                 f"there is no key named {name!r}", f"`openledger keys new {name}` makes one; stored: {known}"
             ) from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, OpenLedgerError):
+        except OSError as err:
+            raise KeystoreError(f"the key file of {name!r} cannot be read: {err.strerror}", WHOSE) from None
+        except (ValueError, KeyError, TypeError, AttributeError, OpenLedgerError):
             raise KeystoreError(f"the key file of {name!r} is damaged", "import the key again from a backup") from None
         result: dict[str, Any] = data
         return result

@@ -22,6 +22,7 @@ from openledger.genesis.genesis import Genesis, GenesisValidator
 from openledger.genesis.presets import DEV_CHAIN_ID, dev_accounts, devnet_genesis
 from openledger.node.config import FILE, Config, ConsensusConfig, RpcConfig, render
 from openledger.node.devnet import OPERATOR
+from openledger.node.keystore import WHOSE
 from openledger.node.wiring import Node, NodeSettings, read_genesis
 from openledger.primitives.errors import (
     DecodingError,
@@ -143,7 +144,9 @@ def _seed(home: Path) -> bytes:
         seed = base64.b64decode(read_json(path.read_bytes())["priv_key"]["value"])[:32]
     except FileNotFoundError:
         raise KeystoreError(f"there is no validator key in {home}", "openledger init makes one") from None
-    except (OSError, InvalidJson, ValueError, KeyError, TypeError):
+    except OSError as err:
+        raise KeystoreError(f"the validator key {path} cannot be read: {err.strerror}", WHOSE) from None
+    except (InvalidJson, ValueError, KeyError, TypeError):
         seed = b""
     if len(seed) != 32:
         raise KeystoreError(f"the validator key {path} is damaged", "restore it from a backup")

@@ -37,7 +37,7 @@ def new(app: App, name: str) -> None:
 def list_keys(app: App) -> None:
     """List the stored keys."""
     rows = app.keystore().table()
-    cells = [(n, a or "its file is damaged: import the key again from a backup") for n, a in rows]
+    cells = [(n, a or f"its file cannot be read: openledger keys show {n}") for n, a in rows]
     text = table(["name", "address"], cells) if rows else ["no keys yet; `openledger keys new NAME` makes one"]
     app.emit([{"name": n, "address": a} for n, a in rows], text)
 

@@ -27,6 +27,7 @@ import aiohttp
 
 from openledger.abci_app.protocol import messages as m
 from openledger.abci_app.replay import Note
+from openledger.node.keystore import WHOSE
 from openledger.node.processes import KeyLock
 from openledger.primitives.errors import CorruptDatabase, DoubleSignRisk, InvalidJson
 from openledger.primitives.jsonio import read_json
@@ -55,7 +56,9 @@ def signed_height(history: Path) -> int:
             f"the vote history {history} is missing: without it this validator could sign a block twice",
             "restore it, or start with a new validator key",
         ) from None
-    except (OSError, InvalidJson, ValueError, KeyError, TypeError):
+    except OSError as err:
+        raise DoubleSignRisk(f"the vote history {history} cannot be read: {err.strerror}", WHOSE) from None
+    except (InvalidJson, ValueError, KeyError, TypeError):
         raise DoubleSignRisk(
             f"the vote history {history} is damaged: without it this validator could sign a block twice",
             "restore it from the moment when the node last stopped, or start with a new validator key",

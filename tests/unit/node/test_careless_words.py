@@ -137,7 +137,7 @@ def test_a_damaged_key_file_does_not_hide_the_others(tmp_path: Path, capsys: pyt
     assert found[0] == {"name": "bad", "address": None}
     assert found[1]["address"].lower() == "0x" + good.hex()
     assert run(["keys", "list", "--home", str(tmp_path)]) == 0
-    assert "its file is damaged" in capsys.readouterr().out
+    assert "its file cannot be read: openledger keys show bad" in capsys.readouterr().out
 
 
 def test_a_taken_name_is_refused_before_a_key_or_a_password_is_asked_for(

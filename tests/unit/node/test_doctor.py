@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import socket
@@ -32,7 +33,7 @@ def home(tmp_path: Path) -> Path:
     validator = GenesisValidator(bytes(32), 10, bytes(19) + b"\x01", "one")
     (home / "genesis.json").write_text(devnet_genesis((validator,), 10**18).to_json())
     key = home / "cometbft" / "config" / "priv_validator_key.json"
-    key.write_text("{}")
+    key.write_text(json.dumps({"priv_key": {"value": base64.b64encode(b"\x01" * 64).decode()}}))
     key.chmod(0o600)
     history = home / "cometbft" / "data" / "priv_validator_state.json"
     history.write_text('{"height": "12", "round": 0, "step": 3}')
@@ -49,6 +50,12 @@ def test_a_home_that_is_well(home: Path) -> None:
     assert "signed up to height 12" in checks[1].found
 
 
+def unreadable(path: Path) -> None:
+    """What even root cannot read."""
+    path.unlink()
+    path.mkdir(0o700)
+
+
 @pytest.mark.parametrize(
     ("damage", "name", "level", "words"),
     [
@@ -56,6 +63,9 @@ def test_a_home_that_is_well(home: Path) -> None:
         (lambda h: (h / "cometbft/data/priv_validator_state.json").unlink(), "keys", MISS, "sign a block twice"),
         (lambda h: (h / "cometbft/data/priv_validator_state.json").write_text("x"), "keys", MISS, "damaged"),
         (lambda h: (h / "cometbft/config/priv_validator_key.json").unlink(), "keys", MISS, "is missing"),
+        (lambda h: (h / "cometbft/config/priv_validator_key.json").write_text("{}"), "keys", MISS, "is damaged"),
+        (lambda h: unreadable(h / "cometbft/config/priv_validator_key.json"), "keys", MISS, "cannot be read"),
+        (lambda h: unreadable(h / "cometbft/data/priv_validator_state.json"), "keys", MISS, "cannot be read"),
         (lambda h: (h / "cometbft/config/priv_validator_key.json").chmod(0o644), "keys", WARN, "others may read"),
     ],
 )
