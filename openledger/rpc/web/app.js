@@ -5,6 +5,7 @@
  * claim changes, the view of the current route is built again and replaces what is shown if it differs.
  */
 
+import { account } from "./account.js";
 import { answer, row } from "./answers.js";
 import * as claims from "./claims.js";
 import * as chain from "./chain.js";
@@ -28,7 +29,7 @@ const VIEWS = {
   blocks: chain.blocks,
   block: chain.block,
   tx: chain.transaction,
-  address: rewards.account,
+  address: account,
   datanets: data.datanets,
   datanet: data.datanet,
   row,

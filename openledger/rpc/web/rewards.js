@@ -1,51 +1,7 @@
-/** Accounts, what they earned and why; the validators. */
+/** Who has earned what; the validators. */
 
-import { h } from "./dom.js";
-import { earningsCards } from "./earned.js";
 import * as f from "./format.js";
-import { labelOf } from "./names.js";
 import * as ui from "./ui.js";
-
-export async function account({ rpc }, address) {
-  if (!/^0x[0-9a-fA-F]{40}$/.test(address ?? "")) return ui.missing("such account");
-  const [balance, nonce, code, rewards] = await Promise.all([
-    rpc.call("eth_getBalance", address, "latest"),
-    rpc.call("eth_getTransactionCount", address, "latest"),
-    rpc.call("eth_getCode", address, "latest"),
-    rpc.tryCall(null, "openledger_explainReward", address),
-  ]);
-  const label = labelOf(address);
-  return ui.page(
-    label ?? "Account",
-    null,
-    ui.section(
-      null,
-      ui.facts(
-        ["Address", ui.copyable(address)],
-        ["Balance", ui.money(balance, 18)],
-        ["Transactions sent", f.count(nonce)],
-        ["Code", code === "0x" ? null : code === "0xfe" ? "native module" : code.startsWith("0xef0100") ? h("span", {}, "delegates to ", ui.accountLink("0x" + code.slice(8))) : `contract, ${f.size((code.length - 2) / 2)}`],
-      ),
-    ),
-    rewards ? rewardCard(rewards) : null,
-    rewards ? earningsCards(address, rewards.claims) : null,
-  );
-}
-
-function rewardCard(rewards) {
-  if (f.big(rewards.fees) === 0n && f.big(rewards.minted) === 0n) return ui.section("Rewards", h("p", { class: "empty" }, "This account has earned nothing yet."));
-  return ui.section(
-    "Rewards",
-    ui.facts(
-      ["Earned from fees", ui.money(rewards.fees, 18)],
-      ["Of these by stake", ui.money(rewards.staking, 18)],
-      ["Earned by mint", ui.money(rewards.minted, 18)],
-      ["Withdrawn", ui.money(rewards.taken, 18)],
-      ["Locked while their claims can be challenged", ui.money(rewards.locked, 18)],
-      ["To withdraw", ui.money(rewards.available, 18)],
-    ),
-  );
-}
 
 /** Everybody whom a claim names, with what they have earned. */
 export async function rewards({ rpc }) {

@@ -333,6 +333,48 @@ def test_each_step_of_a_reward_leads_to_its_record(node: str, profile: Path) -> 
     assert f"openledger rewards explain {OWNER} --claim 1" in found
 
 
+SENT = {
+    "hash": ZERO, "blockNumber": "0x9", "transactionIndex": "0x0", "type": "0x2", "from": OWNER, "to": None,
+    "value": "0x1", "input": "0x", "nonce": "0x0", "gas": "0x5208", "gasPrice": "0x1",
+}  # fmt: skip
+
+
+def test_an_account_shows_what_it_sent_in_pages_and_which_rows_are_its_own(
+    node: str, profile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = document(f"{node}#/address/{OWNER}", profile)
+    assert ">Transactions</h2>" not in without, "a node that serves no histories"
+    page = {"txs": [SENT], "receipts": [{"status": "0x0", "timestamp": 1}], "firstPage": True, "lastPage": False}
+    monkeypatch.setitem(ANSWERS, "ots_searchTransactionsBefore", page)
+    found = document(f"{node}#/address/{OWNER}", profile)
+    rows = found[found.index(">Rows contributed</h2>") : found.index(">Transactions</h2>")]
+    for words in ('href="#/datanet/1"', ">2</td>", ">100 %</td>", "&lt;script&gt;document.title"):
+        assert words in rows, words
+    sent = found[found.index(">Transactions</h2>") :]
+    for words in (f'href="#/tx/{ZERO}"', "create a contract", ">failed</span>", f'href="#/address/{OWNER}/9"', "older"):
+        assert words in sent, words
+    assert "newest" not in sent
+    monkeypatch.setitem(ANSWERS, "ots_searchTransactionsBefore", {"txs": [], "receipts": [], "lastPage": True})
+    later = document(f"{node}#/address/{OWNER}/9", profile)
+    assert "There are no older ones." in later
+    assert "newest" in later
+    assert "Not found" in document(f"{node}#/address/{OWNER}/x", profile)
+
+
+def test_an_account_without_rewards_reads_what_comes_next(
+    node: str, profile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "rewards claim" in document(f"{node}#/address/{OWNER}", profile)
+    nothing = dict.fromkeys(REWARD, "0x0") | {"account": OWNER, "claims": []}
+    monkeypatch.setitem(ANSWERS, "openledger_explainReward", nothing)
+    found = document(f"{node}#/address/{OWNER}", profile)
+    assert "has earned nothing yet. Its rows are below" in found
+    assert "rewards claim" not in found
+    other = document(f"{node}#/address/0x{'b2' * 20}", profile)
+    assert "has earned nothing yet.<" in other
+    assert "Rows contributed" not in other
+
+
 def test_a_faucet_is_shown_on_devnets_only(node: str, profile: Path) -> None:
     assert 'id="faucet"' not in document(node, profile)
     ANSWERS["anvil_nodeInfo"] = {}
