@@ -27,8 +27,6 @@ from openledger.attribution_oracle.tokenizer import Tokenizer
 from openledger.primitives.errors import BaseMissing, CorruptDatabase, InvalidModel
 
 TINY = "openledger/tiny-v1"
-LEAST_CONTEXT = 16
-"""Fewest tokens that a base may be shown where it is asked for."""
 
 
 class Base(Protocol):

@@ -24,7 +24,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from openledger.attribution_oracle.bases import LEAST_CONTEXT
 from openledger.attribution_oracle.folders import Folder
 from openledger.attribution_oracle.lora import LoraSettings, places
 from openledger.attribution_oracle.model import Adapted, LanguageModel, Reader, layers_of
@@ -32,9 +31,9 @@ from openledger.attribution_oracle.tensors import dump
 from openledger.attribution_oracle.tokenizer import ForeignTokenizer
 from openledger.primitives.errors import BaseMissing, InvalidModel, MissingExtra
 
-CONTEXT, MOST_CONTEXT = 512, 4096
-"""Tokens that a model is shown unless its owner asks for others, and the most that he may ask for; never more than its
-configuration says."""
+CONTEXT, LEAST_CONTEXT, MOST_CONTEXT = 512, 16, 4096
+"""Tokens that a model is shown unless its owner asks for others, the fewest and the most that he may ask for; never
+more than its configuration says."""
 SQUARES = 12
 """Bytes that a head of a layer holds for each pair of positions while gradients are made: scores, odds, theirs."""
 SPARE = 1 << 30

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from openledger.primitives.attribution import AttributionJob, Verdict
-
 Progress = Callable[[int, int, str], None]
 """Called with (step, total, text) while something long runs, at the end of each step. May raise SliceOver."""
 
@@ -46,18 +44,6 @@ class ChainReader(Protocol):
         ...
 
 
-class JobSource(Protocol):
-    """Where a verifying process gets its jobs; None means there will be no more."""
-
-    def next(self) -> AttributionJob | None: ...
-
-
-class VerdictSink(Protocol):
-    """Where it puts what it found."""
-
-    def put(self, verdict: Verdict, /) -> None: ...
-
-
 def silent(step: int, total: int, text: str) -> None:
     """The progress callback that shows nothing."""
 
@@ -67,4 +53,4 @@ def blob_name(text: str) -> str:
     return text.lower().removeprefix("0x")
 
 
-__all__ = ["Blobs", "ChainReader", "JobSource", "Progress", "SliceOver", "VerdictSink", "blob_name", "silent"]
+__all__ = ["Blobs", "ChainReader", "Progress", "SliceOver", "blob_name", "silent"]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from openledger.node import config as configuration
+from openledger.node.checks import MISS, OK, WARN, Check, has_module
 from openledger.node.config import Config
-from openledger.node.doctor import MISS, OK, WARN, Check, has_module
 from openledger.primitives.errors import InvalidModel, OpenLedgerError
 from openledger.rpc.client import Client
 

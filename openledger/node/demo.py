@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openledger.node import demo_report as report
+from openledger.node.checks import has_torch
 from openledger.node.demo_view import View
-from openledger.node.doctor import has_torch
 from openledger.primitives.errors import MissingExtra, NodeUnreachable, OpenLedgerError
 from openledger.rpc.client import Client
 

@@ -6,62 +6,27 @@ network (doctor_peers.py) wait a few seconds at most.
 
 from __future__ import annotations
 
-import errno
 import importlib.metadata
 import importlib.util
 import os
 import resource
 import shutil
-import socket
 import stat
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from openledger.node.checks import MISS, OK, WARN, Check, has_module, has_torch, port_is_free
 from openledger.node.config import FILE, Config, load
 from openledger.node.engines.binary import find_cometbft
 from openledger.primitives.errors import DoubleSignRisk, InvalidConfig, InvalidGenesis, KeystoreError, MissingProgram
 
-OK, WARN, MISS = "ok", "warn", "miss"
 _LITTLE_SPACE = 2
 _SLOW_DISK_MS = 20.0
 _FEW_FILES = 4096
 _SYNCS = 15
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of the doctor. ``miss`` makes the program unusable; ``warn`` is worth a look."""
-
-    name: str
-    level: str
-    found: str
-    hint: str = ""
-
-
-def has_module(name: str) -> bool:
-    """True when a package can be imported; does not import it."""
-    return importlib.util.find_spec(name) is not None
-
-
-def has_torch() -> bool:
-    """True when the oracle extra is installed; does not import it."""
-    return has_module("torch") and has_module("safetensors")
-
-
-def port_is_free(host: str, port: int) -> bool:
-    """False when another program listens there. A host that this machine does not have is said when listening fails."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as err:
-            return err.errno != errno.EADDRINUSE
-    return True
 
 
 # --- what is installed ----------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from openledger.node.checks import MISS, OK, WARN, Check
 from openledger.node.config import Config
-from openledger.node.doctor import MISS, OK, WARN, Check
 
 _WAIT = 3.0
 _WRONG_CLOCK = 2.0

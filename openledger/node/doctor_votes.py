@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from openledger.node.doctor import OK, WARN, Check
+from openledger.node.checks import OK, WARN, Check
 from openledger.node.keystore import Keystore
 from openledger.node.open_votes import CLAIM, INDEX_CHALLENGE, in_words, own_word
 from openledger.node.oracle_record import FAILED, MEMORY, TIME, last_trouble

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from openledger.node.doctor import has_module, has_torch
+from openledger.node.checks import has_module, has_torch
 from openledger.node.oracle_stderr import Tail
 from openledger.node.processes import dying_with_parent
 from openledger.node.rows import rows_of, text_of

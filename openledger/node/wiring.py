@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from openledger import __version__
 from openledger.genesis.genesis import Genesis
+from openledger.node.checks import has_torch, port_is_free
 from openledger.node.config import Config, base_folders
-from openledger.node.doctor import has_torch, port_is_free
 from openledger.node.processes import HomeLock
 from openledger.primitives.errors import InvalidGenesis, MissingExtra, PortTaken, WrongDataFolder
 from openledger.primitives.types import Address, to_hex

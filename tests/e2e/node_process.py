@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from openledger.node import config as configuration
+from openledger.node.checks import port_is_free
 from openledger.node.cli import root
-from openledger.node.doctor import port_is_free
 from openledger.primitives.errors import NodeUnreachable
 from openledger.rpc.client import Client
 from tests.waiting import PATIENCE, finish

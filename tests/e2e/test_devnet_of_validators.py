@@ -15,7 +15,7 @@ import pytest
 
 from openledger.genesis.presets import dev_accounts
 from openledger.node import config as configuration
-from openledger.node.doctor import port_is_free
+from openledger.node.checks import port_is_free
 from openledger.node.engines.binary import find_cometbft
 from openledger.primitives.amounts import GWEI
 from openledger.primitives.errors import MissingProgram

@@ -241,7 +241,7 @@ def short(text: str) -> str:
 
 def need_torch() -> None:
     """Raises MissingExtra without the oracle extra."""
-    from openledger.node.doctor import has_torch
+    from openledger.node.checks import has_torch
 
     if not has_torch():
         raise MissingExtra("this command needs torch, which is not installed", "make install-oracle")

@@ -131,7 +131,8 @@ def doctor(app: App, port: int | None) -> int:
 
     Exit code 1 when something is missing that the node cannot do without.
     """
-    from openledger.node.doctor import MISS, OK, WARN, examine
+    from openledger.node.checks import MISS, OK, WARN
+    from openledger.node.doctor import examine
 
     checks = examine(app.home, port, app.node)
     marks = {OK: "ok  ", WARN: "warn", MISS: "MISS"}

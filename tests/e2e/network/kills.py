@@ -19,7 +19,7 @@ from network.points import FILE, TOLD, WHO
 from network.process import Process, cometbft_of, gone
 from network.spec import Perturbation
 
-from openledger.node.doctor import port_is_free
+from openledger.node.checks import port_is_free
 
 if TYPE_CHECKING:
     from network.runner import Run

@@ -18,13 +18,13 @@ import openledger.node.cli
 from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.rewards.claim import RewardsClaim
 from openledger.node import rows
+from openledger.node.checks import port_is_free
 from openledger.node.cli.models import data_ref
 from openledger.node.cli.root import run
 from openledger.node.cli.transactions import parameters
 from openledger.node.config import LogConfig, load
 from openledger.node.consumer import Session, open_session
 from openledger.node.devnet_chain import DevnetOptions, chain_folder, open_chain
-from openledger.node.doctor import port_is_free
 from openledger.node.keystore import Signer
 from openledger.node.logging import setup
 from openledger.node.network import validator_key

@@ -14,10 +14,11 @@ import pytest
 from openledger.genesis.genesis import GenesisValidator
 from openledger.genesis.presets import devnet_genesis
 from openledger.node.bases import examined, lacking
+from openledger.node.checks import MISS, OK, WARN, Check, has_module
 from openledger.node.cli.health import status_lines
 from openledger.node.cli.root import run
 from openledger.node.config import Config, ConsensusConfig, OracleConfig, RpcConfig
-from openledger.node.doctor import MISS, OK, WARN, Check, examine, has_module, home_of_a_node, machine, ports
+from openledger.node.doctor import examine, home_of_a_node, machine, ports
 from openledger.node.doctor_peers import Answer, ahead_of, clock, network
 from openledger.node.processes import HomeLock
 from openledger.primitives.errors import DatabaseLocked

@@ -10,7 +10,7 @@ from harness import ACCOUNTS, Harness
 
 from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
 from openledger.abci_app.modules.attribution.challenge_index import AttributionChallengeIndex
-from openledger.node.doctor import OK, WARN
+from openledger.node.checks import OK, WARN
 from openledger.node.doctor_votes import of_votes, votes
 from openledger.node.open_votes import CLAIM, INDEX_CHALLENGE, SECOND_LOOK, open_votes
 from openledger.primitives.amounts import OPEN as COIN

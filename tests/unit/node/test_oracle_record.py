@@ -9,8 +9,8 @@ import pytest
 from harness import Harness
 
 from openledger.attribution_oracle import worker as process
+from openledger.node.checks import OK, WARN
 from openledger.node.cli.health import status_lines
-from openledger.node.doctor import OK, WARN
 from openledger.node.doctor_votes import of_verifications
 from openledger.node.oracle_bridge import OracleBridge
 from openledger.node.oracle_record import KEPT, REASONS, Record, in_words, last_trouble
