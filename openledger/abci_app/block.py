@@ -128,7 +128,7 @@ class BlockInput:
 @dataclass(slots=True)
 class BlockOutput:
     """What a block does. ``results`` belong to ``BlockInput.txs``, ``receipts`` to ``transactions`` (Ethereum's);
-    ``block_bytes`` is the new size of CometBFT's blocks, where a vote has changed it."""
+    ``block_bytes`` is the new size of CometBFT's blocks, where a vote or an upgrade has changed it."""
 
     env: BlockEnv
     params: Params
@@ -152,7 +152,7 @@ def execute_block(chain: Chain, state: StateReader, parent: Header, block: Block
     run.flush()
     after = read_params(run.state)
     run.output.power_changes = close_set(run.state, after, block.height)
-    if after.max_block_bytes != run.output.params.max_block_bytes:
+    if after.max_block_bytes != read_params(state).max_block_bytes:
         run.output.block_bytes = after.max_block_bytes
     rests = not run.output.transactions and block.height % HEADERS_KEPT and run.state.diff().is_empty
     if not rests:

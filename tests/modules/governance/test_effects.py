@@ -79,6 +79,25 @@ def test_the_pool_pays_what_was_decided_and_is_never_overdrawn() -> None:
     assert "the community pool has 0 wei" in must_proposal(chain.state, 2).failure
 
 
+def test_the_consensus_engine_hears_of_a_size_of_blocks_that_an_upgrade_has_changed(
+    passed: Callable[..., int],
+) -> None:
+    chain = Harness()
+    at = chain.app.head().number + 6
+    passed(chain, "upgrade", name="v2", height=str(at))
+
+    def migrate(state: Overlay) -> None:
+        set_params(state, replace(params(state), max_block_bytes=1_000_000, max_slot0_bytes=100_000))
+
+    chain.app._chain = replace(chain.app._chain, upgrades={"v2": Migration(migrate)})
+    while chain.app.head().number < at - 1:
+        chain.block()
+    told = chain.finalize(()).consensus_param_updates
+    assert told is not None
+    assert (told.block_max_bytes, told.block_max_gas) == (1_000_000, -1)
+    assert chain.finalize(()).consensus_param_updates is None
+
+
 def test_a_node_that_does_not_know_an_upgrade_stops_before_its_block_and_one_that_does_goes_on(
     passed: Callable[..., int],
 ) -> None:
