@@ -8,7 +8,7 @@ from openledger.abci_app.modules.datanets.promises import promises_are_due
 from openledger.abci_app.modules.datanets.reviews import reviews_are_due
 from openledger.abci_app.modules.governance.records import proposal_is_due
 from openledger.abci_app.modules.models.bonds import bonds_are_due
-from openledger.abci_app.modules.models.records import epoch, must_model
+from openledger.abci_app.modules.models.records import epoch, is_refuted
 from openledger.abci_app.modules.rewards.minting import mint_is_due
 from openledger.abci_app.modules.rewards.payout import epoch_is_due
 from openledger.abci_app.modules.rewards.records import wishes
@@ -29,4 +29,4 @@ def is_due(state: StateReader, time: int) -> bool:
     if bonds_are_due(state, time) or refunds_are_due(state):
         return True
     claims = (must_ballot(state, number) for number in open_claims(state, OPEN_SEEN))
-    return any(claim.deadline <= time or must_model(state, claim.model).refuted for claim in claims)
+    return any(claim.deadline <= time or is_refuted(state, claim.model) for claim in claims)

@@ -54,7 +54,7 @@ from openledger.abci_app.queries import attribution_job
 from openledger.abci_app.votes import AIM_BYTES
 from openledger.node.blob_following import all_here
 from openledger.node.oracle_findings import Finding, FindingStore, spoken
-from openledger.node.oracle_jobs import JobQueue
+from openledger.node.oracle_jobs import JobQueue, Running, in_turn
 from openledger.node.oracle_record import Record
 from openledger.node.oracle_scores import shown_blocks
 from openledger.node.oracle_seeds import Seeds
@@ -153,12 +153,13 @@ class OracleBridge:
         most = read_params(state).max_extension_bytes
         messages: list[Message] = self._promises(state, self._seeds, validator)
         numbers = open_claims(state, OPEN_SEEN)
-        self._forget_closed(state, height, {(number, must_ballot(state, number).attempt) for number in numbers})
-        for number in numbers:
+        claims = {number: must_ballot(state, number) for number in in_turn(numbers, height)}
+        running = Running(frozenset(numbers), {number: claim.attempt for number, claim in claims.items()})
+        self._forget_closed(state, height, running)
+        for number, claim in claims.items():
             members = electorate(state, number).members
             if all(member.address != validator for member in members):
                 continue
-            claim = must_ballot(state, number)
             self._note(state, number, claim, validator, self._seeds)
             accusation = self._accusation(state, number, claim, validator)
             message = self._message(state, number, claim, validator, self._seeds)
@@ -171,19 +172,18 @@ class OracleBridge:
         wanted = [(batch, seeds.root(validator, batch)) for batch in batches(state)]
         return [Promise(batch, root) for batch, root in wanted if promised(state, validator, batch) != root]
 
-    def _forget_closed(self, state: StateReader, height: int, open_keys: set[tuple[int, int]]) -> None:
+    def _forget_closed(self, state: StateReader, height: int, running: Running) -> None:
         """What is not worked on any longer; findings, which hold a score of every row, some blocks later, so that a
         node that was rolled back says the same again."""
-        for key in [key for key in self._jobs if key not in open_keys]:
+        for key in [key for key in self._jobs if key not in running]:
             self._jobs.drop(key)
             self.record.closed(key[0])
         for waiting in (self._awaited, self._shown, self._reveals):
-            for key in waiting.keys() - open_keys:
+            for key in [key for key in waiting if key not in running]:
                 del waiting[key]
-        self._held &= open_keys
-        numbers = {number for number, _ in open_keys}
-        self._scores = {number: name for number, name in self._scores.items() if number in numbers}
-        for key in self._findings.keys() - open_keys:
+        self._held = {key for key in self._held if key in running}
+        self._scores = {number: name for number, name in self._scores.items() if number in running.numbers}
+        for key in [key for key in self._findings if key not in running]:
             claim = ballot(state, key[0])
             if claim is not None and claim.status > REVEAL and claim.closed + FINDING_BLOCKS < height:
                 del self._findings[key]

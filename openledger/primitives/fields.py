@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from openledger.primitives.codec import Value, decode, encode, pack_int, unpack_int
+from openledger.primitives.codec import MAX_PLAIN_INT, Value, decode, encode, pack_int, unpack_int
 from openledger.primitives.errors import InvalidMsgpack, MalformedAction, OpenLedgerError
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import from_hex, parse_address, to_checksum, to_hex
@@ -131,12 +131,105 @@ def _struct_from_wire(cls: type[T], value: Value, path: str) -> T:
 
 def pack_struct(value: Any) -> bytes:
     """Canonical msgpack of a dataclass instance: the list of its fields. Raises MalformedAction."""
-    return encode(to_wire(value, FieldType("struct", struct=type(value)), type(value).__name__))
+    ftype = FieldType("struct", struct=type(value))
+    try:
+        return encode(_writer(ftype)(value))
+    except _Strange:
+        return encode(to_wire(value, ftype, type(value).__name__))
 
 
 def unpack_struct(cls: type[T], raw: bytes) -> T:
     """Instance of ``cls`` from canonical msgpack. Raises InvalidMsgpack."""
-    return _struct_from_wire(cls, decode(raw), cls.__name__)
+    wire = decode(raw)
+    try:
+        return cast(T, _reader(FieldType("struct", struct=cls))(wire))
+    except _Strange:
+        return _struct_from_wire(cls, wire, cls.__name__)
+
+
+# --- the same without a name for each value: records are read and written by the thousand ------------------------
+
+
+class _Strange(Exception):
+    """A value that does not have its type's form. Who goes by names says which one, and why."""
+
+
+_Step = Callable[[Any], Any]
+
+
+@functools.cache
+def _reader(ftype: FieldType) -> _Step:
+    """``from_wire`` for one type; raises _Strange where that refuses, or may."""
+    if ftype.kind == "struct" and ftype.struct is not None:
+        return _struct_reader(ftype.struct)
+    if ftype.kind == "array" and ftype.item is not None:
+        return _array_reader(_reader(ftype.item))
+    if ftype.kind.startswith("uint"):
+        return _number_reader(ftype.bits)
+    wanted: type[Any] = {"string": str, "bool": bool}.get(ftype.kind, bytes)
+    length = {"address": 20, "bytes32": 32}.get(ftype.kind)
+
+    def read(value: Any) -> Any:
+        if type(value) is not wanted or (length is not None and len(value) != length):
+            raise _Strange
+        return value
+
+    return read
+
+
+def _struct_reader(cls: type) -> _Step:
+    steps = tuple(_reader(ftype) for _, ftype in schema(cls))
+
+    def read(value: Any) -> Any:
+        if type(value) is not list or len(value) != len(steps):
+            raise _Strange
+        return cls(*[step(item) for step, item in zip(steps, value, strict=True)])
+
+    return read
+
+
+def _array_reader(step: _Step) -> _Step:
+    def read(value: Any) -> Any:
+        if type(value) is not list:
+            raise _Strange
+        return tuple([step(item) for item in value])
+
+    return read
+
+
+def _number_reader(bits: int) -> _Step:
+    limit = 1 << bits
+
+    def read(value: Any) -> Any:
+        if type(value) is int and 0 <= value < limit:
+            return value
+        try:
+            return unpack_int(value, bits)
+        except InvalidMsgpack:
+            raise _Strange from None
+
+    return read
+
+
+@functools.cache
+def _writer(ftype: FieldType) -> _Step:
+    """``to_wire`` for one type; raises _Strange where that refuses."""
+    if ftype.kind == "struct" and ftype.struct is not None:
+        fields = tuple((name, _writer(kind)) for name, kind in schema(ftype.struct))
+        return lambda value: [step(getattr(value, name)) for name, step in fields]
+    if ftype.kind == "array" and ftype.item is not None:
+        inner = _writer(ftype.item)
+        return lambda value: [inner(item) for item in value]
+    if not ftype.kind.startswith("uint"):
+        return lambda value: value
+    limit = 1 << ftype.bits
+
+    def write(value: Any) -> Any:
+        if not 0 <= value < limit:
+            raise _Strange
+        return value if value <= MAX_PLAIN_INT else pack_int(value)
+
+    return write
 
 
 # --- EIP-712 ----------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from openledger.abci_app.action import BlockContext
 from openledger.abci_app.modules.attribution.accusations import named_rows
 from openledger.abci_app.modules.attribution.challenge_index import AttributionChallengeIndex
 from openledger.abci_app.modules.attribution.draws import hear_promise
+from openledger.abci_app.modules.attribution.index_challenges import must_ballot
 from openledger.abci_app.modules.attribution.messages import (
     MAX_MESSAGES,
     Commitment,
@@ -46,9 +47,11 @@ from openledger.abci_app.queries import attribution_job
 from openledger.abci_app.tables import Number
 from openledger.abci_app.votes import AIM_BYTES, check_extension
 from openledger.genesis.params import Params
+from openledger.node import oracle_bridge
 from openledger.node.blob_following import job_blobs
 from openledger.node.oracle_bridge import FINDING_BLOCKS, OracleBridge
 from openledger.node.oracle_findings import Finding
+from openledger.node.oracle_jobs import LOOKED_AT
 from openledger.node.oracle_seeds import Seeds
 from openledger.primitives.attribution import EVERY_SEGMENT, NAMED_ROW, AttributionJob, Named, Verdict, score_leaf
 from openledger.primitives.hashing import merkle_root, sha256
@@ -272,6 +275,40 @@ async def test_with_many_claims_open_as_many_messages_are_said_as_an_extension_m
     assert all(isinstance(message, Promise) for message in promises)
     assert [message.claim for message in holds] == list(range(1, MAX_MESSAGES - 1))  # type: ignore[union-attr]
     check_extension(extension, VALIDATOR, state, Params().max_extension_bytes)
+
+
+async def test_a_vote_looks_at_some_of_the_claims_that_are_open_and_each_has_its_turn(
+    bridge: OracleBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = 3 * LOOKED_AT + 5
+    state = Overlay(StateStore(MemoryStore()).reader())
+    set_params(state, Params())
+    for number in range(1, many + 1):
+        CLAIMS.put(state, dataclasses.replace(CLAIM, status=PENDING), number)
+        OPEN.put(state, Number(1), number)
+        ELECTORATES.put(state, Electorate((Member(VALIDATOR, VALIDATOR, 1),)), number)
+    read: list[int] = []
+    monkeypatch.setattr(
+        oracle_bridge, "must_ballot", lambda state, number: read.append(number) or must_ballot(state, number)
+    )
+    await bridge.start()
+    said = set()
+    try:
+        for number in range(1, many + 1):
+            bridge._findings[number, 0] = Finding(Verdict(number, True, "", SCORES), b"s" * 16)
+        for height in range(5, 9):
+            read.clear()
+            messages = about_claims(bridge.extension(state, height, VALIDATOR))
+            said |= {message.claim for message in messages if isinstance(message, Hold)}
+            assert len(read) == LOOKED_AT
+        assert len({number // LOOKED_AT for number in said}) >= 3, "each part of them"
+        assert len(bridge._findings) == many
+        OPEN.delete(state, many)
+        CLAIMS.put(state, dataclasses.replace(CLAIM, status=ACCEPTED, closed=5), many)
+        bridge.extension(state, 5 + FINDING_BLOCKS + 1, VALIDATOR)
+        assert (many, 0) not in bridge._findings, "also one that is not looked at is forgotten when it is over"
+    finally:
+        await bridge.stop()
 
 
 @pytest.mark.parametrize(("height", "valid", "speaks"), [(0, True, True), (7, True, False), (7, False, True)])

@@ -51,7 +51,7 @@ from openledger.abci_app.modules.attribution.records import (
     vote,
     votes,
 )
-from openledger.abci_app.modules.models.records import must_model
+from openledger.abci_app.modules.models.records import is_refuted
 from openledger.abci_app.modules.staking.silence import note_silent
 from openledger.genesis.params import Params
 from openledger.primitives.amounts import PPM
@@ -61,7 +61,7 @@ from openledger.primitives.types import Address, Log
 from openledger.state.overlay import Overlay
 
 MAX_PAID = 2_048
-"""Contributors of claims that end in one block, unless a single claim has more: each costs a fifth of a millisecond."""
+"""Contributors of claims that end in one block, unless a single claim has more: each costs some 50 microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ def advance(state: Overlay, ctx: BlockContext) -> tuple[list[Outcome], list[Log]
     left = MAX_PAID
     for number in next_turn(state, ctx.params.max_open_claims_per_block):
         claim = must_ballot(state, number)
-        falls = bool(must_model(state, claim.model).refuted)
+        falls = is_refuted(state, claim.model)
         after = _fallen(ctx, claim) if falls else _next(state, ctx, number, claim)
         ends = after.status in (ACCEPTED, REFUSED, LAPSED)
         people = len(after.shares) if ends and isinstance(after, Claim) else 0

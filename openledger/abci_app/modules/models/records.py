@@ -148,6 +148,12 @@ def must_model(state: StateReader, model: int) -> Model:
     return found
 
 
+def is_refuted(state: StateReader, model: int) -> bool:
+    """Whether a challenge has shown that the index of a model is false."""
+    found = MODELS.get(state, model)
+    return found is not None and found.refuted > 0
+
+
 def must_session(state: StateReader, session: int) -> Session:
     """Raises NotFound."""
     found = SESSIONS.get(state, session)

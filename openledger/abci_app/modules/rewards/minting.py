@@ -1,7 +1,7 @@
 """The mint of accepted claims: granted all at once when an epoch closes, minted some in each block.
 
 Any number of claims can be accepted in an epoch, each with up to ``max_shares`` contributors, of whom everyone costs
-about a fifth of a millisecond. So a block mints for few of them, and the next ones go on.
+about 45 microseconds. So a block mints for some of them, and the next ones go on.
 """
 
 from __future__ import annotations
