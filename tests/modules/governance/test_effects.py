@@ -56,7 +56,7 @@ def shown(chain: Harness, number: int) -> dict[str, Any]:
 def test_the_pool_pays_what_was_decided_and_is_never_overdrawn() -> None:
     chain = Harness()
     chain.touched = chain.touched | {RECEIVER}
-    assert "the community pool has 0 wei" in chain.refusal(1, proposal("spend", receiver=HEX, amount="1"))
+    assert "the community pool has 0 OPEN" in chain.refusal(1, proposal("spend", receiver=HEX, amount="1"))
     fill_pool(chain, 10)
     pool = chain.balance(POOL)
     most = proposal("spend", receiver=HEX, amount=str(pool))
@@ -76,7 +76,7 @@ def test_the_pool_pays_what_was_decided_and_is_never_overdrawn() -> None:
     chain.block(100)
     assert [must_proposal(chain.state, n).status for n in (1, 2)] == [PASSED, FAILED]
     assert (chain.balance(POOL), chain.balance(RECEIVER)) == (0, pool)
-    assert "the community pool has 0 wei" in must_proposal(chain.state, 2).failure
+    assert "the community pool has 0 OPEN" in must_proposal(chain.state, 2).failure
 
 
 def test_the_consensus_engine_hears_of_a_size_of_blocks_that_an_upgrade_has_changed(

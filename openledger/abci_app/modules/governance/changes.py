@@ -17,6 +17,7 @@ from openledger.abci_app.modules.governance.effects import Effect, parse_value
 from openledger.abci_app.modules.governance.records import Argument, params, set_params
 from openledger.abci_app.modules.staking.records import mark_changed
 from openledger.genesis.params import BOUNDS, ONLY_DOWN, ONLY_UP, Params
+from openledger.primitives.amounts import exact_amount
 from openledger.primitives.errors import InvalidGenesis, MalformedAction, ProposalRefused
 from openledger.primitives.fields import schema
 from openledger.primitives.types import GOVERNANCE_ADDRESS, Log
@@ -81,7 +82,8 @@ class ParamsChange(Effect):
         coins = supply(view)
         if after.reserve < coins.minted or after.cap < coins.genesis + after.reserve:
             raise ProposalRefused(
-                f"{coins.minted} wei are minted, and genesis supply ({coins.genesis}) and reserve must fit the cap"
+                f"{exact_amount(coins.minted)} are minted, and genesis supply ({exact_amount(coins.genesis)}) and "
+                "reserve must fit the cap"
             )
 
     def apply(self, state: Overlay, ctx: BlockContext, proposal: int) -> list[Log]:

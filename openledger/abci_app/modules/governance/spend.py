@@ -10,6 +10,7 @@ from openledger.abci_app.events import Event
 from openledger.abci_app.modules.accounts import balance, transfer
 from openledger.abci_app.modules.governance.effects import Effect
 from openledger.abci_app.modules.governance.records import POOL
+from openledger.primitives.amounts import exact_amount
 from openledger.primitives.errors import ProposalRefused
 from openledger.primitives.fields import U256, AddressField
 from openledger.primitives.types import (
@@ -45,7 +46,8 @@ class Spend(Effect):
         if self.receiver in NO_RECEIVERS:
             raise ProposalRefused(f"{to_checksum(self.receiver)} belongs to the chain itself")
         if not 0 < self.amount <= balance(view, POOL):
-            raise ProposalRefused(f"the community pool has {balance(view, POOL)} wei, {self.amount} are to be spent")
+            held, asked = exact_amount(balance(view, POOL)), exact_amount(self.amount)
+            raise ProposalRefused(f"the community pool has {held}, {asked} are to be spent")
 
     def apply(self, state: Overlay, ctx: BlockContext, proposal: int) -> list[Log]:
         transfer(state, POOL, self.receiver, self.amount)
