@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 DEFAULT_NODE = "http://127.0.0.1:8545"
 _U64 = 2**64 - 1
+_MONEY = ("fee", "bond", "workFee", "minted", "price", "stake", "pot", "deposit")
+_PPM = ("unattributed",)
+_TIMES = ("created", "vests")
 _ARGUMENT = re.compile(r"^invalid argument \d+: ")
 PASSWORD_VARIABLE = "OPENLEDGER_PASSWORD"  # noqa: S105 (the name of a variable)
 
@@ -231,6 +235,36 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     cells = [[str(c) for c in row] for row in [headings, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
     return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def facts(found: dict[str, Any], **said: Any) -> list[str]:
+    """Lines of a record for people: OPEN for wei, percent for ppm, dates for Unix seconds, yes and no, a dash for
+    nothing. ``said`` are values in words of the caller's; None leaves a name out."""
+    names = [name for name in found if said.get(name, "") is not None]
+    width = max(map(len, names), default=0)
+    return [f"{name:<{width}}  {said.get(name) or worded(name, found[name])}" for name in names]
+
+
+def worded(name: str, value: Any) -> str:
+    """A value of the field ``name``, as ``facts`` says it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value in (None, "", [], {}):
+        return "-"
+    if name in _MONEY:
+        return amount(value)
+    if name in _PPM:
+        return f"{value / 10_000:.4f} %"
+    if name in _TIMES:
+        return moment(value) if wei(value) else "-"
+    if isinstance(value, dict):  # what a no names, a challenge
+        return " ".join(f"{what} {worded(what, which)}" for what, which in value.items() if which is not None)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def moment(seconds: Any) -> str:
+    """Unix seconds as date and time, UTC."""
+    return datetime.fromtimestamp(wei(seconds), UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def short(text: str) -> str:

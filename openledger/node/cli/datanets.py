@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import click
 
 from openledger.node import rows
 from openledger.node.cli import refining
-from openledger.node.cli.common import App, Group, Whole, pass_app, table, wei
+from openledger.node.cli.common import App, Group, Whole, facts, moment, pass_app, table
 from openledger.node.quality import inspect
 from openledger.primitives.amounts import format_amount, parse_amount
 from openledger.primitives.errors import MalformedAction, NotFound
@@ -231,11 +230,6 @@ def log(app: App, number: int) -> None:
     app.emit(found, lines)
 
 
-def moment(seconds: Any) -> str:
-    """Readable UTC time."""
-    return datetime.fromtimestamp(wei(seconds), UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
 @datanet.command()
 @click.argument("number", metavar="DATANET", type=Whole(1))
 @pass_app
@@ -247,7 +241,7 @@ def show(app: App, number: int) -> None:
     held = version["contributors"] if version else {}
     commits = app.call("openledger_getCommits", number) if int(found["versions"]) > head else []
     waiting = [app.call("openledger_getReview", number, c["version"]) for c in commits if c["status"] == "pending"]
-    lines = [f"{k:<13} {', '.join(v) if isinstance(v, list) else v}" for k, v in found.items()]
+    lines = facts(found)
     lines += ["", *table(["contributor", "rows"], sorted(held.items()))] if held else []
     for entry in waiting:
         lines += ["", f"version {entry['version']} of {entry['author']}: {_standing(entry)}"]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from openledger.node import bases, evaluation
-from openledger.node.cli.common import App, Group, Whole, amount, need_torch, pass_app, table
+from openledger.node.cli.common import App, Group, Whole, amount, facts, need_torch, pass_app, table
 from openledger.node.evaluation import lds_options
 from openledger.primitives.amounts import parse_amount
 from openledger.primitives.attribution import METHODS
@@ -241,11 +241,13 @@ def standing(record: Mapping[str, Any]) -> str:
 def show(app: App, number: int) -> None:
     """Show one model."""
     found = app.call("openledger_getModel", number)
-    words = {name: amount(found[name]) for name in ("price", "bond")}
+    words = {
+        k: f"{found[k] / 1e6:.4f} nats a token" if found[k] else "not measured" for k in ("baseLoss", "heldOutLoss")
+    }
     words["data"] = ", ".join(f"{ref['datanet']}:{ref['version']}" for ref in found["data"])
     words["lds"] = f"{found['lds'] / 1e6:.3f} over rows, its owner's word" if found["lds"] else "not measured"
     again = f"anybody measures how well its attribution tells the truth: openledger model eval {number} --lds"
-    app.emit(found, [*(f"{k:<12} {words.get(k, v)}" for k, v in found.items()), "", again])
+    app.emit(found, [*facts(found, **words), "", again])
 
 
 @model.command("eval")

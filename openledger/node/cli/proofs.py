@@ -15,7 +15,7 @@ from openledger.abci_app.modules.models.records import SETTLEMENTS, must_model, 
 from openledger.abci_app.queries import attribution_job
 from openledger.node import rows
 from openledger.node.bases import bases_option
-from openledger.node.cli.common import App, Group, Whole, amount, need_torch, pass_app, short, table
+from openledger.node.cli.common import App, Group, Whole, facts, need_torch, pass_app, short, table, worded
 from openledger.node.proven import ProvenState
 from openledger.primitives.amounts import PPM, split_exact
 from openledger.primitives.attribution import SCORE_UNIT, receipt_leaf, score_leaf
@@ -43,25 +43,13 @@ def show(app: App, number: int) -> None:
         kind, found = "claim", app.call("openledger_getClaim", number)
     except NotFound:
         kind, found = "challenge", app.call("openledger_getIndexChallenge", number)
-    lines = []
-    for name, value in found.items():
-        if name in ("fee", "bond", "workFee", "minted"):
-            value = amount(value)
-        if name != "shares":
-            lines.append(f"{name:<13} {told(value)}")
+    lines = facts(found, shares=None)
     if shares := found.get("shares"):
-        lines += ["", *table(["contributor", "ppm"], list(shares.items()))]
+        lines += ["", *table(["contributor", "share"], [[who, f"{ppm / 10_000:.4f} %"] for who, ppm in shares.items()])]
     if verdicts:
         heads = list(verdicts[0])
-        lines += ["", *table(heads, [[told(v.get(h, "")) for h in heads] for v in verdicts])]
+        lines += ["", *table(heads, [[worded(h, v.get(h)) for h in heads] for v in verdicts])]
     app.emit({kind: found, "verdicts": verdicts}, lines)
-
-
-def told(value: Any) -> Any:
-    """A value for people: what a no names, or a challenge, in words; nothing for null."""
-    if isinstance(value, dict):
-        return " ".join(f"{what} {which}" for what, which in value.items())
-    return "" if value is None else value
 
 
 def shares_of(scores: list[int], contributors: list[Address]) -> tuple[dict[Address, int], int]:
