@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
-from harness import ACCOUNTS, Harness
+from harness import ACCOUNTS, Harness, operator_account
 
 from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.models.retire import ModelRetire
+from openledger.abci_app.modules.staking.delegate import StakeDelegate
 from openledger.abci_app.protocol import messages as abci
 from openledger.primitives.amounts import GWEI, OPEN
 from openledger.primitives.errors import (
@@ -130,3 +131,24 @@ def test_a_recheck_forgets_what_a_block_has_used(chain: Harness) -> None:
     chain.block()
     answer = chain.app.check_tx(abci.RequestCheckTx(raw, abci.RECHECK))
     assert answer.code == NonceTooLow.code
+
+
+def test_who_empties_his_account_first_does_not_keep_others_out_of_the_block() -> None:
+    """The rest of his queue pays best and is refused. What comes behind takes its room, in the same block."""
+    chain = Harness(block_gas_limit=400_000)
+    rich = chain.balance(ACCOUNTS[1][0])
+    first = chain.nonce(ACCOUNTS[1][0])
+    emptying = StakeDelegate(operator_account(0), rich - OPEN // 100)
+    raws = [chain.native(1, emptying, max_priority_fee=2 * GWEI)]
+    raws += [
+        chain.transfer(1, bytes([9] * 20), OPEN // 10, nonce=first + 1 + i, max_priority_fee=2 * GWEI)
+        for i in range(40)
+    ]
+    others = [chain.transfer(n, bytes([9] * 20), 5) for n in (2, 3, 4)]
+    assert {chain.submit(raw).code for raw in (*raws, *others)} == {0}
+    txs = chain.propose()
+    assert raws[0] in txs
+    assert set(others) <= set(txs)
+    assert not set(raws[1:]) & set(txs)
+    assert chain.judge(txs) == abci.ACCEPT
+    chain.finalize(txs)
