@@ -297,13 +297,18 @@ def _likeliest(odds: Tensor, top_p: float) -> Tensor:
     return torch.zeros_like(odds).scatter(0, places, ranked)
 
 
+COLD = 1e-4
+"""Temperature up to which the likeliest is taken: logits divided by less are no numbers in fp32."""
+
+
 @torch.no_grad()
 def generate(
     model: LanguageModel, ids: Sequence[int], tokens: int, temperature: float, seed: int, top_p: float = 1.0
 ) -> Iterator[int]:
-    """At least one and up to ``tokens`` next ids, one by one, until the end mark. Temperature 0 takes the likeliest;
-    otherwise the draw depends on ``seed`` only, among the likeliest ids that together reach ``top_p``. Each token is
-    read once while all fit the context; the window slides when it is full, and then all of it is read each time."""
+    """At least one and up to ``tokens`` next ids, one by one, until the end mark. Temperature 0 (up to ``COLD``) takes
+    the likeliest; otherwise the draw depends on ``seed`` only, among the likeliest ids that together reach ``top_p``.
+    Each token is read once while all fit the context; the window slides when it is full, and then all of it is read
+    each time."""
     device = next(model.parameters()).device
     chance = torch.Generator().manual_seed(seed)
     known, shape, reader, read = list(ids), model.config, model.reader(), 0
@@ -315,7 +320,7 @@ def generate(
         read = len(known)
         banned = never if len(known) > len(ids) else {*never, shape.end}
         logits[[i - shape.shift for i in banned if i >= shape.shift]] = float("-inf")
-        if temperature <= 0:
+        if temperature <= COLD:
             chosen = int(logits.argmax())
         else:
             odds = _likeliest(functional.softmax(logits / temperature, dim=-1), top_p)

@@ -8,6 +8,7 @@ before it is told to anybody, so a restart loses nothing.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -136,7 +137,7 @@ class Ledger:
                 self._apply(json.loads(line))
             except (ValueError, KeyError, TypeError, VoucherInvalid) as err:
                 raise CorruptDatabase(f"{path.name}, line {number}: {type(err).__name__} {err}") from None
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)
         if len(whole) != len(raw):
             self._file.truncate(len(whole))
 
@@ -155,9 +156,17 @@ class Ledger:
         self.by_id[receipt.id] = receipt
 
     def _write(self, row: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """A line that is on the disk, or not at all. Raises OracleError when the disk does not take it."""
+        before = os.fstat(self._file.fileno()).st_size
+        left = memoryview(json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n")
+        try:
+            while left:
+                left = left[self._file.write(left) or 0 :]
+            os.fsync(self._file.fileno())
+        except OSError as err:
+            with contextlib.suppress(OSError):  # at the next start an unfinished last line is cut off
+                self._file.truncate(before)
+            raise OracleError(f"{self.path.name} cannot be written: {err.strerror}", "is the disk full?") from None
 
     def close(self) -> None:
         """Close the file."""

@@ -86,8 +86,7 @@ class Server:
         self.offered = list(models)
         self.chain, self.ledger, self.chain_id = chain, ledger, chain_id
         self._locks = [asyncio.Lock() for _ in range(256)]
-        self._attributions: dict[str, dict[str, Any]] = {}
-        self._evidence_of: dict[str, dict[str, Any]] = {}
+        self._told: dict[tuple[str, str], asyncio.Future[dict[str, Any]]] = {}
         self._waiting = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
 
@@ -161,18 +160,31 @@ class Server:
 
     async def _receipt(self, request: web.Request) -> web.Response:
         receipt = self._found(request)
-        if receipt.id not in self._attributions:
-            served = self._served(receipt)
-            self._attributions[receipt.id] = await self._in_thread(lambda: attribution(served.bundle, receipt))
-        return web.json_response({**receipt.to_json(), "attribution": self._attributions[receipt.id]})
+        found = await self._once(
+            "attribution", receipt, lambda served: self._in_thread(lambda: attribution(served.bundle, receipt))
+        )
+        return web.json_response({**receipt.to_json(), "attribution": found})
 
     async def _evidence(self, request: web.Request) -> web.Response:
         receipt = self._found(request)
-        served = self._served(receipt)
-        if receipt.id not in self._evidence_of:
-            asked = [(receipt.query, receipt.answer)]
-            self._evidence_of[receipt.id] = (await asyncio.to_thread(lambda: served.evidence.of(asked)))[0]
-        return web.json_response(self._evidence_of[receipt.id])
+        asked = [(receipt.query, receipt.answer)]
+        found = await self._once(
+            "evidence", receipt, lambda served: asyncio.to_thread(lambda: served.evidence.of(asked)[0])
+        )
+        return web.json_response(found)
+
+    async def _once(
+        self, what: str, receipt: Receipt, make: Callable[[Served], Awaitable[dict[str, Any]]]
+    ) -> dict[str, Any]:
+        """What is told of a receipt: made once, however many ask at the same time, and kept."""
+        key = what, receipt.id
+        if (told := self._told.get(key)) is None:
+            told = self._told[key] = asyncio.ensure_future(make(self._served(receipt)))
+        try:
+            return await asyncio.shield(told)
+        finally:
+            if told.done() and (told.cancelled() or told.exception() is not None):
+                self._told.pop(key, None)
 
     # --- answers ----------------------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ def _said(shown: Mapping[str, Any]) -> tuple[dict[Address, int], int]:
         attribution = shown["attribution"]
         people = {parse_address(one["contributor"]): int(one["ppm"]) for one in attribution["contributors"]}
         return people, int(attribution["unattributed"])
-    except (AttributeError, LookupError, TypeError, ValueError, DecodingError):
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError, DecodingError):
         raise VoucherInvalid("the server shows no attribution of its answer; nothing was paid for it") from None
 
 

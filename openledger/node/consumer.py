@@ -22,14 +22,17 @@ from openledger.attribution_oracle.payment import sign_request, sign_voucher
 from openledger.node.keystore import Signer
 from openledger.node.operator import created_id, send
 from openledger.primitives.attribution import Voucher, receipt_leaf
-from openledger.primitives.errors import NodeUnreachable, PaymentRequired, VoucherInvalid
+from openledger.primitives.errors import DecodingError, InvalidJson, NodeUnreachable, PaymentRequired, VoucherInvalid
+from openledger.primitives.fields import is_unicode
 from openledger.primitives.hashing import merkle_root
+from openledger.primitives.jsonio import read_json
 from openledger.rpc.client import why
 
 if TYPE_CHECKING:
     from openledger.rpc.client import Client
 
 SESSION_SECONDS = 3600
+MAX_ANSWER = 16 << 20
 _TIMEOUT = aiohttp.ClientTimeout(total=300)
 Check = Callable[[bytes, Mapping[str, Any], Mapping[str, Any]], None]
 """Looks at the body of a request, the receipt, and what the server says of it at /v1/receipts/{id}, before anything is
@@ -89,9 +92,9 @@ class Session:
             receipt, text = answer["openledger"]["receipt"], str(answer["choices"][0]["text"])
             given = (*(receipt[name] for name in names), int(receipt["price"]))
             str(receipt["id"])
-        except (LookupError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError, OverflowError):
             raise VoucherInvalid("the server's answer carries no receipt; nothing was paid for it") from None
-        if given != (self.number, len(self.leaves), self.model, prompt, text, self.price):
+        if not is_unicode(text) or given != (self.number, len(self.leaves), self.model, prompt, text, self.price):
             raise VoucherInvalid("the server's receipt is not for this question and answer; nothing was paid for it")
         return receipt, text
 
@@ -108,8 +111,8 @@ class Session:
             async with http.request(
                 "GET" if body is None else "POST", self.url + path, data=body, headers=given
             ) as response:
-                answer: Any = await response.json(content_type=None)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as err:
+                answer = await _body(response)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, DecodingError) as err:
             raise _silent(self.url, self.model, err) from None
         if not isinstance(answer, dict):
             raise NodeUnreachable(f"what answers at {self.url} is not a model server", "another address: --url")
@@ -120,12 +123,22 @@ class Session:
         return answer
 
 
+async def _body(response: aiohttp.ClientResponse) -> Any:
+    """The JSON that a server answers, which is a stranger's. Raises InvalidJson, also for a very long one."""
+    found = bytearray()
+    async for chunk in response.content.iter_any():
+        found += chunk
+        if len(found) > MAX_ANSWER:
+            raise InvalidJson(f"an answer of more than {MAX_ANSWER >> 20} MiB")
+    return read_json(bytes(found))
+
+
 async def _look(url: str, model: int) -> None:
     timeout = aiohttp.ClientTimeout(total=30)
     try:
         async with aiohttp.ClientSession(timeout=timeout) as http, http.get(url + "/v1/models") as response:
-            answer: Any = await response.json(content_type=None)
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as err:
+            answer = await _body(response)
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError, DecodingError) as err:
         raise _silent(url, model, err) from None
     offered = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(offered, list):

@@ -272,6 +272,12 @@ def test_no_session_is_opened_with_a_server_that_does_not_serve_the_model(strang
         open_session(_Chain(), SIGNER, 1, "http://127.0.0.1:9", 1)  # type: ignore[arg-type]
 
 
+def answered(price: str, text: str = '"world"') -> bytes:
+    """An answer of session 1 to "hello", as a server writes it."""
+    receipt = f'{{"id":"r","session":1,"index":0,"model":1,"query":"hello","answer":{text},"price":{price}}}'
+    return f'{{"choices":[{{"text":{text}}}],"openledger":{{"receipt":{receipt}}}}}'.encode()
+
+
 @pytest.mark.parametrize(
     ("body", "error"),
     [
@@ -279,7 +285,12 @@ def test_no_session_is_opened_with_a_server_that_does_not_serve_the_model(strang
         (b"{}", VoucherInvalid),
         (b'{"choices":[],"openledger":{"receipt":{}}}', VoucherInvalid),
         (b'{"error":"no"}', PaymentRequired),
+        (b"[" * 100_000, NodeUnreachable),
+        (b'{"choices":[{"text":""}],"more":"%s"}' % (b"x" * (17 << 20)), NodeUnreachable),
+        (answered(price="1e999"), VoucherInvalid),
+        (answered(price="5", text='"\\ud800"'), VoucherInvalid),
     ],
+    ids=range(8),
 )
 def test_an_answer_without_a_receipt_is_not_paid(strange: str, body: bytes, error: type[Exception]) -> None:
     _Strange.body = body

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ pytest.importorskip("torch")
 
 from openledger.attribution_oracle import one_answer, serve
 from openledger.attribution_oracle.claims import shares_from_scores
+from openledger.node import answer_check
 from openledger.node.answer_check import AnswerCheck
 from openledger.node.consumer import Session
 from openledger.node.keystore import Signer
@@ -107,3 +109,10 @@ def test_a_model_whose_files_are_not_those_on_chain_is_not_taken(made: Any) -> N
         one_answer.published(replace(made.job, index_root="0x" + "11" * 32), made.blobs, made.known)
     with pytest.raises(OracleError, match="Merkle root"):
         one_answer.published(replace(made.job, roots=("0x" + "22" * 32, *made.job.roots[1:])), made.blobs, made.known)
+
+
+def test_shares_without_end_are_none() -> None:
+    """Written as 1e999, which JSON does not forbid."""
+    told = {"contributors": [], "unattributed": json.loads("1e999")}
+    with pytest.raises(VoucherInvalid, match="shows no attribution"):
+        answer_check._said({"attribution": told})

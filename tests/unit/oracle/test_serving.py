@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from openledger.attribution_oracle import claims, factory, payment
+from openledger.attribution_oracle import claims, factory, payment, serve
+from openledger.attribution_oracle.payment import Ledger, Receipt
 from openledger.attribution_oracle.serve import Served
 from openledger.primitives.attribution import SettlementFacts, Voucher
 from openledger.primitives.errors import CorruptDatabase, OracleError, VoucherInvalid
@@ -70,6 +72,64 @@ async def test_a_receipt_shows_who_raised_the_answer(shop: Shop) -> None:
     assert sum(c["ppm"] for c in found["contributors"]) + found["unattributed"] == 1_000_000
     assert found["contributors"][0]["rows"][0]["text"] in shop.made.bundle.texts
     assert (await shop.get("/v1/receipts/nothing"))[0] == 404
+
+
+async def test_a_thousand_who_ask_for_a_receipt_at_once_cost_one_look(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one paid answer keeps the thread that answers others busy for as long as its buyer likes."""
+    looks, attribution = [0], serve.attribution
+
+    def counted(bundle: Any, receipt: Any) -> Any:
+        looks[0] += 1
+        return attribution(bundle, receipt)
+
+    monkeypatch.setattr(serve, "attribution", counted)
+    _, body = await shop.ask(0, temperature=0)
+    found = await asyncio.gather(*(shop.get("/v1/receipts/" + body["id"]) for _ in range(20)))
+    assert all(status == 200 and told == found[0][1] for status, told in found)
+    assert looks == [1]
+
+
+async def test_what_could_not_be_told_of_a_receipt_is_told_the_next_time(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*asked: Any) -> Any:
+        raise OracleError("out of memory")
+
+    _, body = await shop.ask(0, temperature=0)
+    with monkeypatch.context() as patched:
+        patched.setattr(serve, "attribution", failing)
+        assert (await shop.get("/v1/receipts/" + body["id"]))[0] == 400
+    assert (await shop.get("/v1/receipts/" + body["id"]))[0] == 200
+
+
+def test_what_a_full_disk_does_not_take_was_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    receipt = Receipt("cmpl-1", 1, 0, 7, "query", "answer", 5, 1)
+
+    def full(number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("openledger.attribution_oracle.payment.os.fsync", full)
+        with pytest.raises(OracleError, match="No space left"):
+            ledger.add_receipt(receipt)
+    ledger.add_receipt(receipt)
+    ledger.close()
+    again = Ledger(tmp_path / "ledger.jsonl")
+    assert again.book(1).receipts == [receipt]
+    again.close()
+
+
+@pytest.mark.parametrize("temperature", [1e-5, 1e-30, 1e-300, 5e-324])
+async def test_an_answer_that_is_nearly_cold_is_the_cold_one(shop: Shop, temperature: float) -> None:
+    """Logits divided by so little are no numbers, and there was no answer."""
+    status, body = await shop.ask(0, temperature=temperature)
+    _, state = await shop.get("/v1/sessions/1")
+    await shop.pay(state["voucher"])
+    _, cold = await shop.ask(1, temperature=0)
+    assert (status, body["choices"][0]["text"]) == (200, cold["choices"][0]["text"])
 
 
 async def test_a_receipt_shows_evidence_apart_from_what_is_paid(shop: Shop) -> None:
