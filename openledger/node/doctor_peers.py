@@ -16,6 +16,8 @@ from typing import Any
 
 from openledger.node.checks import MISS, OK, WARN, Check
 from openledger.node.config import Config
+from openledger.primitives.errors import InvalidJson
+from openledger.primitives.jsonio import read_json
 
 _WAIT = 3.0
 _WRONG_CLOCK = 2.0
@@ -97,11 +99,11 @@ def _ask(url: str) -> Answer | None:
         request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})  # noqa: S310
         started = time.time()
         with urllib.request.urlopen(request, timeout=_WAIT) as answer:  # noqa: S310 (URLs of the operator)
-            said: dict[str, Any] = json.loads(answer.read(1 << 20))["result"]
+            said: dict[str, Any] = read_json(answer.read(1 << 20))["result"]
             date = email.utils.parsedate_to_datetime(answer.headers["Date"]).timestamp()
         middle = (started + time.time()) / 2
         return Answer(url, str(said["genesis"]), ahead_of(date, middle))
-    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError, KeyError, TypeError):
+    except (urllib.error.URLError, http.client.HTTPException, OSError, InvalidJson, ValueError, KeyError, TypeError):
         return None
 
 

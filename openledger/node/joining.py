@@ -64,11 +64,11 @@ class _Asker:
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         try:
             async with self._session.post(url, json=body) as response:
-                answer = await response.json(content_type=None)
+                answer = read_json(await response.read())
             return answer["result"]
         except (aiohttp.ClientError, TimeoutError, OSError):
             raise NodeUnreachable(f"no node answers at {url}", "is its RPC reachable from here?") from None
-        except (ValueError, KeyError, TypeError):
+        except (DecodingError, ValueError, KeyError, TypeError):
             raise NodeUnreachable(
                 f"{url} does not answer {method} as a node does",
                 "name the JSON-RPC address of a node that runs with CometBFT, and let this host in ([rpc] hosts)",

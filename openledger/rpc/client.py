@@ -38,6 +38,8 @@ from openledger.primitives.types import to_hex
 T = TypeVar("T")
 
 TIMEOUT_SECONDS = 60.0
+DEEPEST = 4_096
+"""Levels of an answer that is read: two for each call in a trace. A parser that goes deeper can end the process."""
 RECEIPT_SECONDS = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 
@@ -71,7 +73,7 @@ class AsyncClient:
     def _unreachable(self, err: Exception) -> NodeUnreachable:
         if isinstance(err, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
             return NodeUnreachable(f"not the address of a node: {self.url!r}", "for example http://127.0.0.1:8545")
-        if isinstance(err, ValueError | aiohttp.ClientResponseError):
+        if isinstance(err, ValueError | InvalidJson | aiohttp.ClientResponseError):
             return NodeUnreachable(f"what answers at {self.url} is not a node", "look at --node")
         return NodeUnreachable(f"no node answers at {self.url} ({why(err)})", "start one with: openledger devnet")
 
@@ -80,8 +82,8 @@ class AsyncClient:
     async def _post(self, request: Any) -> Any:
         try:
             async with self._http().post(self.url + "/", json=request) as response:
-                answer = await response.json(content_type=None)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as err:
+                answer = read_json(await response.read(), max_depth=DEEPEST)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, InvalidJson) as err:
             raise self._unreachable(err) from None
         if isinstance(answer, dict) and "jsonrpc" not in answer:
             raise NodeUnreachable(f"the node at {self.url} refused: {answer.get('error', answer)}")

@@ -139,7 +139,7 @@ class SignGuard:
                     params = {"height": str(top - back)} if back else {}
                     body = {"jsonrpc": "2.0", "id": 1, "method": "commit", "params": params}
                     async with session.post(f"{node}/cometbft", json=body) as answer:
-                        commit = (await answer.json(content_type=None))["result"]["signed_header"]["commit"]
+                        commit = read_json(await answer.read())["result"]["signed_header"]["commit"]
                     top = top or int(commit["height"])
                     if any(
                         str(vote["validator_address"]).lower() == self._validator.hex()
@@ -147,7 +147,7 @@ class SignGuard:
                         for vote in commit["signatures"]
                     ):
                         return top - back
-        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as err:
+        except (aiohttp.ClientError, TimeoutError, InvalidJson, ValueError, KeyError, TypeError) as err:
             log.debug("%s cannot be asked what this key has signed: %r", node, err)
         return 0
 

@@ -77,12 +77,15 @@ def test_where_the_checks_are_off_or_a_signer_has_the_key_nothing_is_held(tmp_pa
 # --- other nodes ------------------------------------------------------------------------------------------------
 
 
-async def _at(answers: Callable[[int], dict[str, Any]], then: Callable[[str], Awaitable[None]]) -> None:
+async def _at(answers: Callable[[int], dict[str, Any] | str], then: Callable[[str], Awaitable[None]]) -> None:
     """A node that answers ``commit`` of a height (0: the newest)."""
 
     async def commit(request: web.Request) -> web.Response:
         params = (await request.json())["params"]
-        return web.json_response({"result": {"signed_header": {"commit": answers(int(params.get("height", 0)))}}})
+        found = answers(int(params.get("height", 0)))
+        if isinstance(found, str):
+            return web.Response(text=found)
+        return web.json_response({"result": {"signed_header": {"commit": found}}})
 
     app = web.Application()
     app.router.add_post("/cometbft", commit)
@@ -116,6 +119,18 @@ def test_a_signature_above_the_own_history_is_anothers(tmp_path: Path, known: in
             asyncio.run(_at(commit, ask))
     else:
         asyncio.run(_at(commit, ask))
+
+
+def test_a_node_whose_answer_is_nested_without_end_has_signed_nothing(tmp_path: Path) -> None:
+    """It would end the process that asks: a parser's stack is not the interpreter's."""
+
+    async def ask(url: str) -> None:
+        guard = SignGuard(history(tmp_path, 5), OWN, 100, lambda: NOW, [url])
+        async with aiohttp.ClientSession() as session:
+            await guard.ask(session)
+        guard.close()
+
+    asyncio.run(_at(lambda height: "[" * 100_000, ask))
 
 
 # --- blocks that arrive -----------------------------------------------------------------------------------------

@@ -300,7 +300,11 @@ def test_an_answer_without_a_receipt_is_not_paid(strange: str, body: bytes, erro
     assert session.paid == 0
 
 
-@pytest.mark.parametrize("body", [b'{"jsonrpc":"2.0","error":5}', b'[{"jsonrpc":"2.0"}]', b"<html>", b"\xff", b"null"])
+@pytest.mark.parametrize(
+    "body",
+    [b'{"jsonrpc":"2.0","error":5}', b'[{"jsonrpc":"2.0"}]', b"<html>", b"\xff", b"null", b"[" * 100_000],
+    ids=range(6),
+)
 def test_what_answers_like_no_node_is_said(strange: str, body: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     _Strange.body = body
     assert run(["status", "--node", strange]) == 1

@@ -112,11 +112,13 @@ async def test_nodes_that_disagree_lie_or_have_no_snapshot_are_refused_by_name()
         with pytest.raises(InvalidConfig, match="no snapshot yet"):
             await discover([await node(heights=())], None, None, None)
 
-        async def nonsense(request: web.Request) -> web.StreamResponse:
-            return web.Response(text="<html>")
+        for text in ("<html>", "[" * 100_000):
 
-        with pytest.raises(NodeUnreachable, match="as a node does"):
-            await discover([await stack.enter_async_context(serving(nonsense))], GENESIS, None, None)
+            async def nonsense(request: web.Request, text: str = text) -> web.StreamResponse:
+                return web.Response(text=text)
+
+            with pytest.raises(NodeUnreachable, match="as a node does"):
+                await discover([await stack.enter_async_context(serving(nonsense))], GENESIS, None, None)
         with pytest.raises(NodeUnreachable, match="no node answers"):
             await discover(["http://127.0.0.1:1"], GENESIS, None, None)
 
