@@ -17,7 +17,7 @@ from openledger.attribution_oracle.gradients import FAILS, Gradients, Losses
 from openledger.attribution_oracle.halves import RIDGE, corrected, halves
 from openledger.attribution_oracle.path import LEAN_DRAWS, Steps, is_lean, path_rows, retrained
 from openledger.attribution_oracle.ports import Progress, silent
-from openledger.attribution_oracle.rotated import LEAN_WEIGHT, LEAN_WIDEST, joined, rotated, solved
+from openledger.attribution_oracle.rotated import LEAN_WEIGHT, LEAN_WIDEST, WEIGHT, WIDEST, joined, solved
 from openledger.attribution_oracle.seen import Seen
 from openledger.attribution_oracle.table import Table
 from openledger.primitives.errors import OracleError
@@ -125,10 +125,10 @@ def influence_rows(
     lean, alone = is_lean(len(ids), gradients.size), is_heavy(gradients, ids, steps)
     rough = lean and gradients.bears_rounding(start, ids[torch.tensor(steps.batches[0], device=ids.device)])
     draws = min(draws, LEAN_DRAWS) if lean or (alone and len(ids) * gradients.size > FEW_DRAWN) else draws
-    count, middle, seen = _count(retrainings, lean, alone, rough), final, Seen(gradients, steps, len(ids))
-    source, held = gradients if lean else seen, HELD * max(draws, 1)
+    count, middle, seen = _count(retrainings, lean, alone, rough), final, Seen(gradients, steps, len(ids), rough)
+    held = HELD * max(draws, 1)
     with gradients.roughly(rough):
-        found, _ = path_rows(source, start, ids, steps, draws, seed, progress, held=held, rough=rough, alone=alone)
+        found, _ = path_rows(seen, start, ids, steps, draws, seed, progress, held=held, rough=rough, alone=alone)
         if len(ids) >= FEWEST and count:
             kept, moved = torch.from_numpy(halves(ids, count, seed)), []
             for number, line in enumerate(kept):
@@ -139,11 +139,10 @@ def influence_rows(
             middle = final + (together.mean(0) - final) * len(moved) / (len(moved) + SHRINKAGE)
         if lean:
             found = largest(found, KEPT)
-        if draws and lean:
-            found = joined(found, *rotated(gradients, final, ids, draws, seed, LEAN_WIDEST), LEAN_WEIGHT)
-        elif draws:
+        if draws:
+            widest, weight = (LEAN_WIDEST, LEAN_WEIGHT) if lean else (WIDEST, WEIGHT)
             own, drawn = seen.gathered(final, ids, draws, seed)
-            found = joined(found, own, solved(own, drawn, gradients.shapes))
+            found = joined(found, own, solved(own, drawn, gradients.shapes, widest), weight)
     return found, middle
 
 

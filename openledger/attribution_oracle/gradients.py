@@ -34,6 +34,8 @@ from openledger.primitives.errors import OracleError
 
 Losses = Callable[[Any, Tensor], Tensor]
 Values = Callable[..., tuple[Tensor, Tensor | None]]
+Room = tuple[Tensor, Tensor]
+"""Memory for gradients of rows and for vectors of curvature, both [any, parameters]; the second may be bfloat16."""
 CHUNK = 16
 ASKED = 32  # queries at once
 AGREE = 1e-5  # how far a row's gradient may be from that of the row alone, relative
@@ -226,11 +228,11 @@ class Gradients:
         return bool((whole - short).abs() <= 1e-5 * whole.abs())
 
     def drawn(
-        self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str, into: Tensor | None = None
+        self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str, into: Room | None = None
     ) -> tuple[Tensor, Tensor]:
         """The rows' gradients, and ``draws`` vectors S per row, [rows * draws, parameters]: S^T S / (rows * draws) is
-        the estimated curvature of the mean loss. One forward pass serves both. ``into`` [rows + rows * draws or more,
-        parameters] is memory that the result may lie in: fresh memory costs a good part of what the passes do."""
+        the estimated curvature of the mean loss. One forward pass serves both. ``into``, as long as both or longer,
+        is memory that the result may lie in: fresh memory costs a good part of what the passes do."""
         run = self._pass(theta, ids) if len(ids) <= CHUNK else None
         if run:
             losses, logits = run.losses, run.logits
@@ -243,7 +245,7 @@ class Gradients:
             return own, own * tokens.sqrt()[:, None]
         if run:
             rows = len(ids)
-            parts = (None, None) if into is None else (into[:rows], into[rows : rows * (1 + draws)])
+            parts = (None, None) if into is None else (into[0][:rows], into[1][: rows * draws])
             return run.own(parts[0]), run.pulled(pulls, parts[1])
         found = self._each(theta, (ids, pulls), self._both, draws)
         return found[:, 0], found[:, 1:].reshape(-1, self.size)
@@ -381,4 +383,4 @@ def _stacked(values: tuple[Tensor, Tensor | None]) -> Tensor:
     return loss.float().reshape(1) if pulled is None else torch.cat((loss.float().reshape(1), pulled))
 
 
-__all__ = ["Gradients", "Losses"]
+__all__ = ["Gradients", "Losses", "Room"]

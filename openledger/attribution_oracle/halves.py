@@ -112,7 +112,7 @@ def corrected(rows: Tensor, kept: Tensor, moved: Tensor, ridge: float = RIDGE) -
     inner = signs @ alike
     unit = inner.diagonal().mean().clamp(min=1e-30)
     inner += ridge * unit * torch.eye(len(signs), dtype=rows.dtype, device=rows.device)
-    return rows.mul_(scale).addmm_(alike, torch.linalg.solve(inner, away - scale * sums))
+    return rows.addmm_(alike, torch.linalg.solve(inner, away - scale * sums), beta=scale)
 
 
 __all__ = ["RIDGE", "corrected", "halves", "likeness"]

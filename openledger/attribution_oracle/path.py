@@ -16,7 +16,7 @@ Memory: three fp32 matrices [rows, parameters]. Where they would exceed ``memory
 memory, a quarter of the traffic): what a row's gradient will do through the first moment, over the steps that remain,
 is then done at once, the second moment is taken as given, and curvature is one draw a row. Where vectors are ``held``,
 several steps' curvature is applied together: U is read and written once for all of them. Where the work is ``rough``,
-what is held is in bfloat16, and U is not.
+what is held is in bfloat16, and U is not; it is then read more often than written, as products cost less than that.
 """
 
 from __future__ import annotations
@@ -30,18 +30,20 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from openledger.attribution_oracle.gradients import Gradients
+from openledger.attribution_oracle.gradients import Gradients, Room
 from openledger.attribution_oracle.ports import Progress, silent
 from openledger.primitives.errors import OracleError
 
 DAMPING = 0.1
 MEMORY = 1 << 30
 LEAN_DRAWS = 1
-BLOCK = 4096
 LARGE_EPS = 1e9
 """Most that eps may be: its square is added to second moments in fp32."""
 OTHERS = ("weight_decay", "amsgrad", "maximize", "momentum", "nesterov")
 """What others of this name do besides."""
+BLOCK, PART = 8192, 1 << 15
+WAITING = 2
+"""Times as many vectors as are held together wait until U is written, where the work is rough."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,15 @@ class Moments:
         """One update."""
         s = self.steps
         self.count += 1
-        self.m.mul_(s.b1).add_(gradient, alpha=1 - s.b1)
-        self.v.mul_(s.b2).addcmul_(gradient, gradient, value=1 - s.b2)
-        root = (self.v / (1 - s.b2**self.count) + s.eps**2).sqrt_().clamp_(min=1e-30)
-        self.theta = self.theta - (lr / (1 - s.b1**self.count)) * self.m / root
+        after = torch.empty_like(self.theta)
+        size = PART if after.device.type == "cpu" else len(after)
+        parts = (torch.split(x, size) for x in (self.theta, after, gradient, self.m, self.v))
+        for theta, new, g, m, v in zip(*parts, strict=True):  # part by part stays in the processor's cache
+            m.mul_(s.b1).add_(g, alpha=1 - s.b1)
+            v.mul_(s.b2).addcmul_(g, g, value=1 - s.b2)
+            root = (v / (1 - s.b2**self.count)).add_(s.eps**2).sqrt_().clamp_(min=1e-30)
+            torch.sub(theta, ((lr / (1 - s.b1**self.count)) * m).div_(root), out=new)
+        self.theta = after
 
 
 class Effects:
@@ -106,19 +113,27 @@ class Effects:
         self.m: Tensor | None = None if lean else torch.zeros_like(self.u)
         self.v: Tensor | None = None if lean else torch.zeros_like(self.u)
         self._most = held if lean else 1
+        self._waits = self._most * (WAITING if rough else 1)
         self._drawn = self._scaled = self._push = self.u[:0]
-        self._held = 0
+        self._taken = self.u[:, :0]
+        self._held = self._done = 0
 
     @property
     def bytes(self) -> int:
         """Of the matrices."""
         return sum(4 * part.numel() for part in (self.u, self.m, self.v) if part is not None)
 
-    def step(self, batch: Tensor, own: Tensor, drawn: Tensor | None, lr: float) -> None:
-        """What the step that ``adam`` has just made does. ``own`` gradients [batch, parameters] before it."""
+    def room(self, rows: int, draws: int) -> Room:
+        """Memory for what a step asks of ``rows`` rows."""
+        size, form = len(self.adam.theta), torch.bfloat16 if self._rough else self.u.dtype
+        return self.u.new_empty(rows, size), self.u.new_empty(rows * draws, size, dtype=form)
+
+    def step(self, batch: Tensor, own: Tensor, mean: Tensor, drawn: Tensor | None, lr: float) -> None:
+        """What the step that ``adam`` has just made does. ``own`` gradients [batch, parameters] before it, and their
+        mean."""
         adam, s = self.adam, self.adam.steps
         fix1, fix2 = 1 - s.b1**adam.count, 1 - s.b2**adam.count
-        mean, root = own.mean(0), self._root()
+        root = self._root()
         if len(self._push) < len(own):
             self._push = torch.empty_like(own)
         push = torch.sub(own, mean, out=self._push[: len(own)])
@@ -137,19 +152,22 @@ class Effects:
     def _hold(self, drawn: Tensor, rate: Tensor) -> None:
         """Keep vectors of curvature [any, parameters], and times R; apply them once they are as many as may be held.
         What they are kept in is used again: fresh memory costs as much as the arithmetic."""
-        until = self._held + len(drawn)
-        if until > len(self._drawn):
+        if self._held + len(drawn) > len(self._drawn):
             self.decay()
-            until = len(drawn)
-            if until > len(self._drawn):
+            if len(drawn) > len(self._drawn):
                 form = torch.bfloat16 if self._rough else drawn.dtype
-                shape = max(until, self._most), drawn.shape[1]
-                self._drawn, self._scaled = (drawn.new_empty(shape, dtype=form) for _ in range(2))
+                most, size = max(len(drawn), self._most), drawn.shape[1]
+                self._drawn = drawn.new_empty(most, size, dtype=form)
+                self._scaled = drawn.new_empty(max(most, self._waits), size, dtype=form)
+                self._taken = self.u.new_empty(len(self.u), len(self._scaled), dtype=form)
+        until, at = self._held + len(drawn), self._done + self._held
         self._drawn[self._held : until] = drawn
-        torch.mul(drawn, rate, out=self._scaled[self._held : until])
+        torch.mul(drawn, rate.to(drawn.dtype), out=self._scaled[at : at + len(drawn)])
         self._held = until
         if until >= self._most:
-            self.decay()
+            self._take()
+            if self._done + len(self._drawn) > len(self._scaled):
+                self.decay()
 
     def settle(self) -> None:
         """What first moments will still do, over the steps that remain, is done at once, and second moments are taken
@@ -173,14 +191,24 @@ class Effects:
 
     def decay(self) -> None:
         """What the curvature that is held back does."""
-        if not self._held:
+        self._take()
+        scaled, taken, self._done = self._scaled[: self._done], self._taken[:, : self._done], 0
+        if not len(scaled):
             return
-        drawn, scaled, self._held = self._drawn[: self._held], self._scaled[: self._held], 0
-        inner, sums = self._sums(drawn, scaled)
-        taken = torch.linalg.solve(inner.add_(torch.eye(len(inner), dtype=inner.dtype, device=inner.device)), sums)
-        taken = taken.T.contiguous().to(scaled.dtype)
         for part, some in zip(torch.split(self.u, BLOCK, 1), torch.split(scaled, BLOCK, 1), strict=True):
             part.sub_(taken @ some)  # block by block, as the product is then still in the processor's cache
+
+    def _take(self) -> None:
+        """Find what is to be taken from U for the vectors that are held: it waits until ``decay``, as U is read here
+        and written there, and that takes longer than the arithmetic."""
+        if not self._held:
+            return
+        drawn, before, until = self._drawn[: self._held], self._done, self._done + self._held
+        inner, sums = self._sums(drawn, self._scaled[:until])
+        sums -= inner[:, :before] @ self._taken[:, :before].to(sums.dtype).T
+        inner = inner[:, before:] + torch.eye(len(drawn), dtype=inner.dtype, device=inner.device)
+        self._taken[:, before:until] = torch.linalg.solve(inner, sums).T
+        self._held, self._done = 0, until
 
     def _sums(self, drawn: Tensor, scaled: Tensor) -> tuple[Tensor, Tensor]:
         """``drawn`` times ``scaled`` and times U, fp32 [vectors, vectors] and [vectors, rows]; in bfloat16 block by
@@ -207,7 +235,7 @@ class Source(Protocol):
     def rows(self, theta: Tensor, ids: Tensor) -> Tensor: ...
 
     def drawn(
-        self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str, into: Tensor | None = None
+        self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str, into: Room | None = None
     ) -> tuple[Tensor, Tensor]: ...
 
 
@@ -250,7 +278,7 @@ def walk(
     """Carry the effects from the step where their ``adam`` stands to step ``until`` (default: the end). Raises
     OracleError when a number is not finite."""
     adam, steps = effects.adam, effects.adam.steps
-    room = effects.u.new_empty(max(len(b) for b in steps.batches) * (1 + draws), len(adam.theta)) if draws else None
+    room = effects.room(max(len(b) for b in steps.batches), draws) if draws else None
     for step in range(adam.count, len(steps.batches) if until is None else until):
         batch, lr = torch.tensor(steps.batches[step], device=ids.device), steps.lrs[step]
         drawn: Tensor | None = None
@@ -258,8 +286,9 @@ def walk(
             own, drawn = gradients.drawn(adam.theta, ids[batch], draws, seed, f"fisher.{step}", room)
         else:
             own = gradients.rows(adam.theta, ids[batch])
-        adam.step(own.mean(0), lr)
-        effects.step(places[batch].to(adam.theta.device), own, drawn, lr)
+        mean = own.mean(0)
+        adam.step(mean, lr)
+        effects.step(places[batch].to(adam.theta.device), own, mean, drawn, lr)
         if not math.isfinite(float(adam.theta.sum())):
             raise OracleError(f"the replay of the training run is not finite at step {step}")
         progress(step + 1, len(steps.batches), "training run replayed")

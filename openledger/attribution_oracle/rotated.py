@@ -28,15 +28,6 @@ PROBES = 48
 """Rows whose scores tell how large an account is."""
 
 
-def rotated(
-    gradients: Gradients, theta: Tensor, ids: Tensor, draws: int, seed: int, widest: int = WIDEST
-) -> tuple[Tensor, Tensor]:
-    """The rows' gradients at ``theta`` and the same times the inverse curvature, both fp32 [rows, parameters]. Sides
-    of matrices beyond ``widest`` are not turned."""
-    own, drawn = gathered(gradients, theta, ids, draws, seed)
-    return own, solved(own, drawn, gradients.shapes, widest)
-
-
 def solved(own: Tensor, drawn: Tensor, shapes: Sequence[Sequence[int]], widest: int = WIDEST) -> Tensor:
     """Gradients [rows, parameters] times the inverse curvature that vectors ``drawn`` [any, parameters] tell, at least
     as many: the result lies in these. ``shapes`` are the parameters'."""
@@ -50,7 +41,8 @@ def solved(own: Tensor, drawn: Tensor, shapes: Sequence[Sequence[int]], widest: 
 
 def gathered(gradients: Gradients, theta: Tensor, ids: Tensor, draws: int, seed: int) -> tuple[Tensor, Tensor]:
     """``gradients.drawn`` of all rows, some at once."""
-    room = theta.new_empty(min(BATCH, len(ids)) * (1 + draws), gradients.size)
+    most = min(BATCH, len(ids))
+    room = theta.new_empty(most, gradients.size), theta.new_empty(most * draws, gradients.size)
     own, drawn = (theta.new_empty(len(ids) * many, gradients.size) for many in (1, draws))
     at = until = 0
     for number, some in enumerate(torch.split(ids, BATCH)):
@@ -64,17 +56,17 @@ def gathered(gradients: Gradients, theta: Tensor, ids: Tensor, draws: int, seed:
 def _solve(into: Tensor, own: Tensor, drawn: Tensor, shape: Sequence[int], widest: int = WIDEST) -> None:
     """Of one tensor, [rows, entries]. ``into`` may be the beginning of ``drawn``."""
     if len(shape) != 2:
-        into.copy_(own / _damped(drawn.square().mean(0)))
+        into.copy_(own / _damped(drawn.float().square().mean(0)))
         return
     into, own, drawn = (x.view(-1, *shape) for x in (into, own, drawn))
     left, right = (_turn(x, widest) for x in (drawn, drawn.transpose(1, 2)))
-    curvature = torch.zeros_like(own[0])
+    curvature = torch.zeros_like(own[0], dtype=torch.float32)
     for some in torch.split(drawn, BATCH):  # all at once would need fresh memory, which costs more than the products
-        curvature += _turned(some, left, right).square().sum(0)
+        curvature += _turned(some, left, right).float().square_().sum(0)
     curvature = _damped(curvature / len(drawn))
     back = tuple(None if side is None else side.T for side in (left, right))
     for part, some in zip(torch.split(into, BATCH), torch.split(own, BATCH), strict=True):
-        part.copy_(_turned(_turned(some, left, right) / curvature, *back))
+        part.copy_(_turned((_turned(some, left, right) / curvature).to(own.dtype), *back))
 
 
 def _turn(drawn: Tensor, widest: int) -> Tensor | None:
@@ -82,12 +74,12 @@ def _turn(drawn: Tensor, widest: int) -> Tensor | None:
     side = drawn.shape[1]
     if side > widest:
         return None
-    total = drawn.new_zeros(side, side)
+    total = torch.zeros(side, side, device=drawn.device)
     for some in torch.split(drawn, BATCH):
         flat = some.transpose(1, 2).reshape(-1, side)
-        total.addmm_(flat.T, flat)
+        total += flat.T @ flat
     vectors: Tensor = torch.linalg.eigh(total)[1]
-    return vectors
+    return vectors.to(drawn.dtype)
 
 
 def _turned(x: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
@@ -108,8 +100,10 @@ def joined(rows: Tensor, own: Tensor, solved: Tensor, weight: float = WEIGHT) ->
     numbers = torch.arange(0, len(rows), -(-len(rows) // PROBES), device=rows.device)
     others = numbers[:, None] != torch.arange(len(rows), device=rows.device)
     some = own[numbers]
-    sizes = [float((some @ x.T)[others].double().std()) for x in (rows, solved)]
-    return rows.sub_(solved, alpha=weight * sizes[0] / max(sizes[1], 1e-30))
+    sizes = [float((some.to(x.dtype) @ x.T)[others].double().std()) for x in (rows, solved)]
+    for part, second in zip(torch.split(rows, BATCH), torch.split(solved, BATCH), strict=True):
+        part.sub_(second, alpha=weight * sizes[0] / max(sizes[1], 1e-30))
+    return rows
 
 
-__all__ = ["LEAN_WEIGHT", "LEAN_WIDEST", "WEIGHT", "WIDEST", "gathered", "joined", "rotated", "solved"]
+__all__ = ["LEAN_WEIGHT", "LEAN_WIDEST", "WEIGHT", "WIDEST", "gathered", "joined", "solved"]

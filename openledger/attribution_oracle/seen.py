@@ -2,6 +2,7 @@
 
 The second opinion (``rotated``) asks for both at the trained weights, which takes a pass for each vector over all rows:
 four more fine-tunes, where a fine-tune goes through its rows once. Those of the last visits do as well, and are there.
+Of a ``rough`` replay they are kept in bfloat16, so that the second opinion's products are, too.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from openledger.attribution_oracle.gradients import Gradients
+from openledger.attribution_oracle.gradients import Gradients, Room
 from openledger.attribution_oracle.path import Steps
 from openledger.attribution_oracle.rotated import gathered
 
@@ -17,8 +18,8 @@ from openledger.attribution_oracle.rotated import gathered
 class Seen:
     """Stands for ``Gradients`` in one replay of a run of ``rows`` rows, and keeps what it gave."""
 
-    def __init__(self, gradients: Gradients, steps: Steps, rows: int) -> None:
-        self.size = gradients.size
+    def __init__(self, gradients: Gradients, steps: Steps, rows: int, rough: bool = False) -> None:
+        self.size, self._form = gradients.size, torch.bfloat16 if rough else None
         self._gradients, self._steps, self._step = gradients, steps, 0
         self._last = {row: step for step, batch in enumerate(steps.batches) for row in batch}
         self._own: Tensor | None = None
@@ -31,15 +32,15 @@ class Seen:
         return self._gradients.rows(theta, ids)
 
     def drawn(
-        self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str, into: Tensor | None = None
+        self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str, into: Room | None = None
     ) -> tuple[Tensor, Tensor]:
         """As ``Gradients.drawn``, of the next step."""
         own, drawn = self._gradients.drawn(theta, ids, draws, seed, label, into)
         step, self._step = self._step, self._step + 1
         many = len(drawn) // len(own)
         if self._own is None or self._drawn is None:
-            self._own = own.new_empty(len(self._kept), self.size)
-            self._drawn = own.new_empty(len(self._kept), many, self.size)
+            self._own = own.new_empty(len(self._kept), self.size, dtype=self._form)
+            self._drawn = own.new_empty(len(self._kept), many, self.size, dtype=self._form)
         if many == self._drawn.shape[1]:
             for place, row in enumerate(self._steps.batches[step]):
                 if self._last[row] == step:
@@ -59,7 +60,7 @@ class Seen:
         own, drawn = gathered(self._gradients, theta, ids[missing], draws, seed)
         self._own[missing] = own
         there = [row for row, kept in enumerate(self._kept) if kept]
-        return self._own, torch.cat((self._drawn[there].view(-1, self.size), drawn))
+        return self._own, torch.cat((self._drawn[there].view(-1, self.size), drawn.to(self._drawn.dtype)))
 
 
 __all__ = ["Seen"]

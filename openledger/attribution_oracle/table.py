@@ -58,9 +58,11 @@ class Table:
         parts: list[Columns | None] = []
         for a, b in pairwise(at):
             mine = chosen[(chosen >= a) & (chosen < b)]
-            parts.append(
-                Columns(index[:, mine].to(torch.bfloat16 if fast else index.dtype), mine - a) if len(mine) else None
-            )
+            form = torch.bfloat16 if fast else index.dtype
+            if len(mine) == b - a:
+                parts.append(Columns(index[:, a:b].to(form)))
+            else:
+                parts.append(Columns(index[:, mine].to(form), mine - a) if len(mine) else None)
         return cls(len(index), tuple(parts), at, index.new_empty(0))
 
     def begin(self, number: int, queries: int) -> Tensor:

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from openledger.attribution_oracle.gradients import Gradients
+from openledger.attribution_oracle.gradients import Gradients, Room
 from openledger.attribution_oracle.index import Checkpoint, Piece, Rows
 from openledger.attribution_oracle.path import LEAN_DRAWS, Steps, is_lean
 from openledger.attribution_oracle.ports import Progress
@@ -68,7 +68,7 @@ class Tape:
         return self._next(len(ids), len(ids), lambda: self._gradients.rows(theta, ids))
 
     def drawn(
-        self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str, into: Tensor | None = None
+        self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str, into: Room | None = None
     ) -> tuple[Tensor, Tensor]:
         """As ``Gradients.drawn``; what is kept on disk has memory of its own."""
         at = len(ids)

@@ -176,6 +176,22 @@ def test_the_path_is_the_derivative_of_the_run() -> None:
     torch.testing.assert_close(end, gradients.now())
 
 
+def test_adam_part_by_part_is_adam(small: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the formula over the whole vector."""
+    monkeypatch.setattr(path, "PART", 7)
+    gradients, steps = Gradients(small.model, losses), path.Steps.of(small.run, len(small.train))
+    adam = path.Moments(gradients.vector(small.run["start"]), steps)
+    theta, m, v = adam.theta, torch.zeros_like(adam.m), torch.zeros_like(adam.v)
+    for count in range(1, 4):
+        g = gradients.mean(theta, small.train[:6])
+        m, v = m * 0.9 + g * (1 - 0.9), v * 0.99 + g * g * (1 - 0.99)
+        root = (v / (1 - 0.99**count) + 1e-6**2).sqrt()
+        theta = theta - 0.02 / (1 - 0.9**count) * m / root
+        adam.step(g, 0.02)
+        torch.testing.assert_close(adam.theta, theta)
+        theta = adam.theta
+
+
 def test_with_little_memory_the_path_says_nearly_the_same(small: World) -> None:
     gradients = Gradients(small.model, losses)
     steps = path.Steps.of(small.run, len(small.train))
@@ -202,9 +218,30 @@ def test_curvature_that_is_held_back_is_applied_at_once(monkeypatch: pytest.Monk
         effects._hold(drawn[0], rates[2 * turn])
         assert torch.equal(effects.u, u)
         effects._hold(drawn[1], rates[2 * turn + 1])
+        effects.decay()
         scaled = torch.cat([drawn[0] * rates[2 * turn], drawn[1] * rates[2 * turn + 1]])
         wanted = torch.linalg.solve(torch.eye(20) + scaled.T @ drawn.flatten(0, 1), u.T).T
         torch.testing.assert_close(effects.u, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_what_waits_to_be_taken_from_u_is_what_would_have_been_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five times as many vectors as are held together, with pushes between them, and some left over."""
+    draw = torch.Generator().manual_seed(10)
+    steps = path.Steps(((0, 1),) * 11, (0.1,) * 11, 0.9, 0.99, 1e-6)
+    own, drawn = (torch.randn(11, 2, 20, generator=draw) for _ in range(2))
+    found = []
+    for waiting in (1, 2, 4):
+        monkeypatch.setattr(path, "WAITING", waiting)
+        effects = path.Effects(3, path.Moments(torch.zeros(20), steps), lean=True, held=4, rough=True)
+        for mine, curved in zip(own, drawn, strict=True):
+            effects.adam.step(mine.mean(0), 0.1)
+            effects.step(torch.tensor([0, 2]), mine, mine.mean(0), curved, 0.1)
+        effects.decay()
+        found.append(effects.u)
+    assert float(found[0].norm()) > 1e-3
+    for other in found[1:]:
+        assert not torch.equal(other, found[0])
+        assert float((other - found[0]).norm() / found[0].norm()) < 5e-3
 
 
 def test_curvature_that_is_held_in_bfloat16_takes_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,6 +254,7 @@ def test_curvature_that_is_held_in_bfloat16_takes_nearly_the_same(monkeypatch: p
         effects = path.Effects(3, path.Moments(torch.zeros(20), steps), lean=True, held=4, rough=rough)
         effects.u.copy_(u)
         effects._hold(drawn, rate.abs())
+        effects.decay()
         found.append(effects.u)
     assert effects._drawn.dtype == torch.bfloat16
     assert 0 < float((found[0] - found[1]).norm() / (found[0] - u).norm()) < 0.02
@@ -427,13 +465,15 @@ def test_the_second_opinion_weighs_half_as_much() -> None:
 def test_a_large_index_has_the_second_opinion_beside_its_largest_entries(
     monkeypatch: pytest.MonkeyPatch, small: World, rough: bool
 ) -> None:
-    gradients, seen, told = Gradients(small.model, losses), list[tuple[Any, ...]](), list[int]()
+    gradients, seen, told = Gradients(small.model, losses), list[tuple[int, Tensor]](), list[int]()
     steps, start = path.Steps.of(small.run, len(small.train)), gradients.vector(small.run["start"])
     final = gradients.now()
 
-    def opinion(*asked: Any) -> tuple[Tensor, Tensor]:
-        seen.append(asked[3:])
-        return rotated.rotated(*asked)
+    def solved(own: Tensor, drawn: Tensor, shapes: Any, widest: int) -> Tensor:
+        assert own.dtype == drawn.dtype == (torch.bfloat16 if rough else torch.float32)
+        assert len(drawn) == len(own) * path.LEAN_DRAWS
+        seen.append((widest, rotated.solved(own.float(), drawn.float().clone(), shapes, widest)))
+        return rotated.solved(own, drawn, shapes, widest)
 
     def index(join: Any) -> Tensor:
         monkeypatch.setattr(attributing, "joined", join)
@@ -444,14 +484,12 @@ def test_a_large_index_has_the_second_opinion_beside_its_largest_entries(
 
     monkeypatch.setattr(attributing, "is_lean", lambda *asked: True)
     monkeypatch.setattr(gradients, "bears_rounding", lambda *asked: rough)
-    monkeypatch.setattr(attributing, "rotated", opinion)
+    monkeypatch.setattr(attributing, "solved", solved)
     alone, whole = index(lambda rows, *opinion: rows), index(rotated.joined)
     assert float((alone != 0).float().mean()) == pytest.approx(attributing.KEPT, rel=0.1)
     assert set(told) == {attributing.ROUGH_HALVES if rough else attributing.LEAN_HALVES}
-    assert seen == [(path.LEAN_DRAWS, 0, rotated.LEAN_WIDEST)] * 2
-    with gradients.roughly(rough):
-        solved = rotated.rotated(gradients, final, small.train, path.LEAN_DRAWS, 0)[1]
-    assert float(torch.cosine_similarity((alone - whole).flatten(), solved.flatten(), 0)) > 0.999
+    assert [widest for widest, _ in seen] == [rotated.LEAN_WIDEST] * 2
+    assert float(torch.cosine_similarity((alone - whole).flatten(), seen[1][1].flatten(), 0)) > 0.999
 
 
 def test_rows_without_logits_are_gathered_with_one_vector_each() -> None:

@@ -164,11 +164,14 @@ def test_one_pass_gives_each_rows_own_gradient(kind: type[Plain]) -> None:
     alone = torch.stack([gradients.mean(theta, row[None]) for row in ids])
     assert relative(own, alone) < 1e-6
     assert torch.equal(own, gradients.rows(theta, ids))
-    room = torch.full((3 * len(ids) + 2, gradients.size), torch.nan)
+    room = (
+        torch.full((len(ids) + 1, gradients.size), torch.nan),
+        torch.full((2 * len(ids) + 1, gradients.size), torch.nan),
+    )
     again = gradients.drawn(theta, ids, 2, 7, "rows", room)
     assert max(relative(one, other) for one, other in zip(again, (own, drawn), strict=True)) < 1e-6
-    assert again[0].data_ptr() == room.data_ptr()
-    assert room[-2:].isnan().all()
+    assert [one.data_ptr() for one in again] == [memory.data_ptr() for memory in room]
+    assert all(memory[-1].isnan().all() for memory in room)
     index = torch.randn(4, gradients.size)
     assert relative(gradients.dotted(theta, ids, gradients.whole(index)), own @ index.T) < 1e-5
     slow, _, _ = made(kind)
@@ -189,10 +192,14 @@ def test_in_bfloat16_rows_gradients_are_nearly_those_of_fp32(
     assert gradients.bears_rounding(theta, ids)
     with gradients.roughly(True):
         near, vectors = gradients.drawn(theta, ids, 2, 7, "rows")
+        room = torch.empty_like(exact), torch.empty_like(drawn, dtype=torch.bfloat16)
+        _, small = gradients.drawn(theta, ids, 2, 7, "rows", room)
         mean = gradients.mean(theta, ids)
     assert gradients._direct
     assert 0 < relative(near, exact) < passes.ROUGH
     assert relative(vectors, drawn) < 2 * passes.ROUGH
+    assert small.data_ptr() == room[1].data_ptr()
+    assert relative(small.float(), drawn) < 2 * passes.ROUGH
     assert relative(mean[None], exact.mean(0)[None]) < passes.ROUGH
     assert torch.equal(gradients.rows(theta, ids), exact)
 
