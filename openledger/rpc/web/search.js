@@ -20,7 +20,7 @@ export async function find({ rpc }, text = "") {
     if (block) return go(route("block", Number(block.number)));
     return ui.missing("transaction or block with this hash");
   }
-  const named = /^(block|datanet|model|claim|challenge)\s*#?(\d{1,15})$/i.exec(asked);
+  const named = /^(block|datanet|model|claim|challenge|proposal)\s*#?(\d{1,15})$/i.exec(asked);
   if (named) return go(route(named[1].toLowerCase(), Number(named[2])));
   if (/^\d{1,15}$/.test(asked)) return go(route("block", Number(asked)));
   const needle = asked.toLowerCase();
@@ -39,7 +39,7 @@ export async function find({ rpc }, text = "") {
     ui.section(
       null,
       ui.table("Results", ["Kind", "Name"], links, "Nothing of this name."),
-      h("p", { class: "quiet" }, "Also understood: an address, a hash, a block height, “datanet 3”, “model 2”, “claim 1”, “challenge 3”."),
+      h("p", { class: "quiet" }, "Also understood: an address, a hash, a block height, “datanet 3”, “model 2”, “claim 1”, “challenge 3”, “proposal 1”."),
     ),
   );
 }

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from openledger.node import rows
+from openledger.node.cli.common import facts
 from openledger.node.cli.root import run
 from openledger.node.fork import Upstream, parse_fork
 from openledger.node.keystore import Keystore
@@ -160,6 +161,19 @@ def test_a_home_that_has_never_run_is_not_told_to_begin_again(
     err = said(capsys, "prune", "--home", str(tmp_path / "n"))
     assert "has never run" in err
     assert "start" in err
+
+
+def test_a_record_is_told_to_people_in_their_units() -> None:
+    record = {
+        "bond": hex(10**19), "created": 1_700_000_000, "vests": 0, "unattributed": 859_883, "mints": True, "rows": 0,
+        "reason": "", "named": {"row": 7}, "challenge": {"bond": hex(10**18), "row": None, "share": "0x12"},
+        "data": [1], "reviewers": ["a", "b"], "shares": {},
+    }  # fmt: skip
+    assert [line.split(maxsplit=1) for line in facts(record, shares=None, data="datanet 1")] == [
+        ["bond", "10 OPEN"], ["created", "2023-11-14 22:13:20"], ["vests", "-"], ["unattributed", "85.9883 %"],
+        ["mints", "yes"], ["rows", "0"], ["reason", "-"], ["named", "row 7"], ["challenge", "bond 1 OPEN share 0x12"],
+        ["data", "datanet 1"], ["reviewers", "a, b"],
+    ]  # fmt: skip
 
 
 def test_a_folder_without_state_tests_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
