@@ -16,6 +16,9 @@ from openledger.node.oracle_record import in_words as verdicts_in_words
 from openledger.primitives.errors import OpenLedgerError
 from openledger.rpc.client import Client
 
+MUTE = "the validator has declared an oracle and its node runs none: its silence costs pay, and on a network stake"
+MUTE_HINT = "start the node without --lite where torch is installed, or: openledger validator edit --no-oracle"
+
 
 def votes(home: Path, node: str) -> list[Check]:
     """How the verifications of ``node`` have ended, and a line for each challenge that is open there and concerns its
@@ -30,12 +33,21 @@ def votes(home: Path, node: str) -> list[Check]:
     own = _accounts(home)
     if signing := status.get("signing"):
         own.add(signing["operator"])
-    return [*of_verifications(status.get("verifications")), *of_votes(status.get("claims", []), own)]
+    mute = of_oracle(status)
+    return [*mute, *of_verifications(status.get("verifications")), *of_votes(status.get("claims", []), own)]
 
 
 def _accounts(home: Path) -> set[str]:
     """Accounts of the home's keys that can be read; of the others the commands for keys tell."""
     return {address for _, address in Keystore(home).table() if address}
+
+
+def of_oracle(status: dict[str, Any]) -> list[Check]:
+    """A warning where the validator has declared an oracle and its node runs none; else nothing."""
+    declared = (status.get("signing") or {}).get("oracle", False)
+    if not declared or status["oracle"].startswith("on"):
+        return []
+    return [Check("oracle", WARN, MUTE, MUTE_HINT)]
 
 
 def of_verifications(told: dict[str, Any] | None) -> list[Check]:
@@ -66,4 +78,4 @@ def of_votes(votes: Collection[dict[str, Any]], own: Collection[str]) -> list[Ch
     return found
 
 
-__all__ = ["of_verifications", "of_votes", "votes"]
+__all__ = ["of_oracle", "of_verifications", "of_votes", "votes"]

@@ -193,6 +193,7 @@ class Vitals:
             "signedPercent": round(100 * (window - lost) / window, 1),
             "jailed": bool(found.jailed),
             "tombstoned": bool(found.tombstoned),
+            "oracle": bool(found.oracle),
         }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from openledger.node.cli.common import App, Command, Whole, pass_app, wei
+from openledger.node.doctor_votes import of_oracle
 from openledger.node.open_votes import in_words, own_word
 from openledger.node.oracle_record import in_words as verdicts_in_words
 from openledger.node.oracle_record import last_trouble
@@ -66,6 +67,7 @@ def status_lines(found: dict[str, Any]) -> list[str]:
     rows.append(("mempool", f"{pool['transactions']} transactions, {_size(pool['bytes'])}"))
     rows.append(("engine", f"{found['engine']}"))
     rows.append(("oracle", found["oracle"] + (f"; GPU {', '.join(found['gpu'])}" if found.get("gpu") else "")))
+    rows += [("", f"{one.found}; {one.hint}") for one in of_oracle(found)]
     if disk := found.get("disk"):
         text = f"{_size(disk['used'])} used ({_size(disk['database'])} database), {_size(disk['free'])} free"
         rows.append(("disk", text))

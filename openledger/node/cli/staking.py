@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from openledger.node.cli.common import App, Group, Whole, amount, pass_app, ppm, table, wei
+from openledger.node.doctor_votes import of_oracle
 from openledger.primitives.amounts import parse_amount
 from openledger.primitives.errors import KeystoreError
 from openledger.primitives.types import Address, from_hex, parse_address, to_checksum, to_hex
@@ -77,6 +78,8 @@ def create(
     signs_from = wei(receipt["blockNumber"]) + 2
     found = app.call("openledger_getValidator", to_checksum(signer.address))
     lines = [*_lines(found), "", f"It signs from block {signs_from} on." if found["power"] else _NO_SEAT]
+    mute = of_oracle(app.call("openledger_getNodeStatus") | {"signing": {"oracle": oracle}})
+    lines += [f"warning: {one.found}; {one.hint}" for one in mute]
     app.emit(found | {"transaction": receipt["transactionHash"], "signsFrom": signs_from}, lines)
 
 

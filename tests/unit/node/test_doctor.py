@@ -20,6 +20,7 @@ from openledger.node.cli.root import run
 from openledger.node.config import Config, ConsensusConfig, OracleConfig, RpcConfig
 from openledger.node.doctor import examine, home_of_a_node, machine, ports
 from openledger.node.doctor_peers import Answer, ahead_of, clock, network
+from openledger.node.doctor_votes import of_oracle
 from openledger.node.processes import HomeLock
 from openledger.primitives.errors import DatabaseLocked
 from openledger.primitives.types import to_hex
@@ -273,3 +274,13 @@ def test_trouble_stands_in_the_status() -> None:
     assert "catching up" in text
     assert "jailed" in text
     assert "follows the chain" in "\n".join(status_lines(FACTS | {"signing": None}))
+
+
+def test_a_declared_oracle_that_does_not_run_is_warned_of() -> None:
+    declared = FACTS["signing"] | {"oracle": True}
+    mute = FACTS | {"signing": declared, "oracle": "off: this node follows the chain and votes silence"}
+    assert [check.level for check in of_oracle(mute)] == [WARN]
+    assert "openledger validator edit --no-oracle" in "\n".join(status_lines(mute))
+    for well in (FACTS | {"signing": declared}, mute | {"signing": FACTS["signing"]}, mute | {"signing": None}):
+        assert of_oracle(well) == []
+        assert "costs pay" not in "\n".join(status_lines(well))

@@ -108,6 +108,7 @@ async def test_the_status_has_disk_memory_signing_and_mempool(node: Node) -> Non
     assert facts["memory"] > 10_000_000
     assert facts["signing"]["power"] == 10
     assert facts["signing"]["signedPercent"] == 100
+    assert facts["signing"]["oracle"] is True
     assert facts["mempool"] == {"transactions": 0, "bytes": 0}
 
 
