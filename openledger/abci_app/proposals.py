@@ -32,6 +32,8 @@ FRAMING_BYTES = 8
 
 LEAST_GAS, LEAST_BYTES = 21_000, 90
 """No transaction uses less gas, or has fewer bytes with its framing: a signature alone has 65."""
+FULL = 7
+"""Eighths of its gas that a block uses when nobody looks for more."""
 TRIED = 64
 """Transactions that are executed at a time where some were refused."""
 
@@ -62,14 +64,20 @@ def prepare(
     chosen = _fill(changed, base_fee, rest, room, seen)
     block = replace(bare, txs=(*fixed, *chosen))
     output = execute_block(chain, state, parent, block)
-    if not _refused(output):
+    if not (out := _refused(output)):
         return block, output
-    block = replace(bare, txs=(*fixed, *_fill_again(chain, state, parent, bare, itertools.chain(seen, rest), room)))
+    block = _without(block, out)
+    if output.gas_used < output.env.gas_limit * FULL // 8:
+        block = replace(bare, txs=(*fixed, *_fill_again(chain, state, parent, bare, itertools.chain(seen, rest), room)))
     output = execute_block(chain, state, parent, block)
     if out := _refused(output):
-        block = replace(block, txs=tuple(raw for i, raw in enumerate(block.txs) if i not in out))
+        block = _without(block, out)
         output = execute_block(chain, state, parent, block)
     return block, output
+
+
+def _without(block: BlockInput, out: set[int]) -> BlockInput:
+    return replace(block, txs=tuple(raw for i, raw in enumerate(block.txs) if i not in out))
 
 
 def _refused(output: BlockOutput) -> set[int]:
