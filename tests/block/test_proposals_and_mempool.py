@@ -152,3 +152,14 @@ def test_who_empties_his_account_first_does_not_keep_others_out_of_the_block() -
     assert not set(raws[1:]) & set(txs)
     assert chain.judge(txs) == abci.ACCEPT
     chain.finalize(txs)
+
+
+def test_gas_limits_as_large_as_a_block_do_not_keep_others_out_of_it() -> None:
+    chain = Harness(block_gas_limit=150_000)
+    greedy = [chain.transfer(n, bytes([9] * 20), 5, gas=150_000, max_priority_fee=2 * GWEI) for n in range(1, 9)]
+    modest = chain.transfer(9, bytes([9] * 20), 5)
+    assert {chain.submit(raw).code for raw in (*greedy, modest)} == {0}
+    txs = chain.propose()
+    assert txs == (greedy[0], modest)
+    assert chain.judge(txs) == abci.ACCEPT
+    chain.finalize(txs)
