@@ -74,7 +74,7 @@ class Params:
     min_delegation: U256 = OPEN
     max_delegations: U32 = 16  # validators that one account may have stake with
     unbonding_seconds: U64 = 21 * 86_400
-    max_unbondings_per_block: U32 = 32
+    max_unbondings_per_block: U32 = 320  # more than can begin in one: 30,000,000 gas
     slash_double_sign: U32 = 50_000  # ppm of the stake
     slash_downtime: U32 = 10_000  # ppm of the stake
     slash_verdict: U32 = 10_000  # ppm of the stake

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from harness import ACCOUNTS, PRICE, Harness
 
-from openledger.abci_app.action import BlockContext
+from openledger.abci_app.action import BlockContext, intrinsic_gas
 from openledger.abci_app.due import is_due
 from openledger.abci_app.modules.datanets.appeals import PlaceChange, ReviewOverturn
 from openledger.abci_app.modules.datanets.commit import DatanetCommit
@@ -16,7 +16,7 @@ from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.datanets.promise import DatanetPromise
 from openledger.abci_app.modules.datanets.records import Part
 from openledger.abci_app.modules.datanets.review import DatanetReview
-from openledger.abci_app.modules.datanets.reviews import CLOSED, ESCROW
+from openledger.abci_app.modules.datanets.reviews import CLOSED, ESCROW, MAX_PER_BLOCK
 from openledger.abci_app.modules.datanets.set_policy import DatanetSetPolicy
 from openledger.abci_app.modules.governance.effects import simulate
 from openledger.abci_app.modules.governance.propose import GovPropose
@@ -24,6 +24,7 @@ from openledger.abci_app.modules.governance.records import FAILED, PASSED, Argum
 from openledger.abci_app.modules.governance.vote import GovVote
 from openledger.abci_app.modules.models.publish import ModelPublish
 from openledger.abci_app.modules.models.records import DataRef
+from openledger.genesis.params import Params
 from openledger.genesis.presets import DEVNET_PARAMS
 from openledger.primitives.amounts import OPEN
 from openledger.primitives.attribution import promise_digest
@@ -334,6 +335,26 @@ def test_a_block_ends_a_bounded_number_of_reviews(monkeypatch: pytest.MonkeyPatc
     for left in (1, 0):
         net.block()
         assert sum(status(net, version) == "pending" for version in (1, 2, 3)) == left
+    assert net.balance(ESCROW) == 0
+
+
+def test_no_more_reviews_can_begin_in_a_block_than_a_block_ends_whatever_reviewers_say() -> None:
+    """Else whoever fills the queue would keep others waiting for their bonds. An opinion takes a block's room too, and
+    more gas than a block has for each that it ends."""
+    assert Params().block_gas_limit // min(map(intrinsic_gas, (COMMIT, YES))) <= MAX_PER_BLOCK
+
+
+def test_a_review_counts_with_its_opinions_in_what_a_block_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openledger.abci_app.modules.datanets.reviews.MAX_PER_BLOCK", 4)
+    net = make(appeal_seconds=100)
+    net.finalize((net.native(1, COMMIT), net.native(2, DatanetCommit(1, 0, H, 1, (Part(BOB, H, 1),), bond=BOND))))
+    net.finalize(tuple(net.native(n, dataclasses.replace(YES, version=v)) for n, v in ((5, 2), (6, 2))))
+    held = []
+    net.block(100)
+    for _ in range(2):
+        held.append([int(net.query("get_review", 1, version)["deadline"]) > 0 for version in (1, 2, 3)])
+        net.block()
+    assert held == [[False, True, False], [False, False, False]]
     assert net.balance(ESCROW) == 0
 
 

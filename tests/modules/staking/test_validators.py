@@ -9,15 +9,18 @@ import dataclasses
 
 from harness import ACCOUNTS, Harness
 
+from openledger.abci_app.action import intrinsic_gas
 from openledger.abci_app.events import EVENTS
 from openledger.abci_app.modules.staking.create import ValidatorCreate, key_proof_message
 from openledger.abci_app.modules.staking.delegate import StakeDelegate
 from openledger.abci_app.modules.staking.edit import ValidatorEdit
 from openledger.abci_app.modules.staking.reads import total_bonded, voting_stake
+from openledger.abci_app.modules.staking.redelegate import StakeRedelegate
 from openledger.abci_app.modules.staking.sets import last_signers, newest_set, next_signers
 from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
 from openledger.abci_app.modules.staking.unjail import ValidatorUnjail
 from openledger.abci_app.protocol import messages as abci
+from openledger.genesis.params import Params
 from openledger.primitives.amounts import OPEN
 from openledger.primitives.errors import (
     AlreadyExists,
@@ -394,3 +397,10 @@ def test_the_stake_that_votes_is_what_stands_behind_a_seat() -> None:
     assert voting_stake(chain.state, A) == [(NEW, 15 * OPEN + 7)]
     assert voting_stake(chain.state, B) == voting_stake(chain.state, ACCOUNTS[9][0]) == []
     assert total_bonded(chain.state) == 35 * OPEN + 7
+
+
+def test_no_more_can_begin_to_unbond_in_a_block_than_a_block_pays() -> None:
+    """Else whoever fills the queue would keep others waiting for their coins, the longer the cheaper gas is."""
+    someone, other = ACCOUNTS[0][0], ACCOUNTS[1][0]
+    least = min(intrinsic_gas(StakeUndelegate(someone, 1)), intrinsic_gas(StakeRedelegate(someone, other, 1)))
+    assert Params().block_gas_limit // least <= Params().max_unbondings_per_block
