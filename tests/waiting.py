@@ -21,8 +21,8 @@ async def until(condition: Callable[[], object], seconds: float = PATIENCE) -> N
 
 
 def finish(process: subprocess.Popen[Any], number: int = signal.SIGTERM) -> int:
-    """The exit code after a signal. A process that does not obey is killed, and the code says so: nothing that a test
-    has started is there in the next one."""
+    """The exit code after a signal; 0 is none, for one that was told before. One that does not obey is killed, and
+    the code says so: nothing that a test has started is there in the next one."""
     if process.poll() is None:
         process.send_signal(number)
     try:

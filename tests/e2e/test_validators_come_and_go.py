@@ -55,7 +55,7 @@ class Pair:
     def stop(self) -> list[int]:
         for process in self.processes.values():
             process.send_signal(signal.SIGTERM)
-        return [finish(process) for process in self.processes.values()]
+        return [finish(process, 0) for process in self.processes.values()]  # a second SIGTERM would cut its end short
 
     def height(self, number: int = 0) -> int:
         return int(self.clients[number].call("eth_blockNumber"), 16)
