@@ -108,15 +108,15 @@ def test_a_signer_that_comes_late_is_waited_for(bare: tuple[Path, bytes]) -> Non
     home, seed = bare
     with tempfile.TemporaryDirectory(prefix="signer") as folder:
         node = NodeProcess(home, **settings(f"unix://{folder}/s", seed))
-        node.begin()
         process = None
         try:
-            wait("the warning", lambda: "waits for the remote signer" in node.log.read_text(), 60)
-            process = subprocess.Popen(
-                [sys.executable, str(SIGNER), f"{folder}/s", seed.hex()],
-                env=os.environ | {"PYTHONPATH": str(SIGNER.parents[2])},
-            )
             with running(node):
+                node.begin()
+                wait("the warning", lambda: "waits for the remote signer" in node.log.read_text(), 60)
+                process = subprocess.Popen(
+                    [sys.executable, str(SIGNER), f"{folder}/s", seed.hex()],
+                    env=os.environ | {"PYTHONPATH": str(SIGNER.parents[2])},
+                )
                 node.reach(3, 60)
         finally:
             if process is not None:
