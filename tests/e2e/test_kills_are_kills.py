@@ -7,6 +7,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,13 +24,15 @@ from network.process import alive
 from network.runner import Run, Summary
 from network.spec import Load, Perturbation, load
 
+from openledger.primitives.errors import NodeUnreachable
+
 QUICK = Path(__file__).resolve().parent / "networks" / "kill-points.toml"
 
 
 class Node:
     """A node whose process ends as often as ``falls`` says, and has a block more at every look."""
 
-    name, comet_url, killed, starts = "node0", "http://127.0.0.1:1", False, 1
+    name, comet_url, killed, stopping, starts = "node0", "http://127.0.0.1:1", False, False, 1
 
     def __init__(self, home: Path, falls: int = 0) -> None:
         self.home = home
@@ -48,6 +51,15 @@ class Node:
 
     def last_words(self) -> str:
         return ""
+
+    @property
+    def client(self) -> Node:
+        return self
+
+    async def batch(self, _: object) -> None:
+        raise NodeUnreachable("it only counts")
+
+    async def close(self) -> None: ...
 
 
 @pytest.fixture
@@ -105,6 +117,25 @@ async def test_a_node_that_falls_once_more_on_its_way_back_breaks_the_run(killer
     node: Any = Node(tmp_path, 2)
     with pytest.raises(Broken, match="ended by itself after a kill"):
         await killer._back(node, "a kill")
+
+
+async def test_a_node_that_falls_while_the_end_is_judged_breaks_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, node = Run(replace(load(QUICK), perturb=()), tmp_path, print), Node(tmp_path)
+
+    async def nothing(*_: object) -> None: ...
+
+    async def falls(_: Run) -> None:
+        node.pid = 0
+
+    async def begins(_: Run) -> None:
+        run.nodes["node0"], run.top = node, 1  # type: ignore[assignment]
+
+    for name, does in {"_prepare": begins, "_voting": nothing, "_live": nothing, "_judge": falls}.items():
+        monkeypatch.setattr(Run, name, does)
+    with pytest.raises(Broken, match="node0 ended by itself"):
+        await run.run()
 
 
 class Standing:

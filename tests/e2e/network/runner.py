@@ -128,14 +128,17 @@ class Run:
         node ended by itself."""
         begin, seconds = time.monotonic(), seconds or self.spec.seconds / 2
         while not holds():
-            for node in self.nodes.values():
-                if node.starts and not node.pid and not node.killed and not node.stopping:
-                    raise Broken(f"{node.name} ended by itself\n{node.last_words()}")
+            self._nobody_fell()
             if time.monotonic() - begin > seconds:
                 words = "\n".join(node.last_words() for node in self.nodes.values())
                 raise Broken(f"waited {seconds:g} seconds for {what} at height {self.top}\n{words}")
             await asyncio.sleep(POLL)
         return time.monotonic() - begin
+
+    def _nobody_fell(self) -> None:
+        for node in self.nodes.values():
+            if node.starts and not node.pid and not node.killed and not node.stopping:
+                raise Broken(f"{node.name} ended by itself\n{node.last_words()}")
 
     async def caught_up(self, nodes: list[Process], more: int = 0, seconds: float = 0) -> float:
         """Until these nodes are as high as the highest is now, and ``more`` above; the seconds that it took."""
@@ -196,6 +199,7 @@ class Run:
                 self.tell("the first blocks")
                 await self._live(perturber)
                 await self._judge()
+                self._nobody_fell()
             await self._end(clean=True)
         except TimeoutError as err:
             words = "\n".join(node.last_words() for node in self.nodes.values())
