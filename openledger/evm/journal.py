@@ -18,6 +18,7 @@ from openledger.state.ports import Diff, StateReader
 
 _ABSENT: Final = object()
 _EMPTY_ACCOUNT: Final = Account()
+MAX_BALANCE: Final = (1 << 256) - 1
 
 
 class Journal:
@@ -120,10 +121,12 @@ class Journal:
         return 0 if account is None else account.balance
 
     def set_balance(self, address: Address, balance: int) -> None:
+        """What a tip or a self-destruct would add above 256 bits is burned, as in revm (only a devnet's edits make such
+        balances)."""
         old = self.account(address) or _EMPTY_ACCOUNT
-        if not 0 <= balance < 1 << 256:
-            raise OverflowError(f"balance {balance} of {address.hex()} is outside 256 bits")
-        self._set_account(address, Account(old.nonce, balance, old.code_hash))
+        if balance < 0:
+            raise OverflowError(f"balance {balance} of {address.hex()} is below zero")
+        self._set_account(address, Account(old.nonce, min(balance, MAX_BALANCE), old.code_hash))
 
     def get_nonce(self, address: Address) -> int:
         account = self.account(address)

@@ -21,7 +21,7 @@ from typing import Any
 
 from eth.abc import ComputationAPI, MessageAPI
 from eth.constants import CREATE_CONTRACT_ADDRESS
-from eth.exceptions import ContractCreationCollision, Revert
+from eth.exceptions import ContractCreationCollision, Revert, VMError
 from eth.vm import mnemonics
 from eth.vm.execution_context import ExecutionContext
 from eth.vm.forks.berlin.constants import WARM_STORAGE_READ_COST
@@ -37,7 +37,7 @@ from openledger.evm.addresses import authority_of, create_address
 from openledger.evm.engine import BlockEnv
 from openledger.evm.ethereum_precompiles import MODEXP_ADDRESS, POINT_EVALUATION_ADDRESS, modexp, point_evaluation
 from openledger.evm.failures import describe
-from openledger.evm.journal import Journal
+from openledger.evm.journal import MAX_BALANCE, Journal
 from openledger.evm.precompiles import NativePrecompile
 from openledger.evm.validate import (
     DELEGATION_PREFIX,
@@ -182,6 +182,20 @@ class _FlatComputation:
     def precompiles(self) -> Mapping[Address, Any]:
         """A delegated account (EIP-7702) reaches no native precompile, but the code at its address, INVALID."""
         return self.ethereum_precompiles if self.msg.is_delegation else self._precompiles
+
+    @classmethod
+    def apply_message(
+        cls, state: Any, message: MessageAPI, transaction_context: Any, parent_computation: Any = None
+    ) -> ComputationAPI:
+        """A transfer that would lift a balance above 256 bits fails with all its gas, as in revm. All OPEN there can be
+        is far less; only the edits of a devnet make such balances."""
+        moves = message.should_transfer_value and message.value and message.sender != message.storage_address
+        if moves and state.get_balance(message.storage_address) + message.value > MAX_BALANCE:
+            failed: Any = cls(state, message, transaction_context)  # type: ignore[call-arg]
+            failed.error = VMError("a balance above 256 bits")
+            return failed  # type: ignore[no-any-return]
+        found: ComputationAPI = super().apply_message(state, message, transaction_context, parent_computation)  # type: ignore[misc]
+        return found
 
     @classmethod
     def consume_initcode_gas_cost(cls, computation: ComputationAPI) -> None:

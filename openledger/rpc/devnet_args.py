@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from openledger.rpc.params import parse_object
+from openledger.rpc.params import json_kind, parse_object
 
 MAX_BLOCKS = 100_000
 """Most blocks that one call makes."""
@@ -23,7 +23,7 @@ def parse_amount(value: Any, bits: int = 256) -> int:
     elif isinstance(value, int) and not isinstance(value, bool):
         number = value
     else:
-        raise ValueError(f"a number is expected, not {type(value).__name__}")
+        raise ValueError(f"a number is expected, not {json_kind(value)}")
     if not 0 <= number < 1 << bits:
         raise ValueError(f"number outside {bits} unsigned bits")
     return number

@@ -292,10 +292,10 @@ def _frames(tree: Json, ok_only: bool = False) -> Iterator[Json]:
 
 
 def _page(places: Iterator[tuple[int, int]], size: int) -> tuple[list[tuple[int, int]], bool]:
-    """At least ``size`` places, to the end of a block; and whether there are more."""
+    """At least ``size`` places (one at least), to the end of a block; and whether there are more."""
     found: list[tuple[int, int]] = []
     for place in places:
-        if len(found) >= size and place[0] != found[-1][0]:
+        if found and len(found) >= size and place[0] != found[-1][0]:
             return found, True
         found.append(place)
     return found, False

@@ -34,10 +34,20 @@ class BlockRef:
 LATEST = BlockRef(tag="latest")
 
 
+def json_kind(value: Any) -> str:
+    """What a value is called in JSON."""
+    if value is None:
+        return "null"
+    for kinds, name in ((bool, "a truth value"), (int | float, "a number"), (str, "text"), (list, "a list")):
+        if isinstance(value, kinds):
+            return name
+    return "an object"
+
+
 def parse_quantity(value: Any, bits: int = 256) -> int:
     """Integer of a quantity: 0x, hex digits without leading zeros, at most ``bits`` bits."""
     if not isinstance(value, str):
-        raise ValueError(f"a quantity is hex text such as 0x1f, not {type(value).__name__}")
+        raise ValueError(f"a quantity is hex text such as 0x1f, not {json_kind(value)}")
     if not value.startswith(("0x", "0X")):
         raise ValueError("hex string without 0x prefix")
     digits = value[2:]
@@ -80,7 +90,7 @@ def parse_slot(value: Any) -> int:
     """A storage key: up to 32 bytes of hex; leading zeros, odd digits and no prefix are fine, as in geth, and errors
     are in its words."""
     if not isinstance(value, str):
-        raise ValueError(f"a storage key is hex text, not {type(value).__name__}")
+        raise ValueError(f"a storage key is hex text, not {json_kind(value)}")
     digits = value[2:] if value.startswith(("0x", "0X")) else value
     if len(digits) > 64:
         raise invalid_params(f'storage key too long (want at most 32 bytes): "{value[:200]}"')
@@ -125,7 +135,7 @@ def parse_block(value: Any) -> BlockRef:
             return parse_block(number)
         raise RpcError(SERVER_ERROR, "invalid arguments; neither block nor hash specified")
     if not isinstance(value, str):
-        raise ValueError(f"a block is a tag or hex text, not {type(value).__name__}")
+        raise ValueError(f"a block is a tag or hex text, not {json_kind(value)}")
     if value == "":
         raise ValueError("empty hex string")
     if value in _TAGS:
@@ -152,14 +162,14 @@ def parse_flag(value: Any) -> bool:
 def parse_text(value: Any) -> str:
     """Text."""
     if not isinstance(value, str):
-        raise ValueError(f"expected text, not {type(value).__name__}")
+        raise ValueError(f"expected text, not {json_kind(value)}")
     return value
 
 
 def parse_object(value: Any) -> dict[str, Any]:
     """A JSON object."""
     if not isinstance(value, dict):
-        raise ValueError(f"expected an object, not {type(value).__name__}")
+        raise ValueError(f"expected an object, not {json_kind(value)}")
     return value
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from openledger.primitives.errors import TimeRefused
 
 SECOND = 10**9
-LATEST = 1 << 40
-"""Seconds: later times (from the year 36812 on) are refused, so that nothing added to one leaves 64 bits."""
+LATEST = 1 << 33
+"""Seconds: later times (from the year 2242 on) are refused. A block keeps its time in nanoseconds of 63 bits, and those
+that follow need some room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class SoloClock:
             wanted = (last // SECOND + self.interval) * SECOND
         else:
             wanted = self.now()
-        return max(wanted, last + 1)
+        return max(min(wanted, LATEST * SECOND), last + 1)
 
     def made(self, time: int) -> None:
         """A block of this time was made. One that was asked for moves the clock with it."""

@@ -248,6 +248,19 @@ async def test_the_clock_jumps_and_stays_ahead(chain: Any) -> None:
     assert same <= await timestamp(chain) < same + 60
 
 
+async def test_no_clock_runs_beyond_what_a_block_can_keep(chain: Any) -> None:
+    last = 2**33
+    for method, when in (("evm_setNextBlockTimestamp", last + 1), ("anvil_setTime", 2**33 * 3000)):
+        assert "is too far" in (await chain.error(method, when))["message"]
+    assert "is too far" in (await chain.error("evm_increaseTime", hex(2**63)))["message"]
+    await chain.call("anvil_setBlockTimestampInterval", hex(2**63))
+    await chain.call("anvil_mine", 2)
+    await chain.call("anvil_removeBlockTimestampInterval")
+    await chain.call("evm_mine")
+    assert await timestamp(chain) == last
+    again(chain)
+
+
 async def test_epochs_see_the_shifted_time(chain: Any) -> None:
     first = (await chain.call("openledger_getEpoch"))["number"]
     await chain.send()

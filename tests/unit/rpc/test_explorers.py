@@ -320,6 +320,7 @@ async def test_several_of_one_block_are_found_by_nonce(idle_chain: Any) -> None:
         found = await idle_chain.call("ots_getTransactionBySenderAndNonce", me, nonce)
         assert found == hexed(keccak256(raw))
     page = await idle_chain.call("ots_searchTransactionsBefore", me, 0, 1)
+    assert page == await idle_chain.call("ots_searchTransactionsBefore", me, 0, 0)  # a page has one at least
     assert len(page["txs"]) == 4, "a block is never cut in two"
 
 

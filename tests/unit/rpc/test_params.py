@@ -41,10 +41,10 @@ def test_quantities_are_read(text: str, value: int) -> None:
         ("0x 1", "invalid hex"),
         ("-0x1", "without 0x prefix"),
         ("0x" + "1" * 65, "> 256 bits"),
-        (1, "not int"),
-        (None, "not NoneType"),
-        (True, "not bool"),
-        ([], "not list"),
+        (1, "not a number"),
+        (None, "not null"),
+        (True, "not a truth value"),
+        ([], "not a list"),
     ],
 )
 def test_other_forms_of_a_quantity_are_refused_with_a_sentence(value: Any, sentence: str) -> None:
