@@ -56,8 +56,8 @@ from openledger.abci_app.protocol.messages import (
 from openledger.abci_app.upgrades import UPGRADES
 from openledger.abci_app.votes import Precommits, is_slot0, read_slot0
 from openledger.evm.engine import BlockEnv, EvmEngine, TxResult
+from openledger.evm.history import HASHES_AT_ONCE, remember_hashes
 from openledger.evm.outbox import outbox_gas, submitted
-from openledger.evm.predeploys import HISTORY_ADDRESS, HISTORY_WINDOW
 from openledger.genesis.params import Params
 from openledger.primitives.blocks import Header, Receipt, SealedBlock, bloom_of
 from openledger.primitives.errors import ExecutionReverted, IntrinsicGasTooLow, InvalidTransaction, ReservedTransaction
@@ -69,7 +69,7 @@ from openledger.state.fasttrie import ordered_trie_root
 from openledger.state.overlay import Overlay
 from openledger.state.ports import Diff, StateReader
 
-HEADERS_KEPT = 256
+HEADERS_KEPT = HASHES_AT_ONCE
 CODESPACE = "openledger"
 
 
@@ -155,8 +155,8 @@ def execute_block(chain: Chain, state: StateReader, parent: Header, block: Block
     if after.max_block_bytes != read_params(state).max_block_bytes:
         run.output.block_bytes = after.max_block_bytes
     rests = not run.output.transactions and block.height % HEADERS_KEPT and run.state.diff().is_empty
-    if not rests:
-        _remember_hashes(chain, run.state, block.height)
+    if not rests:  # a snapshot of a changed state relies on it; and so that no block is left out
+        remember_hashes(run.state, block.height, chain.block_hash)
     run.output.diff = run.state.diff()
     return run.output
 
@@ -203,17 +203,6 @@ def seal(output: BlockOutput, state_root: Hash32, parent: Header, consensus: byt
     return SealedBlock(header, tuple(output.transactions), tuple(output.senders), tuple(output.receipts), consensus)
 
 
-def _remember_hashes(chain: Chain, state: Overlay, height: int) -> None:
-    """EIP-2935: the hashes of the blocks before, also of those since the last block that wrote: at most 256, for every
-    256th block writes. Before transactions, which may ask for them; else when the state has changed, which a snapshot
-    of it relies on."""
-    for number in range(height - 1, max(-1, height - 1 - HEADERS_KEPT), -1):
-        known = chain.block_hash(number)
-        if known is None or state.storage(HISTORY_ADDRESS, number % HISTORY_WINDOW) == int.from_bytes(known, "big"):
-            return
-        state.set_storage(HISTORY_ADDRESS, number % HISTORY_WINDOW, int.from_bytes(known, "big"))
-
-
 @dataclass(slots=True)
 class Run:
     """A block half done: EVM transactions gather in ``batch`` until something else must run."""
@@ -233,7 +222,7 @@ class Run:
         edits = block.edits if self.chain.solo else b""
         has_transactions = len(block.txs) > len([part for part in (block.slot0, edits) if part])
         if has_transactions:
-            _remember_hashes(self.chain, self.state, block.height)
+            remember_hashes(self.state, block.height, self.chain.block_hash)
         logs = self.upgraded + self._hear_slot0(block)
         if edits:
             self.output.results.append(ExecTxResult())

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from openledger.evm.engine import BlockEnv, CallMessage
-from openledger.evm.predeploys import HISTORY_ADDRESS, HISTORY_WINDOW
+from openledger.evm.history import HASHES_AT_ONCE, remember_hashes
 from openledger.evm.reasons import REVERTED, revert_text
 from openledger.evm.tracing.outcome import COIN_ADDRESS, OutcomeTracer
 from openledger.evm.tracing.tracer import Budget, TraceBounds, Tracer
@@ -143,6 +143,7 @@ class Simulator:
         self._base = base
         self._env = env
         self._state, self._root = _flat(state)
+        self._edited = self._root == base.number and not self._state.diff().is_empty
         self._hashes: dict[int, Hash32] = {}
         self._gas_left = backend.settings.call_gas
 
@@ -181,13 +182,14 @@ class Simulator:
             override(self._state, block.state)
         except ValueError as err:
             raise invalid_params(f"invalid override: {err}") from None
+        if block.calls or block.state or self._edited or number % HASHES_AT_ONCE == 0:  # as a block does, see there
+            remember_hashes(self._state, number, plain.block_hash)
+            self._edited = False
         building = _Building(env, parent, engine)
         for call in block.calls:
             if self._bounds.expired():
                 raise CallFailed(f"execution aborted (timeout = {self._backend.settings.call_seconds:g}s)")
             self._call(wanted, building, read_fields(call, self._backend.chain_id))
-        if block.calls:
-            self._state.set_storage(HISTORY_ADDRESS, parent.number % HISTORY_WINDOW, int.from_bytes(parent.hash, "big"))
         return self._sealed(wanted, building)
 
     # --- one call -----------------------------------------------------------------------------------------
