@@ -34,8 +34,8 @@ def infer(
     """Pay MODEL for one answer that continues PROMPT: opens a session, asks, checks the receipt, signs the voucher.
 
     With --verify the model is loaded from the chain's own files first. A server that answers with other words than the
-    model's, or tells of other shares than those of the published index, gets no voucher; the deposit comes back when
-    the session ends. Needs torch.
+    model's, or tells of other shares than those of the published index, gets no voucher; the deposit can be taken back
+    an epoch after the session's end (inference.close). Needs torch.
     """
     from openledger.node.consumer import open_session
 

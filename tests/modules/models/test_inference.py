@@ -93,12 +93,27 @@ def test_open_refusals(session: Harness) -> None:
         assert reason in session.refusal(5, action)
 
 
-def test_after_expiry_the_consumer_takes_the_rest_back(session: Harness) -> None:
+def test_an_epoch_after_expiry_the_consumer_takes_the_rest_back(session: Harness) -> None:
     session.act(4, session.voucher(1, 3))
     assert "runs until" in session.refusal(5, InferenceClose(1))
-    session.block(100)
+    session.block(100 + session.genesis.params.epoch_seconds)
     assert "only the consumer" in session.refusal(4, InferenceClose(1))
     assert session.act(5, InferenceClose(1)).status == 1
     assert deposits(session) == 0
     assert "closed already" in session.refusal(5, InferenceClose(1))
     assert "there is no session 4" in session.refusal(5, InferenceClose(4))
+
+
+def test_a_session_that_is_over_at_once_is_none_of_free_answers() -> None:
+    """Its consumer chose the expiry, has the answers, and closes in the first block after it."""
+    chain = Harness()
+    chain.publish()
+    expiry = chain.time + 15
+    chain.act(5, InferenceOpen(1, 10 * PRICE, expiry))
+    paid = chain.voucher(1, 10)
+    chain.block(expiry - chain.time)
+    assert "can be settled until" in chain.refusal(5, InferenceClose(1))
+    assert chain.act(4, paid).status == 1
+    assert chain.balance(ATTRIBUTION_ADDRESS) == 10 * PRICE
+    chain.block(chain.genesis.params.epoch_seconds)
+    assert chain.act(5, InferenceClose(1)).status == 1

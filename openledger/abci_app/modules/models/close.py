@@ -1,4 +1,4 @@
-"""inference.close: after expiry, or when the model was refuted, the consumer takes back what was not settled."""
+"""inference.close: an epoch after expiry, or once the model was refuted, consumers take back what was not settled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from openledger.state.ports import StateReader
 
 @dataclass(frozen=True)
 class InferenceClose(Action):
-    """By the session's consumer."""
+    """By the session's consumer. An answer that was paid by a voucher is settled later: the owner of the model has an
+    epoch for it after the session's expiry, else a short session would be one of free answers."""
 
     KIND: ClassVar[str] = "inference.close"
     MODULE: ClassVar[Address] = MODELS_ADDRESS
@@ -31,8 +32,12 @@ class InferenceClose(Action):
             raise NotAllowed("only the consumer of a session closes it")
         if session.closed:
             raise WrongPhase(f"session {self.session} is closed already")
-        if ctx.block.time < session.expiry and not must_model(view, session.model).refuted:
-            raise WrongPhase(f"session {self.session} runs until {session.expiry} (Unix seconds)")
+        until = session.expiry + ctx.block.params.epoch_seconds
+        if ctx.block.time < until and not must_model(view, session.model).refuted:
+            raise WrongPhase(
+                f"session {self.session} runs until {session.expiry}, and can be settled until {until} (Unix seconds)",
+                "the owner of the model can close it earlier, when settling it",
+            )
 
     def execute(self, state: Overlay, ctx: ActionContext) -> list[Log]:
         session = must_session(state, self.session)
