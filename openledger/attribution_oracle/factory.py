@@ -24,6 +24,7 @@ from openledger.attribution_oracle.lora import LoraSettings
 from openledger.attribution_oracle.model import choose_device
 from openledger.attribution_oracle.payment import Ledger
 from openledger.attribution_oracle.ports import Blobs, ChainReader, Progress, silent
+from openledger.attribution_oracle.preconditioned import spans
 from openledger.attribution_oracle.serve import Served, Server, quantity
 from openledger.attribution_oracle.tape import MEMORY, Place
 from openledger.primitives.amounts import exact_amount
@@ -72,6 +73,14 @@ class Model:
         t = self.trained
         longest = min(max(map(len, train.documents(t.base, self.texts))), t.base.config.context)
         return 4 * t.settings.batch * longest * t.base.config.vocab
+
+    @property
+    def spans(self) -> bool:
+        """Whether the rows of an adapter are enough for EK-FAC."""
+        t = self.trained
+        lengths = map(len, train.documents(t.base, self.texts))
+        tokens, needed = spans(lengths, t.base.config.context, (tensor.shape for tensor in t.tensors.values()))
+        return tokens >= needed
 
     @property
     def cut(self) -> int:

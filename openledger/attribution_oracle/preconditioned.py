@@ -7,7 +7,7 @@ once a model from rows, weights and seed, and nothing has to be committed beside
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,8 +22,17 @@ from openledger.primitives.errors import InvalidModel
 
 LARGEST = 1 << 28
 """Entries of the gradients that DataInf keeps."""
+SPAN = 1.1
+"""Tokens, relative to the widest side of outputs, from which on EK-FAC's draws span that side. Below, a part of its
+basis is left to rounding, and rows of honest machines are 2 to 8 % apart (docs/lab/tolerances.md)."""
 SIDE = 32
 """LoGra's projected inputs, and outputs, of a tensor."""
+
+
+def spans(lengths: Iterable[int], context: int, shapes: Iterable[Sequence[int]]) -> tuple[int, int]:
+    """Tokens that rows of these lengths predict, and how many EK-FAC asks for where tensors have these ``shapes``
+    [out, in]."""
+    return sum(min(length, context) - 1 for length in lengths), math.ceil(SPAN * max(shape[0] for shape in shapes))
 
 
 def tensors_of(run: Run, vectors: Tensor) -> Iterator[tuple[str, Tensor]]:
@@ -60,6 +69,13 @@ class EkFac(Preconditioned[list[Basis]]):
     )
 
     def factors(self, run: Run, progress: Progress) -> list[Basis]:
+        shapes = lora.shapes(run.model, run.settings.lora).values()
+        tokens, needed = spans(map(len, run.rows), run.model.config.context, shapes)
+        if tokens < needed:
+            raise InvalidModel(
+                f"rows of {tokens} tokens are too few for ek-fac, which needs {needed} here: machines would not agree",
+                "take path-influence or gradient-dot (--method)",
+            )
         sides: list[tuple[Tensor, Tensor]] = []
         for batch in drawn(run, "ek-fac.basis", progress):
             some = [(_gram(seen.x), _gram(seen.d)) for seen in batch]
@@ -177,4 +193,4 @@ class DataInf(Preconditioned[Tensor]):
         return torch.cat(done, 1)
 
 
-__all__ = ["DataInf", "EkFac", "LoGra", "tensors_of"]
+__all__ = ["DataInf", "EkFac", "LoGra", "spans", "tensors_of"]

@@ -139,12 +139,15 @@ def train(
 
 def rechecked_in_time(app: App, trained: Any, kind: str, device: str, training: float) -> str:
     """Name of the method of ``auto``, after ``training`` CPU seconds. Where no CPU trained, nobody knows how long
-    validators without that device would take; of path influence on a folder see ``bases.FAR_APART``."""
+    validators without that device would take; of path influence on a folder see ``bases.FAR_APART``, of EK-FAC on few
+    rows ``preconditioned.SPAN``."""
     from openledger.attribution_oracle.folders import is_name
     from openledger.attribution_oracle.methods import fitting
 
     vote = int(app.call("openledger_getParams")["voteSeconds"])
     found = fitting(kind, training, vote, trained.widest) if device == "cpu" else DEFAULT_METHOD
+    if found == "ek-fac" and not trained.spans:
+        return DEFAULT_METHOD
     return DEFAULT_METHOD if found == "path-influence" and is_name(trained.trained.base.name) else found
 
 

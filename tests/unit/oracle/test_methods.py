@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -197,3 +198,46 @@ def test_datainf_refuses_more_gradients_than_it_may_keep(made: Any, monkeypatch:
     monkeypatch.setattr(preconditioned, "LARGEST", 1000)
     with pytest.raises(InvalidModel, match="entries"):
         methods.make_index(made.bundle.run, "datainf")
+
+
+# --- few rows -------------------------------------------------------------------------------------------------
+
+
+def other_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients differ between machines by 1e-7 to 7e-7."""
+    gram, draw = preconditioned._gram, torch.Generator().manual_seed(5)
+    noisy = lambda some: gram(some * (1 + 2e-7 * torch.randn(some.shape, generator=draw)))  # noqa: E731
+    monkeypatch.setattr(preconditioned, "_gram", noisy)
+
+
+@pytest.mark.parametrize(("rows", "agree"), [(2, False), (24, True)])
+def test_machines_agree_on_ek_fac_rows_where_there_are_enough_and_else_none_are_made(
+    made: Any, monkeypatch: pytest.MonkeyPatch, rows: int, agree: bool
+) -> None:
+    t = made.model.trained
+    receipt = {**t.receipt, "rows": rows}  # what is kept of a model is kept by its receipt
+    run = influence.Run.of(t.base, t.settings, t.tensors, receipt, made.model.texts[:rows])
+    if not agree:
+        with pytest.raises(InvalidModel, match="too few for ek-fac"):
+            methods.make_index(run, "ek-fac")
+        monkeypatch.setattr(preconditioned, "SPAN", 0.0)
+    index = methods.make_index(run, "ek-fac")
+    with monkeypatch.context() as patched:
+        other_machine(patched)
+        vectors = preconditioned.EkFac().row_vectors(run, range(rows), silent)
+    away = max(index.error(row, vector) for row, vector in enumerate(vectors))
+    assert (away < 1e-4) == agree
+    assert (away > 1e-3) != agree
+
+
+def test_by_itself_no_method_is_taken_that_the_rows_are_too_few_for() -> None:
+    app = SimpleNamespace(call=lambda asked: {"voteSeconds": 60})
+    base = SimpleNamespace(name="openledger/tiny-v1")
+    for spans, method in ((True, "ek-fac"), (False, "gradient-dot")):
+        trained = SimpleNamespace(widest=1, spans=spans, trained=SimpleNamespace(base=base))
+        assert models.rechecked_in_time(app, trained, "lora", "cpu", 7.0) == method  # type: ignore[arg-type]
+
+
+def test_a_model_says_whether_its_rows_are_enough_for_ek_fac(made: Any) -> None:
+    assert made.model.spans
+    assert not replace(made.model, texts=made.model.texts[:2]).spans
