@@ -114,7 +114,7 @@ def page() -> str:
         "`GET /metrics` of a node answers these in Prometheus' text format. Times are seconds, sizes bytes; counters",
         "begin at zero with the process. The page is written by `make docs` from `openledger/node/metrics.py`. What to",
         "watch is in [guides/run-a-node.md](../guides/run-a-node.md), a board for Grafana is",
-        "[grafana.json](grafana.json).",
+        "[grafana.json](grafana.json), alerts for Prometheus [alerts.yml](alerts.yml).",
         "",
         "| metric | kind | labels | what it is |",
         "|---|---|---|---|",

@@ -161,6 +161,20 @@ def test_the_board_for_grafana_asks_for_metrics_that_are_there() -> None:
     assert asked <= known
 
 
+def test_the_alerts_for_prometheus_ask_for_metrics_that_are_there_and_say_what_to_do() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "reference" / "alerts.yml").read_text()
+    rules = text.split("      - alert: ")[1:]
+    assert len({rule.split(maxsplit=1)[0] for rule in rules}) == len(rules) > 10
+    known = {e.name for e in (*CATALOGUE, *PROCESS)}
+    for rule in rules:
+        expression = re.search(r"^        expr: (.+)$", rule, re.MULTILINE)
+        assert expression, rule
+        assert set(re.findall(r"(?:openledger|process)_[a-z_]+", expression[1])) <= known, rule
+        assert re.search(r"severity: (page|warn)", rule), rule
+        assert 'summary: "' in rule, rule
+        assert 'do: "' in rule, rule
+
+
 @pytest.mark.parametrize(("offset", "words"), [(60, "60 seconds behind"), (-60, "60 seconds ahead of"), (-3, "")])
 def test_a_clock_off_by_a_minute_is_told_by_the_blocks(offset: float, words: str) -> None:
     node = vitals(ConsensusStatus("cometbft", False, 3, ""))
