@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -52,6 +53,19 @@ for module in (
         cli.add_command(command)
 
 
+_HINTS: dict[int | None, str] = {
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS),
+        "it belongs to another user, or is protected: choose a place that you may read and write (--home, --output)",
+    ),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "the disk is full: make room, then give the command again"),
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), "is the path right? the folder of a file must be there"),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "too many open files: ulimit -n 4096"),
+    errno.EISDIR: "name a file, not a folder",
+    errno.ENAMETOOLONG: "a name has 255 bytes at most",
+}
+
+
 def _fail(app: App, sentence: str, hint: str | None, code: int | None) -> None:
     if app.json:
         click.echo(json.dumps({"error": {"code": code, "message": sentence, "hint": hint}}), err=True)
@@ -87,7 +101,9 @@ def run(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as err:
-        _fail(app, f"{err.strerror or err}" + (f": {err.filename}" if err.filename else ""), None, None)
+        _fail(
+            app, f"{err.strerror or err}" + (f": {err.filename}" if err.filename else ""), _HINTS.get(err.errno), None
+        )
         return 1
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
+import os
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -174,6 +176,27 @@ def test_a_record_is_told_to_people_in_their_units() -> None:
         ["mints", "yes"], ["rows", "0"], ["reason", "-"], ["named", "row 7"], ["challenge", "bond 1 OPEN share 0x12"],
         ["data", "datanet 1"], ["reviewers", "a, b"],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.EACCES, "choose a place that you may read and write"),
+        (errno.ENOSPC, "make room"),
+        (errno.ENOENT, "is the path right?"),
+        (errno.EISDIR, "name a file"),
+    ],
+)
+def test_what_the_system_refuses_has_a_hint(
+    number: int, hint: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_store: Keystore) -> Any:
+        raise OSError(number, os.strerror(number), "/a/path")
+
+    monkeypatch.setattr(Keystore, "table", refuse)
+    err = said(capsys, "keys", "list")
+    assert err.startswith(f"error: {os.strerror(number)}: /a/path\nhint: ")
+    assert hint in err
 
 
 def test_a_folder_without_state_tests_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
