@@ -37,7 +37,6 @@ from openledger.attribution_oracle.looks import Crowd
 from openledger.attribution_oracle.model import LanguageModel
 from openledger.attribution_oracle.openai import Ask
 from openledger.attribution_oracle.recheck import wanted_spots
-from openledger.attribution_oracle.replayed import PathInfluence
 from openledger.attribution_oracle.serve import run_model
 from openledger.attribution_oracle.verify import verify_job
 from openledger.primitives.attribution import AttributionJob, PartFacts, SettlementFacts
@@ -139,7 +138,7 @@ def measure(
         unattributed=claim.unattributed, evidence_blob=blobs.put(claim.evidence),
         scores_root=to_hex(claim.scores_root), rows=rows, base=published["base"],
     )  # fmt: skip
-    methods.METHODS["path-influence"] = PathInfluence()  # as in a process that has not seen this model
+    methods.METHODS[method] = type(methods.METHODS[method])()  # as in a process that has not seen this model
     forget()
     rows_seen, segments = Kept(), len(bundle.cuts) + 1
     drawing = replace(job, powers=(1,) * validators)

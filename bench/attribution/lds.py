@@ -39,7 +39,7 @@ from openledger.attribution_oracle.bases import Base, load_base
 from openledger.attribution_oracle.folders import read_folder
 from openledger.attribution_oracle.gradients import Gradients
 from openledger.attribution_oracle.model import pad
-from openledger.attribution_oracle.path import Steps, retrained
+from openledger.attribution_oracle.path import Effects, Moments, Steps, retrained, walk
 from openledger.attribution_oracle.replayed import Trainable
 from openledger.attribution_oracle.replayed import trainable_losses as losses
 from openledger.attribution_oracle.train import Settings, plan, start_tensors
@@ -255,6 +255,18 @@ def ours(**options: int) -> Callable[[World], np.ndarray]:
     return scored
 
 
+def undecayed(made: World) -> np.ndarray:
+    """Path influence without decay, each layer with its own mean of second moments: "path-undecayed", in fp32."""
+    gradients, steps = Gradients(made.model, losses), Steps.of(made.run, len(made.train))
+    sizes: dict[str, int] = {}
+    for name, p in made.model.named_parameters():
+        if p.requires_grad:
+            sizes[name.rpartition("_")[0]] = sizes.get(name.rpartition("_")[0], 0) + p.numel()
+    effects = Effects(len(made.train), Moments(gradients.vector(made.run["start"]), steps), layers=list(sizes.values()))
+    walk(gradients, effects, made.train, torch.arange(len(made.train)), 0, 1)
+    return -(answered(made, effects.u) @ effects.u.T).numpy()
+
+
 def damped(made: World) -> np.ndarray:
     """EK-FAC with a tenth of the mean eigenvalue as damping."""
     return ekfac(made, None)
@@ -269,6 +281,7 @@ METHODS: dict[str, Callable[[World], np.ndarray]] = {
     "EK-FAC": ekfac,
     "EK-FAC, damping 0.1 mean": damped,
     "path, no decay": ours(draws=0, retrainings=0),
+    "path, no decay, by layer": undecayed,
     "path, 1 draw": ours(draws=1, retrainings=0),
     "path, 3 draws": ours(retrainings=0),
     "attribute": ours(),

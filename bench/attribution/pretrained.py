@@ -2,10 +2,14 @@
 
     .venv/bin/python bench/attribution/pretrained.py FOLDER [--rows 8] [--letters 200] [--rank 4]
 
+    .venv/bin/python bench/attribution/pretrained.py FOLDER --path 1,2,8
+
 Trains an adapter on paragraphs shipped with the package, then makes the same index rows, losses and shares again as
 another machine might: row by row, on two threads, with every matrix product in another order, in fp64. Rows are
 compared relative to their length, shares in ppm of total variation, losses in nats a token. Then answers are made with
-keys and values kept, and with the whole text read for each token.
+keys and values kept, and with the whole text read for each token. With ``--path`` runs of so many epochs are replayed
+instead, and index rows of path-undecayed are compared at checkpoints and ends, also as a verifier compares them, and
+so are weights and moments.
 """
 
 from __future__ import annotations
@@ -26,15 +30,21 @@ from costs import Whole, texts
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from openledger.attribution_oracle import claims, corpus, factory
+from openledger.attribution_oracle import claims, corpus, factory, train
 from openledger.attribution_oracle.bundle import Bundle, VersionData
 from openledger.attribution_oracle.claims import Answer
 from openledger.attribution_oracle.folders import read_folder
 from openledger.attribution_oracle.hf import HfBase, load_hf
+from openledger.attribution_oracle.index import Checkpoint, Index, entries_of, small
 from openledger.attribution_oracle.influence import GradientDot, Run
 from openledger.attribution_oracle.lora import LoraSettings
+from openledger.attribution_oracle.methods import ROW_BYTES
 from openledger.attribution_oracle.model import document_losses, generate, pad
+from openledger.attribution_oracle.path import Moments
 from openledger.attribution_oracle.ports import silent
+from openledger.attribution_oracle.recheck import state_error
+from openledger.attribution_oracle.replayed import PathUndecayed, Replay
+from openledger.attribution_oracle.segments import cuts
 from openledger.primitives.attribution import PartFacts
 from openledger.primitives.types import to_hex
 from openledger.state.blobs import BlobStore
@@ -144,6 +154,43 @@ def varied(ours: dict[Any, int], theirs: dict[Any, int]) -> float:
     return sum(abs(ours.get(who, 0) - theirs.get(who, 0)) for who in {*ours, *theirs}) / 2
 
 
+Followed = tuple[Tensor, dict[int, tuple[Tensor, Moments]]]
+
+
+def followed(base: HfBase, wanted: list[str], rank: int, epochs: int, how: Callable[[], Any]) -> Followed:
+    """Where a run of ``epochs`` with batches of three starts; rows of path-undecayed and the state, after the steps
+    where it has its checkpoints, and at its end."""
+    settings = train.Settings(epochs=epochs, batch=3, lora=LoraSettings(rank, 2.0 * rank, base.targets))
+    batches, lrs = train.plan(len(wanted), 1, settings)
+    start = train.start_tensors(base, base.build(), 1, settings)
+    optimizer = {"kind": "adam", "b1": settings.b1, "b2": settings.b2, "eps": settings.eps}
+    receipt = {"batches": batches, "lrs": lrs, "optimizer": optimizer, "seed": 1}
+    replay = Replay(Run.of(base, settings, start, receipt, wanted), form=PathUndecayed.form)
+    size, numbers = replay.gradients.size, range(len(wanted))
+    ends = [*cuts(len(batches), len(wanted), size, size), len(batches)]
+    with how():
+        found = {end: replay.segment(replay.source(1 << 40), None, end, numbers, silent) for end in ends}
+    return replay.start(), found
+
+
+def along(folder: Path, count: int, letters: int, rank: int, epochs: list[int]) -> Iterator[dict[str, Any]]:
+    """What ``--path`` prints."""
+    base, wanted = load_hf(read_folder(folder)), texts(count, 1, letters)
+    for number in epochs:
+        start, ours = followed(base, wanted, rank, number, nullcontext)
+        for name, how in (("two threads", two_threads), ("other order", OtherOrder)):
+            for end, (theirs, state) in followed(base, wanted, rank, number, how)[1].items():
+                rows, adam = ours[end]
+                size = rows.shape[1]
+                found: dict[str, Any] = {"steps": end, "of": max(ours), "change": name, "rows": apart(theirs, rows)}
+                for entries in sorted({size, entries_of(ROW_BYTES, size)}):
+                    index = Index.of("path-undecayed", small(rows, entries), size)
+                    found[f"by a verifier, {entries} entries"] = max(index.error(i, v) for i, v in enumerate(theirs))
+                none = Index.of("path-undecayed", small(rows[:0], size), size)
+                found["state"] = state_error(state, Checkpoint(end, adam.theta, adam.m, adam.v, none), start)
+                yield {**found, "shortest": float(rows.norm(dim=1).min()), "longest": float(rows.norm(dim=1).max())}
+
+
 def measure(folder: Path, count: int, letters: int, rank: int) -> dict[str, Any]:
     """What ``main`` prints."""
     read, hashing = timed(lambda: read_folder(folder))
@@ -187,8 +234,16 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=8)
     parser.add_argument("--letters", type=int, default=200, help="of each paragraph")
     parser.add_argument("--rank", type=int, default=4)
+    parser.add_argument("--path", help="epochs of the runs to follow, with commas between them")
     options = parser.parse_args()
     factory.set_threads(1)
+    if options.path:
+        epochs = [int(number) for number in options.path.split(",")]
+        for line in along(options.folder, options.rows, options.letters, options.rank, epochs):
+            print(
+                json.dumps({k: float(f"{v:.3g}") if isinstance(v, float) else v for k, v in line.items()}), flush=True
+            )
+        return
     found = measure(options.folder, options.rows, options.letters, options.rank)
     print(json.dumps({k: float(f"{v:.3g}") if isinstance(v, float) else v for k, v in found.items()}, indent=2))
 

@@ -69,10 +69,10 @@ class Model:
 
     @property
     def widest(self) -> int:
-        """Bytes of the logits of one of its batches."""
+        """Bytes of the logits of its longest row."""
         t = self.trained
         longest = min(max(map(len, train.documents(t.base, self.texts))), t.base.config.context)
-        return 4 * t.settings.batch * longest * t.base.config.vocab
+        return 4 * longest * t.base.config.vocab
 
     @property
     def spans(self) -> bool:

@@ -228,17 +228,18 @@ class Gradients:
         return bool((whole - short).abs() <= 1e-5 * whole.abs())
 
     def drawn(
-        self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str, into: Room | None = None
+        self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str, into: Room | None = None, before: int = 0
     ) -> tuple[Tensor, Tensor]:
         """The rows' gradients, and ``draws`` vectors S per row, [rows * draws, parameters]: S^T S / (rows * draws) is
         the estimated curvature of the mean loss. One forward pass serves both. ``into``, as long as both or longer,
-        is memory that the result may lie in: fresh memory costs a good part of what the passes do."""
+        is memory that the result may lie in: fresh memory costs a good part of what the passes do. The coins are those
+        of rows that stand behind ``before`` others."""
         run = self._pass(theta, ids) if len(ids) <= CHUNK else None
         if run:
             losses, logits = run.losses, run.logits
         else:
             losses, logits = self._losses(theta.detach().clone().requires_grad_(True), ids)
-        pulls = self._pulls(losses, logits, draws, seed, label)
+        pulls = self._pulls(losses, logits, draws, seed, label, before)
         if pulls is None:
             own = run.own() if run else self.rows(theta, ids)
             tokens = (ids != 0).sum(1).clamp(min=1).to(own.dtype)
@@ -250,7 +251,9 @@ class Gradients:
         found = self._each(theta, (ids, pulls), self._both, draws)
         return found[:, 0], found[:, 1:].reshape(-1, self.size)
 
-    def _pulls(self, losses: Tensor, logits: Tensor | None, draws: int, seed: int, label: str) -> Tensor | None:
+    def _pulls(
+        self, losses: Tensor, logits: Tensor | None, draws: int, seed: int, label: str, before: int
+    ) -> Tensor | None:
         """[rows, draws, time, vocabulary]: what to pull the logits with; None when the loss is no cross-entropy."""
         if logits is None or len(logits) != len(losses) or not logits.requires_grad:
             return None
@@ -266,7 +269,8 @@ class Gradients:
         if float((again - slope).norm()) > CROSS_ENTROPY * float(slope.norm()):
             return None
         rows, time, vocabulary = odds.shape
-        coins = signs(seed, label, rows * draws * time * vocabulary).to(odds.device)
+        each = draws * time * vocabulary
+        coins = signs(seed, label, rows * each, before * each).to(odds.device)
         tossed = coins.view(rows, draws, time, vocabulary).mul_(odds.sqrt()[:, None])
         pulls = tossed.sub_(odds[:, None] * tossed.sum(-1, keepdim=True))
         return pulls.mul_(weight[:, None].clamp(min=0).sqrt())

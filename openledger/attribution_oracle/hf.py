@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from openledger.attribution_oracle.folders import Folder
 from openledger.attribution_oracle.lora import LoraSettings, places
-from openledger.attribution_oracle.model import Adapted, LanguageModel, Reader, layers_of
+from openledger.attribution_oracle.model import SQUARES, Adapted, LanguageModel, Reader, layers_of
 from openledger.attribution_oracle.tensors import dump
 from openledger.attribution_oracle.tokenizer import ForeignTokenizer
 from openledger.primitives.errors import BaseMissing, InvalidModel, MissingExtra
@@ -34,8 +34,6 @@ from openledger.primitives.errors import BaseMissing, InvalidModel, MissingExtra
 CONTEXT, LEAST_CONTEXT, MOST_CONTEXT = 512, 16, 4096
 """Tokens that a model is shown unless its owner asks for others, the fewest and the most that he may ask for; never
 more than its configuration says."""
-SQUARES = 12
-"""Bytes that a head of a layer holds for each pair of positions while gradients are made: scores, odds, theirs."""
 SPARE = 1 << 30
 """Bytes of memory beside the weights."""
 USUAL = ("c_attn", "q_proj", "v_proj", "query_key_value", "qkv_proj", "Wqkv", "query", "value")
@@ -89,6 +87,12 @@ class HfModel(LanguageModel):
         self.inner, self.keeps = inner, keeps
         self.config: HfConfig = config
 
+    @property
+    def squares(self) -> int:
+        """See ``LanguageModel``."""
+        said = self.inner.config.get_text_config()  # type: ignore[operator, union-attr]
+        return int(getattr(said, "num_hidden_layers", 0)) * int(getattr(said, "num_attention_heads", 0))
+
     def forward(self, ids: Tensor) -> Tensor:
         if ids.shape[1] > self.config.context:
             raise InvalidModel(f"{ids.shape[1]} tokens do not fit a context of {self.config.context}")
@@ -137,9 +141,7 @@ class HfBase:
         made for so many, BaseMissing where memory lacks for them."""
         if not LEAST_CONTEXT <= context <= self.longest:
             raise InvalidModel(f"{self.name} can be shown {LEAST_CONTEXT} to {self.longest} tokens, not {context}")
-        said = self.model.inner.config.get_text_config()  # type: ignore[operator, union-attr]
-        heads = int(getattr(said, "num_hidden_layers", 0)) * int(getattr(said, "num_attention_heads", 0))
-        needed = SQUARES * heads * context * context
+        needed = SQUARES * self.model.squares * context * context
         if context > self.config.context and needed > self.spare:
             raise BaseMissing(
                 f"{context} tokens need {needed >> 20} MiB of memory beside the weights, {self.spare >> 20} are left",

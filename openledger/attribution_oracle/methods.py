@@ -6,23 +6,24 @@ from openledger.attribution_oracle.index import Index, bytes_of, entries_of, joi
 from openledger.attribution_oracle.influence import GradientDot, Method, Run
 from openledger.attribution_oracle.ports import Progress, silent
 from openledger.attribution_oracle.preconditioned import DataInf, EkFac, LoGra
-from openledger.attribution_oracle.replayed import PathInfluence
+from openledger.attribution_oracle.replayed import PathInfluence, PathUndecayed
 from openledger.attribution_oracle.tape import Place
 from openledger.primitives.errors import InvalidModel, OracleError
 
 DEFAULT_METHOD = "gradient-dot"
 REPLAY = {"lora": 4.0, "full": 6.0}
+UNDECAYED = 1.5
 FACTORS = 1.5
 SLOWER = 2.5
 JOB_SECONDS = 600
 """Longest turn of a verifying process on one claim, and its longest step (node.oracle_worker)."""
 WIDEST = 256 << 20
-"""A step of a replay holds some twelve tensors of this size, and a validator's process has 6 GiB."""
+"""A part of a replay's step holds some twelve tensors of this size, and a validator's process has 6 GiB."""
 ROW_BYTES = 1 << 16
 LARGEST = 1 << 28
 """Bytes of the largest index; a blob travels whole."""
 METHODS: dict[str, Method] = {
-    method.name: method for method in (GradientDot(), PathInfluence(), EkFac(), LoGra(), DataInf())
+    method.name: method for method in (GradientDot(), PathInfluence(), PathUndecayed(), EkFac(), LoGra(), DataInf())
 }
 
 
@@ -33,18 +34,43 @@ def method(name: str) -> Method:
     return METHODS[name]
 
 
-def fitting(kind: str, training: float, vote: float, widest: int = 0) -> str:
+def best(kind: str, pretrained: bool = False) -> tuple[str, float]:
+    """The most accurate method for a fine-tune of this kind, on a base in a folder or the built-in one, and how many
+    times the training a validator needs at most to replay it (docs/lab/methods.md, docs/lab/attribution.md)."""
+    return ("path-undecayed", UNDECAYED) if pretrained else ("path-influence", REPLAY[kind])
+
+
+def fitting(kind: str, training: float, vote: float, widest: int = 0, pretrained: bool = False) -> str:
     """The most accurate method that validators can recheck in time, on a machine like this one: ``training`` CPU
-    seconds of the fine-tune just made, ``vote`` seconds that a claim is voted on. They need ``REPLAY`` or ``FACTORS``
-    times the training (docs/lab/methods.md), and may be ``SLOWER`` than this machine. A replay goes on turn after turn,
-    for a half of a long vote, since other claims have turns too; factors are one step. Nor do they have the memory to
-    replay batches whose logits are ``widest`` bytes, where these are more than ``WIDEST``."""
+    seconds of the fine-tune just made, ``vote`` seconds that a claim is voted on. They need as many times the training
+    as ``best`` and ``FACTORS`` say, and may be ``SLOWER`` than this machine. A replay goes on turn after turn, for a
+    half of a long vote, since other claims have turns too; factors are one step. Nor do they have the memory to replay
+    rows whose logits are ``widest`` bytes, where these are more than ``WIDEST``. On ``pretrained`` bases factors tell
+    no more than gradient dot."""
     if widest > WIDEST:
         return DEFAULT_METHOD
     within = min(vote, JOB_SECONDS) / SLOWER
-    if training * REPLAY[kind] <= max(within, vote / 2 / SLOWER):
-        return "path-influence"
-    return "ek-fac" if kind == "lora" and training * FACTORS <= within else DEFAULT_METHOD
+    name, times = best(kind, pretrained)
+    if training * times <= max(within, vote / 2 / SLOWER):
+        return name
+    factors = kind == "lora" and not pretrained and training * FACTORS <= within
+    return "ek-fac" if factors else DEFAULT_METHOD
+
+
+def reason(chosen: str, kind: str, training: float, vote: float, widest: int = 0, pretrained: bool = False) -> str:
+    """Why ``fitting`` has chosen this, in a sentence."""
+    name, times = best(kind, pretrained)
+    if widest > WIDEST:
+        return f"auto took {chosen}: validators lack the memory to replay rows whose logits have {widest >> 20} MiB"
+    needed = (
+        f"about {max(1, round(training * times))} s of a core like this one, and a claim is voted on for {vote:.0f} s"
+    )
+    if chosen == name:
+        return f"auto took {chosen}, the most accurate: validators replay the training in {needed}"
+    return (
+        f"auto took {chosen}: the most accurate is {name}, but to replay the training validators would need {needed};"
+        f" --method {name} takes it all the same"
+    )
 
 
 def make_index(
@@ -66,4 +92,4 @@ def make_index(
     return joined(name, list(chosen.index_rows(run, entries, place or Place(), progress)), dim)
 
 
-__all__ = ["DEFAULT_METHOD", "METHODS", "fitting", "make_index", "method"]
+__all__ = ["DEFAULT_METHOD", "METHODS", "best", "fitting", "make_index", "method", "reason"]

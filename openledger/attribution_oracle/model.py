@@ -50,6 +50,8 @@ LOGITS = 1 << 26
 WORK = 1 << 34
 """Most products of weights and ids in one batch: a few seconds of a core. Larger ones are no faster there, and a
 verifier can put its work aside only between two."""
+SQUARES = 12
+"""Bytes that a head of a layer holds for each pair of positions while gradients are made: scores, odds, theirs."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,11 @@ class LanguageModel(nn.Module):
 
     config: Shape
 
+    @property
+    def squares(self) -> int:
+        """Heads of all layers: each holds something for each pair of positions."""
+        return 0
+
     def reader(self) -> Reader | None:
         """One that keeps keys and values of all it has read, up to ``context`` ids, for an answer that is made token by
         token. None where the model keeps nothing. For looking only, without gradients."""
@@ -220,6 +227,10 @@ class GPT(LanguageModel):
         self.embed = nn.Embedding(config.vocab, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
+
+    @property
+    def squares(self) -> int:
+        return self.config.layers * self.config.heads
 
     def forward(self, ids: Tensor) -> Tensor:
         if ids.shape[1] > self.config.context:

@@ -12,6 +12,10 @@ overshoots, however large lr F / r is: F has few rows S, and (I + R S^T S / k)^-
 in r keeps parameters that were hardly ever moved from drowning all others. A row's influence on a loss is minus the
 gradient of the loss times U_i.
 
+Without F (no draws) what a row has done stays. Where ``layers`` are given, the mean of vhat is that of a layer's own
+parameters: large gradients of one layer then do not decide what is small in another, and what machines round
+differently in a layer is not made larger than what the layer's rows do (docs/lab/tolerances.md).
+
 Memory: three fp32 matrices [rows, parameters]. Where they would exceed ``memory``, only U is kept (a third of the
 memory, a quarter of the traffic): what a row's gradient will do through the first moment, over the steps that remain,
 is then done at once, the second moment is taken as given, and curvature is one draw a row. Where vectors are ``held``,
@@ -107,8 +111,12 @@ class Moments:
 class Effects:
     """U, M and V of all rows (see the top of the file); U alone when ``lean``."""
 
-    def __init__(self, rows: int, adam: Moments, lean: bool = False, held: int = 1, rough: bool = False) -> None:
-        self.adam, self._rough = adam, rough
+    def __init__(
+        self, rows: int, adam: Moments, lean: bool = False, held: int = 1, rough: bool = False,
+        layers: Sequence[int] = (),
+    ) -> None:  # fmt: skip
+        """``layers``: how many parameters each has, in order; none: one for all."""
+        self.adam, self._rough, self._layers = adam, rough, list(layers)
         self.u = adam.theta.new_zeros(rows, len(adam.theta))
         self.m: Tensor | None = None if lean else torch.zeros_like(self.u)
         self.v: Tensor | None = None if lean else torch.zeros_like(self.u)
@@ -187,7 +195,10 @@ class Effects:
         """r after the step that ``adam`` has just made, fp32 [parameters]."""
         s, v = self.adam.steps, self.adam.v
         fix2 = 1 - s.b2**self.adam.count
-        return (v / fix2 + (s.eps**2 + DAMPING * float(v.mean()) / fix2)).sqrt_().clamp_(min=1e-30)
+        if not self._layers:
+            return (v / fix2 + (s.eps**2 + DAMPING * float(v.mean()) / fix2)).sqrt_().clamp_(min=1e-30)
+        mean = torch.cat([part.mean().expand(len(part)) for part in torch.split(v, self._layers)])
+        return (v / fix2 + (s.eps**2 + DAMPING / fix2 * mean)).sqrt_().clamp_(min=1e-30)
 
     def decay(self) -> None:
         """What the curvature that is held back does."""

@@ -164,7 +164,7 @@ def _check_segment(
         begin = bundle.checkpoint(blobs, number - 1) if number else None
         end = None if last else bundle.checkpoint(blobs, number)
         mine = None if begin is None else begin.of(rows)
-        vectors, adam = replay.segment(replay.gradients, mine, until, rows, progress)
+        vectors, adam = replay.segment(replay.checking(progress), mine, until, rows, progress)
         if end is None:
             replay.arrive(adam.theta)
         else:
@@ -180,8 +180,15 @@ def _check_segment(
 
 
 def _meet(found: Moments, end: Checkpoint, before: Tensor) -> None:
-    """Raises InvalidModel when a checkpoint lies too far from the recomputed state: the weights, relative to what
-    moved since ``before``; first moments, the roots of second ones, and the step that both would make next."""
+    """Raises InvalidModel when a checkpoint lies too far from the recomputed state."""
+    away = state_error(found, end, before)
+    if not away <= STATE_TOLERANCE:
+        raise InvalidModel(f"the receipt does not lead to the checkpoint: they are {away:.1e} apart")
+
+
+def state_error(found: Moments, end: Checkpoint, before: Tensor) -> float:
+    """How far a checkpoint lies from the recomputed state, relative, the worst of: the weights, relative to what moved
+    since ``before``; first moments, the roots of second ones, and the step that both would make next."""
     eps = found.steps.eps
     theta, m, v = (t.cpu() for t in (found.theta, found.m, found.v))
     pairs = (
@@ -190,12 +197,10 @@ def _meet(found: Moments, end: Checkpoint, before: Tensor) -> None:
         (v.sqrt(), v.sqrt() - end.v.sqrt()),
         (m / (v.sqrt() + eps), m / (v.sqrt() + eps) - end.m / (end.v.sqrt() + eps)),
     )
-    away = max(float(apart.norm() / whole.norm().clamp(min=1e-30)) for whole, apart in pairs)
-    if not away <= STATE_TOLERANCE:
-        raise InvalidModel(f"the receipt does not lead to the checkpoint: they are {away:.1e} apart")
+    return max(float(apart.norm() / whole.norm().clamp(min=1e-30)) for whole, apart in pairs)
 
 
 __all__ = [
     "CHECKED_ROWS", "ROW_TOLERANCE", "SMALL_ROWS", "Fault", "check_spots", "drawn_index_rows", "named_spots",
-    "wanted_spots",
+    "state_error", "wanted_spots",
 ]  # fmt: skip

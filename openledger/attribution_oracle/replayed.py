@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -21,13 +22,15 @@ from openledger.attribution_oracle.gradients import Gradients
 from openledger.attribution_oracle.index import Checkpoint, Index, Piece, small
 from openledger.attribution_oracle.influence import GradientDot, Run, answer_ids, checked
 from openledger.attribution_oracle.model import LanguageModel, document_losses, pad, row_losses
-from openledger.attribution_oracle.path import Effects, Moments, Source, Steps, is_lean, shared_place, walk
-from openledger.attribution_oracle.ports import Progress, SliceOver
+from openledger.attribution_oracle.parts import InParts, row_bytes, rows_at_once
+from openledger.attribution_oracle.path import Effects, Moments, Source, Steps, shared_place, walk
+from openledger.attribution_oracle.ports import Progress, SliceOver, silent
 from openledger.attribution_oracle.segments import cuts
 from openledger.attribution_oracle.tape import (
     Passes,
     Place,
     Tape,
+    alone,
     pace,
     passes,
     read_piece,
@@ -38,6 +41,7 @@ from openledger.attribution_oracle.train import Settings, start_tensors
 from openledger.primitives.errors import InvalidModel
 
 DRAWS = 2
+"""Vectors of curvature a row and step."""
 KEPT_MODELS = 2
 AT_ONCE = 64
 REPLAY_TOLERANCE = 1e-3
@@ -97,13 +101,24 @@ class Aside:
         self._walks[name] = effects
 
 
+@dataclass(frozen=True)
+class Form:
+    """How rows are carried along a run (see ``path``): under which name, with how many vectors of curvature a row and
+    step, and whether each layer has its own mean of second moments."""
+
+    method: str = "path-influence"
+    draws: int = DRAWS
+    by_layer: bool = False
+
+
 class Replay:
     """A run to be replayed: its model, its gradients, where it starts."""
 
-    def __init__(self, run: Run, aside: Aside | None = None) -> None:
-        self.run, self._aside = run, aside or Aside()
+    def __init__(self, run: Run, aside: Aside | None = None, form: Form | None = None) -> None:
+        self.run, self._aside, self.form = run, aside or Aside(), form or Form()
         self.model = Trainable(run.base, run.settings, run.tensors).to(next(run.model.parameters()).device)
         self.gradients = Gradients(self.model, trainable_losses)
+        self._parts = InParts(self.gradients, self.model)
         self.ids = pad(run.rows, run.base.config.context).to(self.gradients.device)
         self.steps = Steps.of(run.receipt, len(self.ids))
 
@@ -114,16 +129,35 @@ class Replay:
         full = run.settings.kind == "full"
         return self.gradients.vector({f"gpt.{n}" if full else n.replace(".", "_"): t for n, t in fresh.items()})
 
+    def source(self, memory: int, progress: Progress = silent) -> InParts:
+        """The run's gradients, in parts that fit a memory of so many bytes; ``progress`` behind each part."""
+        return self._parts.allowed(memory, progress)
+
+    def checking(self, progress: Progress = silent) -> InParts:
+        """``source`` for a verifier."""
+        return self.source(VERIFY_MEMORY, progress)
+
+    def layers(self) -> list[int]:
+        """How many parameters each layer has, in order; none where all are taken together."""
+        if not self.form.by_layer:
+            return []
+        found: dict[str, int] = {}
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad:
+                layer = name.rpartition("." if self.run.settings.kind == "full" else "_")[0]
+                found[layer] = found.get(layer, 0) + parameter.numel()
+        return list(found.values())
+
     def segment(
         self, source: Source, begin: Checkpoint | None, until: int, numbers: Sequence[int], progress: Progress
     ) -> tuple[Tensor, Moments]:
         """Influence of the rows after step ``until``, fp32 [numbers, parameters], and weights and moments there, from a
         checkpoint of these rows on (None: the start). What SliceOver has broken off is gone on with."""
-        lean = is_lean(len(self.ids), self.gradients.size)
+        lean = alone(len(self.ids), self.gradients.size, self.form.draws)
         size = 4 * (len(numbers) + 1) * self.gradients.size * (1 if lean else 3)
         name = self._name(begin, until, numbers)
         effects = self._aside.take(name, size) or self._effects(begin, numbers, lean)
-        draws = pace(len(self.ids), self.gradients.size, DRAWS)
+        draws = pace(len(self.ids), self.gradients.size, self.form.draws)
         try:
             walk(source, effects, self.ids, shared_place(numbers, self.ids), draws, self.run.seed, progress, until)
         except SliceOver:
@@ -134,7 +168,7 @@ class Replay:
 
     def _effects(self, begin: Checkpoint | None, numbers: Sequence[int], lean: bool) -> Effects:
         adam = Moments(self.start() if begin is None else begin.theta.to(self.gradients.device), self.steps)
-        effects = Effects(len(numbers) + 1, adam, lean)
+        effects = Effects(len(numbers) + 1, adam, lean, layers=self.layers())
         if begin is not None:
             adam.m.copy_(begin.m)
             adam.v.copy_(begin.v)
@@ -146,7 +180,7 @@ class Replay:
 
     def _name(self, begin: Checkpoint | None, until: int, numbers: Sequence[int]) -> bytes:
         """Of a part of the run: all that decides what comes of it."""
-        name = hashlib.sha256(self.run.key + (b"" if begin is None else begin.dump()))
+        name = hashlib.sha256(self.form.method.encode() + self.run.key + (b"" if begin is None else begin.dump()))
         name.update(repr((until, *numbers)).encode())
         return name.digest()
 
@@ -165,7 +199,7 @@ class Replay:
         for cut in cuts:
             before = passed[-1] if passed else None
             vectors, adam = self.segment(source, before, cut, numbers, progress)
-            rows = Index.of("path-influence", small(checked(vectors).cpu(), entries), self.gradients.size)
+            rows = Index.of(self.form.method, small(checked(vectors).cpu(), entries), self.gradients.size)
             passed.append(Checkpoint(cut, adam.theta.cpu(), adam.m.cpu(), adam.v.cpu(), rows))
             del vectors
         before = passed[-1] if passed else None
@@ -182,7 +216,10 @@ class Replay:
 
     def passes(self, numbers: Sequence[int], memory: int, even: bool = True) -> list[Sequence[int]]:
         """The rows in as many parts as memory asks for."""
-        return passes(numbers, len(self.ids), self.steps, self.gradients.size, DRAWS, memory, even)
+        draws = pace(len(self.ids), self.gradients.size, self.form.draws)
+        longest, batch = self.ids.shape[1], max(len(b) for b in self.steps.batches)
+        beside = rows_at_once(self.model, longest, batch, draws, memory) * row_bytes(self.model, longest, draws)
+        return passes(numbers, len(self.ids), self.steps, self.gradients.size, draws, memory, even, beside)
 
     def checked(self, numbers: Sequence[int]) -> list[Sequence[int]]:
         """The rows in the parts in which a verifier replays them, one after the other."""
@@ -200,6 +237,7 @@ class PathInfluence(GradientDot):
     """Rows along the training run (see ``path``); answers as gradients at the final weights."""
 
     name = "path-influence"
+    form = Form()
     cost = (
         "index: about 3.5 fine-tunes of an adapter, 6 of all weights, for a verifier once per model; answer: one pass,"
         " then rows x entries multiplications"
@@ -221,7 +259,7 @@ class PathInfluence(GradientDot):
         missing = [number for number in numbers if number not in found]
         if missing:
             for part in parts if len(parts) == 1 else replay.checked(missing):
-                vectors = replay.rows(replay.gradients, part, progress).cpu()
+                vectors = replay.rows(replay.checking(progress), part, progress).cpu()
                 found.update(zip(part, vectors, strict=True))
         return torch.stack([found[number] for number in numbers])
 
@@ -235,15 +273,18 @@ class PathInfluence(GradientDot):
     def index_rows(self, run: Run, entries: int, place: Place, progress: Progress) -> Iterator[Piece]:
         replay, at = self._of(run)[0], self.cuts(run, entries)
         parts = replay.passes(range(len(run.rows)), place.memory)
-        folder = place.folder and place.folder / run.key.hex()[:16]
+        folder = place.folder and place.folder / self._key(run).hex()[:16]
         if folder is not None:
-            room(folder, replay.steps, replay.gradients.size, pace(len(run.rows), replay.gradients.size, DRAWS))
+            room(
+                folder, replay.steps, replay.gradients.size, pace(len(run.rows), replay.gradients.size, self.form.draws)
+            )
         for number, part in enumerate(parts):
             kept = folder and folder / f"rows-{part[0]:07}-{part[-1]:07}-{entries}"
             if kept is not None and kept.exists():
                 yield read_piece(kept, len(part), entries, replay.gradients.size, at)
                 continue
-            source: Source = replay.gradients if folder is None else Tape(replay.gradients, folder)
+            source: Source = replay.source(place.memory)
+            source = source if folder is None else Tape(source, folder)
             steps = Passes(progress, number, len(parts))
             piece = replay.piece(source, part, entries, at, steps)
             if kept is not None:
@@ -257,14 +298,29 @@ class PathInfluence(GradientDot):
             return super().answered(run, query, answer)
         return self._of(run)[0].answer(*answer_ids(run.base, query, answer))
 
+    def _key(self, run: Run) -> bytes:
+        return run.key if self.form == Form() else hashlib.sha256(self.name.encode() + run.key).digest()
+
     def _of(self, run: Run) -> tuple[Replay, dict[int, Tensor]]:
         """A model's replay, and the rows that were kept of it."""
-        key = run.key
+        key = self._key(run)
         if key not in self._known:
             while len(self._known) >= KEPT_MODELS:
                 self._known.pop(next(iter(self._known)))
-            self._known[key] = Replay(run, self._aside), {}
+            self._known[key] = Replay(run, self._aside, self.form), {}
         return self._known[key]
 
 
-__all__ = ["Aside", "PathInfluence", "Replay", "Trainable", "trainable_losses"]
+class PathUndecayed(PathInfluence):
+    """The same without curvature, each layer with its own mean of second moments: more accurate on pretrained bases,
+    and what machines find there is closer together."""
+
+    name = "path-undecayed"
+    form = Form("path-undecayed", 0, by_layer=True)
+    cost = (
+        "index: about 1.3 fine-tunes, for a verifier once per model; answer: one pass, then rows x entries"
+        " multiplications"
+    )
+
+
+__all__ = ["Aside", "Form", "PathInfluence", "PathUndecayed", "Replay", "Trainable", "trainable_losses"]

@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from openledger.attribution_oracle.gradients import Gradients, Room
+from openledger.attribution_oracle.gradients import Room
 from openledger.attribution_oracle.index import Checkpoint, Piece, Rows
-from openledger.attribution_oracle.path import LEAN_DRAWS, Steps, is_lean
+from openledger.attribution_oracle.path import LEAN_DRAWS, Source, Steps, is_lean
 from openledger.attribution_oracle.ports import Progress
 from openledger.attribution_oracle.tensors import dump, load
 from openledger.primitives.errors import OracleError
@@ -36,6 +36,9 @@ MEMORY = 1 << 30
 SPARE = 64 << 20
 WORK = 6
 """Copies of a batch's gradients and curvature that a step holds at its height (5.6 measured)."""
+SHARE = 4
+"""The part of the memory, as 1 / SHARE, that rows may take which go through the model together, if it is not one row
+alone."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,13 @@ class Passes:
 class Tape:
     """Stands for ``Gradients`` in one pass over a run."""
 
-    def __init__(self, gradients: Gradients, folder: Path) -> None:
+    def __init__(self, gradients: Source, folder: Path) -> None:
         self._gradients, self._folder, self._call = gradients, folder, 0
-        self.size, self.device = gradients.size, gradients.device
+        self.size = gradients.size
 
     def rows(self, theta: Tensor, ids: Tensor) -> Tensor:
         """As ``Gradients.rows``."""
-        return self._next(len(ids), len(ids), lambda: self._gradients.rows(theta, ids))
+        return self._next(len(ids), len(ids), lambda: self._gradients.rows(theta, ids)).to(theta.device)
 
     def drawn(
         self, theta: Tensor, ids: Tensor, draws: int, seed: int, label: str, into: Room | None = None
@@ -73,7 +76,7 @@ class Tape:
         """As ``Gradients.drawn``; what is kept on disk has memory of its own."""
         at = len(ids)
         together = self._next(at, 0, lambda: torch.cat(self._gradients.drawn(theta, ids, draws, seed, label)))
-        return together[:at], together[at:]
+        return together[:at].to(theta.device), together[at:].to(theta.device)
 
     def _next(self, rows: int, most: int, make: Callable[[], Tensor]) -> Tensor:
         """[rows and vectors of curvature, parameters]; ``most`` 0 = any number of them."""
@@ -86,7 +89,7 @@ class Tape:
         kept = read_vectors(path, self.size)
         if len(kept) < rows or (most and len(kept) > most):
             raise damaged(path)
-        return kept.to(self.device)
+        return kept
 
 
 def write_vectors(path: Path, vectors: Tensor, rows: int = 0) -> None:
@@ -192,18 +195,20 @@ def room(folder: Path, steps: Steps, parameters: int, draws: int) -> None:
 
 
 def passes(
-    rows: Sequence[int], count: int, steps: Steps, parameters: int, draws: int, memory: int, even: bool = True
-) -> list[Sequence[int]]:
+    rows: Sequence[int], count: int, steps: Steps, parameters: int, draws: int, memory: int, even: bool = True,
+    beside: int = 0,
+) -> list[Sequence[int]]:  # fmt: skip
     """``rows`` of a run of ``count`` rows in as many parts as ``memory`` bytes ask for: ``even`` ones, or as large as
-    they may be, so that those behind a part are the same when it is done and left out. Raises OracleError when not even
-    one row fits beside what a step needs."""
-    lean = is_lean(count, parameters)
+    they may be, so that those behind a part are the same when it is done and left out. A pass of the model takes
+    ``beside`` bytes. Raises OracleError when not even one row fits beside what a step needs."""
+    lean = alone(count, parameters, draws)
     batch = max(len(b) for b in steps.batches)
-    step = 4 * parameters * (WORK * batch * (1 + pace(count, parameters, draws)) + 12)
+    step = beside + 4 * parameters * (WORK * batch * (1 + pace(count, parameters, draws)) + 12)
     each = 4 * parameters * (1 if lean else 3)
     fit = (memory - step) // each - 1
     if fit < 1:
-        need = -(-(step + 2 * each) >> 20)
+        least = step + 2 * each
+        need = -(-max(least, (least - beside) * SHARE // (SHARE - 1)) >> 20)
         raise OracleError(
             f"an index of {parameters} parameters needs {need} MiB of memory, {memory >> 20} are allowed",
             f"--memory {need}",
@@ -213,9 +218,14 @@ def passes(
     return [rows[at : at + fit] for at in range(0, len(rows), fit)]
 
 
+def alone(count: int, parameters: int, draws: int) -> bool:
+    """Whether U alone is kept of the rows; never where there is no curvature to be saved, for it loses much there."""
+    return draws > 0 and is_lean(count, parameters)
+
+
 def pace(count: int, parameters: int, draws: int) -> int:
     """Draws of curvature a row."""
-    return min(draws, LEAN_DRAWS) if is_lean(count, parameters) else draws
+    return min(draws, LEAN_DRAWS) if alone(count, parameters, draws) else draws
 
 
-__all__ = ["MEMORY", "Passes", "Place", "Tape", "pace", "passes", "read_piece", "room", "write_piece"]
+__all__ = ["MEMORY", "Passes", "Place", "Tape", "alone", "pace", "passes", "read_piece", "room", "write_piece"]

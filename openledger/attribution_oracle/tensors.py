@@ -20,6 +20,8 @@ from openledger.primitives.jsonio import read_json
 NOTE = "openledger"
 MAX_HEADER = 4 << 20
 """Bytes of a header: some thirty thousand tensors. A parser makes forty times as many of a hostile one."""
+OUTPUTS = 4
+"""Outputs of the generator for each value of its counter."""
 
 
 def dump(tensors: Mapping[str, Tensor], note: Mapping[str, Any] | None = None) -> bytes:
@@ -87,11 +89,12 @@ def uniform(seed: int, label: str, count: int) -> Tensor:
     return torch.from_numpy((_raw(seed, label, count) >> np.uint64(40)).astype(np.float32) / np.float32(2**23) - 1)
 
 
-def signs(seed: int, label: str, count: int) -> Tensor:
+def signs(seed: int, label: str, count: int, first: int = 0) -> Tensor:
     """``count`` fp32 numbers, 1 or -1, that follow from (seed, label): the bits of the outputs of the generator of
-    ``uniform``, the lowest of each first; a set bit is 1."""
-    raw = _raw(seed, label, (count + 63) // 64).astype("<u8").view(np.uint8)
-    bits = np.unpackbits(raw, bitorder="little")[:count]
+    ``uniform``, the lowest of each first; a set bit is 1. ``first`` of them are left out."""
+    block, within = divmod(first, OUTPUTS * 64)
+    raw = _raw(seed, label, (within + count + 63) // 64, block).astype("<u8").view(np.uint8)
+    bits = np.unpackbits(raw, bitorder="little")[within : within + count]
     return torch.from_numpy(bits.astype(np.float32) * 2 - 1)
 
 
@@ -100,9 +103,10 @@ def order(seed: int, label: str, count: int) -> list[int]:
     return [int(i) for i in np.argsort(_raw(seed, label, count), kind="stable")]
 
 
-def _raw(seed: int, label: str, count: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
+def _raw(seed: int, label: str, count: int, block: int = 0) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """Outputs of the generator, from its ``block`` of ``OUTPUTS`` on."""
     key = (int.from_bytes(sha256(label.encode()).digest()[:8], "big") << 64) | (seed & (2**64 - 1))
-    return np.asarray(np.random.Philox(key=key).random_raw(count), dtype=np.uint64)
+    return np.asarray(np.random.Philox(key=key).advance(block).random_raw(count), dtype=np.uint64)
 
 
 __all__ = ["dump", "load", "load_like", "note_of", "order", "signs", "uniform"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -100,6 +101,8 @@ class Trained:
     tensors: dict[str, Tensor]
     weights: bytes
     receipt: dict[str, Any]
+    seconds: float = 0.0
+    """CPU seconds of the process that its steps took."""
 
 
 class Adam:
@@ -222,7 +225,9 @@ def train(
     model = base.build(device)
     batches, lrs = plan(len(rows), seed, settings)
     start = start_tensors(base, model, seed, settings)
+    began = time.process_time()
     tensors = run_steps(model, start, ids, settings, batches, lrs, progress)
+    seconds = time.process_time() - began
     weights = dump(tensors, {"kind": settings.kind, "base": base.digest})
     tuned = assemble(base, settings, tensors, device)
     kept = [base.tokenizer.document(text) for text in held_out]
@@ -246,7 +251,7 @@ def train(
         "base_loss": round(mean_loss(model, kept) * 1e6) if kept else 0,
         "held_out_loss": round(mean_loss(tuned, kept) * 1e6) if kept else 0,
     }
-    return Trained(base, settings, tensors, weights, receipt)
+    return Trained(base, settings, tensors, weights, receipt, seconds)
 
 
 def rows_hash(rows: Sequence[str]) -> str:

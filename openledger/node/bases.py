@@ -23,8 +23,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 PAGE, MODELS = 100, 1_000
 """Of the chain's models so many are asked for at once, and looked at."""
 FAR_APART = (
-    "path influence on such a base: after the first two steps of a run, rows of honest machines were half of the"
-    " tolerance apart, so a claim may be refused; gradient-dot has room"
+    "path influence with decay on such a base: after the first steps of a run, rows of honest machines were half of the"
+    " tolerance apart, so a claim may be refused; path-undecayed has room, and told more"
 )
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 

@@ -94,7 +94,7 @@ def count_blocks(rows: int) -> int:
     return -(-rows // SHOWN_ROWS)
 
 
-METHODS = ("gradient-dot", "path-influence", "ek-fac", "logra", "datainf")
+METHODS = ("gradient-dot", "path-influence", "path-undecayed", "ek-fac", "logra", "datainf")
 """Names by which a published index may say how its rows were credited."""
 NAMED_ROW, NAMED_SHARE, NAMED_REST = 1, 2, 3
 EVERY_SEGMENT = 255

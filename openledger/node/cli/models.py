@@ -7,7 +7,6 @@ import re
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,7 +97,6 @@ def train(
     output.mkdir(parents=True, exist_ok=True)
     blobs = Layered(BlobStore(str(output / "blobs")), NodeBlobs(app.client))
     data = version_data(app.client, [data_ref(ref) for ref in refs])
-    began = time.process_time()
     with app.stage("train", "Train") as running:
         trained = factory.train_model(
             blobs, data, base=start, size=size, seed=seed, settings=factory.shape(kind, rank), held_out=texts,
@@ -106,8 +104,9 @@ def train(
             context=context,
         )  # fmt: skip
     factory.write_adapter(trained, output / "adapter")
+    why = list[str]()
     if method == "auto":
-        method = rechecked_in_time(app, trained, kind, device, time.process_time() - began)
+        method, why = rechecked_in_time(app, trained, kind, device)
     with app.stage("index", f"Build the attribution index: {method}") as running:
         index = factory.make_index(
             trained, method=method, device=device, progress=running.progress, folder=output / "index-work",
@@ -115,7 +114,7 @@ def train(
         )  # fmt: skip
     fields = factory.publish(blobs, trained, index)
     measurement: dict[str, Any] = {}
-    said = bases.noted(trained, method)
+    said = [*why, *bases.noted(trained, method)]
     if subsets:
         bundle = factory.load_bundle(blobs, to_hex(fields["bundle"]), known=shelf)
         measurement, lines, found = measured(app, bundle, texts, subsets, seconds, plot, f"{output.name}, {method}")
@@ -137,18 +136,20 @@ def train(
     )
 
 
-def rechecked_in_time(app: App, trained: Any, kind: str, device: str, training: float) -> str:
-    """Name of the method of ``auto``, after ``training`` CPU seconds. Where no CPU trained, nobody knows how long
-    validators without that device would take; of path influence on a folder see ``bases.FAR_APART``, of EK-FAC on few
-    rows ``preconditioned.SPAN``."""
+def rechecked_in_time(app: App, trained: Any, kind: str, device: str) -> tuple[str, list[str]]:
+    """Name of the method of ``auto``, and why. Where no CPU trained, nobody knows how long validators without that
+    device would take; of EK-FAC on few rows see ``preconditioned.SPAN``."""
     from openledger.attribution_oracle.folders import is_name
-    from openledger.attribution_oracle.methods import fitting
+    from openledger.attribution_oracle.methods import fitting, reason
 
-    vote = int(app.call("openledger_getParams")["voteSeconds"])
-    found = fitting(kind, training, vote, trained.widest) if device == "cpu" else DEFAULT_METHOD
+    if device != "cpu":
+        return DEFAULT_METHOD, [f"auto took {DEFAULT_METHOD}: how long validators without {device} need is not known"]
+    vote, training = int(app.call("openledger_getParams")["voteSeconds"]), trained.trained.seconds
+    pretrained = is_name(trained.trained.base.name)
+    found = fitting(kind, training, vote, trained.widest, pretrained)
     if found == "ek-fac" and not trained.spans:
-        return DEFAULT_METHOD
-    return DEFAULT_METHOD if found == "path-influence" and is_name(trained.trained.base.name) else found
+        found = DEFAULT_METHOD
+    return found, [reason(found, kind, training, vote, trained.widest, pretrained)]
 
 
 def measured(

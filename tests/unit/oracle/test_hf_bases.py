@@ -243,14 +243,18 @@ def test_two_models_of_one_receipt_that_are_shown_different_lengths_are_not_take
     assert torch.equal(used.row_vectors(long, [0], silent), fresh.row_vectors(long, [0], silent))
 
 
-@pytest.mark.parametrize(("name", "method"), [("openledger/tiny-v1", "path-influence"), (None, "gradient-dot")])
-def test_auto_takes_no_path_influence_on_a_folder_whose_honest_rows_could_be_too_far_apart(
+@pytest.mark.parametrize(("name", "method"), [("openledger/tiny-v1", "path-influence"), (None, "path-undecayed")])
+def test_auto_takes_the_most_accurate_method_of_a_base_and_says_so(
     name: str | None, method: str, folders: dict[str, Path]
 ) -> None:
-    app = SimpleNamespace(call=lambda asked: {"voteSeconds": 3600})
+    app: Any = SimpleNamespace(call=lambda asked: {"voteSeconds": 3600})
     base = SimpleNamespace(name=name or read_folder(folders["llama"]).name)
-    trained = SimpleNamespace(widest=1, trained=SimpleNamespace(base=base))
-    assert rechecked_in_time(app, trained, "lora", "cpu", 5.0) == method  # type: ignore[arg-type]
+    trained = SimpleNamespace(widest=1, trained=SimpleNamespace(base=base, seconds=5.0))
+    found, (why,) = rechecked_in_time(app, trained, "lora", "cpu")
+    assert found == method
+    assert why.startswith(f"auto took {method}, the most accurate")
+    found, (why,) = rechecked_in_time(app, trained, "lora", "cuda")
+    assert (found, "without cuda" in why) == ("gradient-dot", True)
 
 
 def test_the_owner_is_told_of_rows_that_are_cut_and_of_rows_that_machines_may_not_agree_on(
@@ -262,7 +266,7 @@ def test_the_owner_is_told_of_rows_that_are_cut_and_of_rows_that_machines_may_no
         "3 rows are longer than 512 tokens: what is behind is not learned, and earns nothing",
         FAR_APART,
     ]
-    assert noted(sound, "gradient-dot") == []  # type: ignore[arg-type]
+    assert noted(sound, "gradient-dot") == noted(sound, "path-undecayed") == []  # type: ignore[arg-type]
 
 
 # --- what is refused ----------------------------------------------------------------------------------------

@@ -234,8 +234,10 @@ def test_by_itself_no_method_is_taken_that_the_rows_are_too_few_for() -> None:
     app = SimpleNamespace(call=lambda asked: {"voteSeconds": 60})
     base = SimpleNamespace(name="openledger/tiny-v1")
     for spans, method in ((True, "ek-fac"), (False, "gradient-dot")):
-        trained = SimpleNamespace(widest=1, spans=spans, trained=SimpleNamespace(base=base))
-        assert models.rechecked_in_time(app, trained, "lora", "cpu", 7.0) == method  # type: ignore[arg-type]
+        trained = SimpleNamespace(widest=1, spans=spans, trained=SimpleNamespace(base=base, seconds=7.0))
+        found, (why,) = models.rechecked_in_time(app, trained, "lora", "cpu")  # type: ignore[arg-type]
+        assert found == method
+        assert why.startswith(f"auto took {method}: the most accurate is path-influence")
 
 
 def test_a_model_says_whether_its_rows_are_enough_for_ek_fac(made: Any) -> None:
