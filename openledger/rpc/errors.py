@@ -15,6 +15,9 @@ SERVER_ERROR, RESPONSE_TOO_LARGE, LIMIT_EXCEEDED, WAIT_TIMED_OUT = -32000, -3200
 VM_ERROR, CLIENT_LIMIT, PRUNED_HISTORY = -32015, -38026, 4444
 
 
+_ON_DEVNETS = "only a devnet of one validator has methods of anvil and Hardhat: docs/reference/devnet-methods.md"
+
+
 class RpcError(Exception):
     """What a JSON-RPC answer carries under ``error``."""
 
@@ -38,8 +41,9 @@ def invalid_params(message: str) -> RpcError:
 
 
 def method_not_found(name: str) -> RpcError:
-    """-32601 in geth's words."""
-    return RpcError(METHOD_NOT_FOUND, f"the method {name} does not exist/is not available")
+    """-32601 in geth's words; with a hint where somebody takes a network for a devnet."""
+    data = {"hint": _ON_DEVNETS} if name.partition("_")[0] in ("anvil", "hardhat", "evm", "tenderly") else None
+    return RpcError(METHOD_NOT_FOUND, f"the method {name} does not exist/is not available", data)
 
 
 def from_tree(err: OpenLedgerError) -> RpcError:

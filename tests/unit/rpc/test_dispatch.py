@@ -10,6 +10,7 @@ import pytest
 
 from openledger.primitives.errors import CallReverted, NonceTooLow
 from openledger.rpc.dispatch import Dispatcher
+from openledger.rpc.errors import method_not_found
 from openledger.rpc.params import LATEST, AddressArg, BlockArg, NumberArg
 
 
@@ -72,6 +73,14 @@ async def test_methods_may_be_coroutines(dispatcher: Dispatcher) -> None:
 async def test_an_unknown_method_is_32601_in_geths_words(dispatcher: Dispatcher) -> None:
     error = (await ask(dispatcher, request("eth_nothing")))["error"]
     assert error == {"code": -32601, "message": "the method eth_nothing does not exist/is not available"}
+
+
+@pytest.mark.parametrize("name", ["anvil_setBalance", "evm_mine", "hardhat_metadata"])
+def test_who_takes_a_network_for_a_devnet_reads_where_such_methods_are(name: str) -> None:
+    error = method_not_found(name).as_json()
+    assert error["code"] == -32601
+    assert error["message"] == f"the method {name} does not exist/is not available"
+    assert "only a devnet of one validator" in error["data"]["hint"]
 
 
 @pytest.mark.parametrize("name", ["test__secret", "test_secret", "test_", "_secret", "test___init__", "test_Secret"])
