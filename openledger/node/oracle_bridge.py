@@ -80,8 +80,6 @@ FINDING_BLOCKS = 128
 
 Fetch = Callable[[str], Awaitable[bool]]
 """True when the blob is here, after asking the configured peers where it was not."""
-
-
 BlockHash = Callable[[int], Hash32 | None]
 """Hash of the block at a height; None where this node does not have it."""
 
@@ -355,6 +353,8 @@ class OracleBridge:
             log.info("claim %s: waiting for blobs: %s", key[0], err)
             self.record.missing(key[0], err.message)
             self._jobs.missing(key, job, time.perf_counter() - started)
+            self._awaited.setdefault(key, job)  # also what was here and is gone, or damaged
+            self._hold_wake.set()
         except OracleError as err:
             self.record.failed(key[0], self.worker.ended, err.message)
             log.warning("claim %s: no verdict: %s", key[0], err)

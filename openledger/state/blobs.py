@@ -1,11 +1,13 @@
 """Blobs: bytes off the chain, named by their sha256 (64 hex digits), in a folder or any store that fsspec knows.
 
 A blob appears under its name only when it is complete, and what is read is hashed again: nobody gets other bytes
-than those the chain names. Layout: ``<first two digits>/<name>``; unfinished ones under ``unfinished/``.
+than those the chain names. Layout: ``<first two digits>/<name>``; unfinished and damaged ones under
+``unfinished/``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -77,8 +79,16 @@ class BlobStore:
         except OSError as err:
             raise _failing(name, err) from None
         if hashlib.sha256(raw).hexdigest() != name:
-            raise BlobCorrupt(f"blob {name} does not have the bytes it is named by", "delete it and fetch it again")
+            self._put_aside(name)
+            raise BlobCorrupt(f"blob {name} does not have the bytes it is named by", "put it, or fetch it, once more")
         return raw
+
+    def _put_aside(self, name: str) -> None:
+        """A blob that the disk has spoilt stands in the way of a sound one: who looks for it finds that it is gone."""
+        if self._local:
+            with contextlib.suppress(OSError):
+                self._fs.makedirs(f"{self._root}/unfinished", exist_ok=True)
+                os.replace(self._path(name), f"{self._root}/unfinished/damaged-{name}")
 
     def put(self, data: bytes) -> str:
         """Keep bytes; their name. Keeping them twice is free."""

@@ -54,6 +54,7 @@ from openledger.node.oracle_findings import Finding
 from openledger.node.oracle_jobs import LOOKED_AT
 from openledger.node.oracle_seeds import Seeds
 from openledger.primitives.attribution import EVERY_SEGMENT, NAMED_ROW, AttributionJob, Named, Verdict, score_leaf
+from openledger.primitives.errors import BlobNotFound
 from openledger.primitives.hashing import merkle_root, sha256
 from openledger.state.blobs import BlobStore
 from openledger.state.memory import MemoryStore
@@ -118,6 +119,42 @@ async def test_scores_of_fewer_rows_than_the_claim_leave_the_validator_silent_an
         assert bridge._tasks
         assert not any(task.done() for task in bridge._tasks)
         assert ((1, 0) in bridge._reveals) == (count == ROWS)
+    finally:
+        await bridge.stop()
+
+
+async def test_blobs_that_were_held_and_are_gone_are_fetched_once_more(tmp_path: Path) -> None:
+    """A file that the disk has spoilt after the claim was held kept a validator silent until the claim closed."""
+    asked, gone = list[str](), [True]
+
+    async def fetch(name: str) -> bool:
+        asked.append(name)
+        gone.clear()
+        return True
+
+    class Missing:
+        """A verifying process that finds a blob damaged as long as nobody fetches it."""
+
+        ended = ""
+
+        async def verify(self, job: AttributionJob, seconds: float) -> Verdict:
+            if gone:
+                raise BlobNotFound("a blob of claim 3 is damaged here")
+            return Verdict(job.claim, True, "", SCORES)
+
+        async def stop(self) -> None:
+            """There is no process."""
+
+    bridge = OracleBridge(str(tmp_path / "blobs"), tmp_path / "oracle", "chain", fetch=fetch)
+    bridge.worker = Missing()  # type: ignore[assignment]
+    await bridge.start()
+    try:
+        bridge._held.add((3, 0))
+        bridge._jobs.add((3, 0), dataclasses.replace(job(), bundle_blob="1" * 64, index_blob="0" * 64,
+                                                     evidence_blob="0" * 64))  # fmt: skip
+        bridge._wake.set()
+        await until(lambda: (3, 0) in bridge._findings)
+        assert set(asked) == {"1" * 64}
     finally:
         await bridge.stop()
 

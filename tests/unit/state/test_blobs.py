@@ -67,9 +67,24 @@ def test_changed_bytes_are_noticed(tmp_path):
     (tmp_path / "b" / name[:2] / name).write_bytes(b"false")
     with pytest.raises(BlobCorrupt):
         blobs.get(name)
+    (tmp_path / "b" / name[:2] / name).write_bytes(b"false")
     small = BlobStore(str(tmp_path / "b"), 4)
     with pytest.raises(BlobTooLarge):
         small.get(name)
+
+
+def test_a_damaged_blob_is_not_in_the_way_of_a_sound_one(tmp_path):
+    """Who asks whether it is here would be told so for ever, and never fetch it."""
+    blobs = BlobStore(str(tmp_path / "b"))
+    name = blobs.put(b"true")
+    (tmp_path / "b" / name[:2] / name).write_bytes(b"false")
+    with pytest.raises(BlobCorrupt) as refusal:
+        blobs.get(name)
+    assert "fetch it" in refusal.value.hint
+    assert not blobs.has(name)
+    assert list(blobs.list()) == []
+    assert blobs.put(b"true") == name
+    assert blobs.get(name) == b"true"
 
 
 def test_a_store_that_cannot_be_opened_is_one_sentence(tmp_path):
