@@ -68,10 +68,14 @@ def dump_evidence(answers: Iterable[Answer]) -> bytes:
     return json.dumps({"answers": rows}, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def read_evidence(raw: bytes) -> tuple[Answer, ...]:
-    """Answers of an evidence blob. Raises OracleError naming what is malformed or out of order."""
+def read_evidence(raw: bytes, settlements: Sequence[SettlementFacts]) -> tuple[Answer, ...]:
+    """Answers of an evidence blob, not many more than ``settlements`` tell of. Raises OracleError naming what is
+    malformed or out of order."""
+    last: dict[int, int] = {}
+    for s in settlements:
+        last[s.session] = max(last.get(s.session, 0), s.last)
     try:
-        rows = read_json(raw)["answers"]
+        rows = read_json(raw, most=2 * sum(last.values()) + 16)["answers"]
         answers = tuple(_answer(row) for row in rows)
     except (ValueError, KeyError, TypeError, OverflowError, DecodingError) as err:
         raise OracleError(f"the evidence is malformed: {type(err).__name__} {err}") from None

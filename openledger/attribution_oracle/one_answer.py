@@ -41,7 +41,8 @@ def checked(
 ) -> tuple[Bundle, Sequence[Answer]]:
     """The model of a claim and the answers that it pays for. Files, data and answers are those on chain. Raises
     OracleError naming what differs, BlobNotFound, BaseMissing."""
-    answers = check_evidence(job, read_evidence(blobs.get(blob_name(job.evidence_blob))))
+    given = read_evidence(blobs.get(blob_name(job.evidence_blob)), job.settlements)
+    answers = check_evidence(job, given)
     return published(job, blobs, known), answers
 
 

@@ -96,7 +96,8 @@ def verify_job(
 
 def _scores(job: AttributionJob, bundle: Bundle, blobs: Blobs, begun: Begun, progress: Progress) -> tuple[int, ...]:
     """What every row earns. Raises OracleError, BlobNotFound, SliceOver."""
-    answers = check_evidence(job, read_evidence(blobs.get(blob_name(job.evidence_blob))))
+    given = read_evidence(blobs.get(blob_name(job.evidence_blob)), job.settlements)
+    answers = check_evidence(job, given)
     if begun.scores is None:
         begun.scoring = begun.scoring or Scoring(Table(len(answers), bundle.index.rows))
         begun.scores = score_rows(bundle, answers, progress, begun.scoring)

@@ -81,15 +81,15 @@ def parts_of(state: StateReader, model: int) -> list[Part]:
     return found
 
 
-def answers_in(raw: bytes) -> list[Json]:
-    """The answers of an evidence blob, by session and index. Raises OracleError."""
+def answers_in(raw: bytes, most: int) -> list[Json]:
+    """The answers of an evidence blob, by session and index; not many more than ``most``. Raises OracleError."""
     try:
         found = {
             (int(a["session"]), int(a["index"])): {
                 "session": int(a["session"]), "index": int(a["index"]), "query": str(a["query"]),
                 "answer": str(a["answer"]), "price": hex(int(a["price"])),
             }
-            for a in read_json(raw)["answers"]
+            for a in read_json(raw, most=2 * most + 16)["answers"]
         }  # fmt: skip
         return [found[key] for key in sorted(found)]
     except (InvalidJson, KeyError, TypeError, ValueError, OverflowError) as err:
@@ -208,10 +208,10 @@ class OpenLedgerEvidence:
     async def _answers(self, state: StateReader, claim: Claim) -> list[Json]:
         """Those that the claim pays for, in order. Raises OracleError, BlobNotFound."""
         raw = await self._blob(claim.evidence.hex(), MAX_ANSWERS)
-        given = await asyncio.to_thread(answers_in, raw)
         paid: dict[int, list[range]] = {}
         for entry in settlements(state, claim.model, claim.epoch, claim.first, claim.last):
             paid.setdefault(entry.session, []).append(range(entry.first, entry.last))
+        given = await asyncio.to_thread(answers_in, raw, sum(max(r.stop for r in some) for some in paid.values()))
         return [a for a in given if any(a["index"] in some for some in paid.get(a["session"], ()))]
 
     async def _blob(self, name: str, most: int) -> bytes:

@@ -19,7 +19,7 @@ from openledger.node.cli.common import App, Group, Whole, facts, need_torch, pas
 from openledger.node.proven import ProvenState
 from openledger.primitives.amounts import PPM, split_exact
 from openledger.primitives.attribution import SCORE_UNIT, receipt_leaf, score_leaf
-from openledger.primitives.errors import DecodingError, NotFound, ProofInvalid, SharesInvalid
+from openledger.primitives.errors import DecodingError, InvalidJson, NotFound, ProofInvalid, SharesInvalid
 from openledger.primitives.hashing import merkle_root
 from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import ZERO_ADDRESS, Address, from_hex, parse_address, to_checksum, to_hex
@@ -118,15 +118,18 @@ def checked_answers(app: App, state: ProvenState, claim: Claim) -> list[dict[str
         SETTLEMENTS.module, [SETTLEMENTS.key(claim.model, claim.epoch, i) for i in range(claim.first, claim.last)]
     )
     given: dict[int, list[dict[str, Any]]] = {}
-    for answer in read_json(app.client.get_blob(claim.evidence.hex()))["answers"]:
-        given.setdefault(answer["session"], []).append(answer)
-    found = []
-    for entry in settlements(state, claim.model, claim.epoch, claim.first, claim.last):
-        answers = given.get(entry.session, [])[: entry.last]
-        leaves = [receipt_leaf(claim.model, a["query"], a["answer"], int(a["price"])) for a in answers]
-        if len(leaves) != entry.last or merkle_root(leaves) != entry.receipts:
-            raise SharesInvalid(f"the answers of session {entry.session} are not those that its consumer signed")
-        found += answers[entry.first :]
+    found: list[dict[str, Any]] = []
+    try:
+        for answer in read_json(app.client.get_blob(claim.evidence.hex()))["answers"]:
+            given.setdefault(answer["session"], []).append(answer)
+        for entry in settlements(state, claim.model, claim.epoch, claim.first, claim.last):
+            answers = given.get(entry.session, [])[: entry.last]
+            leaves = [receipt_leaf(claim.model, a["query"], a["answer"], int(a["price"])) for a in answers]
+            if len(leaves) != entry.last or merkle_root(leaves) != entry.receipts:
+                raise SharesInvalid(f"the answers of session {entry.session} are not those that its consumer signed")
+            found += answers[entry.first :]
+    except (InvalidJson, AttributeError, KeyError, TypeError, ValueError, OverflowError) as err:
+        raise SharesInvalid(f"the published answers are malformed: {type(err).__name__} {err}") from None
     return found
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from openledger.attribution_oracle import bundle as bundles
 from openledger.attribution_oracle import corpus, factory, tensors
 from openledger.attribution_oracle.bundle import VersionData
 from openledger.attribution_oracle.verify import verify_job
+from openledger.primitives import jsonio
 from openledger.primitives.attribution import PartFacts, Verdict
 from openledger.primitives.errors import BlobNotFound, OpenLedgerError
 from openledger.primitives.hashing import sha256
@@ -182,6 +184,22 @@ def test_answers_that_no_receipt_could_have_are_a_no_and_not_silence(world: Any,
     verdict = judged(world, replace(world.job, evidence_blob=world.blobs.put(dumped(evidence))))
     assert not verdict.valid
     assert "evidence" in verdict.reason
+
+
+def test_evidence_that_would_fill_the_memory_is_a_no_before_it_is_parsed(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Empty lists take forty times their text."""
+    raw = b'{"answers":[' + b"[]," * 1_000_000 + b"[]]}"
+    job = replace(world.job, evidence_blob=world.blobs.put(raw))
+    began = time.process_time()
+    verdict = judged(world, job)
+    assert not verdict.valid
+    assert "arrays and objects" in verdict.reason
+    bracketed = b'{"answers":["' + b"[{" * 10_000 + b'"]}'
+    assert not jsonio.holds_more(bracketed, 2), "what stands in a text does not count"
+    assert jsonio.holds_more(bracketed, 1)
+    assert time.process_time() - began < 5
 
 
 def with_settings(world: Any, receipt: dict[str, Any], **changes: Any) -> Any:

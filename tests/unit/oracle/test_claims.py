@@ -394,7 +394,7 @@ def test_prices_must_add_up_to_what_was_settled(world: Any) -> None:
     first = replace(world.job.settlements[0], amount=world.job.settlements[0].amount + 1)
     verdict = check(world, settlements=(first, *world.job.settlements[1:]))
     assert not verdict.valid
-    assert "wei" in verdict.reason
+    assert "settled were" in verdict.reason
 
 
 @pytest.mark.parametrize(

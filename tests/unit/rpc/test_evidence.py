@@ -181,8 +181,10 @@ async def test_a_node_without_a_source_says_how_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"[]", b"{}", b'{"answers":5}', b'{"answers":[{"session":"x"}]}', b'{"answers":[[]]}', b"[" * 99]
-)
+    "raw", [b"", b"[]", b"{}", b'{"answers":5}', b'{"answers":[{"session":"x"}]}', b'{"answers":[[]]}', b"[" * 99,
+            b'{"answers":[' + b"[]," * 1_000_000 + b"[]]}"],
+    ids=range(8),
+)  # fmt: skip
 async def test_malformed_answers_are_refused(tmp_path: Path, raw: bytes) -> None:
     with pytest.raises(OracleError, match="malformed"):
         await world(tmp_path, raw).get_answers(3)
