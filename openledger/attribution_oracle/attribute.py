@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from openledger.attribution_oracle.gradients import FAILS, Gradients, Losses
-from openledger.attribution_oracle.halves import RIDGE, corrected, halves
+from openledger.attribution_oracle.halves import corrected, halves
 from openledger.attribution_oracle.path import LEAN_DRAWS, Steps, is_lean, path_rows, retrained
 from openledger.attribution_oracle.ports import Progress, silent
-from openledger.attribution_oracle.rotated import LEAN_WEIGHT, LEAN_WIDEST, WEIGHT, WIDEST, joined, solved
+from openledger.attribution_oracle.rotated import LEAN_WIDEST, WIDEST, joined, solved
 from openledger.attribution_oracle.seen import Seen
 from openledger.attribution_oracle.table import Table
 from openledger.primitives.errors import OracleError
@@ -26,7 +26,9 @@ DRAWS = 3
 HALVES = 5
 LEAN_HALVES, ROUGH_HALVES = 4, 10
 """Of large indexes: in fp32, and where passes in bfloat16 leave time for more."""
-LEAN_RIDGE = 0.3
+TRUST, HEAVY_TRUST, LEAN_TRUST = (1.0, 0.25), (3.0, 0.5), (0.3, 0.25)
+"""Ridge of the correction by halves, and weight of the second opinion: of adapters, where U is heavy, and of large
+indexes."""
 FEWEST = 4
 """Rows from which on halves are retrained."""
 SHRINKAGE = 4
@@ -52,7 +54,7 @@ def attribute(
     loss per row of a LongTensor [rows, time] padded with 0; ``groups`` is the contributor of each row; ``run`` holds
     ``start`` (state dict before training), ``batches``, ``lrs`` and ``optimizer`` (``kind`` adam, ``b1``, ``b2``,
     ``eps``). Path influence with ``draws`` vectors of curvature a row, set right by ``retrainings`` without half of the
-    rows (None: as many as pay), and half as much of inverse curvature at the end. Who contributed a row changes no
+    rows (None: as many as pay), and some of inverse curvature at the end. Who contributed a row changes no
     score: one contributor may go by many names. Nothing is dropped at random, whatever mode the model is in. Raises
     OracleError for input that is malformed or not finite. The model is left as it was."""
     asked = _ids(query, "query")
@@ -126,7 +128,7 @@ def influence_rows(
     rough = lean and gradients.bears_rounding(start, ids[torch.tensor(steps.batches[0], device=ids.device)])
     draws = min(draws, LEAN_DRAWS) if lean or (alone and len(ids) * gradients.size > FEW_DRAWN) else draws
     count, middle, seen = _count(retrainings, lean, alone, rough), final, Seen(gradients, steps, len(ids), rough)
-    held = HELD * max(draws, 1)
+    held, (ridge, weight) = HELD * max(draws, 1), LEAN_TRUST if lean else HEAVY_TRUST if alone else TRUST
     with gradients.roughly(rough):
         found, _ = path_rows(seen, start, ids, steps, draws, seed, progress, held=held, rough=rough, alone=alone)
         if len(ids) >= FEWEST and count:
@@ -135,14 +137,14 @@ def influence_rows(
                 moved.append(retrained(gradients, start, ids, steps, line.tolist()))
                 progress(number + 1, len(kept), "retrainings")
             together = torch.stack(moved)
-            found = corrected(found, kept.to(found.device), together, LEAN_RIDGE if lean else RIDGE)
+            found = corrected(found, kept.to(found.device), together, ridge)
             middle = final + (together.mean(0) - final) * len(moved) / (len(moved) + SHRINKAGE)
         if lean:
             found = largest(found, KEPT)
         if draws:
-            widest, weight = (LEAN_WIDEST, LEAN_WEIGHT) if lean else (WIDEST, WEIGHT)
             own, drawn = seen.gathered(final, ids, draws, seed)
-            found = joined(found, own, solved(own, drawn, gradients.shapes, widest), weight)
+            second = solved(own, drawn, gradients.shapes, LEAN_WIDEST if lean else WIDEST)
+            found = joined(found, own, second, weight)
     return found, middle
 
 

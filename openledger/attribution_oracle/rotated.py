@@ -20,9 +20,8 @@ from openledger.attribution_oracle.gradients import Gradients
 DAMPING = 0.1
 WIDEST, LEAN_WIDEST = 1024, 256
 """Sides that are longer are not turned; the second of large indexes."""
-WEIGHT, LEAN_WEIGHT = 0.5, 0.25
-"""Of the second opinion relative to path influence, as standard deviations of scores go; the second of large
-indexes."""
+WEIGHT = 0.25
+"""Of the second opinion relative to path influence, as standard deviations of scores go."""
 BATCH = 16
 PROBES = 48
 """Rows whose scores tell how large an account is."""
@@ -106,4 +105,4 @@ def joined(rows: Tensor, own: Tensor, solved: Tensor, weight: float = WEIGHT) ->
     return rows
 
 
-__all__ = ["LEAN_WEIGHT", "LEAN_WIDEST", "WEIGHT", "WIDEST", "gathered", "joined", "solved"]
+__all__ = ["LEAN_WIDEST", "WEIGHT", "WIDEST", "gathered", "joined", "solved"]

@@ -136,7 +136,15 @@ def test_all_weights_of_a_small_model_are_carried_without_moments_and_an_adapter
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model, ids, _, run = made(nn.Tanh())
-    steps, told = path.Steps.of(run, ROWS), list[tuple[int, int, bool]]()
+    steps, told, trusted = path.Steps.of(run, ROWS), list[tuple[int, int, bool]](), list[float]()
+
+    def told_how_much(*asked: Any) -> Tensor:
+        trusted.append(asked[3])
+        found: Tensor = asked[0]
+        return found
+
+    for account in ("corrected", "joined"):
+        monkeypatch.setattr(attributing, account, told_how_much)
 
     def rows(*asked: Any, held: int, alone: bool, **other: Any) -> tuple[Tensor, Tensor]:
         told.append((asked[4], held, alone))
@@ -146,12 +154,13 @@ def test_all_weights_of_a_small_model_are_carried_without_moments_and_an_adapter
     for few in (attributing.FEW_DRAWN, 1):
         monkeypatch.setattr(attributing, "FEW_DRAWN", few)
         gradients = Gradients(model, losses)
-        attributing.influence_rows(gradients, gradients.vector(run["start"]), gradients.now(), ids, steps, 3, 0, 0)
+        attributing.influence_rows(gradients, gradients.vector(run["start"]), gradients.now(), ids, steps, 3, 1, 0)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name == "head.bias")
     adapter = Gradients(model, losses)
-    attributing.influence_rows(adapter, adapter.vector(run["start"]), adapter.now(), ids, steps, 3, 0, 0)
+    attributing.influence_rows(adapter, adapter.vector(run["start"]), adapter.now(), ids, steps, 3, 1, 0)
     assert told == [(3, 96, True), (1, 32, True), (3, 96, False)]
+    assert trusted == [*attributing.HEAVY_TRUST * 2, *attributing.TRUST]
 
 
 class Dropping(Small):
