@@ -29,7 +29,7 @@ from openledger.abci_app.preview import MOST_TRANSACTIONS, Preview, preview
 from openledger.abci_app.protocol import messages as abci
 from openledger.abci_app.queries import answer
 from openledger.abci_app.replay import Note
-from openledger.abci_app.statesync import HeaderHashes, StateSync
+from openledger.abci_app.statesync import FreeDisk, HeaderHashes, StateSync
 from openledger.evm.engine import EvmEngine
 from openledger.genesis.genesis import Genesis
 from openledger.primitives.blocks import SealedBlock
@@ -73,6 +73,7 @@ class Application(ChainReads):
         shelf: SnapshotShelf | None = None,
         keep_blocks: int = 0,
         ask: HeaderHashes | None = None,
+        free: FreeDisk | None = None,
     ) -> None:
         super().__init__(genesis, store, engine)
         self.own_address = own_address
@@ -86,7 +87,7 @@ class Application(ChainReads):
         self._edits = Pending(store) if genesis.solo else None
         self.mempool = Mempool(self.state(), self.next_base_fee())
         self._keep_blocks = keep_blocks
-        self.statesync = StateSync(genesis, store, shelf, self._commit_genesis, self._begin_from_snapshot, ask)
+        self.statesync = StateSync(genesis, store, shelf, self._commit_genesis, self._begin_from_snapshot, ask, free)
         self.gossip = Gossip(
             self.mempool, self.params().max_block_bytes // BLOCK_PART
         )  # CometBFT wants it to fit a block

@@ -3,8 +3,9 @@
 A node without blocks of its own is offered snapshots by its peers. The consensus engine vouches, through its light
 client, for one thing: the app hash at that height. So an offer must name exactly that state root, of this chain; each
 chunk must have its hash, else another peer is asked and the sender is not asked again; and the whole must come to the
-root, else the snapshot and its senders are rejected and another one is tried. Nothing of it can stop the node but its
-own disk. What a node that is killed in the middle leaves is empty at the next start.
+root, else the snapshot and its senders are rejected and another one is tried. What the disk has no room for, or is more
+than the manifest declares, is not written. Nothing of it can stop the node but its own disk. What a node that is killed
+in the middle leaves is empty at the next start.
 
 The app hash covers the state, which covers the hashes of earlier blocks (EIP-2935) up to the last one that wrote. The
 headers since then are only linked, so the newest is compared with what nodes say that the operator named, if any.
@@ -36,11 +37,18 @@ log = logging.getLogger(__name__)
 LAG = 2
 """A light client needs the headers of the two heights after a snapshot: younger ones are not shown to others yet."""
 
+DISK_FACTOR = 5
+"""A restored database has about four times the bytes of its snapshot: tries are built beside the entries."""
+DISK_MARGIN = 128 * 1024 * 1024
+"""Bytes of disk that no snapshot may take: it is checked against the root only when all of it is written."""
+
 _LEGACY_FROM = 0xC0
 """The first byte of a legacy transaction is that of an RLP list."""
 
 HeaderHashes = Callable[[int], Sequence[Hash32]]
 """Hashes of the Ethereum header of a height as nodes of the operator's choice give them; none where nobody answers."""
+FreeDisk = Callable[[], int]
+"""Bytes that are free on the disk of the database."""
 
 
 class StateSync:
@@ -57,6 +65,7 @@ class StateSync:
         begin_anew: Callable[[], None],
         restored: Callable[[], None],
         ask: HeaderHashes | None = None,
+        free: FreeDisk | None = None,
     ) -> None:
         self._genesis = genesis
         self._store = store
@@ -64,6 +73,7 @@ class StateSync:
         self._begin_anew = begin_anew
         self._restored = restored
         self._ask = ask
+        self._free = free
         self._running: Restoration | None = None
 
     # --- to others ------------------------------------------------------------------------------------------------
@@ -115,12 +125,24 @@ class StateSync:
         if manifest.height < 1 or manifest.state_root != request.app_hash:
             log.warning("the snapshot of block %s is rejected: it has another app hash", offered.height)
             return abci.ResponseOfferSnapshot(abci.OFFER_REJECT)
+        try:
+            manifest.check_size()
+            self._check_disk(manifest.size)
+        except InvalidSnapshot as err:
+            log.warning("the snapshot of block %s is rejected: %s", offered.height, err)
+            return abci.ResponseOfferSnapshot(abci.OFFER_REJECT)
         log.info(
             "taking the snapshot of block %s: %s accounts, %s slots, %s records, %s bytes in %s chunks",
             manifest.height, manifest.accounts, manifest.slots, manifest.records, manifest.size, offered.chunks,
         )  # fmt: skip
         self._running = Restoration(self._store, manifest)
         return abci.ResponseOfferSnapshot(abci.OFFER_ACCEPT)
+
+    def _check_disk(self, size: int) -> None:
+        """Raise InvalidSnapshot where ``size`` bytes of entries would fill the disk."""
+        needed = DISK_FACTOR * size + DISK_MARGIN
+        if self._free is not None and needed > (free := self._free()):
+            raise InvalidSnapshot(f"it needs about {needed:,} bytes of disk, and {free:,} are free: make room")
 
     def apply(self, request: abci.RequestApplySnapshotChunk) -> abci.ResponseApplySnapshotChunk:
         """Take in one chunk; with the last one the node has a state. Raises StorageError when the own disk fails."""
@@ -145,6 +167,7 @@ class StateSync:
         return abci.ResponseApplySnapshotChunk(abci.CHUNK_ACCEPT)
 
     def _take(self, running: Restoration, raw: bytes) -> None:
+        self._check_disk(len(raw))
         running.apply(raw)
         total = len(running.manifest.chunks)
         log.info("snapshot of block %s: %s of %s chunks", running.manifest.height, running.next, total)

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
@@ -243,15 +244,9 @@ class Node:
         meters = Meters(settings.validator or b"")
         meters.watch_engine(evm)
         self.app = Application(
-            settings.genesis,
-            store,
-            evm,
-            verdicts,
-            settings.validator,
-            shelf,
-            config.chain.keep_blocks,
-            header_hashes(config.statesync.rpc_servers),
-        )
+            settings.genesis, store, evm, verdicts, settings.validator, shelf, config.chain.keep_blocks,
+            header_hashes(config.statesync.rpc_servers), lambda: shutil.disk_usage(settings.folder).free,
+        )  # fmt: skip
         meters.watch_application(self.app)
         interval = config.snapshots.interval if settings.mode == "cometbft" else 0
         self._snapshots = Snapshotter(store, shelf, interval, config.snapshots.keep)

@@ -46,9 +46,24 @@ def encode(value: Value) -> bytes:
     return packed
 
 
+def check_whole(raw: bytes) -> None:
+    """Raise InvalidMsgpack unless ``raw`` begins with a whole msgpack value, at most some thousand lists deep.
+
+    Builds nothing. A list says how long it is before its items come, and the parser makes room for that many: lists in
+    lists that all claim to be long cost much, though few bytes follow.
+    """
+    reader = msgpack.Unpacker(max_buffer_size=len(raw))
+    try:
+        reader.feed(raw)
+        reader.skip()
+    except (ValueError, msgpack.exceptions.UnpackException):
+        raise InvalidMsgpack("not canonical msgpack: it cannot be read") from None
+
+
 def decode(raw: bytes) -> Value:
     """Value of canonical bytes. Raises InvalidMsgpack for every other input: maps, floats, nil, trailing
     bytes, a longer form than needed, too deep nesting."""
+    check_whole(raw)
     try:
         value = msgpack.unpackb(
             raw,

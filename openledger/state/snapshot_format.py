@@ -22,7 +22,7 @@ from typing import Any
 import msgpack
 
 from openledger.primitives.blocks import Header, SealedBlock
-from openledger.primitives.codec import Value, decode, encode
+from openledger.primitives.codec import Value, check_whole, decode, encode
 from openledger.primitives.errors import CorruptDatabase, InvalidMsgpack, InvalidSnapshot
 from openledger.primitives.hashing import KECCAK_EMPTY
 from openledger.primitives.types import MODULE_ADDRESSES, Hash32
@@ -67,6 +67,11 @@ class Manifest:
         """What names the snapshot."""
         return hashlib.sha256(self.encode()).digest()
 
+    def check_size(self) -> None:
+        """Raise InvalidSnapshot where the size is more than the chunks can hold."""
+        if self.size > len(self.chunks) * MAX_CHUNK_BYTES:
+            raise InvalidSnapshot(f"{self.size:,} bytes do not fit {len(self.chunks):,} chunks")
+
     @classmethod
     def decode(cls, raw: bytes) -> Manifest:
         """Raises InvalidSnapshot for anything but a manifest of this format."""
@@ -103,8 +108,9 @@ def pack_chunk(entries: Iterable[Entry]) -> bytes:
 def unpack_chunk(raw: bytes) -> list[Entry]:
     """Entries of a chunk. Raises InvalidSnapshot for anything else."""
     try:
+        check_whole(raw)
         parts = msgpack.unpackb(raw, max_map_len=0, max_ext_len=0, max_str_len=0, strict_map_key=True)
-    except (ValueError, TypeError, msgpack.exceptions.UnpackException, RecursionError):
+    except (InvalidMsgpack, ValueError, TypeError, msgpack.exceptions.UnpackException, RecursionError):
         raise InvalidSnapshot("a chunk is not a list of entries") from None
     if not isinstance(parts, list) or len(parts) % 2 or not all(type(part) is bytes for part in parts):
         raise InvalidSnapshot("a chunk is not a list of keys and values")

@@ -75,6 +75,8 @@ class Restoration:
             self._last = key
             self._counts[key[0]] += 1
             self._bytes += len(key) + len(value)
+            if self._bytes > self.manifest.size:
+                raise InvalidSnapshot(f"the snapshot holds more than the {self.manifest.size} bytes its manifest says")
             take(key, value)
         self._flush()
 

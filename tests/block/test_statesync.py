@@ -15,7 +15,7 @@ from openledger.abci_app.modules.staking.delegate import StakeDelegate
 from openledger.abci_app.ports import Silence
 from openledger.abci_app.protocol import messages as abci
 from openledger.abci_app.registry import PRECOMPILES
-from openledger.abci_app.statesync import LAG
+from openledger.abci_app.statesync import DISK_FACTOR, DISK_MARGIN, LAG
 from openledger.evm.predeploys import CREATE2_DEPLOYER_ADDRESS, HISTORY_ADDRESS, HISTORY_WINDOW
 from openledger.evm.pyevm import PyEvmEngine
 from openledger.primitives.amounts import GWEI, OPEN
@@ -268,6 +268,58 @@ def test_offers_of_another_app_hash_chain_format_or_height_are_refused(
         assert offer(app, manifest, metadata=garbage) == abci.OFFER_REJECT_SENDER
     assert app.head().number == 0
     assert app.apply_snapshot_chunk(abci.RequestApplySnapshotChunk(0, b"", "x")).result == abci.CHUNK_ABORT
+
+
+def with_disk(source: Harness, free: Callable[[], int]) -> Application:
+    app = newcomer(source)
+    app.statesync._free = free
+    return app
+
+
+def test_a_snapshot_that_would_fill_the_disk_or_cannot_fit_its_chunks_is_refused_when_it_is_offered(
+    offered: tuple[Harness, form.Manifest], caplog: pytest.LogCaptureFixture
+) -> None:
+    source, manifest = offered
+    needed = DISK_FACTOR * manifest.size + DISK_MARGIN
+    assert offer(with_disk(source, lambda: needed), manifest) == abci.OFFER_ACCEPT
+    assert offer(with_disk(source, lambda: needed - 1), manifest) == abci.OFFER_REJECT
+    assert f"it needs about {needed:,} bytes of disk, and {needed - 1:,} are free" in caplog.text
+    most = len(manifest.chunks) * form.MAX_CHUNK_BYTES
+    assert offer(newcomer(source), dataclasses.replace(manifest, size=most)) == abci.OFFER_ACCEPT
+    assert offer(newcomer(source), dataclasses.replace(manifest, size=most + 1)) == abci.OFFER_REJECT
+    assert "do not fit" in caplog.text
+
+
+def test_a_snapshot_is_given_up_before_a_chunk_that_the_disk_has_no_room_for(
+    offered: tuple[Harness, form.Manifest],
+) -> None:
+    source, manifest = offered
+    answers = iter([1 << 40, 1 << 40, 1 << 40, DISK_MARGIN])
+    app = with_disk(source, lambda: next(answers))
+    assert offer(app, manifest) == abci.OFFER_ACCEPT
+    chunk = load(source, manifest)
+    results = [app.apply_snapshot_chunk(abci.RequestApplySnapshotChunk(i, chunk(i), "a")).result for i in range(3)]
+    assert results == [abci.CHUNK_ACCEPT, abci.CHUNK_ACCEPT, abci.CHUNK_REJECT_SNAPSHOT]
+    assert flat(app.store.kv, b"asr") == flat(newcomer(source).store.kv, b"asr"), "genesis and nothing else"
+
+
+def test_no_more_bytes_are_taken_than_the_manifest_declares(
+    offered: tuple[Harness, form.Manifest], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Garbage accounts behind a small declared size are refused with the chunk that has too much, not at the end."""
+    source, manifest = offered
+    small = dataclasses.replace(manifest, size=4_000)
+    app = newcomer(source)
+    assert offer(app, small) == abci.OFFER_ACCEPT
+    taken = []
+
+    def chunk(index: int) -> bytes:
+        taken.append(index)
+        return load(source, manifest)(index)
+
+    assert feed(app, chunk, len(manifest.chunks)).result == abci.CHUNK_REJECT_SNAPSHOT
+    assert len(taken) < 4 < len(manifest.chunks)
+    assert "more than the 4000 bytes its manifest says" in caplog.text
 
 
 def test_a_node_that_has_blocks_takes_no_snapshot(offered: tuple[Harness, form.Manifest]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import dataclass
 
 import pytest
@@ -18,10 +19,11 @@ from openledger.abci_app.modules.datanets.records import Part
 from openledger.abci_app.registry import ACTIONS
 from openledger.genesis.presets import dev_accounts
 from openledger.primitives.codec import MAX_PLAIN_INT, decode, encode, pack_int, unpack_int
-from openledger.primitives.errors import InvalidMsgpack, InvalidTransaction, MalformedAction
+from openledger.primitives.errors import InvalidMsgpack, InvalidSnapshot, InvalidTransaction, MalformedAction
 from openledger.primitives.fields import U256, Bytes, Flag, Text, from_json, pack_struct, to_json, unpack_struct
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.transactions import decode_transaction, encode_native
+from openledger.state.snapshot_format import unpack_chunk
 
 ADDRESS, SECRET = dev_accounts()[0]
 
@@ -150,3 +152,18 @@ def test_random_bytes_are_never_a_transaction_and_never_a_crash(raw: bytes) -> N
     for prefix in (b"", b"\x01", b"\x02", b"\x03", b"\x04", b"\x50", b"\x51", b"\x52"):
         with pytest.raises(InvalidTransaction):
             decode_transaction(prefix + raw)
+
+
+def test_lists_in_lists_that_claim_to_be_long_are_refused_before_there_is_room_made_for_them() -> None:
+    """128 KiB that ask for a thousand lists of 120,000 items: a gigabyte."""
+    size, depth = 120_000, 1_000
+    raw = (b"\xdd" + size.to_bytes(4, "big")) * depth + bytes(size)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidMsgpack):
+            decode(raw)
+        with pytest.raises(InvalidSnapshot):
+            unpack_chunk(raw)
+        assert tracemalloc.get_traced_memory()[1] < 10 * len(raw)
+    finally:
+        tracemalloc.stop()
