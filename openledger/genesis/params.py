@@ -252,7 +252,8 @@ BOUNDS: dict[str, tuple[int, int]] = {
 """Least and largest value that a vote may give a parameter that is a number; who is not here stays as genesis says.
 Genesis may begin outside of these, within what ``validate`` allows.
 """
-ONLY_UP = frozenset({"max_shares"})
-"""A vote may only raise these: with less, models with many contributors could not be claimed for any more."""
+ONLY_UP = frozenset({"max_shares", "max_extension_bytes"})
+"""A vote may only raise these: with less, models with many contributors could not be claimed for any more, and reveals
+of open claims that draw many rows could not be said."""
 ONLY_DOWN = frozenset({"cap", "reserve"})
 """A vote may only lower these."""

@@ -121,6 +121,29 @@ def test_claims_that_end_together_are_paid_in_blocks_of_a_bounded_number_of_cont
     assert [ends[number] - ends[numbers[0]] for number in numbers] == [0, 1]
 
 
+def test_refused_claims_are_refunded_in_blocks_of_a_bounded_number_of_settlements(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Claims with a contributor and a settlement each end together, refused: one in a block, the other in the next."""
+    monkeypatch.setattr(voting, "MAX_PAID", 3)
+    chain = Harness(max_settlements=1)
+    chain.publish()
+    epochs = [chain.settle() for _ in range(2)]
+    chain.close_epoch()
+    for oracle in chain.oracles:
+        oracle.mode = "silent"
+    numbers = [chain.claim(epoch, {1: 900_000}, 100_000) for epoch in epochs]
+    for oracle in chain.oracles:
+        oracle.mode = "no"
+    ends: dict[int, int] = {}
+    for _ in range(20):
+        chain.block()
+        for number in numbers:
+            if chain.query("get_claim", number)["status"] == "refused":
+                ends.setdefault(number, chain.app.head().number)
+    assert [ends[number] - ends[numbers[0]] for number in numbers] == [0, 1]
+
+
 def test_the_epochs_of_a_refuted_model_are_looked_through_some_in_each_block() -> None:
     world = Money(DEVNET_PARAMS)
     for number in range(1, 601):

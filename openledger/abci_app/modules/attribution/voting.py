@@ -61,7 +61,8 @@ from openledger.primitives.types import Address, Log
 from openledger.state.overlay import Overlay
 
 MAX_PAID = 2_048
-"""Contributors of claims that end in one block, unless a single claim has more: each costs some 50 microseconds."""
+"""Contributors, and settlements that are refunded, of claims that end in one block, unless a single claim has more:
+each costs some 50 microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ def _is_near(own: int, claimed: int, params: Params) -> bool:
 
 def advance(state: Overlay, ctx: BlockContext) -> tuple[list[Outcome], list[Log]]:
     """Move open claims on, as many as a block may. Returns those that ended, and the logs. Those that would end with
-    more contributors than a block pays stay as they are until the next."""
+    more people than a block pays or refunds stay as they are until the next."""
     ended: list[Outcome] = []
     logs: list[Log] = []
     left = MAX_PAID
@@ -159,7 +160,7 @@ def advance(state: Overlay, ctx: BlockContext) -> tuple[list[Outcome], list[Log]
         falls = is_refuted(state, claim.model)
         after = _fallen(ctx, claim) if falls else _next(state, ctx, number, claim)
         ends = after.status in (ACCEPTED, REFUSED, LAPSED)
-        people = len(after.shares) if ends and isinstance(after, Claim) else 0
+        people = _people(after) if ends and isinstance(after, Claim) else 0
         if after is claim or people > left < MAX_PAID:
             continue
         left -= people
@@ -170,6 +171,11 @@ def advance(state: Overlay, ctx: BlockContext) -> tuple[list[Outcome], list[Log]
             logs += [] if falls else _note_silent(state, ctx, number, after)
             ended.append(Outcome(number, after))
     return ended, logs
+
+
+def _people(claim: Claim) -> int:
+    """Whom the end of a claim pays or takes back from, and whom it refunds: one for each settlement at most."""
+    return len(claim.shares) + (claim.last - claim.first if claim.status == REFUSED else 0)
 
 
 def _fallen(ctx: BlockContext, claim: Ballot) -> Ballot:
