@@ -86,7 +86,7 @@ class Bundle:
 def text_of(line: bytes) -> str:
     """Text of one row's bytes. Raises InvalidModel unless they are the one canonical form ``{"text":"..."}``."""
     try:
-        row = read_json(line)
+        row = read_json(line, most=1)
         text = row["text"]
         canonical = json.dumps({"text": text}, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
     except (ValueError, KeyError, TypeError, OverflowError, DecodingError):

@@ -28,6 +28,8 @@ from openledger.primitives.jsonio import read_json
 
 FORMAT = "openledger/training-receipt/1"
 MAX_ROWS = 1_000_000
+MAX_LISTS = 1 << 22
+"""Of a receipt: a list a step, and few others."""
 
 
 @dataclass(frozen=True)
@@ -282,7 +284,7 @@ def receipt_bytes(receipt: Mapping[str, Any]) -> bytes:
 def read_receipt(raw: bytes) -> dict[str, Any]:
     """A receipt of its blob. Raises InvalidModel."""
     try:
-        receipt = read_json(raw)
+        receipt = read_json(raw, most=MAX_LISTS)
         if receipt["format"] != FORMAT:
             raise InvalidModel(f"unknown training receipt format {receipt['format']!r}")
         rows = int(receipt["rows"])

@@ -19,7 +19,7 @@ pytest.importorskip("torch")
 import torch
 
 from openledger.attribution_oracle import bundle as bundles
-from openledger.attribution_oracle import corpus, factory, tensors
+from openledger.attribution_oracle import corpus, factory, tensors, train
 from openledger.attribution_oracle.bundle import VersionData
 from openledger.attribution_oracle.verify import verify_job
 from openledger.primitives import jsonio
@@ -200,6 +200,17 @@ def test_evidence_that_would_fill_the_memory_is_a_no_before_it_is_parsed(
     assert not jsonio.holds_more(bracketed, 2), "what stands in a text does not count"
     assert jsonio.holds_more(bracketed, 1)
     assert time.process_time() - began < 5
+
+
+def test_rows_and_receipts_that_would_fill_the_memory_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def parse(raw: bytes) -> Any:
+        raise AssertionError("a hostile text was parsed")
+
+    monkeypatch.setattr(jsonio, "parse_json", parse)
+    with pytest.raises(OpenLedgerError, match="row"):
+        bundles.text_of(b'{"text":[' + b"[]," * 100_000 + b"[]]}")
+    with pytest.raises(OpenLedgerError, match="receipt"):
+        train.read_receipt(b'{"batches":[' + b"[]," * train.MAX_LISTS + b"[]]}")
 
 
 def with_settings(world: Any, receipt: dict[str, Any], **changes: Any) -> Any:
