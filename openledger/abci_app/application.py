@@ -25,7 +25,7 @@ from openledger.abci_app.modules.governance.upgrade import must_know
 from openledger.abci_app.modules.staking.records import operator_of
 from openledger.abci_app.opening import genesis_block, genesis_diff
 from openledger.abci_app.ports import VerdictSource
-from openledger.abci_app.preview import MOST_TRANSACTIONS, Preview, preview
+from openledger.abci_app.preview import MOST_WAITING, Preview, preview
 from openledger.abci_app.protocol import messages as abci
 from openledger.abci_app.queries import answer
 from openledger.abci_app.replay import Note
@@ -109,7 +109,7 @@ class Application(ChainReads):
 
     def preview(self, unix_seconds: int) -> Callable[[], Preview]:
         """The next block out of what waits now, at that time. What is given back does the work, in any thread."""
-        waiting = {decoded.raw: decoded for decoded in islice(self.mempool.offer(), MOST_TRANSACTIONS)}
+        waiting = {decoded.raw: decoded for decoded in islice(self.mempool.offer(), MOST_WAITING)}
         proposer = self.own_address or bytes(20)
         return partial(
             preview, self._chain, self.store, self.head(), unix_seconds, proposer, waiting, self.edits.encode()

@@ -1,7 +1,8 @@
 """The block that would come next, made of what waits in the mempool, on a fork of the state: what "pending" means.
 
-It is a guess, not a promise: another proposer may choose otherwise, slot 0 may bring verdicts, and the time is the
-asker's. Nothing of it is kept or written.
+It is filled as a proposal is, so what is refused gives its room to what waits behind. It is a guess, not a promise:
+another proposer may choose otherwise, slot 0 may bring verdicts, and the time is the asker's. Nothing of it is kept or
+written.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from openledger.abci_app.block import BlockInput, BlockOutput, Chain, begin, seal
 from openledger.abci_app.decoder import Decoded
+from openledger.abci_app.proposals import take_fitting
 from openledger.abci_app.protocol.messages import CommitInfo
 from openledger.evm.engine import BlockEnv
 from openledger.primitives.blocks import Header, SealedBlock
@@ -19,8 +21,8 @@ from openledger.primitives.types import Address
 from openledger.state.ports import StateReader
 from openledger.state.store import StateStore
 
-MOST_TRANSACTIONS = 1_500
-"""As many as 30,000,000 gas hold, and a few."""
+MOST_WAITING = 6_000
+"""Transactions that are looked at: four times what 30,000,000 gas hold, for those that are refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,7 @@ def preview(
     run = begin(forked, base, parent, given)
     if waiting:
         run.system_work(given)
-    for raw in waiting:
-        run.take(raw)
-    run.flush()
+    take_fitting(run, waiting.values(), run.output.params.max_block_bytes)
     return Preview(parent, run.env, _sealed(run.output, parent), run.state)
 
 

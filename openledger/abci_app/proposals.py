@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import replace
 
-from openledger.abci_app.block import BlockInput, BlockOutput, Chain, begin, execute_block
+from openledger.abci_app.block import BlockInput, BlockOutput, Chain, Run, begin, execute_block
 from openledger.abci_app.decoder import Decoded
 from openledger.abci_app.edits import Edits
 from openledger.abci_app.modules.fees.market import next_base_fee
@@ -107,11 +107,19 @@ def _fill(state: StateReader, base_fee: int, waiting: Iterable[Decoded], room: i
 def _fill_again(
     chain: Chain, state: StateReader, parent: Header, bare: BlockInput, waiting: Iterable[Decoded], room: int
 ) -> list[bytes]:
-    """The same by trying: some are executed, what is refused goes out with the rest of its sender's, and what waits
-    behind takes its room. So nobody keeps others out of a block with transactions that one of his own makes void."""
+    """The same by trying."""
     trial = replace(bare, txs=(*bare.txs, b""))  # the system work asks only whether there are transactions
     run = begin(chain, state, parent, trial)
     run.system_work(trial)
+    return take_fitting(run, waiting, room)
+
+
+def take_fitting(run: Run, waiting: Iterable[Decoded], room: int) -> list[bytes]:
+    """Transactions that were executed in ``run`` and not refused, in ``room`` bytes at most.
+
+    Some are executed, what is refused goes out with the rest of its sender's, and what waits behind takes its room. So
+    nobody keeps others out of a block with transactions that one of his own makes void.
+    """
     tries, skipped, chosen = iter(waiting), set[Address](), list[bytes]()
     while True:
         some: list[Decoded] = []

@@ -163,3 +163,26 @@ def test_gas_limits_as_large_as_a_block_do_not_keep_others_out_of_it() -> None:
     assert txs == (greedy[0], modest)
     assert chain.judge(txs) == abci.ACCEPT
     chain.finalize(txs)
+
+
+def test_what_is_pending_is_filled_as_a_proposal_is_behind_a_long_queue_that_would_be_refused() -> None:
+    chain = Harness()
+    first = chain.nonce(ACCOUNTS[1][0])
+    emptying = StakeDelegate(operator_account(0), chain.balance(ACCOUNTS[1][0]) - OPEN // 100)
+    raws = [chain.native(1, emptying, max_priority_fee=2 * GWEI)]
+    raws += [
+        chain.transfer(1, bytes([9] * 20), OPEN // 10, nonce=first + 1 + i, max_priority_fee=2 * GWEI)
+        for i in range(1_600)
+    ]
+    others = [chain.transfer(n, bytes([9] * 20), 5) for n in (2, 3, 4)]
+    assert {chain.submit(raw).code for raw in (*raws, *others)} == {0}
+    pending = chain.app.preview(chain.time)().block.transactions
+    assert set(pending) & {*raws, *others} == {raws[0], *others}
+
+
+def test_what_is_pending_fits_the_bytes_of_a_block() -> None:
+    chain = Harness(max_block_bytes=64 * 1024, max_slot0_bytes=16 * 1024)
+    raws = [chain.transfer(n, bytes([9] * 20), 5, data=bytes(15_000), gas=200_000) for n in range(1, 7)]
+    assert {chain.submit(raw).code for raw in raws} == {0}
+    pending = [raw for raw in chain.app.preview(chain.time)().block.transactions if raw in raws]
+    assert len(pending) == 4
