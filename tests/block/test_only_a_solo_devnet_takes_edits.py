@@ -10,14 +10,18 @@ from harness import ACCOUNTS, Harness
 from openledger.abci_app.application import Application
 from openledger.abci_app.decoder import Decoder, decode_signed
 from openledger.abci_app.edits import AccountEdit, Edits, SlotEdit
+from openledger.abci_app.modules.datanets.create import DatanetCreate
+from openledger.abci_app.modules.fees.records import MAX_WEI, supply
 from openledger.abci_app.ports import Silence
 from openledger.abci_app.protocol import messages as abci
+from openledger.evm.engines import load_engine
 from openledger.evm.pyevm import PyEvmEngine
 from openledger.primitives.amounts import GWEI
 from openledger.primitives.errors import EditRefused, InvalidRlp, UnsupportedTransactionType
-from openledger.primitives.transactions import DYNAMIC_FEE, LEGACY, decode_impersonated, decode_transaction
+from openledger.primitives.transactions import DYNAMIC_FEE, LEGACY, NATIVE, decode_impersonated, decode_transaction
 from openledger.primitives.types import GOVERNANCE_ADDRESS
 from openledger.primitives.unsigned import Unsigned
+from openledger.state import layout
 from openledger.state.memory import MemoryStore
 from openledger.state.store import StateStore
 
@@ -110,6 +114,37 @@ def test_a_solo_chain_with_edits_gives_the_same_blocks_on_another_node(chain: Ha
     assert one.head() == two.head()
     assert (one.head().base_fee, one.head().coinbase, one.edits) == (9, THIEF, Edits())
     assert two.state().storage(THIEF, 1) == 2
+
+
+@pytest.mark.parametrize("engine", ["py-evm", "revm"])
+@pytest.mark.parametrize("everybody", [False, True], ids=["the coinbase is full", "everybody is full"])
+def test_full_accounts_stop_no_block_and_the_supply_is_the_sum_of_balances(
+    chain: Harness, engine: str, everybody: bool
+) -> None:
+    """Tips, of a native transaction too, and coins for accounts with 2^256-1 wei; at last more is burned than 256 bits
+    count."""
+    if engine == "revm":
+        pytest.importorskip("openledger_native", reason="the native engine is not built: make native")
+    genesis = replace(chain.genesis, solo=True)
+    app = Application(genesis, StateStore(MemoryStore()), load_engine(engine), Silence(), chain.addresses[0])
+    full = [THIEF, ACCOUNTS[2][0], *((VICTIM, ACCOUNTS[1][0]) if everybody else ())]
+    for height in (1, 2, 3):
+        app.edit(Edits(accounts=tuple(AccountEdit(who, balance=(MAX_WEI,)) for who in full), coinbase=(THIEF,)))
+        raws = (
+            app.edits.encode(),
+            chain.native(1, DatanetCreate(f"books{height}"), nonce=height - 1, max_priority_fee=GWEI),
+            chain.transfer(0, ACCOUNTS[2][0], MAX_WEI - 10**18 if everybody else 1, nonce=height - 1),
+        )
+        app.finalize_block(
+            abci.RequestFinalizeBlock(
+                raws, abci.CommitInfo(), (), bytes([height]) * 32, height, genesis.time_ns + height, b"",
+                chain.addresses[0],
+            )
+        )  # fmt: skip
+        app.commit()
+        assert [receipt.type for receipt in app.store.receipts(height)][-2:] == [NATIVE, DYNAMIC_FEE]
+        found = app.store.kv.iterate(layout.ACCOUNT, layout.after(layout.ACCOUNT))
+        assert supply(app.state()).total == sum(layout.decode_account(raw).balance for _, raw in found)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from openledger.abci_app.modules.fees.records import give
 from openledger.primitives.amounts import shortfall
 from openledger.primitives.errors import AmountOutOfRange
 from openledger.primitives.types import Address
@@ -27,4 +28,4 @@ def transfer(state: Overlay, sender: Address, receiver: Address, amount: int) ->
     must_afford(state, sender, amount, "a transfer")
     if amount:
         state.sub_balance(sender, amount)
-        state.add_balance(receiver, amount)
+        give(state, receiver, amount)

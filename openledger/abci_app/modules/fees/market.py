@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from openledger.abci_app.modules.accounts import transfer
-from openledger.abci_app.modules.fees.records import burn_from
+from openledger.abci_app.modules.fees.records import burn_from, give
 from openledger.genesis.params import Params
 from openledger.primitives.blocks import Header
 from openledger.primitives.types import Address
@@ -22,6 +21,9 @@ def next_base_fee(parent: Header, params: Params) -> int:
 
 
 def charge(state: Overlay, payer: Address, gas: int, price: int, base_fee: int, operator: Address) -> None:
-    """Take the fee of a native transaction: the base fee part is burned, the rest goes to the operator (wei)."""
+    """Take the fee of a native transaction: the base fee part is burned, the rest goes to the operator (wei). Raises
+    InsufficientFunds."""
+    tip = gas * (price - base_fee)
     burn_from(state, payer, gas * base_fee)
-    transfer(state, payer, operator, gas * (price - base_fee))
+    state.sub_balance(payer, tip)
+    give(state, operator, tip)

@@ -40,6 +40,8 @@ class Supply:
         return self.genesis + self.minted + self.edited - self.edited_away - self.burned
 
 
+MAX_WEI = (1 << 256) - 1
+"""The most that an account holds."""
 _SUPPLY = Table(GOVERNANCE_ADDRESS, "fees/supply", Supply)
 
 
@@ -54,10 +56,22 @@ def set_genesis_supply(state: Overlay, total: int) -> None:
 
 
 def count_burned(state: Overlay, amount: int) -> None:
-    """Record wei that no account holds any longer. Burned coins never come back."""
+    """Record wei that no account holds any longer. Burned coins never come back. What 256 bits cannot count (only a
+    devnet's edits make so much) is counted as taken away by edits."""
     if amount:
         found = supply(state)
-        _SUPPLY.put(state, replace(found, burned=found.burned + amount))
+        over = max(0, found.burned + amount - MAX_WEI)
+        taken = _big(found.edited_away + over) if over else found.taken_by_edits
+        _SUPPLY.put(state, replace(found, burned=found.burned + amount - over, taken_by_edits=taken))
+
+
+def give(state: Overlay, receiver: Address, amount: int) -> None:
+    """Add wei, taken elsewhere, to an account. What its 256 bits cannot hold is burned: only a devnet's edits make such
+    balances."""
+    account = state.account(receiver)
+    over = max(0, (account.balance if account else 0) + amount - MAX_WEI)
+    state.add_balance(receiver, amount - over)
+    count_burned(state, over)
 
 
 def count_edited(state: Overlay, change: int) -> None:
@@ -84,7 +98,7 @@ def mint_to(state: Overlay, receiver: Address, amount: int, params: Params) -> N
     if amount > mintable(state, params):
         raise ConsensusFault(f"minting {amount} wei would cross the reserve or the cap")
     _SUPPLY.put(state, replace(found, minted=found.minted + amount))
-    state.add_balance(receiver, amount)
+    give(state, receiver, amount)
 
 
 def mintable(state: StateReader, params: Params) -> int:
