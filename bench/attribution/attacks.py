@@ -33,6 +33,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from corpora import CORPORA, Rows
+from garbage import MADE, WRITTEN
 from lds import QUERIES, Size, gradient_dot, losses, trained
 
 from openledger.attribution_oracle.attribute import attribute
@@ -225,7 +226,8 @@ GARBAGE: dict[str, Attack] = {
     "chained words": chained,
     "numbers": garbage(lambda chance, words: " ".join(str(chance.randrange(10**4)) for _ in range(40))),
 }
-AS_SAID = ("words as often as said", "chained words")
+GARBAGE |= WRITTEN | MADE
+AS_SAID = ("words as often as said", "chained words", *MADE)
 """These are given all words as the honest rows say them, the others each word once."""
 ATTACKS = COPIES | GARBAGE
 

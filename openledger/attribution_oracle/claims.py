@@ -46,6 +46,11 @@ class Scoring:
     table: Table
     done: int = 0
 
+    @classmethod
+    def of(cls, bundle: Bundle, answers: int) -> Scoring:
+        """None of so many."""
+        return cls(Table(answers, bundle.index.rows, bundle.index.norms()))
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -117,7 +122,7 @@ def score_rows(
     of the price, times the fraction that the fine-tune explains; one that touches no row earns nothing. ``scoring`` is
     gone on with, and stands behind the last answer whenever ``progress`` is told of it."""
     total = sum(a.price for a in answers)
-    begun = scoring or Scoring(Table(len(answers), bundle.index.rows))
+    begun = scoring or Scoring.of(bundle, len(answers))
     chosen = method(bundle.index.method)
     base = bundle.run.base.build().to(next(bundle.run.model.parameters()).device)
     for number, answer in list(enumerate(answers))[begun.done :]:

@@ -211,6 +211,11 @@ class Index:
             parts = [(q[i : i + 64] * wide[at[i : i + 64]]).sum(1) for i in range(0, self.rows, 64)]
         return np.asarray(np.concatenate(parts) * scale, dtype=np.float64)
 
+    def norms(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """fp64 [rows]: how long each row is, and so how large its score can be for any answer."""
+        squares = [(self.q.numpy()[i : i + 64].astype(np.int64) ** 2).sum(1) for i in range(0, self.rows, 64)]
+        return np.asarray(np.sqrt(np.concatenate(squares)) * self.scale.numpy().astype(np.float64))
+
     def error(self, number: int, vector: Tensor) -> float:
         """How far a committed row lies from the recomputed ``vector`` [dim], relative to it: what exceeds int8
         rounding, or the difference of scales, whichever is larger. An honest row of another machine stays below 1e-4.

@@ -1,4 +1,4 @@
-"""What of each row of a model is not its own: known before (near.py), or no language (prose.py)."""
+"""What of each row of a model is not its own: known before (near.py), or no language (prose.py, chains.py)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from openledger.attribution_oracle.near import NEW, FirstCommits, Known, size_of
-from openledger.attribution_oracle.prose import disorder
+from openledger.attribution_oracle.near import NEW, PPM, FirstCommits, Known, size_of
+from openledger.attribution_oracle.prose import spoken
 
 MODELS = 8
 """Whose rows a process remembers: the next claim of a model asks for the same ones again."""
 
 
 def known_parts(texts: Sequence[str], order: Sequence[int]) -> tuple[Known, ...]:
-    """For every row what of it was known when it was committed, or is no language (see prose): the larger of both.
+    """For every row what of it was known when it was committed, or is no language (see prose, and
+    chains): the larger of both.
     ``order``: row numbers, the earliest first."""
     return _known_parts(tuple(texts), tuple(order))
 
@@ -25,7 +26,9 @@ def _known_parts(texts: tuple[str, ...], order: tuple[int, ...]) -> tuple[Known,
     found = [NEW] * len(texts)
     for row in order:
         found[row] = first.add(row, texts[row])
-    nobodys = [Known(ppm, ()) for ppm in disorder(texts, [not known.ppm for known in found])]
+    chained = [first.chained[row] for row in range(len(texts))]
+    says, disordered = spoken(texts, [not known.ppm and not ppm for known, ppm in zip(found, chained, strict=True)])
+    nobodys = [Known(max(some, says * ppm // PPM), ()) for some, ppm in zip(disordered, chained, strict=True)]
     both = [max(pair, key=lambda known: known.ppm) for pair in zip(found, nobodys, strict=True)]
     return tuple(replace(known, words=size_of(text)) for known, text in zip(both, texts, strict=True))
 

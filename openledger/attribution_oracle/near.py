@@ -5,9 +5,8 @@ counts. *Runs*: the share of a row's four-word runs that earlier rows had, each 
 copies with noise around them, shuffled sentences and mosaics of many rows are found. *Letters*: the same with runs of
 twenty letters, whatever stands between them. *Pairs*: the share of a row's two-word runs that one earlier row of
 comparable size has; paraphrases are found whose every fourth word differs. *Words*: the share of its words, the rare
-ones counting more, that one such row has, in whatever order. *Splices*: the share of its three-word runs that nobody
-had though both their pairs were said, as where words are chained by what has followed what; a row with many more of
-them than those before it is nobody's.
+ones counting more, that one such row has, in whatever order. *Forms*: the share of its runs of twelve words that
+earlier rows had in other signs (forms.py). A row whose letters or words a chain has said is nobody's (chains.py).
 
 Words are compared without case, accents, invisible signs, and the difference between letters that look alike. Where a
 script has no spaces, two signs stand for a word: four signs in a row are in any two texts of such a language.
@@ -28,6 +27,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from openledger.attribution_oracle.chains import Chains
+from openledger.attribution_oracle.forms import Forms, written
+
 PPM = 1_000_000
 WIDE = re.compile("([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
 RUN, PAIR = 4, 2
@@ -39,8 +41,10 @@ RARE = PPM // 8  # what a row's words weigh on average, at the least
 LETTERS, SAMPLE = 20, 4  # letters of a run; one run in so many is looked at, by its text
 LETTERS_FROM, LETTERS_FULL = 500_000, 800_000
 HOLDERS = 16  # of one pair, or word, the earliest
+FORMS_FROM, FORMS_FULL = 100_000, 300_000
 AGAIN_FROM, AGAIN_FULL = 500_000, 750_000  # ppm of pairs that the row itself has had
-SPLICED_FROM, SPLICED_FULL = 120_000, 200_000  # ppm of splices beyond 2 and 2.5 times what all rows before had
+CHAINED_LETTERS, CHAINED_WORDS = (9, (3, 7)), (6, (2, 4))  # longest runs, signs that a chain may know in a row
+ALPHABET = 12  # different signs of a row from which on its letters can be a chain's
 CANDIDATES = 4
 _WORD = re.compile(r"[^\W_]+")
 NEWER = re.compile(
@@ -94,16 +98,17 @@ NEW = Known(0, ())
 
 @dataclass
 class FirstCommits:
-    """The rows committed so far. ``add`` them in commit order."""
+    """The rows committed so far. ``add`` them in commit order. ``chained``: how much of each row a chain has said, ppm,
+    if the rows are a language."""
 
+    chained: dict[int, int] = field(default_factory=dict)
     _ids: dict[str, int] = field(default_factory=dict)
     _owner: dict[Run, int] = field(default_factory=dict)
     _letters: dict[str, int] = field(default_factory=dict)
     _holders: dict[Run, list[int]] = field(default_factory=dict)
-    _triples: set[Run] = field(default_factory=set)
     _singles: set[Run] = field(default_factory=set)
-    _looked: int = 0  # runs of three words of all rows so far, and those that were splices
-    _splices: int = 0
+    _forms: Forms = field(default_factory=Forms)
+    _chains: tuple[Chains, Chains] = field(default_factory=lambda: (Chains(*CHAINED_LETTERS), Chains(*CHAINED_WORDS)))
     _rows: dict[int, tuple[frozenset[Run], frozenset[Run]]] = field(default_factory=dict)
 
     def add(self, row: int, text: str) -> Known:
@@ -114,18 +119,15 @@ class FirstCommits:
         runs, pairs, letters = _shingles(words, four), _shingles(words, two), _sampled("".join(said))
         own = sorted({tuple(words[start:end]) for start, end in enumerate(single)})
         self._singles.update(own)
-        triples = _triples(words, single, two)
-        spliced = sum(
-            run not in self._triples and before in self._holders and after in self._holders
-            for run, before, after in triples
-        )
+        form, signs = written(text), (_spelt(said), words)
+        looked = [chain.look(some) for chain, some in zip(self._chains, signs, strict=True)]
         again = Known(ramp((len(two) - len(pairs)) * PPM // max(len(two), 1), AGAIN_FROM, AGAIN_FULL), ())
         found = max(
             _by_owner(runs, self._owner, RUNS_FROM, RUNS_FULL),
             _by_owner(letters, self._letters, LETTERS_FROM, LETTERS_FULL),
             self._by_pairs(pairs),
             self._by_words(own),
-            self._spliced(spliced, len(triples)),
+            _known(*self._forms.known(form), FORMS_FROM, FORMS_FULL),
             again,
             key=lambda k: k.ppm,
         )
@@ -136,13 +138,15 @@ class FirstCommits:
         if found.ppm < PPM:
             for run in runs:
                 self._owner.setdefault(run, row)
-            self._triples.update(run for run, _, _ in triples)
-            self._looked, self._splices = self._looked + len(triples), self._splices + spliced
+            self._forms.add(row, form)
             self._rows[row] = frozenset(pairs), frozenset(own)
             for shingle in dict.fromkeys([*pairs, *own]):
                 holders = self._holders.setdefault(shingle, [])
                 if len(holders) < HOLDERS:
                     holders.append(row)
+            for chain, (ppm, look) in zip(self._chains, looked, strict=True):
+                chain.add(look, ppm < PPM)  # what a chain has said says nothing of others, and can be copied
+        self.chained[row] = max(ppm for ppm, _ in looked)
         return found
 
     def _by_pairs(self, pairs: Sequence[Run]) -> Known:
@@ -153,12 +157,6 @@ class FirstCommits:
             size = max(len(pairs), len(theirs) // LONGER)
             best = max(best, _known({row: shared}, size, PAIRS_FROM, PAIRS_FULL), key=lambda k: k.ppm)
         return best
-
-    def _spliced(self, spliced: int, looked: int) -> Known:
-        """The more rows there are, the more of the next one was said in pairs: it is compared with those so far."""
-        usual = self._splices * PPM // max(self._looked, 1)
-        begin, full = SPLICED_FROM + 2 * usual, SPLICED_FULL + 5 * usual // 2
-        return Known(ramp(spliced * PPM // max(looked, 1), begin, full), ())
 
     def _by_words(self, words: Sequence[Run]) -> Known:
         """A word weighs one over the rows that have had it; those that ``HOLDERS`` rows have had weigh nothing, and
@@ -226,16 +224,12 @@ def _shingles(words: Sequence[int], ends: Sequence[int]) -> list[Run]:
     return list(dict.fromkeys(runs)) or ([tuple(words)] if words else [])
 
 
-def _triples(words: Sequence[int], single: Sequence[int], two: Sequence[int]) -> list[tuple[Run, Run, Run]]:
-    """Runs of three words without repetitions, each with its first pair and its second."""
-    found = {}
-    for start, middle in enumerate(single):
-        if middle < len(two):
-            found[tuple(words[start : two[middle]])] = (
-                tuple(words[start : two[start]]),
-                tuple(words[middle : two[middle]]),
-            )
-    return [(run, *pairs) for run, pairs in found.items()]
+def _spelt(said: Sequence[str]) -> list[int]:
+    """The signs of the words, a space between them, digits all alike; none of scripts without spaces, whose signs are
+    words, and none where there are few, as in genes."""
+    signs = [ord("0") if sign.isdigit() else ord(sign) for sign in " ".join(said)]
+    wide = 3 * sum(1 for word in said if WIDE.fullmatch(word)) > len(said)
+    return [] if wide or len(set(signs)) < ALPHABET else signs
 
 
 def _known(owners: dict[int, int], size: int, begin: int, full: int) -> Known:

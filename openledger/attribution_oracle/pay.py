@@ -2,14 +2,15 @@
 
 1. Per answer, scores are divided by the sum of their absolute values, so every answer weighs what was paid for it; to
    begin with by the typical row's, which nobody can move alone.
-2. What of a row's text was committed earlier (near.py) or is no language (prose.py) is no part of the row. As far as
-   what was committed earlier pulls in the same direction it makes the first commit larger, up to the size of a typical
-   row, and not beyond: whoever is copied loses nothing, and copying oneself gains nothing.
-3. A row that is everywhere larger than a third of the typical row is brought down to that, or to less where it has
+2. What of a row's text was committed earlier (near.py) or is no language (prose.py, chains.py) is no part of the row.
+   As far as what was committed earlier pulls in the same direction it makes the first commit larger, up to the size of
+   a typical row, and not beyond: whoever is copied loses nothing, and copying oneself gains nothing.
+3. A row that is everywhere larger than a fifth of the typical row is brought down to that, or to less where it has
    fewer words than the row in which the middle word of all data stands: size is in the hand of the author, and so is
    where a row ends. Each answer is then weighed anew, three times over, so that nobody's scores tell how much the
    others count in it. In the end rows count by their words and by how steadily they help, and only those below about a
-   twentieth of the typical row count less.
+   twentieth of the typical row count less. A claim of few answers, which has little but size to go by, takes rows
+   relative to how large they are to any answer, and lets them differ more.
 4. A larger row counts more, always, and by a tenth at the most: whoever can make his rows as large as he likes gains
    no more than that.
 5. Over the whole claim the signed parts are summed, and what is below zero is nothing. Never per contributor: that
@@ -33,8 +34,8 @@ from openledger.primitives.errors import OracleError
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
-LARGEST = 0.35  # of the typical row, times 1 + (WIDER / answers)^2, for a row with as many words as the middle one
-WIDER = 4.0  # of a single answer there is nothing but size; two answers are bounded as three
+LARGEST = 0.2  # of the typical row, for a row with as many words as the middle one
+WIDER = 5.4  # where norms are known that times 1 + (WIDER / answers)^2, as far as answers are few; two are as three
 SWEEPS = 3
 MORE, STEEP = 0.1, 4  # what the largest rows count more than the smallest, and how fast around the typical row
 FEW = 3  # answers up to which a row's size is its mean
@@ -47,9 +48,13 @@ LOTS = 128
 class Table:
     """The answers of a claim, as signed parts [lots, rows], each answer in parts of its typical row times its weight.
 
-    Beyond ``LOTS`` answers several share a lot, so that memory is bounded: answer n goes to lot n modulo ``LOTS``."""
+    Beyond ``LOTS`` answers several share a lot, so that memory is bounded: answer n goes to lot n modulo ``LOTS``.
+    ``norms`` [rows]: how large each row is to any answer, where that is known. Of few answers nothing else tells who is
+    large because he matters from who has made himself large: so scores are divided by them, and may differ more."""
 
-    def __init__(self, answers: int, rows: int) -> None:
+    def __init__(self, answers: int, rows: int, norms: Array | None = None) -> None:
+        self.wide = norms is not None
+        self.norms = np.ones(rows) if norms is None else np.where(norms > 0, norms, 1.0) ** _fewness(max(answers, 1))
         self.shared = np.zeros((min(answers, LOTS), rows), dtype=np.float64)
         self.weights = np.zeros(min(answers, LOTS), dtype=np.float64)
 
@@ -60,6 +65,7 @@ class Table:
             raise OracleError("a row's score is not finite")
         if not math.isfinite(weight):
             raise OracleError("what an answer weighs is not finite")
+        scores = scores / self.norms
         largest = float(np.abs(scores).max(initial=0.0))
         typical = _typical(np.abs(scores / largest)) if largest > 0.0 else 0.0  # so that no sum overflows
         if typical > 0.0:
@@ -76,16 +82,17 @@ class Table:
             return [0] * self.shared.shape[1]
         stays = np.array([_typical(np.abs(lot)) for lot in self.shared])  # of answers that share a lot, some cancels
         whole = np.minimum(stays, self.weights)
-        amounts = np.maximum(parts(self.shared, whole, known, order).sum(axis=0), 0.0)
+        amounts = np.maximum(parts(self.shared, whole, known, order, self.wide).sum(axis=0), 0.0)
         return [int(amount) for amount in np.rint(amounts * SCORE_UNIT)]
 
 
-def parts(shared: Array, whole: Array, known: Sequence[Known], order: Sequence[int]) -> Array:
-    """Signed parts without what others had before, none far larger than the typical one; the absolute values of each
-    answer's add up to ``whole`` [answers]."""
+def parts(shared: Array, whole: Array, known: Sequence[Known], order: Sequence[int], wide: bool = False) -> Array:
+    """Signed parts without what others had before, none far larger than the typical one, or with few answers ``wide``;
+    the absolute values of each answer's add up to ``whole`` [answers]."""
     even = _even(first_commits(_even(shared), known, order))  # copies count in none
     words = lengths([part.words * (PPM - part.ppm) // PPM for part in known])
-    more, wider = _more(_size(even)), 1.0 + (WIDER / (FEW if len(even) == 2 else len(even))) ** 2
+    more = _more(_size(even))
+    wider = 1.0 + wide * _fewness(len(even)) * (WIDER / (FEW if len(even) == 2 else len(even))) ** 2
     for _ in range(SWEEPS):
         size = _size(even)
         limit = LARGEST * wider * _typical(size) * words
@@ -147,8 +154,13 @@ def first_commits(shared: Array, known: Sequence[Known], order: Sequence[int]) -
 
 def _size(shared: Array) -> Array:
     """How large a row is: its median over the answers; with few of them, where a median says little, its mean."""
-    sizes, mean = np.abs(shared), min(1.0, (FEW / len(shared)) ** 3)
+    sizes, mean = np.abs(shared), _fewness(len(shared))
     return np.asarray((1.0 - mean) * np.median(sizes, axis=0) + mean * sizes.mean(axis=0), dtype=np.float64)
+
+
+def _fewness(answers: int) -> float:
+    """1 up to ``FEW`` answers, and towards 0 beyond."""
+    return min(1.0, (FEW / answers) ** 3)
 
 
 def _typical(sizes: Array) -> float:

@@ -40,22 +40,27 @@ POWERS: Whole = 1 << np.arange(1, 47, dtype=np.int64)
 def disorder(texts: Sequence[str], new: Sequence[bool]) -> list[int]:
     """How much of each row is no language, ppm. ``new``: rows that count for what language is here; copies do not.
     What is no language at first sight does not count at the second: else random pairs would make all look random."""
+    return spoken(texts, new)[1]
+
+
+def spoken(texts: Sequence[str], new: Sequence[bool]) -> tuple[int, list[int]]:
+    """How far the rows are a language at all, in which words stand in an order, ppm; and the ``disorder`` of each."""
     gaps, counts = _Gaps(texts), list(new)
-    found = _judged(gaps, counts)
+    says, found = _judged(gaps, counts)
     kept = [vouches and not ppm for vouches, ppm in zip(counts, found, strict=True)]
-    return found if kept == counts else _judged(gaps, kept)
+    return (says, found) if kept == counts else _judged(gaps, kept)
 
 
-def _judged(gaps: _Gaps, counts: Sequence[bool]) -> list[int]:
+def _judged(gaps: _Gaps, counts: Sequence[bool]) -> tuple[int, list[int]]:
     found = gaps.orders(counts)
     vouching = [pair for pair, vouches in zip(found, counts, strict=True) if vouches]
     says = ramp(_median([(order << BITS) // noise for order, noise in vouching]), SAYS_FROM, SAYS_FULL)
     if not says:
-        return [0] * len(found)
+        return 0, [0] * len(found)
     typical = max(_median([order for order, _ in vouching]), FLOOR)
     parts = [(typical * part // PPM, sure) for part, sure in zip((LITTLE, ENOUGH), SURE, strict=True)]
     ramps = [(order, *(min(part, sure * noise >> BITS) for part, sure in parts)) for order, noise in found]
-    return [says * (PPM - ramp(*one)) // PPM for one in ramps]
+    return says, [says * (PPM - ramp(*one)) // PPM for one in ramps]
 
 
 def _median(values: Sequence[int]) -> int:
@@ -156,4 +161,4 @@ def _order(near: int, near_sum: int, far: int, far_sum: int, squares: int) -> tu
     return (near_sum * far - far_sum * near) // (near * far), isqrt(spread // near) + FLOOR
 
 
-__all__ = ["disorder"]
+__all__ = ["disorder", "spoken"]

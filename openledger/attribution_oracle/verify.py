@@ -25,7 +25,6 @@ from openledger.attribution_oracle.claims import (
 from openledger.attribution_oracle.kept import Begun, Kept
 from openledger.attribution_oracle.looks import Crowd
 from openledger.attribution_oracle.methods import method
-from openledger.attribution_oracle.pay import Table
 from openledger.attribution_oracle.ports import Blobs, Progress, SliceOver, blob_name, silent
 from openledger.attribution_oracle.recheck import (
     CHECKED_ROWS,
@@ -99,7 +98,7 @@ def _scores(job: AttributionJob, bundle: Bundle, blobs: Blobs, begun: Begun, pro
     given = read_evidence(blobs.get(blob_name(job.evidence_blob)), job.settlements)
     answers = check_evidence(job, given)
     if begun.scores is None:
-        begun.scoring = begun.scoring or Scoring(Table(len(answers), bundle.index.rows))
+        begun.scoring = begun.scoring or Scoring.of(bundle, len(answers))
         begun.scores = score_rows(bundle, answers, progress, begun.scoring)
         begun.scoring = None
     return begun.scores

@@ -1,0 +1,151 @@
+"""Texts written in other signs, and texts that a chain of letters or words has said, among real paragraphs."""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from openledger.attribution_oracle.chains import Chains
+from openledger.attribution_oracle.forms import written
+from openledger.attribution_oracle.known import known_parts
+from openledger.attribution_oracle.near import FirstCommits
+
+EACH, HONEST = 12, 120
+LETTERS = string.ascii_lowercase
+OTHERS = "".join(random.Random(1).sample(LETTERS, 26))
+
+
+def exchanged(said: str, meant: str) -> Callable[[str], str]:
+    return lambda text: text.translate(str.maketrans(said + said.upper(), meant + meant.upper()))
+
+
+def by_word(change: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: " ".join(change(word) for word in text.split())
+
+
+WRITTEN: dict[str, Callable[[str], str]] = {
+    "letters shifted": exchanged(LETTERS, LETTERS[3:] + LETTERS[:3]),
+    "letters by others": exchanged(LETTERS, OTHERS),
+    "digits for letters": exchanged("aeiost", "431057"),
+    "vowels exchanged": exchanged("aeiou", "eioua"),
+    "letters by sound": exchanged("abcdefghijklmnopqrstuvwxyz", "абкдефгхийклмнопкрстуввксз"),
+    "words backwards": by_word(lambda word: word[::-1]),
+    "rows backwards": lambda text: text[::-1],
+    "a letter after": by_word(lambda word: word + "x"),
+    "a letter before": by_word(lambda word: "q" + word),
+    "letters twice": lambda text: "".join(sign * 2 for sign in text),
+    "pig latin": by_word(lambda word: word[1:] + word[0] + "ay"),
+    "letters stirred": by_word(lambda word: "".join(random.Random(word).sample(word, len(word)))),
+}
+
+
+@pytest.fixture(scope="module")
+def paragraphs() -> list[str]:
+    with np.load(Path(__file__).with_name("attacked_speeches.npz"), allow_pickle=False) as file:
+        found: list[str] = file["texts"].tobytes().decode().split("\n\n")[:HONEST]
+    return found
+
+
+@pytest.mark.parametrize("way", WRITTEN)
+def test_a_copy_in_other_signs_is_a_copy_of_the_row_that_it_was_made_of(paragraphs: list[str], way: str) -> None:
+    copies = [WRITTEN[way](text) for text in paragraphs[24:36]]
+    found = known_parts([*paragraphs, *copies], range(HONEST + EACH))[HONEST:]
+    assert np.mean([part.ppm for part in found]) >= 950_000
+    assert all(max(part.sources, key=lambda s: s[1])[0] == 24 + n for n, part in enumerate(found) if part.sources)
+    assert sum(bool(part.sources) for part in found) >= EACH - 2
+
+
+def test_what_follows_a_template_is_nobodys_copy_in_other_signs() -> None:
+    chance, first = random.Random(2), FirstCommits()
+    names = ["Anna", "Boris", "Greta", "Jonas", "Pavel", "Quinn"]
+    for row in range(60):
+        city = "".join(chance.choices(LETTERS, k=6))
+        text = f"{chance.choice(names)} of {city}: born {chance.randrange(1900, 2000)}, " + ", ".join(
+            f"{what} {chance.randrange(10, 99)}"
+            for what in ("height", "weight", "pulse", "size of shoes", "age at school")
+        )
+        assert not first._forms.known(written(text))[0], row
+        first.add(row, text)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.text(LETTERS, min_size=1, max_size=12), min_size=12, max_size=30), st.permutations(list(LETTERS)))
+def test_no_exchange_of_letters_nor_what_is_added_to_every_word_changes_the_form(
+    words: list[str], meant: Sequence[str]
+) -> None:
+    forms = [form for _, form in written(" ".join(words)).forms]
+    other = exchanged(LETTERS, "".join(meant))
+    for change in (other, lambda word: word + "zz", lambda word: word * 2, lambda word: word[::-1]):
+        assert [form for _, form in written(" ".join(map(change, words))).forms] == forms
+    assert [form for _, form in written(" ".join(words[::-1])).forms] == forms[::-1]
+
+
+def chain(texts: Sequence[str], size: int, letters: bool, seed: int) -> list[str]:
+    """Each letter, or word, one that has followed the ``size`` before it."""
+    chance, following = random.Random(seed), dict[tuple[str, ...], list[str]]()
+    parts: Sequence[str] = " ".join(texts) if letters else " ".join(texts).split()
+    for at in range(len(parts) - size):
+        following.setdefault(tuple(parts[at : at + size]), []).append(parts[at + size])
+    rows = []
+    for _ in range(EACH):
+        row = list(chance.choice(list(following)))
+        while len(row) < (260 if letters else 45):
+            row.append(chance.choice(following.get(tuple(row[-size:]), list(parts))))
+        rows.append(("" if letters else " ").join(row))
+    return rows
+
+
+@pytest.mark.parametrize(("size", "letters"), [(2, True), (3, True), (4, True), (5, True), (1, False)])
+def test_what_a_chain_of_letters_or_words_has_said_is_nobodys(paragraphs: list[str], size: int, letters: bool) -> None:
+    rows = chain(paragraphs, size, letters, 5)
+    found = np.array([part.ppm for part in known_parts([*paragraphs, *rows], range(HONEST + EACH))]) / 1e6
+    assert found[HONEST:].mean() >= 0.85
+    assert found[:HONEST].mean() <= 0.03
+
+
+def test_a_copy_of_a_row_that_a_chain_might_have_said_is_still_a_copy(paragraphs: list[str]) -> None:
+    said = chain(paragraphs, 4, True, 6)
+    found = known_parts([*paragraphs, *said, *said], range(HONEST + 2 * EACH))[HONEST + EACH :]
+    assert all(part.ppm == 1_000_000 for part in found)
+
+
+def test_where_words_have_no_order_no_chain_is_sought() -> None:
+    chance = random.Random(7)
+    words = ["".join(chance.choices(LETTERS, k=chance.randint(3, 9))) for _ in range(400)]
+    texts = [" ".join(chance.choices(words, k=40)) for _ in range(120)]
+    assert sum(part.ppm for part in known_parts(texts, range(120))) == 0
+
+
+class Naive:
+    """The same counts, with sets."""
+
+    def __init__(self, longest: int) -> None:
+        self.longest, self.said = longest, set[tuple[int, ...]]()
+
+    def new(self, signs: Sequence[int]) -> list[int]:
+        runs = {
+            tuple(signs[at : at + size]) for size in range(1, self.longest + 1) for at in range(len(signs) - size + 1)
+        }
+        fresh = [run for run in runs if run not in self.said
+                 and (len(run) == 1 or (run[1:] in self.said and run[:-1] in self.said))]  # fmt: skip
+        self.said |= runs
+        return [sum(len(run) == size for run in fresh) for size in range(self.longest + 1)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 5), max_size=30), max_size=12))
+def test_new_runs_are_those_whose_shorter_parts_were_said_and_looking_changes_nothing(rows: list[list[int]]) -> None:
+    chains, naive = Chains(5, (1, 3)), Naive(5)
+    for row in rows:
+        (ppm, looked), again = chains.look(row), chains.look(row)
+        assert (ppm, looked[1]) == (again[0], again[1][1])
+        assert 0 <= ppm <= 1_000_000
+        assert looked[1] == naive.new(row)
+        chains.add(looked, True)
