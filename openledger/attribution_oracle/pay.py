@@ -9,7 +9,7 @@
    fewer words than the row in which the middle word of all data stands: size is in the hand of the author, and so is
    where a row ends. Each answer is then weighed anew, three times over, so that nobody's scores tell how much the
    others count in it. In the end rows count by their words and by how steadily they help, and only those below about a
-   twentieth of the typical row count less. A claim of few answers, which has little but size to go by, takes rows
+   hundredth of the typical row count less. A claim of few answers, which has little but size to go by, takes rows
    relative to how large they are to any answer, and lets them differ more.
 4. A larger row counts more, always, and by a tenth at the most: whoever can make his rows as large as he likes gains
    no more than that.
