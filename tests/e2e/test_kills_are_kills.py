@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from network import kills
 from network.checks import Broken
 from network.kills import Killer
+from network.load import Ledger, Sent
 from network.points import FILE, Points
 from network.process import alive
 from network.runner import Run, Summary
@@ -136,6 +137,16 @@ async def test_a_node_that_falls_while_the_end_is_judged_breaks_the_run(
         monkeypatch.setattr(Run, name, does)
     with pytest.raises(Broken, match="node0 ended by itself"):
         await run.run()
+
+
+@pytest.mark.parametrize("block_first", [True, False])
+def test_a_transaction_whose_block_is_read_before_its_answer_is_not_waited_for(block_first: bool) -> None:
+    ledger, sent = Ledger(), Sent("0x01", 0.0, "node0")
+    steps = [lambda: ledger.seen(["0x01", "0x02"]), lambda: ledger.acknowledge(sent)]
+    for step in steps if block_first else steps[::-1]:
+        step()
+    ledger.acknowledge(Sent("0x03", 0.0, "node0"))
+    assert (list(ledger.waiting), [one.hash for one in ledger.acknowledged]) == (["0x03"], ["0x01", "0x03"])
 
 
 class Standing:

@@ -42,15 +42,19 @@ class Ledger:
     acknowledged: list[Sent] = field(default_factory=list)
     waiting: dict[str, Sent] = field(default_factory=dict)
     latencies: list[float] = field(default_factory=list)
+    in_blocks: set[str] = field(default_factory=set)
     refused: int = 0
 
     def acknowledge(self, sent: Sent) -> None:
+        """Its block may have been read already: a node that was killed had it, and only the answer was lost."""
         self.acknowledged.append(sent)
-        self.waiting[sent.hash] = sent
+        if sent.hash not in self.in_blocks:
+            self.waiting[sent.hash] = sent
 
     def seen(self, hashes: Sequence[str]) -> None:
         """These stand in a block."""
         now = time.monotonic()
+        self.in_blocks.update(hashes)
         for tx_hash in hashes:
             if (sent := self.waiting.pop(tx_hash, None)) is not None:
                 self.latencies.append(now - sent.at)
