@@ -230,6 +230,13 @@ GARBAGE |= WRITTEN | MADE
 AS_SAID = ("words as often as said", "chained words", *MADE)
 """These are given all words as the honest rows say them, the others each word once."""
 ATTACKS = COPIES | GARBAGE
+LOOSE = {
+    "letters that change places": 0.03,
+    "30 % by dictionary": 0.03,
+    "all words by dictionary": 0.06,
+    "an invented language": 0.06,
+}
+"""Those that the rule does not find, and a bound on what they were seen to earn (docs/lab/attacks.md)."""
 
 
 @dataclass

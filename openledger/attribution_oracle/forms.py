@@ -51,8 +51,8 @@ class Forms:
 
 
 def written(text: str) -> Written:
-    """The form of a text."""
-    words = ["".join(_SIGNS.findall(token)).casefold() for token in text.split()]
+    """The form of a text without case, accents and invisible signs (``near.plain_of``)."""
+    words = ["".join(_SIGNS.findall(token)) for token in text.split()]
     lengths = [len(word) for word in words]
     runs = [(start, _form(lengths[start : start + WORDS])) for start in range(len(words) - WORDS + 1)]
     return Written(words, [(start, form) for start, form in runs if form])

@@ -72,11 +72,20 @@ phonetic, and small capitals."""
 def words_of(text: str) -> list[str]:
     """Words without case, accents, punctuation, invisible signs, and other scripts' letters for Latin ones; scripts
     without spaces give a word a sign."""
+    return _words(plain_of(text))
+
+
+def plain_of(text: str) -> str:
+    """A text without case, accents and invisible signs, with Latin letters for those that look alike."""
     if not text.isascii():
         parts = unicodedata.normalize("NFKD", NEWER.sub(NO_SIGN, text))
         seen = (c for c in parts if unicodedata.category(c) not in _UNSEEN and c not in _FILLERS)
         text = "".join(seen).casefold().translate(ALIKE)
-    return _WORD.findall(WIDE.sub(r" \1 ", text.casefold()))
+    return text.casefold()
+
+
+def _words(plain: str) -> list[str]:
+    return _WORD.findall(WIDE.sub(r" \1 ", plain))
 
 
 Run = tuple[int, ...]
@@ -113,13 +122,14 @@ class FirstCommits:
 
     def add(self, row: int, text: str) -> Known:
         """What of ``text`` was known before; then the row is part of what is known, unless nothing of it is new."""
-        said = words_of(text)
+        plain = plain_of(text)
+        said = _words(plain)
         words = [self._ids.setdefault(word, len(self._ids)) for word in said]
         single, two, four = (_ends(said, size) for size in (1, PAIR, RUN))
         runs, pairs, letters = _shingles(words, four), _shingles(words, two), _sampled("".join(said))
         own = sorted({tuple(words[start:end]) for start, end in enumerate(single)})
         self._singles.update(own)
-        form, signs = written(text), (_spelt(said), words)
+        form, signs = written(plain), (_spelt(said), words)
         looked = [chain.look(some) for chain, some in zip(self._chains, signs, strict=True)]
         again = Known(ramp((len(two) - len(pairs)) * PPM // max(len(two), 1), AGAIN_FROM, AGAIN_FULL), ())
         found = max(
@@ -242,4 +252,4 @@ def ramp(share: int, begin: int, full: int) -> int:
     return min(max(share - begin, 0) * PPM // (full - begin), PPM)
 
 
-__all__ = ["NEW", "NEWER", "NO_SIGN", "PPM", "WIDE", "FirstCommits", "Known", "ramp", "size_of", "words_of"]
+__all__ = ["NEW", "NEWER", "NO_SIGN", "PPM", "WIDE", "FirstCommits", "Known", "plain_of", "ramp", "size_of", "words_of"]
