@@ -132,10 +132,11 @@ def write_adapter(model: Model, folder: Path) -> bool:
 
 def make_index(
     model: Model, *, method: str = methods.DEFAULT_METHOD, device: str = "cpu", progress: Progress = silent,
-    folder: Path | None = None, memory: int = MEMORY, row_bytes: int = methods.ROW_BYTES,
+    folder: Path | None = None, memory: int = MEMORY, row_bytes: int | None = None,
 ) -> influence.Index:  # fmt: skip
     """The attribution index of a trained model. A long work is kept in ``folder``, to go on there after it was broken
-    off, and holds at most ``memory`` bytes of rows at once; ``row_bytes`` bounds a row's size."""
+    off, and holds at most ``memory`` bytes of rows at once; ``row_bytes`` bounds a row's size (None: as
+    ``methods.usual_bytes`` says)."""
     t = model.trained
     run = influence.Run.of(t.base, t.settings, t.tensors, t.receipt, model.texts, choose_device(device))
     index = methods.make_index(run, method, progress, Place(folder, memory), row_bytes)

@@ -20,6 +20,8 @@ JOB_SECONDS = 600
 WIDEST = 256 << 20
 """A part of a replay's step holds some twelve tensors of this size, and a validator's process has 6 GiB."""
 ROW_BYTES = 1 << 16
+WHOLE = 1 << 24
+"""Bytes of an adapter's index whose rows are whole whatever they take."""
 LARGEST = 1 << 28
 """Bytes of the largest index; a blob travels whole."""
 METHODS: dict[str, Method] = {
@@ -73,17 +75,23 @@ def reason(chosen: str, kind: str, training: float, vote: float, widest: int = 0
     )
 
 
+def usual_bytes(kind: str, rows: int, dim: int) -> int:
+    """The largest row of an index unless somebody says another. Rows of an adapter lose by what is left out, and only
+    of whole ones a run has segments: where all together have ``WHOLE`` bytes at most, they are whole."""
+    return max(ROW_BYTES, dim if kind == "lora" and rows * dim <= WHOLE else 0)
+
+
 def make_index(
     run: Run, name: str = DEFAULT_METHOD, progress: Progress = silent, place: Place | None = None,
     row_bytes: int | None = None,
 ) -> Index:  # fmt: skip
     """The index of all rows. ``place`` is where a long work is kept and how much memory its rows may take;
-    ``row_bytes`` bounds a row's size (None: ``ROW_BYTES``). Raises OracleError for an unknown
-    method, or when disk or memory do not suffice; InvalidModel when a vector is not finite, or when the method cannot
-    index this model."""
+    ``row_bytes`` bounds a row's size (None: ``usual_bytes``). Raises OracleError for an unknown method, or when disk or
+    memory do not suffice; InvalidModel when a vector is not finite, or when the method cannot index this model."""
     chosen = method(name)
     dim = chosen.dim(run)
-    entries = entries_of(ROW_BYTES if row_bytes is None else row_bytes, dim)
+    usual = usual_bytes(run.settings.kind, len(run.rows), dim)
+    entries = entries_of(usual if row_bytes is None else row_bytes, dim)
     size = len(run.rows) * bytes_of(entries, dim)
     if size > LARGEST:
         raise InvalidModel(
@@ -92,4 +100,4 @@ def make_index(
     return joined(name, list(chosen.index_rows(run, entries, place or Place(), progress)), dim)
 
 
-__all__ = ["DEFAULT_METHOD", "METHODS", "best", "fitting", "make_index", "method", "reason"]
+__all__ = ["DEFAULT_METHOD", "METHODS", "best", "fitting", "make_index", "method", "reason", "usual_bytes"]

@@ -64,8 +64,9 @@ def data_ref(text: str) -> tuple[int, int]:
               help="How much of a row the model is shown, where its base allows (in a folder: 512).")  # fmt: skip
 @click.option("--memory", default=1024, show_default=True, type=Whole(1), metavar="MB",
               help="Most memory for making the index, beside the program's own; more rows: more passes.")  # fmt: skip
-@click.option("--row-bytes", default=65536, show_default=True, type=Whole(4096, 1 << 24), metavar="BYTES",
-              help="Largest row of the index; of longer rows the largest entries are kept.")  # fmt: skip
+@click.option("--row-bytes", type=Whole(4096, 1 << 24), metavar="BYTES",
+              help="Largest row of the index; of longer rows the largest entries are kept (65536, but an adapter's are "
+                   "whole where all have 16 MiB together).")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda", "mps"]),
               help="Where to compute; auto takes a CUDA device where there is one.")  # fmt: skip
 @click.option("--held-out", type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -74,7 +75,7 @@ def data_ref(text: str) -> tuple[int, int]:
 @pass_app
 def train(
     app: App, refs: tuple[str, ...], output: Path, size: str, base: str, seed: int, method: str, kind: str,
-    rank: int | None, targets: str, context: int | None, memory: int, row_bytes: int, device: str,
+    rank: int | None, targets: str, context: int | None, memory: int, row_bytes: int | None, device: str,
     held_out: Path | None, subsets: int | None, seconds: int, plot: Path | None,
 ) -> None:  # fmt: skip
     """Fine-tune a model on datanets and build its attribution index.

@@ -153,10 +153,10 @@ def make_world(blobs: MemoryBlobs, kind: str = "lora", method: str = "gradient-d
     return world
 
 
-def small_model(kind: str) -> factory.Model:
+def small_model(kind: str, rank: int = 4) -> factory.Model:
     """A trained toy model, three epochs only, for tests of how its index is made."""
     data = put_data(blobs := MemoryBlobs(), {who: sentences(words, 8) for who, words in WORDS.items()})
-    settings = {"kind": kind, "epochs": 3, "lr": 3e-3}
+    settings = {"kind": kind, "epochs": 3, "lr": 3e-3, "lora": lora.LoraSettings(rank, 8.0)}
     return factory.train_model(blobs, data, base="toy", seed=5, settings=settings, known={"toy": toy_base()})
 
 

@@ -11,13 +11,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from openledger.attribution_oracle import factory, methods, tensors  # noqa: E402
 from openledger.attribution_oracle import index as indexes  # noqa: E402
-from openledger.attribution_oracle import methods, tensors  # noqa: E402
 from openledger.attribution_oracle.bundle import row_leaves  # noqa: E402
 from openledger.attribution_oracle.index import Index, entries_of, small  # noqa: E402
 from openledger.attribution_oracle.verify import verify_job  # noqa: E402
 from openledger.primitives.errors import InvalidModel  # noqa: E402
 from openledger.primitives.types import to_hex  # noqa: E402
+from tests.unit.oracle.conftest import small_model  # noqa: E402
 
 pytestmark = pytest.mark.torch
 LENGTH = 200_000
@@ -200,3 +201,16 @@ def test_whose_words_an_answer_has_earns_it_also_in_a_full_fine_tune(full_path_w
 def test_row_error_is_the_indexs_own() -> None:
     index, found = made(vectors()), vectors()
     assert indexes.row_error(index, 0, found[0]) == index.error(0, found[0]) < 1e-6
+
+
+def test_rows_of_an_adapter_are_whole_by_themselves_where_all_have_16_mib_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert methods.usual_bytes("lora", 72, 230_400) == 230_400
+    assert methods.usual_bytes("lora", 73, 230_400) == methods.usual_bytes("full", 72, 230_400) == 65_536
+    assert methods.usual_bytes("lora", 100_000, 1_000) == 65_536
+    monkeypatch.setattr(methods, "ROW_BYTES", 1 << 12)
+    for kind, whole in (("lora", True), ("full", False)):
+        index = factory.make_index(small_model(kind, rank=32))
+        assert index.dim > 1 << 12
+        assert (index.entries == index.dim) is whole
