@@ -6,7 +6,7 @@ errors.md lists every error number of ``primitives.errors``; cli.md every comman
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,4 +109,6 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "docs/reference")
+    words = argparse.ArgumentParser(description="Write the pages of the reference that follow from the program.")
+    words.add_argument("folder", nargs="?", default="docs/reference")
+    main(words.parse_args().folder)
