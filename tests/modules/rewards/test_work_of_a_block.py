@@ -99,47 +99,29 @@ def test_what_is_granted_is_never_more_than_there_is_to_mint_and_falls_with_its_
     assert supply(world.state).minted == WISH
 
 
-def test_claims_that_end_together_are_paid_in_blocks_of_a_bounded_number_of_contributors(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("most", "shares", "verdict", "end"),
+    [(5, {1: 300_000, 2: 300_000, 3: 300_000}, "yes", "accepted"), (3, {1: 900_000}, "no", "refused")],
+)
+def test_claims_that_end_together_end_in_blocks_of_a_bounded_number_of_contributors_and_refunds(
+    most: int, shares: dict[int, int], verdict: str, end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(voting, "MAX_PAID", 5)
+    """Two claims, each of three contributors that are paid, or of one whose settlement is refunded."""
+    monkeypatch.setattr(voting, "MAX_PAID", most)
     chain = Harness(max_settlements=1)
     chain.publish()
     epochs = [chain.settle() for _ in range(2)]
     chain.close_epoch()
     for oracle in chain.oracles:
         oracle.mode = "silent"
-    numbers = [chain.claim(epoch, {1: 300_000, 2: 300_000, 3: 300_000}, 100_000) for epoch in epochs]
+    numbers = [chain.claim(epoch, shares, 100_000) for epoch in epochs]
     for oracle in chain.oracles:
-        oracle.mode = "yes"
+        oracle.mode = verdict
     ends: dict[int, int] = {}
     for _ in range(20):
         chain.block()
         for number in numbers:
-            if chain.query("get_claim", number)["status"] == "accepted":
-                ends.setdefault(number, chain.app.head().number)
-    assert [ends[number] - ends[numbers[0]] for number in numbers] == [0, 1]
-
-
-def test_refused_claims_are_refunded_in_blocks_of_a_bounded_number_of_settlements(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Claims with a contributor and a settlement each end together, refused: one in a block, the other in the next."""
-    monkeypatch.setattr(voting, "MAX_PAID", 3)
-    chain = Harness(max_settlements=1)
-    chain.publish()
-    epochs = [chain.settle() for _ in range(2)]
-    chain.close_epoch()
-    for oracle in chain.oracles:
-        oracle.mode = "silent"
-    numbers = [chain.claim(epoch, {1: 900_000}, 100_000) for epoch in epochs]
-    for oracle in chain.oracles:
-        oracle.mode = "no"
-    ends: dict[int, int] = {}
-    for _ in range(20):
-        chain.block()
-        for number in numbers:
-            if chain.query("get_claim", number)["status"] == "refused":
+            if chain.query("get_claim", number)["status"] == end:
                 ends.setdefault(number, chain.app.head().number)
     assert [ends[number] - ends[numbers[0]] for number in numbers] == [0, 1]
 
