@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from openledger.attribution_oracle.near import PPM, FirstCommits
 from openledger.node.rows import Finding, check
+from openledger.primitives.amounts import PPM
 
 _NUMBER = r"(?<![\w.,-])(?:\+|00)\d[\d ()/.-]{7,16}\d(?![\w-])"
 PATTERNS = {
@@ -47,6 +47,8 @@ def personal(text: str) -> list[str]:
 def inspect(texts: Sequence[str], earlier: Sequence[tuple[str, str]] = ()) -> list[Finding]:
     """All findings about rows, by row. ``earlier``: (name, text) of rows that were committed before, oldest first."""
     found = check(texts)
+    from openledger.attribution_oracle.near import FirstCommits  # it loads numpy: not for every command
+
     first = FirstCommits()
     for number, (_, text) in enumerate(earlier):
         first.add(number, text)
