@@ -31,6 +31,8 @@ ASK_AGAIN_SECONDS = 3.0
 LONGEST_PAUSE = 60.0
 MOST_REMEMBERED = 10_000
 _CHUNK = 256 * 1024
+_LEFT_SECONDS = 24 * 3600.0
+"""A half written blob that nobody has touched for so long is nobody's."""
 
 
 class BlobExchange:
@@ -49,7 +51,8 @@ class BlobExchange:
         self._follower: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to work."""
+        """Begin to work; what a node that was killed left half fetched is removed."""
+        await asyncio.to_thread(self._blobs.tidy, time.time() - _LEFT_SECONDS)
         timeout = aiohttp.ClientTimeout(total=WHOLE_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS)
         self._session = aiohttp.ClientSession(timeout=timeout, headers={PEER_HEADER: "1"}, auto_decompress=False)
         self._follower = asyncio.create_task(self._follow(), name="blobs")

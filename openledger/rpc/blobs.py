@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+from os import SEEK_END
+from typing import BinaryIO
 
 from aiohttp import web
 
@@ -33,28 +35,38 @@ class BlobRoutes:
         self._accept = backend.settings.accept_blobs
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """The blob's bytes, read whole and checked against the name before the first byte is sent."""
+        """The blob's bytes, checked against the name before the first byte is sent. They are read twice and never held:
+        clients that do not read cost no memory, and lose their connection."""
         name = request.match_info["name"]
         if not _NAME.fullmatch(name):
             return _refuse(400, "a blob is named by 64 lower-case hex digits, its sha256")
         try:
             if self._peers is not None and PEER_HEADER not in request.headers:
                 await asyncio.wait_for(self._peers.fetch(name), _FETCH_SECONDS)
-            body = await asyncio.to_thread(self._blobs.get, name)
+            source = await asyncio.to_thread(self._blobs.open, name)
         except TimeoutError:
             return _refuse(504, "the blob is on its way from another node; ask again")
         except OpenLedgerError as err:
             return _refuse(404 if isinstance(err, BlobNotFound) else 500, err.message)
+        try:
+            return await self._send(request, name, source)
+        finally:
+            await asyncio.to_thread(source.close)
+
+    async def _send(self, request: web.Request, name: str, source: BinaryIO) -> web.StreamResponse:
         headers = {"ETag": f'"{name}"', "Cache-Control": "public, max-age=31536000, immutable"}
         response = web.StreamResponse(headers=headers | {"X-Content-Type-Options": "nosniff"})
         response.content_type = "application/octet-stream"
-        response.content_length = len(body)
+        response.content_length = source.seek(0, SEEK_END)
+        source.seek(0)
         await response.prepare(request)
-        if request.method != "HEAD":
-            view = memoryview(body)
-            for start in range(0, len(body), _CHUNK):
-                await response.write(view[start : start + _CHUNK])
-        await response.write_eof()
+        try:
+            while request.method != "HEAD" and (piece := await asyncio.to_thread(source.read, _CHUNK)):
+                await asyncio.wait_for(response.write(piece), self._patience)
+            await asyncio.wait_for(response.write_eof(), self._patience)
+        except (TimeoutError, OSError):  # it does not read, it has left, or the disk fails in the middle
+            if request.transport is not None:
+                request.transport.abort()
         return response
 
     async def put(self, request: web.Request) -> web.StreamResponse:

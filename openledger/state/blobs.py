@@ -13,8 +13,9 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from fsspec.core import url_to_fs
 
@@ -22,6 +23,7 @@ from openledger.primitives.errors import BlobCorrupt, BlobError, BlobNotFound, B
 
 DEFAULT_MAX_BYTES = 256 * 1024 * 1024
 _NAME = re.compile(r"[0-9a-f]{64}")
+_UNFINISHED = re.compile(r"[0-9a-f]{32}")
 _CHUNK = 1024 * 1024
 
 
@@ -80,8 +82,46 @@ class BlobStore:
             raise _failing(name, err) from None
         if hashlib.sha256(raw).hexdigest() != name:
             self._put_aside(name)
-            raise BlobCorrupt(f"blob {name} does not have the bytes it is named by", "put it, or fetch it, once more")
+            raise _damaged(name)
         return raw
+
+    def open(self, name: str) -> BinaryIO:
+        """A blob as a file at its start, for who passes it on: it was read once, piece by piece, and checked against
+        its name. Raises what ``get`` raises."""
+        if self.size(name) > self.max_bytes:
+            raise BlobTooLarge(f"blob {name} is larger than {self.max_bytes} bytes")
+        digest = hashlib.sha256()
+        try:
+            source: BinaryIO = self._fs.open(self._path(name), "rb")
+        except FileNotFoundError:
+            raise _not_found(name) from None
+        except OSError as err:
+            raise _failing(name, err) from None
+        try:
+            while piece := source.read(_CHUNK):
+                digest.update(piece)
+            source.seek(0)
+        except OSError as err:
+            source.close()
+            raise _failing(name, err) from None
+        if digest.hexdigest() != name:
+            source.close()
+            self._put_aside(name)
+            raise _damaged(name)
+        return source
+
+    def tidy(self, before: float) -> int:
+        """Remove what a process that was killed has left half written, last touched ``before`` (Unix seconds); how many
+        files. Only in a local folder."""
+        if not self._local:
+            return 0
+        removed = 0
+        for path in Path(self._root, "unfinished").glob("[0-9a-f]*"):
+            with contextlib.suppress(OSError):
+                if _UNFINISHED.fullmatch(path.name) and path.stat().st_mtime < before:
+                    path.unlink()
+                    removed += 1
+        return removed
 
     def _put_aside(self, name: str) -> None:
         """A blob that the disk has spoilt stands in the way of a sound one: who looks for it finds that it is gone."""
@@ -177,9 +217,11 @@ class BlobWriter:
         if not self._open:
             return
         self._open = False
-        self._file.close()
-        if self._store._fs.exists(self._temp):
-            self._store._fs.rm_file(self._temp)
+        with contextlib.suppress(OSError):  # on a full disk: it writes what it still holds
+            self._file.close()
+        with contextlib.suppress(OSError):
+            if self._store._fs.exists(self._temp):
+                self._store._fs.rm_file(self._temp)
 
     def __enter__(self) -> BlobWriter:
         return self
@@ -190,6 +232,10 @@ class BlobWriter:
 
 def _not_found(name: str) -> BlobNotFound:
     return BlobNotFound(f"blob {name} is not here", "fetch it from a peer, or ask who published it")
+
+
+def _damaged(name: str) -> BlobCorrupt:
+    return BlobCorrupt(f"blob {name} does not have the bytes it is named by", "put it, or fetch it, once more")
 
 
 def _failing(name: str, err: OSError) -> BlobError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -288,7 +289,7 @@ async def test_the_client_without_a_loop_does_the_same(chain: Any) -> None:
 
 async def test_bytes_that_do_not_fit_their_name_are_refused_by_the_client(client: AsyncClient, chain: Any) -> None:
     name = await client.put_blob(b"good")
-    chain.server._backend.blobs.get = lambda _name: b"evil"
+    chain.server._backend.blobs.open = lambda _name: io.BytesIO(b"evil")
     with pytest.raises(BlobCorrupt):
         await client.get_blob(name)
 

@@ -1,4 +1,9 @@
 import hashlib
+import os
+import resource
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -93,3 +98,55 @@ def test_a_store_that_cannot_be_opened_is_one_sentence(tmp_path):
         BlobStore(str(tmp_path / "file" / "blobs"))
     with pytest.raises(BlobError, match="cannot be opened"):
         BlobStore("nosuchscheme://x")
+
+
+def test_a_blob_is_opened_only_when_it_is_whole(blobs):
+    name = blobs.put(b"text" * 200)
+    with blobs.open(name) as source:
+        assert source.read() == b"text" * 200
+    with pytest.raises(BlobNotFound):
+        blobs.open("0" * 64)
+
+
+def test_a_damaged_blob_is_not_opened_and_is_put_aside(tmp_path):
+    blobs = BlobStore(str(tmp_path / "b"))
+    name = blobs.put(b"true")
+    (tmp_path / "b" / name[:2] / name).write_bytes(b"false")
+    with pytest.raises(BlobCorrupt):
+        blobs.open(name)
+    assert not blobs.has(name)
+
+
+@pytest.mark.parametrize("piece", [1000, 60_000, 262_144])
+def test_a_disk_that_fills_in_the_middle_of_a_blob_is_told_in_a_sentence_and_nothing_half_written_stays(
+    tmp_path, piece
+):
+    """The file's own buffer is written when it is closed, and fails once more then."""
+    script = (
+        "import sys\nfrom openledger.state.blobs import BlobStore\nfrom openledger.primitives.errors import BlobError\n"
+        "blobs, piece = BlobStore(sys.argv[1]), int(sys.argv[2])\n"
+        "try:\n    blobs.put_stream(bytes(piece) for _ in range(400_000 // piece))\n"
+        "except BlobError as err:\n    print('told', err)\n"
+    )
+
+    def bound():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    command = [sys.executable, "-B", "-c", script, str(tmp_path / "b"), str(piece)]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=bound, timeout=120, check=False)
+    assert done.stdout.startswith("told writing a blob failed"), done.stderr
+    assert list((tmp_path / "b" / "unfinished").iterdir()) == []
+
+
+def test_what_a_killed_process_left_half_written_is_tidied_and_what_is_being_written_is_not(tmp_path):
+    blobs = BlobStore(str(tmp_path / "b"))
+    left, going = blobs.writer(), blobs.writer()
+    left.write(b"half")
+    os.utime(left._temp, (1000, 1000))
+    name = blobs.put(b"whole")
+    os.utime(tmp_path / "b" / name[:2] / name, (1000, 1000))
+    assert blobs.tidy(2000.0) == 1
+    assert going.commit(hashlib.sha256(b"").hexdigest())
+    assert blobs.get(name) == b"whole"
+    left.abort()
