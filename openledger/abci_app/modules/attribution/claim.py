@@ -7,6 +7,7 @@ The scores behind ``scores_root`` are shown only after the vote has closed.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext
@@ -77,6 +78,22 @@ def coverage(state: StateReader, params: Params, model: int, number: int) -> Cov
     return Coverage(book.claimed, last, fee, work)
 
 
+def _has_room(state: StateReader, params: Params, number: int, work: int) -> bool:
+    """Whether so much work fits what is left of the budget of epoch ``number``. One alone is never too much."""
+    used = WORK.get(state, number)
+    return used is None or used.value + work <= params.work_per_epoch
+
+
+def _grace_is_over(state: StateReader, params: Params, number: int, work: int) -> bool:
+    """Whether the owner of a model has had its epochs for a claim over epoch ``number``. One whose budget others had
+    used up is none: else who fills budgets for a few epochs could keep the owner out, and then claim instead."""
+    closed = range(number + 1, epoch(state).number)
+    if len(closed) < params.claim_grace_epochs:
+        return False
+    had_room = (n for n in closed if _has_room(state, params, n, work))
+    return sum(1 for _ in islice(had_room, params.claim_grace_epochs)) == params.claim_grace_epochs
+
+
 @dataclass(frozen=True)
 class AttributionClaim(Action):
     """``first`` is the settlement where the claim begins, ``last`` (exclusive) the one where it ends: it never covers
@@ -113,8 +130,6 @@ class AttributionClaim(Action):
         must_stand(model, self.model)
         if self.epoch >= now.number:
             raise WrongPhase(f"epoch {self.epoch} has not closed; epoch {now.number} is running")
-        if ctx.sender != model.owner and now.number <= self.epoch + params.claim_grace_epochs:
-            raise NotAllowed(f"until epoch {self.epoch + params.claim_grace_epochs} only the model's owner may claim")
         book = ledger(view, self.model, self.epoch)
         if book.claimed == book.count:
             raise WrongPhase(f"model {self.model} has nothing unclaimed in epoch {self.epoch}")
@@ -135,8 +150,12 @@ class AttributionClaim(Action):
                 "it was computed under other parameters: compute the claim anew",
             )
         work = covered.work
-        used = WORK.get(view, now.number)
-        if used is not None and used.value + work > params.work_per_epoch:  # one alone is never too much
+        if ctx.sender != model.owner and not _grace_is_over(view, params, self.epoch, work):
+            raise NotAllowed(
+                f"only the model's owner may claim until {params.claim_grace_epochs} epochs have passed in which this "
+                "claim had room"
+            )
+        if not _has_room(view, params, now.number, work):
             raise BudgetExceeded("the verification budget of this epoch is used up", "claim again in the next epoch")
         needed = bond_of(params, covered.fee) + work * params.work_price
         must_afford(view, ctx.sender, needed, "bond and verification fee")
