@@ -25,7 +25,7 @@ import unicodedata
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from openledger.attribution_oracle.chains import Chains
 from openledger.attribution_oracle.forms import Forms, written
@@ -47,6 +47,7 @@ CHAINED_LETTERS, CHAINED_WORDS = (9, (3, 7)), (6, (2, 4))  # longest runs, signs
 ALPHABET = 12  # different signs of a row from which on its letters can be a chain's
 CANDIDATES = 4
 _WORD = re.compile(r"[^\W_]+")
+_PIECE = re.compile(r"\S{1,512}")
 NEWER = re.compile(
     "[\u0cf3\u0ece\u2ffc-\u2fff\u31ef\U00010efd-\U00010eff\U0001123f-\U00011241\U00011b00-\U00011b09"
     "\U00011f00-\U00011f10\U00011f12-\U00011f3a\U00011f3e-\U00011f59\U0001342f\U00013439-\U00013455"
@@ -78,10 +79,16 @@ def words_of(text: str) -> list[str]:
 def plain_of(text: str) -> str:
     """A text without case, accents and invisible signs, with Latin letters for those that look alike."""
     if not text.isascii():
-        parts = unicodedata.normalize("NFKD", NEWER.sub(NO_SIGN, text))
+        parts = normal("NFKD", NEWER.sub(NO_SIGN, text))
         seen = (c for c in parts if unicodedata.category(c) not in _UNSEEN and c not in _FILLERS)
         text = "".join(seen).casefold().translate(ALIKE)
     return text.casefold()
+
+
+def normal(form: Literal["NFKC", "NFKD"], text: str) -> str:
+    """A text in this normal form of Unicode (UAX 15), but for spaces, at which nothing hangs together; at most 512
+    signs at a time, since marks out of order take the square of their number to be sorted."""
+    return _PIECE.sub(lambda piece: unicodedata.normalize(form, piece.group()), text)
 
 
 def _words(plain: str) -> list[str]:
@@ -252,4 +259,17 @@ def ramp(share: int, begin: int, full: int) -> int:
     return min(max(share - begin, 0) * PPM // (full - begin), PPM)
 
 
-__all__ = ["NEW", "NEWER", "NO_SIGN", "PPM", "WIDE", "FirstCommits", "Known", "plain_of", "ramp", "size_of", "words_of"]
+__all__ = [
+    "NEW",
+    "NEWER",
+    "NO_SIGN",
+    "PPM",
+    "WIDE",
+    "FirstCommits",
+    "Known",
+    "normal",
+    "plain_of",
+    "ramp",
+    "size_of",
+    "words_of",
+]

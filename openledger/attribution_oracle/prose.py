@@ -14,14 +14,13 @@ sentence. Exact integer arithmetic, so that every machine finds the same.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Hashable, Sequence
 from math import isqrt
 from typing import Any
 
 import numpy as np
 
-from openledger.attribution_oracle.near import NEWER, NO_SIGN, PPM, WIDE, ramp
+from openledger.attribution_oracle.near import NEWER, NO_SIGN, PPM, WIDE, normal, ramp
 
 APART = (5, 7, 11, 13)
 LETTERS, ENDING, LONG = 3, 2, 9  # letters at a gap, letters of an ending, from which on words are just long
@@ -69,7 +68,7 @@ def _median(values: Sequence[int]) -> int:
 
 def _tokens(text: str) -> list[str]:
     """What stands between spaces; scripts without spaces give a token a sign."""
-    return WIDE.sub(r" \1 ", unicodedata.normalize("NFKC", NEWER.sub(NO_SIGN, text))).split()
+    return WIDE.sub(r" \1 ", normal("NFKC", NEWER.sub(NO_SIGN, text))).split()
 
 
 def _sides(token: str) -> tuple[tuple[Hashable, Hashable], ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import string
+import time
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from openledger.attribution_oracle.chains import Chains
 from openledger.attribution_oracle.forms import written
 from openledger.attribution_oracle.known import known_parts
-from openledger.attribution_oracle.near import FirstCommits, plain_of
+from openledger.attribution_oracle.near import FirstCommits, normal, plain_of
 
 EACH, HONEST = 12, 120
 LETTERS = string.ascii_lowercase
@@ -157,3 +159,23 @@ def test_new_runs_are_those_whose_shorter_parts_were_said_and_looking_changes_no
         assert 0 <= ppm <= 1_000_000
         assert looked[1] == naive.new(row)
         chains.add(looked, True)
+
+
+@pytest.mark.parametrize(
+    "row", ["a" + "\u0315" * 40_000 + "\u0316" * 40_000, "\u302e\u1baa" * 25_000], ids=["unseen", "seen"]
+)
+def test_marks_out_of_order_in_a_row_cost_no_square_of_their_number(paragraphs: list[str], row: str) -> None:
+    began = time.process_time()
+    known_parts([*paragraphs[:4], row], range(5))
+    assert time.process_time() - began < 2.5
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.text(
+        st.sampled_from("aé\u0301\u0316\u0315ﬁ\u00a0\u2000 \n가\u1100\u1161か\u3099\ufdfa\u00a8中\u1baa"), max_size=300
+    )
+)
+def test_the_words_of_a_text_are_in_the_normal_form_of_the_whole_text(text: str) -> None:
+    for form in ("NFKC", "NFKD"):
+        assert normal(form, text).split() == unicodedata.normalize(form, text).split()
