@@ -47,6 +47,9 @@ SENDS = ("eth_sendRawTransaction", "openledger_sendTransaction")
 _SENT_BYTES = 104
 """About the length of their answer."""
 
+Left: TypeAlias = Callable[[], bool]
+"""Whether the client has gone, so that nobody waits for the answer."""
+
 INFINITE = float("inf")
 """What a number too large for a float is read as; JSON cannot say it back."""
 
@@ -63,6 +66,10 @@ class Method:
     defaults: tuple[Any, ...]
     required: int
     wants_session: bool
+
+
+def _stays() -> bool:
+    return False
 
 
 def _same(value: Any) -> Any:
@@ -165,15 +172,19 @@ class Dispatcher:
             found["unknown"] = self.unknown
         return found
 
-    async def answer(self, body: bytes, session: object = None, caller: Caller = ANYBODY) -> bytes | None:
+    async def answer(
+        self, body: bytes, session: object = None, caller: Caller = ANYBODY, left: Left = _stays
+    ) -> bytes | None:
         """``begin``, waited for."""
-        found = self.begin(body, session, caller)
+        found = self.begin(body, session, caller, left)
         return found if isinstance(found, bytes | None) else await found
 
-    def begin(self, body: bytes, session: object = None, caller: Caller = ANYBODY) -> Answer | Later:
+    def begin(
+        self, body: bytes, session: object = None, caller: Caller = ANYBODY, left: Left = _stays
+    ) -> Answer | Later:
         """Answer to one request or batch: its text, None when there is nothing to say (notifications only), or a
-        coroutine that gives either, where a method has to wait. Raises TooManyRequests when the caller has used up what
-        a batch costs."""
+        coroutine that gives either, where a method has to wait. A batch ends early when ``left`` says that nobody waits
+        for it any more. Raises TooManyRequests when the caller has used up what a batch costs."""
         try:
             request = self._parse(body)
             if not isinstance(request, list):
@@ -186,13 +197,15 @@ class Dispatcher:
             return dump({"jsonrpc": "2.0", "id": None, "error": err.as_json()})
         if not caller.take(len(request) - 1):
             raise TooManyRequests
-        return self._batch(request, session, caller)
+        return self._batch(request, session, caller, left)
 
-    async def _batch(self, requests: list[Any], session: object, caller: Caller) -> Answer:
+    async def _batch(self, requests: list[Any], session: object, caller: Caller, left: Left) -> Answer:
         answers: list[bytes] = []
         sends: list[asyncio.Task[bytes | None]] = []
         size, resumed = 0, perf_counter()
         for item in requests:
+            if left():
+                break
             if sends and not _is_send(item):
                 answers += [await send or b"" for send in sends]
                 sends.clear()

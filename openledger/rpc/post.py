@@ -17,11 +17,12 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter
 from typing import cast
 
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.callers import TooManyRequests
-from openledger.rpc.dispatch import Answer, Dispatcher, Later
+from openledger.rpc.dispatch import SLICE_SECONDS, Answer, Dispatcher, Later
 from openledger.rpc.door import JSON_TYPES, TOO_MANY, Door, cors
 
 REQUEST_LINE = b"POST / HTTP/1.1\r\n"
@@ -90,8 +91,8 @@ class PostProtocol(asyncio.Protocol):
     """One connection, until it is aiohttp's."""
 
     __slots__ = (
-        "_buffer", "_caller", "_ended", "_full", "_head", "_known", "_known_head", "_peer", "_reading", "_since",
-        "_task", "_transport", "quick",
+        "_buffer", "_caller", "_ended", "_full", "_head", "_known", "_known_head", "_peer", "_reading", "_resting",
+        "_since", "_task", "_transport", "quick",
     )  # fmt: skip
 
     def __init__(self, quick: Quick) -> None:
@@ -105,6 +106,7 @@ class PostProtocol(asyncio.Protocol):
         self._ended = False
         self._full = False
         self._reading = True
+        self._resting = False
         self._since = 0.0
 
     # --- the connection -----------------------------------------------------------------------------------
@@ -136,7 +138,7 @@ class PostProtocol(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client has said all: what was asked is answered, then the connection ends."""
         self._ended = True
-        return self._task is not None
+        return self._task is not None or self._resting
 
     def check(self, now: float) -> None:
         """Called every second: ends a connection that idles, or that sends a request too slowly."""
@@ -166,14 +168,17 @@ class PostProtocol(asyncio.Protocol):
         if not self._buffer:
             self._since = asyncio.get_running_loop().time()
         self._buffer += data
-        if self._task is None and not self._full:
+        if self._task is None and not self._full and not self._resting:
             self._advance()
         elif self._reading and len(self._buffer) > MAX_AHEAD and self._transport is not None:
             self._reading = False  # enough of what comes after the request that is being answered
             self._transport.pause_reading()
 
     def _advance(self) -> None:
-        """Answer what is complete, in order, until something is missing or has to wait."""
+        """Answer what is complete, in order, until something is missing or has to wait, or others have their turn."""
+        if self._resting:
+            return
+        began = perf_counter()
         while self._transport is not None and self._task is None and not self._full and self._buffer:
             if self._head is None and not self._begin():
                 break
@@ -184,9 +189,25 @@ class PostProtocol(asyncio.Protocol):
             del self._buffer[: head.length]
             self._head = None
             self._answer(head, body)
+            if self._buffer and perf_counter() - began > SLICE_SECONDS:
+                self._resting = True
+                asyncio.get_running_loop().call_soon(self._go_on)
+                return
         if not self._reading and self._task is None and not self._full and self._transport is not None:
             self._reading = True
             self._transport.resume_reading()
+
+    def _go_on(self) -> None:
+        self._resting = False
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._advance()
+        self._end()
+
+    def _end(self) -> None:
+        """Close when the client has said all, and has its answers."""
+        if self._ended and self._task is None and not self._resting and self._transport is not None:
+            self._transport.close()
 
     def _begin(self) -> bool:
         """Read a head. False when it is not complete, or not for here."""
@@ -229,7 +250,7 @@ class PostProtocol(asyncio.Protocol):
         try:
             if not caller.take(1):
                 raise TooManyRequests
-            found = quick.dispatcher.begin(body, None, caller)
+            found = quick.dispatcher.begin(body, None, caller, self._has_left)
         except TooManyRequests:
             self._write(b"429 Too Many Requests", head, TOO_MANY)
             return
@@ -243,8 +264,10 @@ class PostProtocol(asyncio.Protocol):
         self._task = None
         self._write(b"200 OK", head, answer or b"")
         self._advance()
-        if self._ended and self._task is None and self._transport is not None:
-            self._transport.close()
+        self._end()
+
+    def _has_left(self) -> bool:
+        return self._transport is None
 
     def _write(self, status: bytes, head: Head, body: bytes) -> None:
         transport = self._transport

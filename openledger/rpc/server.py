@@ -265,7 +265,7 @@ class RpcServer:
             caller = self._door.caller(request.remote or "", request.headers.get("X-Forwarded-For", ""))
             if not caller.take(1):
                 raise TooManyRequests
-            answer = await self.dispatcher.answer(body, None, caller)
+            answer = await self.dispatcher.answer(body, None, caller, lambda: request.transport is None)
         except web.HTTPRequestEntityTooLarge:
             return _json(too_long(self._settings.max_body), 413)
         except TimeoutError:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
+from time import perf_counter
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.callers import Caller, TooManyRequests
-from openledger.rpc.dispatch import Dispatcher, Later
+from openledger.rpc.dispatch import SLICE_SECONDS, Dispatcher, Later
 from openledger.rpc.door import TOO_MANY, Door
 from openledger.rpc.subscriptions import Subscriptions
 
@@ -54,13 +55,18 @@ class SocketSession:
         self._tasks: set[asyncio.Task[None]] = set()
         self._holding = 0
         self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._spent = 0.0
+        self.gone = False
+        """Set when the client has left: its batches end, and it subscribes to nothing more."""
 
     def notify(self, text: bytes) -> None:
         """Push one message; never waits."""
         if not self._holding:
             self._push(text)
-        elif len(self._held) < MAX_HELD:
+        elif len(self._held) < MAX_HELD and self._held_bytes + len(text) <= self._max_unsent:
             self._held.append(text)
+            self._held_bytes += len(text)
         else:
             self._abort()
 
@@ -78,11 +84,13 @@ class SocketSession:
             self._transport.abort()
 
     async def receive(self, body: bytes) -> None:
-        """Answer one message, or have it answered when its method is done."""
+        """Answer one message, or have it answered when its method is done. A client that sends many at once leaves
+        others their turn."""
+        began = perf_counter()
         try:
             if not self._caller.take(1):
                 raise TooManyRequests
-            found = self._dispatcher.begin(body, self, self._caller)
+            found = self._dispatcher.begin(body, self, self._caller, lambda: self.gone)
         except TooManyRequests:
             found = TOO_MANY
         if isinstance(found, bytes):
@@ -92,6 +100,10 @@ class SocketSession:
             task = asyncio.create_task(self._later(found, body.lstrip().startswith(b"[")))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+        self._spent += perf_counter() - began
+        if self._spent > SLICE_SECONDS:
+            self._spent = 0.0
+            await asyncio.sleep(0)
 
     async def _later(self, found: Later, holds: bool) -> None:
         self._holding += holds
@@ -104,7 +116,7 @@ class SocketSession:
             self._waiting.release()
             self._holding -= holds
             if holds and not self._holding:
-                held, self._held = self._held, []
+                held, self._held, self._held_bytes = self._held, [], 0
                 for pushed in held:
                     self._push(pushed)
 
@@ -146,6 +158,7 @@ class Sockets:
             pass
         finally:
             self._open.discard(socket)
+            session.gone = True
             self._subscriptions.drop(session)
         return socket
 

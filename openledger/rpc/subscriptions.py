@@ -19,7 +19,7 @@ from openledger.primitives.blocks import SealedBlock
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import ATTRIBUTION_ADDRESS, to_hex
 from openledger.rpc.backend import Backend
-from openledger.rpc.errors import LIMIT_EXCEEDED, METHOD_NOT_FOUND, RpcError
+from openledger.rpc.errors import LIMIT_EXCEEDED, METHOD_NOT_FOUND, SERVER_ERROR, RpcError
 from openledger.rpc.formats import header_json, pending_json
 from openledger.rpc.jsontext import dump
 from openledger.rpc.logs import LogQuery, parse_log_query
@@ -38,7 +38,9 @@ def new_id() -> str:
 
 
 class Session(Protocol):
-    """A WebSocket connection as subscriptions see it."""
+    """A WebSocket connection as subscriptions see it; one that is ``gone`` never hears anything any more."""
+
+    gone: bool
 
     def notify(self, text: bytes) -> None:
         """Push one message; never waits."""
@@ -92,6 +94,8 @@ class Subscriptions:
         """Subscribe a connection; the subscription's id. Raises RpcError for an unknown kind or too many."""
         if kind not in KINDS:
             raise RpcError(METHOD_NOT_FOUND, f'no "{kind[:60]}" subscription in eth namespace')
+        if session.gone:  # what it had asked before it left is only being answered now
+            raise RpcError(SERVER_ERROR, "the connection has ended")
         limit = self._backend.settings.max_subscriptions
         if len(self._kinds.get(session, ())) >= limit:
             raise RpcError(LIMIT_EXCEEDED, f"too many subscriptions on this connection, limit {limit}")

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
+import struct
 import tracemalloc
 from typing import Any
 
 import pytest
 
 from openledger.rpc.backend import RpcSettings
+from openledger.rpc.sockets import SocketSession
 from tests.waiting import PATIENCE, until
 
 MIB = 1024 * 1024
+TALK = b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}'
+
+
+def post(body: bytes) -> bytes:
+    return b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+        len(body),
+        body,
+    )
 
 
 class TestPatience:
@@ -46,3 +58,91 @@ class TestPatience:
         await until(lambda: not chain.server.connections)
         for _, writer in opened:
             writer.close()
+
+
+async def test_who_leaves_before_the_batch_that_subscribes_has_ended_is_not_told_for_ever(chain: Any) -> None:
+    late = {"jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransactionSync",
+            "params": ["0x" + chain.signed(nonce=5).hex(), "0x12c"]}  # fmt: skip
+    heads = {"jsonrpc": "2.0", "id": 2, "method": "eth_subscribe", "params": ["newHeads"]}
+    async with chain.http.ws_connect(chain.url) as ws:
+        await ws.send_json([late, heads])
+        await ws.send_bytes(TALK)
+        await ws.receive(timeout=PATIENCE)
+    await until(lambda: not chain.server.websockets)
+    await asyncio.sleep(0.5)
+    assert chain.server._subscriptions.count == 0
+    assert not chain.server._subscriptions._kinds
+
+
+@pytest.mark.parametrize("head", [b"", b"Connection: close\r\n"])  # read here, and by aiohttp
+async def test_the_rest_of_a_batch_is_not_done_for_who_has_left(chain: Any, head: bytes) -> None:
+    late = {"jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransactionSync",
+            "params": ["0x" + chain.signed(nonce=5).hex(), "0xc8"]}  # fmt: skip
+    _, writer = await asyncio.open_connection("127.0.0.1", chain.server.port)
+    writer.write(post(json.dumps([late, *[json.loads(TALK)] * 9]).encode()).replace(b"Host", head + b"Host", 1))
+    await until(lambda: len(chain.app.mempool))
+    # a connection that is reset; one that has only said all may still want its answer
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+    await until(lambda: chain.server.dispatcher.calls["eth_sendRawTransactionSync"])
+    await asyncio.sleep(0.05)
+    assert not chain.server.dispatcher.calls["eth_chainId"]
+
+
+async def test_what_is_held_back_behind_a_batch_is_bounded_in_bytes(chain: Any, monkeypatch: Any) -> None:
+    aborted: list[object] = []
+    monkeypatch.setattr(SocketSession, "_abort", lambda session: aborted.append(session))
+    late = {"jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransactionSync",
+            "params": ["0x" + chain.signed(nonce=5).hex(), "0x3e8"]}  # fmt: skip
+    heads = {"jsonrpc": "2.0", "id": 2, "method": "eth_subscribe", "params": ["newHeads"]}
+    async with chain.http.ws_connect(chain.url) as ws:
+        await ws.send_json([heads, late])
+        await until(lambda: chain.server._subscriptions.count == 1)
+        (found,) = chain.server._subscriptions._by_kind["newHeads"].values()
+        for _ in range(10):
+            found.session.notify(bytes(MIB))
+        assert sum(map(len, found.session._held)) <= 5 * MIB
+        assert aborted
+
+
+async def test_many_requests_that_come_at_once_let_others_have_their_turn(chain: Any, monkeypatch: Any) -> None:
+    turns: list[int] = []
+    await _slowly(chain, monkeypatch, turns)
+    reader, writer = await asyncio.open_connection("127.0.0.1", chain.server.port)
+    writer.write(post(TALK) * 60)
+    for _ in range(60):
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readuntil(b"}")
+    assert len(set(turns)) > 10
+    writer.close()
+
+
+async def test_many_messages_that_come_at_once_let_others_have_their_turn(chain: Any, monkeypatch: Any) -> None:
+    turns: list[int] = []
+    async with chain.http.ws_connect(chain.url) as ws:
+        await _slowly(chain, monkeypatch, turns)
+        for _ in range(60):
+            await ws.send_bytes(TALK)
+        for _ in range(60):
+            assert json.loads((await ws.receive(timeout=PATIENCE)).data)["id"] == 1
+    assert len(set(turns)) > 10
+
+
+async def _slowly(chain: Any, monkeypatch: Any, turns: list[int]) -> None:
+    """Each request takes 3 ms from now on, and notes in which turn of the event loop it was answered."""
+    begin, loop, turn = chain.server.dispatcher.begin, asyncio.get_running_loop(), [0]
+
+    def slow(*args: Any) -> Any:
+        until_then = loop.time() + 0.003
+        while loop.time() < until_then:
+            pass
+        turns.append(turn[0])
+        return begin(*args)
+
+    def count() -> None:
+        turn[0] += 1
+        if turn[0] < 100_000 and loop.is_running():
+            handle[0] = loop.call_soon(count)
+
+    handle = [loop.call_soon(count)]
+    monkeypatch.setattr(type(chain.server.dispatcher), "begin", lambda self, *args: slow(*args))
