@@ -103,7 +103,7 @@ class EthFilters:
         found.used = self._clock()
         return found
 
-    def get_filter_changes(self, ident: TextArg) -> list[Any]:
+    async def get_filter_changes(self, ident: TextArg) -> list[Any]:
         """What is new since the filter was asked last, or made."""
         found = self._found(ident)
         if found.kind in ("pending", "whole"):
@@ -114,15 +114,21 @@ class EthFilters:
         start, stop = found.next, head
         if found.query.stop is not None and not found.query.stop.tag:
             stop = min(stop, found.query.stop.number)
-        if found.kind == "logs":
-            told = logs_between(self._backend, found.query, start, stop)
-            changes: list[Any] = found.removed + [entry.json for entry in told]
-            found.removed = []
-        else:
-            digests = (self._backend.app.store.block_hash(number) for number in range(start, stop + 1))
-            changes = [to_hex(digest) for digest in digests if digest is not None]
-        found.next = max(found.next, head + 1)  # not before an error that told nothing
-        return changes
+        found.next = max(start, head + 1)  # who asks meanwhile hears nothing twice
+        removed, found.removed = found.removed, []
+        try:
+            return removed + await self._between(found, start, stop)
+        except BaseException:
+            found.next, found.removed = min(found.next, start), removed + found.removed  # nothing was told
+            raise
+
+    async def _between(self, found: Filter, start: int, stop: int) -> list[Any]:
+        """What a filter tells of these heights. It may have been left alone for long: they are searched on a thread."""
+        if start > stop:
+            return []
+        if found.kind == "blocks":
+            return await self._workers.run(_hashes, self._backend, start, stop)
+        return [entry.json for entry in await self._workers.run(logs_between, self._backend, found.query, start, stop)]
 
     def _whole(self, hashes: list[str]) -> list[Json]:
         """Those of these transactions that still wait."""
@@ -151,6 +157,12 @@ class EthFilters:
         if not self._subscriptions.remove(_connected(session), ident):
             raise RpcError(SERVER_ERROR, "subscription not found")
         return True
+
+
+def _hashes(backend: Backend, start: int, stop: int) -> list[str]:
+    """Hashes of the blocks ``start`` to ``stop`` that are here."""
+    digests = (backend.app.store.block_hash(number) for number in range(start, stop + 1))
+    return [to_hex(digest) for digest in digests if digest is not None]
 
 
 def _connected(session: Session | None) -> Session:

@@ -6,12 +6,15 @@ import asyncio
 import json
 import socket
 import struct
+import threading
 import tracemalloc
 from typing import Any
 
 import pytest
 
+from openledger.rpc import eth_filters
 from openledger.rpc.backend import RpcSettings
+from openledger.rpc.errors import RpcError
 from openledger.rpc.sockets import SocketSession
 from tests.waiting import PATIENCE, until
 
@@ -146,3 +149,36 @@ async def _slowly(chain: Any, monkeypatch: Any, turns: list[int]) -> None:
 
     handle = [loop.call_soon(count)]
     monkeypatch.setattr(type(chain.server.dispatcher), "begin", lambda self, *args: slow(*args))
+
+
+async def test_a_filter_that_was_not_asked_for_long_is_searched_off_the_event_loop(
+    chain: Any, counter: Any, monkeypatch: Any
+) -> None:
+    ident = await chain.call("eth_newFilter", {})
+    threads: list[int] = []
+    search = eth_filters.logs_between
+
+    def watched(*args: Any) -> Any:
+        threads.append(threading.get_ident())
+        return search(*args)
+
+    monkeypatch.setattr(eth_filters, "logs_between", watched)
+    created = await chain.send(to=None, data=counter.init, gas=300_000)
+    await chain.send(nonce=1, to=bytes.fromhex(created["contractAddress"][2:]), data=b"1", gas=100_000)
+    again = [await chain.call("eth_getFilterChanges", ident) for _ in range(2)]
+    assert [len(logs) for logs in again] == [1, 0]
+    assert threads
+    assert threading.get_ident() not in threads
+
+
+async def test_a_filter_whose_search_fails_tells_everything_the_next_time(chain: Any, monkeypatch: Any) -> None:
+    ident = await chain.call("eth_newBlockFilter")
+    receipt = await chain.send()
+
+    def fails(*_: Any) -> Any:
+        raise RpcError(-32000, "query timeout exceeded")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(eth_filters, "_hashes", fails)
+        assert (await chain.error("eth_getFilterChanges", ident))["message"] == "query timeout exceeded"
+    assert await chain.call("eth_getFilterChanges", ident) == [receipt["blockHash"]]
