@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from challenges import ROW, SHARE, accepted, outcome, run, say
+from challenges import BOND, ROW, SHARE, accepted, outcome, run, say
 from harness import ACCOUNTS, Harness
 
 from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
 from openledger.abci_app.modules.attribution.records import ELECTORATES, electorate
 from openledger.abci_app.modules.staking.edit import ValidatorEdit
+from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
 from openledger.primitives.amounts import OPEN
 from openledger.primitives.attribution import NAMED_ROW, NAMED_SHARE
 
@@ -105,6 +106,30 @@ def test_who_said_yes_to_wrong_shares_and_has_left_the_vote_since_is_slashed(nam
     assert run(chain) == "upheld"
     lost = {address: stake - stakes(chain)[address] for address, stake in before.items()}
     assert lost == {address: 10 * OPEN // 100 if slashed and address == gone else 0 for address in before}
+
+
+@pytest.mark.parametrize("again", ["silent", "yes"])
+def test_stake_that_left_between_a_claims_opening_and_a_false_yes_answers_for_it(again: str) -> None:
+    """It was the power of that yes: powers are those of the opening. What stays is the least that keeps a voice."""
+    chain = Harness(
+        powers=(10, 10, 10, 10), challenge_seconds=500, challenge_bond=BOND, min_self_bond=OPEN, unbonding_seconds=9_000
+    )
+    chain.publish()
+    epoch = chain.settle()
+    chain.close_epoch()
+    number = chain.claim(epoch, {1: 400_000, 2: 300_000, 3: 200_000}, 100_000)
+    assert chain.act(6, StakeUndelegate(ACCOUNTS[6][0], 9 * OPEN)).status == 1
+    assert chain.run_claim(number) == "accepted"
+    assert [v["power"] for v in chain.query("get_verdicts", 1) if v["verdict"] == "yes"] == [10] * 4
+    assert chain.act(8, SHARE).status == 1
+    for oracle in chain.oracles[:3]:
+        oracle.accuses = (NAMED_SHARE, 0, SHARE.contributor)
+    say(chain, "no", 3)
+    chain.oracles[3].mode = again
+    assert run(chain, 10) == "upheld"
+    (waiting,) = chain.query("get_delegations", ACCOUNTS[6][0])[0]["unbonding"]
+    assert int(waiting["amount"], 16) == 9 * OPEN * 99 // 100
+    assert stakes(chain)["0x" + chain.addresses[3].hex()] == OPEN * 99 // 100
 
 
 def test_each_challenge_asks_those_of_its_own_height() -> None:

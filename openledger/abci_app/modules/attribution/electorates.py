@@ -32,7 +32,8 @@ from openledger.state.ports import StateReader
 
 @dataclass(frozen=True)
 class Stood:
-    """Who said yes in a claim's first vote, and the height of the block in which that was decided."""
+    """Who said yes in a claim's first vote, and the height at which the claim opened: the stake of then was their
+    power, whatever has left before they spoke."""
 
     validators: tuple[AddressField, ...]
     height: U64
@@ -56,7 +57,7 @@ def electorate_now(state: StateReader, params: Params) -> Electorate:
 def ask_anew(state: Overlay, number: int, claim: Claim, params: Params) -> None:
     """A challenge opens: the votes so far are forgotten, but for who said yes at first, and others decide."""
     if _STOOD.get(state, number) is None:
-        _STOOD.put(state, Stood(tuple(said_yes(state, number)), claim.closed), number)
+        _STOOD.put(state, Stood(tuple(said_yes(state, number)), claim.opened), number)
     forget_votes(state, number)
     SECOND.put(state, electorate_now(state, params), number)
 

@@ -26,7 +26,6 @@ from openledger.abci_app.modules.attribution.records import (
     NO,
     RESOLVED,
     VESTED,
-    YES,
     Challenge,
     Claim,
     open_claims,
@@ -164,15 +163,16 @@ def uphold(state: Overlay, ctx: BlockContext, number: int, claim: Claim, challen
 
 def _punish(state: Overlay, ctx: BlockContext, number: int, claim: Claim, challenge: Challenge) -> list[Log]:
     """Slash who says yes in the second look, with the named part before their eyes. Where more than two thirds find a
-    share wrong, also who said yes at first and does not say no now, having left or fallen silent: every verification
-    compares all shares, while a wrong row may not have been drawn."""
-    logs = punish_verdicts(state, ctx, said_yes(state, number), challenge.height)
-    if shares_are_wrong(state, number, claim):
-        cast = {member.address: said.verdict for member, said in votes(state, number)}
-        first = stood_at_first(state, number)
-        before = [address for address in first.validators if cast.get(address) not in (YES, NO)]
-        logs += punish_verdicts(state, ctx, before, first.height)
-    return logs
+    share wrong, also who said yes at first and does not say no now: every verification compares all shares, while a
+    wrong row may not have been drawn. These answer with all that was their power at first, what has left since, too."""
+    again = said_yes(state, number)
+    if not shares_are_wrong(state, number, claim):
+        return punish_verdicts(state, ctx, again, challenge.height)
+    cast = {member.address: said.verdict for member, said in votes(state, number)}
+    first = stood_at_first(state, number)
+    before = [address for address in first.validators if cast.get(address) != NO]
+    late = [address for address in again if address not in first.validators]
+    return punish_verdicts(state, ctx, late, challenge.height) + punish_verdicts(state, ctx, before, first.height)
 
 
 def _refund(state: Overlay, number: int, claim: Claim, amount: int) -> list[Log]:
