@@ -6,7 +6,7 @@ from openledger.attribution_oracle.index import Index, bytes_of, entries_of, joi
 from openledger.attribution_oracle.influence import GradientDot, Method, Run
 from openledger.attribution_oracle.ports import Progress, silent
 from openledger.attribution_oracle.preconditioned import DataInf, EkFac, LoGra
-from openledger.attribution_oracle.replayed import PathInfluence, PathUndecayed
+from openledger.attribution_oracle.replayed import Aside, PathInfluence, PathUndecayed
 from openledger.attribution_oracle.tape import Place
 from openledger.primitives.errors import InvalidModel, OracleError
 
@@ -24,8 +24,10 @@ WHOLE = 1 << 24
 """Bytes of an adapter's index whose rows are whole whatever they take."""
 LARGEST = 1 << 28
 """Bytes of the largest index; a blob travels whole."""
+_ASIDE = Aside()
 METHODS: dict[str, Method] = {
-    method.name: method for method in (GradientDot(), PathInfluence(), PathUndecayed(), EkFac(), LoGra(), DataInf())
+    method.name: method
+    for method in (GradientDot(), PathInfluence(_ASIDE), PathUndecayed(_ASIDE), EkFac(), LoGra(), DataInf())
 }
 
 

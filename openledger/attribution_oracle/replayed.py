@@ -81,24 +81,43 @@ def trainable_losses(model: LanguageModel, ids: Tensor) -> Tensor:
 
 
 class Aside:
-    """Replays that were broken off at the end of a step, to go on there. They and the one that is under way take at
-    most ``most`` bytes: those of longest ago are forgotten."""
+    """What a process holds of replays of all methods: those that were broken off at the end of a step, to go on there,
+    and the rows of models that were replayed to the end. They and the one that is under way take at most ``most``
+    bytes: rows are forgotten first, and of either what is from longest ago."""
 
     def __init__(self, most: int = VERIFY_MEMORY) -> None:
         self._most = most
         self._walks: dict[bytes, Effects] = {}
+        self._rows: dict[bytes, dict[int, Tensor]] = {}
+
+    @property
+    def held(self) -> int:
+        """Bytes of all."""
+        rows = sum(4 * row.numel() for found in self._rows.values() for row in found.values())
+        return rows + sum(walk.bytes for walk in self._walks.values())
 
     def take(self, name: bytes, size: int) -> Effects | None:
         """The replay of this name; None where there is none, and room for one of ``size`` bytes."""
         found = self._walks.pop(name, None)
         size = size if found is None else found.bytes
-        while self._walks and sum(walk.bytes for walk in self._walks.values()) + size > self._most:
-            self._walks.pop(next(iter(self._walks)))
+        for kept in (self._rows, self._walks):
+            while kept and self.held + size > self._most:
+                kept.pop(next(iter(kept)))
         return found
 
     def keep(self, name: bytes, effects: Effects) -> None:
         """To be gone on with."""
         self._walks[name] = effects
+
+    def rows(self, model: bytes) -> dict[int, Tensor]:
+        """What is held of a model's rows: all or none."""
+        return self._rows.get(model, {})
+
+    def keep_rows(self, model: bytes, rows: dict[int, Tensor]) -> None:
+        """All rows of a model."""
+        while len(self._rows) >= KEPT_MODELS:
+            self._rows.pop(next(iter(self._rows)))
+        self._rows[model] = rows
 
 
 @dataclass(frozen=True)
@@ -243,9 +262,9 @@ class PathInfluence(GradientDot):
         " then rows x entries multiplications"
     )
 
-    def __init__(self) -> None:
-        self._known: dict[bytes, tuple[Replay, dict[int, Tensor]]] = {}
-        self._aside = Aside()
+    def __init__(self, aside: Aside | None = None) -> None:
+        self._known: dict[bytes, Replay] = {}
+        self._aside = aside or Aside()
 
     def dim(self, run: Run) -> int:
         if run.settings.kind == "full":
@@ -253,25 +272,30 @@ class PathInfluence(GradientDot):
         return super().dim(run)
 
     def row_vectors(self, run: Run, numbers: Sequence[int], progress: Progress) -> Tensor:
-        replay, rows = self._of(run)
-        parts = replay.checked(range(len(run.rows)))
-        found = rows if len(parts) == 1 else {}
-        missing = [number for number in numbers if number not in found]
-        if missing:
-            for part in parts if len(parts) == 1 else replay.checked(missing):
+        replay, key = self.replay(run), self._key(run)
+        parts, found = replay.checked(range(len(run.rows))), self._aside.rows(key)
+        if not found:
+            for part in parts if len(parts) == 1 else replay.checked(numbers):
                 vectors = replay.rows(replay.checking(progress), part, progress).cpu()
                 found.update(zip(part, vectors, strict=True))
+            if len(parts) == 1:
+                self._aside.keep_rows(key, found)
         return torch.stack([found[number] for number in numbers])
 
     def replay(self, run: Run) -> Replay:
         """The model's replay, kept from one claim to the next."""
-        return self._of(run)[0]
+        key = self._key(run)
+        if key not in self._known:
+            while len(self._known) >= KEPT_MODELS:
+                self._known.pop(next(iter(self._known)))
+            self._known[key] = Replay(run, self._aside, self.form)
+        return self._known[key]
 
     def cuts(self, run: Run, entries: int) -> tuple[int, ...]:
         return cuts(len(run.receipt["batches"]), len(run.rows), entries, self.dim(run))
 
     def index_rows(self, run: Run, entries: int, place: Place, progress: Progress) -> Iterator[Piece]:
-        replay, at = self._of(run)[0], self.cuts(run, entries)
+        replay, at = self.replay(run), self.cuts(run, entries)
         parts = replay.passes(range(len(run.rows)), place.memory)
         folder = place.folder and place.folder / self._key(run).hex()[:16]
         if folder is not None:
@@ -296,19 +320,10 @@ class PathInfluence(GradientDot):
     def answered(self, run: Run, query: str, answer: str) -> tuple[Tensor, float]:
         if run.settings.kind != "full":
             return super().answered(run, query, answer)
-        return self._of(run)[0].answer(*answer_ids(run.base, query, answer))
+        return self.replay(run).answer(*answer_ids(run.base, query, answer))
 
     def _key(self, run: Run) -> bytes:
         return run.key if self.form == Form() else hashlib.sha256(self.name.encode() + run.key).digest()
-
-    def _of(self, run: Run) -> tuple[Replay, dict[int, Tensor]]:
-        """A model's replay, and the rows that were kept of it."""
-        key = self._key(run)
-        if key not in self._known:
-            while len(self._known) >= KEPT_MODELS:
-                self._known.pop(next(iter(self._known)))
-            self._known[key] = Replay(run, self._aside, self.form), {}
-        return self._known[key]
 
 
 class PathUndecayed(PathInfluence):

@@ -215,6 +215,29 @@ def test_replays_that_were_put_aside_take_no_more_memory_than_one_may(path_world
     assert aside.take(b"c", 1) is walks[b"c"]
 
 
+def test_rows_kept_of_another_model_give_way_to_a_replay_by_any_method(
+    small_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where each has what a verifier may take for itself, a second large model finds no memory, in any turn."""
+    aside, both = Aside(), [methods.METHODS[name] for name in ("path-influence", "path-undecayed")]
+    for chosen in both:
+        monkeypatch.setitem(methods.METHODS, chosen.name, type(chosen)(aside))
+    first, second = (methods.METHODS[chosen.name] for chosen in both)
+    assert vars(both[0])["_aside"] is vars(both[1])["_aside"]
+    kept = first.row_vectors(small_run, range(len(small_run.rows)), silent)
+    assert aside.held == 4 * kept.numel()
+    held: list[int] = []
+    second.row_vectors(small_run, [0], lambda *at: held.append(aside.held))
+    assert set(held) == {4 * kept.numel()}, "there is room for both"
+    tight = Aside(most=4 * 4 * kept.numel())
+    first, second = replayed.PathInfluence(tight), replayed.PathUndecayed(tight)
+    again = first.row_vectors(small_run, range(len(small_run.rows)), silent)
+    assert torch.equal(again, kept)
+    second.row_vectors(small_run, [0], lambda *at: held.append(tight.held))
+    assert held[-1] == 0, "three matrices of one row more are under way"
+    assert torch.equal(first.row_vectors(small_run, range(len(small_run.rows)), silent), kept)
+
+
 def test_a_replay_goes_on_only_from_the_same_checkpoint(path_world: Any) -> None:
     """Another manifest over the same run may name false checkpoints: what was begun from them serves nobody else."""
 
