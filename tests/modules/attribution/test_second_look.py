@@ -132,6 +132,31 @@ def test_stake_that_left_between_a_claims_opening_and_a_false_yes_answers_for_it
     assert stakes(chain)["0x" + chain.addresses[3].hex()] == OPEN * 99 // 100
 
 
+def test_who_has_dismissed_a_challenge_of_wrong_shares_and_left_answers_when_the_next_is_upheld() -> None:
+    """Power that is bought for one challenge waits out the unbonding time, and could not be slashed in it."""
+    chain = accepted(seconds=500, unbonding_seconds=9_000)
+    assert chain.join(2, 200 * OPEN, NEWCOMER).status == 1
+    for _ in range(4):
+        chain.block()
+    chain.oracles[-1].scores = chain.oracles[0].scores
+    chain.oracles[-1].mode = "yes"
+    say(chain, "no")
+    assert chain.act(8, SHARE).status == 1
+    assert run(chain) == "dismissed"
+    assert chain.act(2, StakeUndelegate(ACCOUNTS[2][0])).status == 1
+    for _ in range(3):
+        chain.block()
+    assert chain.act(8, SHARE).status == 1
+    assert len(electorate(chain.state, 1).members) == 4
+    for oracle in chain.oracles[:4]:
+        oracle.accuses = (NAMED_SHARE, 0, SHARE.contributor)
+    before = stakes(chain)
+    assert run(chain, 10) == "upheld"
+    (waiting,) = chain.query("get_delegations", ACCOUNTS[2][0])[0]["unbonding"]
+    assert int(waiting["amount"], 16) == 200 * OPEN * 99 // 100
+    assert stakes(chain) == before
+
+
 def test_each_challenge_asks_those_of_its_own_height() -> None:
     chain = accepted(seconds=500)
     assert chain.act(8, ROW).status == 1

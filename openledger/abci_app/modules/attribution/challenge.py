@@ -70,8 +70,8 @@ class AttributionChallenge(Action):
         bond, height = params.challenge_bond, ctx.block.height
         transfer(state, ctx.sender, ESCROW, bond)
         challenge = Challenge(ctx.sender, bond, self.row, self.contributor, CHALLENGE_OPEN, height)
-        CHALLENGES.put(state, challenge, self.claim)
         ask_anew(state, self.claim, claim, params)
+        CHALLENGES.put(state, challenge, self.claim)
         attempt, deadline = 2 * (claim.attempt // 2 + 1), ctx.block.time + params.hold_seconds
         CLAIMS.put(state, replace(claim, status=PENDING, attempt=attempt, look=0, deadline=deadline), self.claim)
         OPEN.put(state, Number(height), self.claim)

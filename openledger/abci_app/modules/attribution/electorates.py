@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from openledger.abci_app.modules.attribution.records import (
+    CHALLENGES,
     ELECTORATES,
     SECOND,
     YES,
@@ -24,7 +25,7 @@ from openledger.abci_app.modules.staking.earning import rounds
 from openledger.abci_app.modules.staking.sets import seated
 from openledger.abci_app.tables import Table
 from openledger.genesis.params import Params
-from openledger.primitives.fields import U64, AddressField
+from openledger.primitives.fields import U64
 from openledger.primitives.types import ATTRIBUTION_ADDRESS, Address
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
@@ -32,14 +33,14 @@ from openledger.state.ports import StateReader
 
 @dataclass(frozen=True)
 class Stood:
-    """Who said yes in a claim's first vote, and the height at which the claim opened: the stake of then was their
-    power, whatever has left before they spoke."""
+    """Height at which a claim, or a challenge of it, opened to which a validator has said yes: the stake of then was
+    its power, whatever has left before it spoke."""
 
-    validators: tuple[AddressField, ...]
     height: U64
 
 
-_STOOD = Table(ATTRIBUTION_ADDRESS, "stood", Stood)
+_STOOD = Table(ATTRIBUTION_ADDRESS, "said-yes", Stood)
+"""By claim and validator: the first yes of each, once the claim is challenged."""
 
 
 def electorate_now(state: StateReader, params: Params) -> Electorate:
@@ -55,16 +56,19 @@ def electorate_now(state: StateReader, params: Params) -> Electorate:
 
 
 def ask_anew(state: Overlay, number: int, claim: Claim, params: Params) -> None:
-    """A challenge opens: the votes so far are forgotten, but for who said yes at first, and others decide."""
-    if _STOOD.get(state, number) is None:
-        _STOOD.put(state, Stood(tuple(said_yes(state, number)), claim.opened), number)
+    """A challenge opens, and is not written yet: the votes so far are forgotten, but for who said yes, and others
+    decide."""
+    since = CHALLENGES.must(state, number).height if claim.second_look else claim.opened
+    for address in said_yes(state, number):
+        if _STOOD.get(state, number, address) is None:
+            _STOOD.put(state, Stood(since), number, address)
     forget_votes(state, number)
     SECOND.put(state, electorate_now(state, params), number)
 
 
-def stood_at_first(state: StateReader, number: int) -> Stood:
-    """Who said yes in the first vote on a claim that was challenged."""
-    return _STOOD.must(state, number)
+def stood_before(state: StateReader, number: int) -> dict[Address, int]:
+    """Who said yes before the newest challenge of a claim began, by address; since which height its stake answers."""
+    return {address: found.height for address, found in _STOOD.items(state, number)}
 
 
 def powers(state: StateReader, number: int) -> dict[Address, int]:

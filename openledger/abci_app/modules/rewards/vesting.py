@@ -12,7 +12,7 @@ from itertools import islice
 from openledger.abci_app.action import BlockContext
 from openledger.abci_app.modules.accounts import transfer
 from openledger.abci_app.modules.attribution.accusations import shares_are_wrong
-from openledger.abci_app.modules.attribution.electorates import said_yes, stood_at_first
+from openledger.abci_app.modules.attribution.electorates import said_yes, stood_before
 from openledger.abci_app.modules.attribution.records import (
     ACCEPTED,
     CHALLENGE_DISMISSED,
@@ -162,17 +162,16 @@ def uphold(state: Overlay, ctx: BlockContext, number: int, claim: Claim, challen
 
 
 def _punish(state: Overlay, ctx: BlockContext, number: int, claim: Claim, challenge: Challenge) -> list[Log]:
-    """Slash who says yes in the second look, with the named part before their eyes. Where more than two thirds find a
-    share wrong, also who said yes at first and does not say no now: every verification compares all shares, while a
-    wrong row may not have been drawn. These answer with all that was their power at first, what has left since, too."""
-    again = said_yes(state, number)
-    if not shares_are_wrong(state, number, claim):
-        return punish_verdicts(state, ctx, again, challenge.height)
-    cast = {member.address: said.verdict for member, said in votes(state, number)}
-    first = stood_at_first(state, number)
-    before = [address for address in first.validators if cast.get(address) != NO]
-    late = [address for address in again if address not in first.validators]
-    return punish_verdicts(state, ctx, late, challenge.height) + punish_verdicts(state, ctx, before, first.height)
+    """Slash who says yes in this look, with the named part before their eyes. Where more than two thirds find a share
+    wrong, also who said yes before, in the first vote or to an earlier challenge, and does not say no now: every
+    verification compares all shares, while a wrong row may not have been drawn. These answer with all that was their
+    power then, what has left since, too."""
+    guilty = dict.fromkeys(said_yes(state, number), challenge.height)
+    if shares_are_wrong(state, number, claim):
+        corrected = {member.address for member, said in votes(state, number) if said.verdict == NO}
+        before = stood_before(state, number)
+        guilty |= {address: height for address, height in before.items() if address not in corrected}
+    return [log for address, height in guilty.items() for log in punish_verdicts(state, ctx, [address], height)]
 
 
 def _refund(state: Overlay, number: int, claim: Claim, amount: int) -> list[Log]:
