@@ -15,9 +15,11 @@ on the average is computed from it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import json
 import random
+import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -31,6 +33,7 @@ from openledger.attribution_oracle import claims, corpus, factory, methods
 from openledger.attribution_oracle.bases import TINY, Shelf, load_base
 from openledger.attribution_oracle.bundle import Bundle, VersionData
 from openledger.attribution_oracle.claims import Answer
+from openledger.attribution_oracle.index import bytes_of
 from openledger.attribution_oracle.kept import Kept
 from openledger.attribution_oracle.known import forget
 from openledger.attribution_oracle.looks import Crowd
@@ -48,6 +51,19 @@ PRICE = 10**15
 CONTRIBUTORS = 8
 VALIDATORS = 1, 4, 10, 20, 40, 150
 DRAWS = 20
+
+
+def held() -> int:
+    """MiB that this process holds at most since ``fresh``, with its models."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+
+def fresh() -> int:
+    """Forgets the most that was held until now, where the system lets it (Linux), and gives what is held now."""
+    gc.collect()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return held()
 
 
 def timed(what: Callable[[], T]) -> tuple[T, float]:
@@ -141,8 +157,9 @@ def measure(
     methods.METHODS[method] = type(methods.METHODS[method])()  # as in a process that has not seen this model
     forget()
     rows_seen, segments = Kept(), len(bundle.cuts) + 1
-    drawing = replace(job, powers=(1,) * validators)
+    drawing, proving_mib, before_mib = replace(job, powers=(1,) * validators), held(), fresh()
     first, verifying = timed(lambda: verify_job(drawing, blobs, seed=b"seed", kept=rows_seen, known=known))
+    verifying_mib = held()
     looked = len({row if segments == 1 else segment for row, segment in rows_seen.right(job)})
     again, second = timed(lambda: verify_job(drawing, blobs, seed=b"other", kept=rows_seen, known=known))
     rows_seen.right(job).update(product(range(rows), range(segments)))  # as after many claims
@@ -157,14 +174,16 @@ def measure(
         "method": method, "rows": rows, "answers": answers,
         "answer_tokens": sum(len(bundle.run.base.tokenizer.encode(a.answer)) for a in said),
         "zero_scores": sum(score == 0 for score in claim.row_scores) / rows,
-        "training": training, "index": indexing, "generation": generation, "generation_read_whole": read_whole,
-        "scoring": scoring,
+        "training": training, "index": indexing, "index_of_training": indexing / training,
+        "row_bytes": bytes_of(index.q.shape[1], index.dim),
+        "generation": generation, "generation_read_whole": read_whole, "scoring": scoring,
         "verify_first": verifying, "verify_second": second, "verify_later": later,
         "first_of_prove": verifying / prove,
         "first_of_prove_read_whole": verifying / (prove - generation + read_whole),
         "first_of_prove_without_generation": verifying / (prove - generation),
         "later_of_generation_and_scoring": later / (generation + scoring),
         "later_of_generation_and_scoring_read_whole": later / (read_whole + scoring),
+        "proving_mib": proving_mib, "before_verifying_mib": before_mib, "verifying_mib": verifying_mib,
         "segments": segments, "looked_at": looked, "each": each, **shared,
         **{f"parts_of_{v}_validators": part for v, part in seen.items()},
     }  # fmt: skip

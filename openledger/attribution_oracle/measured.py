@@ -16,17 +16,17 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from openledger.attribution_oracle.gradients import Gradients
 from openledger.attribution_oracle.influence import Index, Run, answer_ids
 from openledger.attribution_oracle.methods import method
 from openledger.attribution_oracle.model import pad
+from openledger.attribution_oracle.parts import InParts
 from openledger.attribution_oracle.path import Steps, retrained
 from openledger.attribution_oracle.ports import Progress, silent
 from openledger.attribution_oracle.replayed import REPLAY_TOLERANCE, Trainable, trainable_losses
+from openledger.attribution_oracle.tape import MEMORY
 from openledger.attribution_oracle.tensors import order
-from openledger.attribution_oracle.tokenizer import PAD
 from openledger.attribution_oracle.train import start_tensors
 from openledger.primitives.errors import InvalidModel, OracleError
 from openledger.primitives.types import Address
@@ -127,19 +127,14 @@ def subsets_of(contributors: Sequence[Address], count: int, seed: int) -> tuple[
     return np.array(by_row, dtype=np.float64), np.array(owned, dtype=np.float64) if len(owned) >= FEWEST else nothing
 
 
-class _Trimmed(Gradients):
-    """Without the columns that are padding in every row of a batch: the rows of a run are padded to the longest."""
-
-    def mean(self, theta: Tensor, ids: Tensor) -> Tensor:
-        return super().mean(theta, ids[:, : int((ids != PAD).any(0).sum())])
-
-
 class _Truth:
-    """Retrains as the receipt says. Raises InvalidModel when the receipt does not lead to the model's weights."""
+    """Retrains as the receipt says, some rows of a batch at a time, as ``MEMORY`` allows. Raises InvalidModel when the
+    receipt does not lead to the model's weights."""
 
     def __init__(self, run: Run, texts: Sequence[str]) -> None:
         model = Trainable(run.base, run.settings, run.tensors).to(next(run.model.parameters()).device)
-        self.gradients = _Trimmed(model, trainable_losses)
+        self.gradients = Gradients(model, trainable_losses)
+        self.parts = InParts(self.gradients, model).allowed(MEMORY)
         fresh = start_tensors(run.base, run.base.build(), run.seed, run.settings)
         full = run.settings.kind == "full"
         self.start = self.gradients.vector({f"gpt.{n}" if full else n.replace(".", "_"): t for n, t in fresh.items()})
@@ -149,15 +144,15 @@ class _Truth:
             self.gradients.device
         )
         now = self.gradients.now()
-        end = retrained(self.gradients, self.start, self.ids, self.steps, [True] * len(run.rows))
+        end = retrained(self.parts, self.start, self.ids, self.steps, [True] * len(run.rows))
         away = float((end - now).norm() / now.norm().clamp(min=1e-30))
         if not away <= REPLAY_TOLERANCE:
             raise InvalidModel(f"the training receipt does not lead to the weights: they are {away:.1e} apart")
 
     def losses(self, kept: Array) -> Array:
         """Losses of the documents, nats a token, after the run with the ``kept`` rows alone."""
-        theta = retrained(self.gradients, self.start, self.ids, self.steps, [bool(k) for k in kept])
-        return np.asarray(self.gradients.losses(theta, self.asked).cpu().double().numpy())
+        theta = retrained(self.parts, self.start, self.ids, self.steps, [bool(k) for k in kept])
+        return np.asarray(self.parts.losses(theta, self.asked).cpu().double().numpy())
 
 
 def _turns(kinds: tuple[Array, Array]) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ whole would have tossed. A step that is broken off between two parts goes on the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -33,6 +33,10 @@ def rows_at_once(model: LanguageModel, longest: int, batch: int, draws: int, mem
     return max(1, min(at_once(model, longest, batch), memory // SHARE // row_bytes(model, longest, draws)))
 
 
+def _trimmed(ids: Tensor) -> Tensor:
+    return ids[:, : max(2, int((ids != PAD).any(0).sum()))]
+
+
 class InParts:
     """Stands for ``Gradients``. ``memory``: bytes, as the rows of a replay have them; ``progress`` is called behind
     each part, and may raise SliceOver."""
@@ -49,9 +53,21 @@ class InParts:
         self.memory, self.progress = memory, progress
         return self
 
+    def losses(self, theta: Tensor, ids: Tensor) -> Tensor:
+        """As ``Gradients.losses``, without the columns that are padding in all of these rows."""
+        ids = _trimmed(ids)
+        return torch.cat([self._gradients.losses(theta, some) for some in self._split(ids)])
+
+    def mean(self, theta: Tensor, ids: Tensor) -> Tensor:
+        """As ``Gradients.mean``, without such columns."""
+        ids, total = _trimmed(ids), torch.zeros_like(theta)
+        for some in self._split(ids):
+            total += len(some) / len(ids) * self._gradients.mean(theta, some)
+        return total
+
     def rows(self, theta: Tensor, ids: Tensor) -> Tensor:
-        """As ``Gradients.rows``, without the columns that are padding in all of these rows."""
-        ids = ids[:, : max(2, int((ids != PAD).any(0).sum()))]
+        """As ``Gradients.rows``, without such columns."""
+        ids = _trimmed(ids)
         return self._made(theta, ids, 0, lambda some, at: (self._gradients.rows(theta, some),))[0]
 
     def drawn(
@@ -64,6 +80,9 @@ class InParts:
             theta, ids, draws, lambda some, at: self._gradients.drawn(theta, some, draws, seed, label, before=at)
         )
         return own, drawn
+
+    def _split(self, ids: Tensor) -> Sequence[Tensor]:
+        return torch.split(ids, self._most(ids, 0))
 
     def _most(self, ids: Tensor, draws: int) -> int:
         return rows_at_once(self._model, ids.shape[1], len(ids), draws, self.memory)

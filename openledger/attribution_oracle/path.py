@@ -34,7 +34,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from openledger.attribution_oracle.gradients import Gradients, Room
+from openledger.attribution_oracle.gradients import Room
 from openledger.attribution_oracle.ports import Progress, silent
 from openledger.primitives.errors import OracleError
 
@@ -250,6 +250,12 @@ class Source(Protocol):
     ) -> tuple[Tensor, Tensor]: ...
 
 
+class Averaged(Protocol):
+    """Where a retraining takes its gradients from: ``Gradients``, or those made in parts."""
+
+    def mean(self, theta: Tensor, ids: Tensor) -> Tensor: ...
+
+
 def path_rows(
     gradients: Source, start: Tensor, ids: Tensor, steps: Steps, draws: int, seed: int,
     progress: Progress = silent, memory: int = MEMORY, wanted: Sequence[int] | None = None, held: int = 1,
@@ -305,7 +311,7 @@ def walk(
         progress(step + 1, len(steps.batches), "training run replayed")
 
 
-def retrained(gradients: Gradients, start: Tensor, ids: Tensor, steps: Steps, kept: Sequence[bool]) -> Tensor:
+def retrained(gradients: Averaged, start: Tensor, ids: Tensor, steps: Steps, kept: Sequence[bool]) -> Tensor:
     """Weights after the same run without the rows that are not ``kept``: the batch mean is over what remains, and an
     empty batch has gradient zero. fp32 [parameters]."""
     adam = Moments(start, steps)

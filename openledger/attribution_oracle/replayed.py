@@ -65,6 +65,10 @@ class Trainable(LanguageModel):
         for name, tensor in adapter.items():  # one by one: a ParameterDict would sort them
             self.register_parameter(name.replace(".", "_"), nn.Parameter(tensor.clone()))
 
+    @property
+    def squares(self) -> int:
+        return self.gpt.squares
+
     def forward(self, ids: Tensor) -> Tensor:
         if self.settings.kind == "full":
             logits: Tensor = self.gpt(ids)

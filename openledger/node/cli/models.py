@@ -81,7 +81,8 @@ def train(
     """Fine-tune a model on datanets and build its attribution index.
 
     Run again with the same words after it was broken off, it goes on with the index where it was. With --lds the index
-    is measured, on the documents of --held-out, and the number goes on chain with the model.
+    is measured, on the documents of --held-out, and the number goes on chain with the model. --json has the method, and
+    as why the reason where auto took it, else null.
     """
     evaluation.require(subsets, plot)
     need_torch()
@@ -105,7 +106,7 @@ def train(
             context=context,
         )  # fmt: skip
     factory.write_adapter(trained, output / "adapter")
-    why = list[str]()
+    why: str | None = None
     if method == "auto":
         method, why = rechecked_in_time(app, trained, kind, device)
     with app.stage("index", f"Build the attribution index: {method}") as running:
@@ -115,7 +116,7 @@ def train(
         )  # fmt: skip
     fields = factory.publish(blobs, trained, index)
     measurement: dict[str, Any] = {}
-    said = [*why, *bases.noted(trained, method)]
+    said = [*([why] if why else []), *bases.noted(trained, method)]
     if subsets:
         bundle = factory.load_bundle(blobs, to_hex(fields["bundle"]), known=shelf)
         measurement, lines, found = measured(app, bundle, texts, subsets, seconds, plot, f"{output.name}, {method}")
@@ -130,6 +131,7 @@ def train(
             "folder": str(output),
             **view,
             **measurement,
+            "why": why,
             "context": trained.trained.base.config.context,
             "cut": trained.cut,
         },
@@ -137,20 +139,20 @@ def train(
     )
 
 
-def rechecked_in_time(app: App, trained: Any, kind: str, device: str) -> tuple[str, list[str]]:
+def rechecked_in_time(app: App, trained: Any, kind: str, device: str) -> tuple[str, str]:
     """Name of the method of ``auto``, and why. Where no CPU trained, nobody knows how long validators without that
     device would take; of EK-FAC on few rows see ``preconditioned.SPAN``."""
     from openledger.attribution_oracle.folders import is_name
     from openledger.attribution_oracle.methods import fitting, reason
 
     if device != "cpu":
-        return DEFAULT_METHOD, [f"auto took {DEFAULT_METHOD}: how long validators without {device} need is not known"]
+        return DEFAULT_METHOD, f"auto took {DEFAULT_METHOD}: how long validators without {device} need is not known"
     vote, training = int(app.call("openledger_getParams")["voteSeconds"]), trained.trained.seconds
     pretrained = is_name(trained.trained.base.name)
     found = fitting(kind, training, vote, trained.widest, pretrained)
     if found == "ek-fac" and not trained.spans:
         found = DEFAULT_METHOD
-    return found, [reason(found, kind, training, vote, trained.widest, pretrained)]
+    return found, reason(found, kind, training, vote, trained.widest, pretrained)
 
 
 def measured(

@@ -250,10 +250,10 @@ def test_auto_takes_the_most_accurate_method_of_a_base_and_says_so(
     app: Any = SimpleNamespace(call=lambda asked: {"voteSeconds": 3600})
     base = SimpleNamespace(name=name or read_folder(folders["llama"]).name)
     trained = SimpleNamespace(widest=1, trained=SimpleNamespace(base=base, seconds=5.0))
-    found, (why,) = rechecked_in_time(app, trained, "lora", "cpu")
+    found, why = rechecked_in_time(app, trained, "lora", "cpu")
     assert found == method
     assert why.startswith(f"auto took {method}, the most accurate")
-    found, (why,) = rechecked_in_time(app, trained, "lora", "cuda")
+    found, why = rechecked_in_time(app, trained, "lora", "cuda")
     assert (found, "without cuda" in why) == ("gradient-dot", True)
 
 

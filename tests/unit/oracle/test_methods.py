@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,10 +27,12 @@ from openledger.attribution_oracle import (  # noqa: E402
 from openledger.attribution_oracle.bundle import row_leaves  # noqa: E402
 from openledger.attribution_oracle.model import Adapted  # noqa: E402
 from openledger.attribution_oracle.verify import verify_job  # noqa: E402
-from openledger.node import oracle_worker  # noqa: E402
-from openledger.node.cli import models  # noqa: E402
+from openledger.node import operator, oracle_worker  # noqa: E402
+from openledger.node.cli import models, root  # noqa: E402
+from openledger.node.cli.common import App  # noqa: E402
 from openledger.primitives.errors import InvalidModel  # noqa: E402
 from openledger.primitives.types import to_hex  # noqa: E402
+from tests.unit.oracle.conftest import WORDS, MemoryBlobs, put_data, sentences  # noqa: E402
 
 pytestmark = pytest.mark.torch
 NAMES = ("ek-fac", "logra", "datainf")
@@ -235,9 +238,29 @@ def test_by_itself_no_method_is_taken_that_the_rows_are_too_few_for() -> None:
     base = SimpleNamespace(name="openledger/tiny-v1")
     for spans, method in ((True, "ek-fac"), (False, "gradient-dot")):
         trained = SimpleNamespace(widest=1, spans=spans, trained=SimpleNamespace(base=base, seconds=7.0))
-        found, (why,) = models.rechecked_in_time(app, trained, "lora", "cpu")  # type: ignore[arg-type]
+        found, why = models.rechecked_in_time(app, trained, "lora", "cpu")  # type: ignore[arg-type]
         assert found == method
         assert why.startswith(f"auto took {method}: the most accurate is path-influence")
+
+
+def test_machines_are_told_which_method_was_taken_and_why(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The reason of auto, null where somebody named the method."""
+    blobs = MemoryBlobs()
+    data = put_data(blobs, {who: sentences(words, 2) for who, words in WORDS.items()})
+    monkeypatch.setattr(operator, "version_data", lambda client, refs: data)
+    monkeypatch.setattr(operator, "NodeBlobs", lambda client: blobs)
+    monkeypatch.setattr(App, "call", lambda self, method: {"voteSeconds": 60})
+    found = {}
+    for method in ("auto", "datainf"):
+        command = ["model", "train", "--data", "1", "--size", "small", "--device", "cpu", "--method", method]
+        assert root.run(["--json", "--home", str(tmp_path), *command, "-o", str(tmp_path / method)]) == 0
+        found[method] = json.loads(capsys.readouterr().out)
+    assert found["auto"]["method"] in methods.METHODS
+    assert found["auto"]["why"].startswith(f"auto took {found['auto']['method']}")
+    assert "a claim is voted on for 60 s" in found["auto"]["why"]
+    assert (found["datainf"]["method"], found["datainf"]["why"]) == ("datainf", None)
 
 
 def test_a_model_says_whether_its_rows_are_enough_for_ek_fac(made: Any) -> None:

@@ -14,7 +14,18 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers", reason="the extra for Hugging Face bases is not installed")
 
-from openledger.attribution_oracle import claims, factory, influence, lora, methods, parts, recheck, replayed, tape  # noqa: E402
+from openledger.attribution_oracle import (  # noqa: E402
+    claims,
+    factory,
+    influence,
+    lora,
+    measured,
+    methods,
+    parts,
+    recheck,
+    replayed,
+    tape,
+)
 from openledger.attribution_oracle.bases import Shelf  # noqa: E402
 from openledger.attribution_oracle.bundle import row_leaves  # noqa: E402
 from openledger.attribution_oracle.gradients import Gradients  # noqa: E402
@@ -180,6 +191,45 @@ def test_a_batch_never_takes_more_rows_than_its_memory_and_one_at_least() -> Non
     assert parts.rows_at_once(large, 60, 8, 0, 4 * 5 * each) == 5
     assert parts.rows_at_once(large, 60, 8, 2, 4 * 5 * each) == 2
     assert parts.rows_at_once(large, 60, 8, 0, 1) == 1
+
+
+def test_what_a_row_takes_counts_the_heads_of_the_model_that_is_trained(world: World) -> None:
+    run = world.bundle.run
+    replay, heads = Replay(run), run.base.build().squares
+    assert heads > 0
+    assert replay.model.squares == heads
+    linear = 16 * run.base.config.vocab
+    assert parts.row_bytes(replay.model, 32) == 32 * linear + 12 * heads * 32 * 32
+
+
+def test_an_lds_in_parts_finds_what_it_finds_in_whole_batches_and_never_reads_more_rows_than_fit(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, index = world.bundle.run, world.bundle.index
+    assert isinstance(index, influence.Index)
+    texts, shapes = ["apple pear plum cherry", "iron copper zinc", "river ocean lake pond creek"], list[Any]()
+    model, forward = Replay(run).model, replayed.Trainable.forward
+
+    def seen(self: replayed.Trainable, ids: Any) -> Any:
+        shapes.append(ids.shape)
+        return forward(self, ids)
+
+    monkeypatch.setattr(replayed.Trainable, "forward", seen)
+
+    def measure() -> tuple[measured.Measurement, int, int]:
+        shapes.clear()
+        found = measured.measure(run, index, world.bundle.contributors, texts, 4)
+        return found, max(rows for rows, _ in shapes), max(n * parts.row_bytes(model, t + 1) for n, t in shapes)
+
+    whole, most, height = measure()
+    assert most == 8
+    memory = height // 3
+    monkeypatch.setattr(measured, "MEMORY", tape.SHARE * memory)
+    found, most, height = measure()
+    assert 1 < most < 8
+    assert height <= memory
+    assert found.rows.told == pytest.approx(whole.rows.told)
+    assert found.rows.true == pytest.approx(whole.rows.true, rel=1e-4)
 
 
 def test_a_step_that_is_broken_off_between_two_parts_makes_no_part_twice(
