@@ -26,6 +26,8 @@ from openledger.state.blobs import BlobStore
 log = logging.getLogger("openledger.blobs")
 
 AT_ONCE = 4
+WANTED_AT_ONCE = 64
+"""Names that state needs and that are looked for together; whoever else needs a blob waits behind so many at most."""
 CONNECT_SECONDS, SILENT_SECONDS, WHOLE_SECONDS = 5, 20, 900
 ASK_AGAIN_SECONDS = 3.0
 LONGEST_PAUSE = 60.0
@@ -139,26 +141,40 @@ class BlobExchange:
 
     def want(self, names: Iterable[str]) -> None:
         """Fetch these in the background, again and again until they are here."""
-        new = [name for name in names if name not in self._wanted and not self._blobs.has(name)]
+        new = [name for name in names if name not in self._wanted]
         if new and self._peers:
             self._wanted.update(dict.fromkeys(new))
-            log.info("%s blobs are missing, asking %s peers", len(self._wanted), len(self._peers))
             self._wake.set()
 
     async def _follow(self) -> None:
-        pause = ASK_AGAIN_SECONDS
+        pause, told = ASK_AGAIN_SECONDS, 0
         while True:
             if not self._wanted:
+                told = 0
                 await self._wake.wait()
             self._wake.clear()
-            names = list(self._wanted)
-            here = await asyncio.gather(*(self.fetch(name) for name in names))
-            for name, found in zip(names, here, strict=True):
-                if found:
-                    self._wanted.pop(name, None)
-            if any(here):
-                log.info("%s blobs fetched, %s still missing", sum(here), len(self._wanted))
+            names, came = list(self._wanted), 0
+            for at in range(0, len(names), WANTED_AT_ONCE):
+                came += await self._look_for(names[at : at + WANTED_AT_ONCE])
+            if came or len(self._wanted) > told:
+                log.info("%s blobs fetched, %s still missing, of %s peers", came, len(self._wanted), len(self._peers))
+            told = len(self._wanted)
             if self._wanted:
-                pause = ASK_AGAIN_SECONDS if any(here) else min(pause * 2, LONGEST_PAUSE)
+                pause = ASK_AGAIN_SECONDS if came else min(pause * 2, LONGEST_PAUSE)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), pause)
+
+    async def _look_for(self, names: Sequence[str]) -> int:
+        """Fetch those that are not here; how many came. What is here is wanted no more. None where the store fails:
+        they are looked for again later."""
+        try:
+            missing = await asyncio.to_thread(lambda: [name for name in names if not self._blobs.has(name)])
+            came = await asyncio.gather(*(self.fetch(name) for name in missing))
+        except BlobError as err:
+            log.warning("missing blobs cannot be looked for: %s", err)
+            return 0
+        still = {name for name, found in zip(missing, came, strict=True) if not found}
+        for name in names:
+            if name not in still:
+                self._wanted.pop(name, None)
+        return sum(came)

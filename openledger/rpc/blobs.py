@@ -15,10 +15,13 @@ from aiohttp import web
 
 from openledger.primitives.errors import BlobCorrupt, BlobNotFound, BlobTooLarge, OpenLedgerError
 from openledger.rpc.backend import Backend
+from openledger.rpc.ports import BlobPeers
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 256 * 1024
 _FETCH_SECONDS = 60.0
+MOST_FETCHES = 32
+"""Blobs that are looked for at peers because clients asked: what the chain needs waits behind so many at most."""
 
 PEER_HEADER = "X-OpenLedger-Peer"
 """On requests between nodes."""
@@ -33,6 +36,7 @@ class BlobRoutes:
         self._limit = backend.settings.max_blob
         self._patience = backend.settings.request_seconds
         self._accept = backend.settings.accept_blobs
+        self._fetches: dict[str, asyncio.Task[bool]] = {}
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """The blob's bytes, checked against the name before the first byte is sent. They are read twice and never held:
@@ -41,8 +45,10 @@ class BlobRoutes:
         if not _NAME.fullmatch(name):
             return _refuse(400, "a blob is named by 64 lower-case hex digits, its sha256")
         try:
-            if self._peers is not None and PEER_HEADER not in request.headers:
-                await asyncio.wait_for(self._peers.fetch(name), _FETCH_SECONDS)
+            if self._peers is not None and PEER_HEADER not in request.headers and not self._blobs.has(name):
+                if name not in self._fetches and len(self._fetches) >= MOST_FETCHES:
+                    return _refuse(503, "too many blobs are on their way from other nodes; ask again")
+                await asyncio.wait_for(asyncio.shield(self._fetch(self._peers, name)), _FETCH_SECONDS)
             source = await asyncio.to_thread(self._blobs.open, name)
         except TimeoutError:
             return _refuse(504, "the blob is on its way from another node; ask again")
@@ -52,6 +58,14 @@ class BlobRoutes:
             return await self._send(request, name, source)
         finally:
             await asyncio.to_thread(source.close)
+
+    def _fetch(self, peers: BlobPeers, name: str) -> asyncio.Task[bool]:
+        """The one search for a blob; it goes on when those who asked have left."""
+        found = self._fetches.get(name)
+        if found is None:
+            found = self._fetches[name] = asyncio.create_task(peers.fetch(name), name=f"blob {name[:8]} for clients")
+            found.add_done_callback(lambda _: self._fetches.pop(name, None))
+        return found
 
     async def _send(self, request: web.Request, name: str, source: BinaryIO) -> web.StreamResponse:
         headers = {"ETag": f'"{name}"', "Cache-Control": "public, max-age=31536000, immutable"}

@@ -268,3 +268,66 @@ async def test_a_store_that_fails_holds_nothing_and_ends_nothing(
     for asked in (store.has, store.size, store.get):
         with pytest.raises(BlobError, match="Permission denied"):
             asked("1" * 64)
+
+
+async def test_strangers_who_ask_for_what_nobody_has_take_bounded_room_and_the_rest_is_served(tmp_path: Path) -> None:
+    over = asyncio.Event()
+
+    async def silent(request: web.Request) -> web.StreamResponse:
+        await over.wait()
+        return web.Response(status=404)
+
+    async with contextlib.AsyncExitStack() as stack:
+        blobs = BlobStore(str(tmp_path / "blobs"))
+        exchange = BlobExchange(blobs, [await stack.enter_async_context(serving(silent))])
+        await exchange.start()
+        stack.push_async_callback(exchange.stop)
+        backend: Any = SimpleNamespace(blobs=blobs, blob_peers=exchange, settings=RpcSettings())
+        routes = BlobRoutes(backend)
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            request.match_info["name"] = request.path.rsplit("/", 1)[-1]
+            return await routes.get(request)
+
+        url = await stack.enter_async_context(serving(handle)) + "/blobs/"
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
+        tasks = [asyncio.create_task(session.get(url + name_of(b"%d" % number))) for number in range(200)]
+        await until(lambda: len(exchange._running) >= 32)
+        await asyncio.sleep(0.3)
+        assert len(exchange._running) <= 32
+        refused = [task.result() for task in tasks if task.done()]
+        assert {answer.status for answer in refused} == {503}
+        async with session.get(url + blobs.put(b"here")) as answer:
+            assert await answer.read() == b"here"
+        over.set()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_what_is_looked_for_in_vain_leaves_others_their_turn(tmp_path: Path) -> None:
+    async with nodes(tmp_path, 2) as (one, two):
+        one.exchange.want(name_of(b"%d" % number) for number in range(2000))
+        await until(lambda: two.requests)
+        before = len(two.requests)
+        name = two.blobs.put(b"needed now")
+        assert await one.exchange.fetch(name)
+        assert [asked for _, asked, _ in two.requests].index(name) - before < 200
+
+
+async def test_a_store_that_fails_for_a_moment_does_not_end_the_looking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openledger.node.blob_exchange.ASK_AGAIN_SECONDS", 0.05)
+    async with nodes(tmp_path, 2) as (one, two):
+        name, has, failed = two.blobs.put(b"rows"), one.blobs.has, list[str]()
+
+        def fails(name: str) -> bool:
+            if len(failed) < 3:
+                failed.append(name)
+                raise BlobError("the store does not answer")
+            return has(name)
+
+        monkeypatch.setattr(one.blobs, "has", fails)
+        one.exchange.want([name])
+        await until(lambda: (tmp_path / "0" / name[:2] / name).exists(), 10)
