@@ -12,6 +12,8 @@ from openledger.abci_app.modules.accounts import balance
 from openledger.abci_app.modules.attribution.records import ACCEPTED, CLAIMS, LAPSED, NO, NONE, REFUSED, VOID, YES, Vote
 from openledger.abci_app.modules.fees.records import supply
 from openledger.abci_app.modules.governance.records import POOL
+from openledger.abci_app.modules.staking.delegate import StakeDelegate
+from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
 from openledger.primitives.amounts import OPEN
 
 POWERS = {"a": 40, "b": 30, "c": 20, "d": 10}
@@ -90,3 +92,35 @@ def test_where_nobody_has_power_the_pool_is_paid() -> None:
     before = balance(world.state, POOL)
     world.end(number, LAPSED)
     assert balance(world.state, POOL) - before == OPEN * 75 // 100 + WORK_FEE
+
+
+@pytest.mark.parametrize(("moves", "expected"), [("nothing", 60), ("comes", 6), ("leaves", 1)])
+@pytest.mark.parametrize("challenge_seconds", [0, 5])
+def test_a_commission_takes_nothing_of_what_no_stake_stands_for(
+    moves: str, expected: int, challenge_seconds: int
+) -> None:
+    """Validators that keep all. Stake that comes in the round of a claim, or leaves before it is paid, has no part in
+    it; before, its operator had that part by the commission. In hundredths of all."""
+    params = replace(DEVNET_PARAMS, challenge_seconds=challenge_seconds)
+    world, unit = Money(replace(params, min_self_bond=params.power_unit)), params.power_unit
+    world.seat([("a", 40, True), ("b", 60, True)], commission=1_000_000)
+    a, b = someone("a"), someone("b")
+    world.fund([someone("owner"), someone("consumer"), b])
+    model = world.publish(someone("owner"), OPEN, [someone("writer")])
+    epoch = world.buy("consumer", model)
+    world.close()
+    if moves == "comes":
+        world.act(b, StakeDelegate(b, 900 * unit))
+        for _ in range(3):
+            world.end_block()
+    number = world.claim(someone("owner"), model, epoch, {someone("writer"): 1_000_000})
+    if moves == "leaves":
+        world.act(b, StakeUndelegate(b, 59 * unit))
+    world.vote(number, {a: YES, b: YES})
+    burned = supply(world.state).burned
+    world.end(number, ACCEPTED)
+    world.wait(challenge_seconds)
+    own = {"nothing": 40, "leaves": 40, "comes": 4}[moves]
+    whole = STAKERS + WORK_FEE
+    assert [round(world.earned(who) * 100 / whole) for who in (a, b)] == [own, expected]
+    assert abs(supply(world.state).burned - burned - OPEN // 20 - whole * (100 - own - expected) // 100) <= 3

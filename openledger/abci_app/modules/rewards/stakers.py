@@ -1,8 +1,9 @@
 """The stakers' part of a fee and the verification fee: to the validators who have worked, and on to their stakers.
 
-A validator's part waits in a pot while its claim can be challenged. Then its operator takes the commission, and the
-rest is divided over the shares that have stood behind the claim since it opened (``staking.earning``); what others
-would have had burns, so that nobody's part grows when another moves away.
+A validator's part waits in a pot while its claim can be challenged. Then it is divided over the shares that have stood
+behind the claim since it opened (``staking.earning``), less their operator's commission; what others would have had
+burns, commission and all, so that nobody's part grows when another moves, and no operator keeps for stake that was
+never there.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from openledger.abci_app.modules.attribution.records import (
 from openledger.abci_app.modules.fees.records import burn_from
 from openledger.abci_app.modules.governance.records import POOL
 from openledger.abci_app.modules.rewards.records import BURNED, PAID, credit
-from openledger.abci_app.modules.staking.earning import earn
+from openledger.abci_app.modules.staking.earning import earn, standing
 from openledger.abci_app.modules.staking.records import REWARDED, STAKES, validator
 from openledger.abci_app.tables import Table
 from openledger.primitives.amounts import PPM, split_exact
@@ -90,9 +91,10 @@ def _divide(state: Overlay, number: int, member: Member, amount: int) -> list[Lo
     record = validator(state, member.address)
     if record is None:
         raise ConsensusFault(f"claim {number} would pay the stakers of 0x{member.address.hex()}, which is no validator")
-    commission = amount * record.commission // PPM
+    round_, asked = ELECTORATES.must(state, number).round, amount * record.commission // PPM
+    commission = asked * standing(state, record, round_) // member.shares if member.shares else 0
     credit(state, member.operator, number, fees=commission)
-    kept = earn(state, record, ELECTORATES.must(state, number).round, amount - commission, member.shares)
+    kept = earn(state, record, round_, amount - asked, member.shares)
     transfer(state, ESCROW, STAKES, kept)
     rest = amount - commission - kept
     burn_from(state, ESCROW, rest)

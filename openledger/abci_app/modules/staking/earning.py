@@ -87,14 +87,21 @@ def pool(state: StateReader, address: Address) -> Pool:
     return _POOLS.get(state, address) or Pool()
 
 
+def standing(state: StateReader, record: ValidatorRecord, round_: int) -> int:
+    """Shares of a validator that stood behind it before this round, and still do: what claims of it are paid to."""
+    if round_ < rounds(state).oldest:
+        return 0
+    joined = (found.joined for found in _between(state, record.address, round_, rounds(state).now))
+    return record.shares - sum(joined)
+
+
 def earn(state: Overlay, record: ValidatorRecord, round_: int, amount: int, shares: int) -> int:
     """Divide ``amount`` wei over the ``shares`` that a validator had when a claim of this round opened. The wei that
     stay for them, which the caller moves to the staking account; the rest belongs to nobody."""
     if not shares or not amount or round_ < rounds(state).oldest:
         return 0
     rate = (amount << BITS) // shares
-    there = record.shares - sum(found.joined for found in _between(state, record.address, round_, rounds(state).now))
-    kept = -(-(there * rate) >> BITS)
+    kept = -(-(standing(state, record, round_) * rate) >> BITS)
     before, here = pool(state, record.address), _round(state, record.address, round_)
     _POOLS.put(state, Pool(before.acc + rate, before.held + kept), record.address)
     _ROUNDS.put(state, replace(here, rate=here.rate + rate), record.address, round_)
