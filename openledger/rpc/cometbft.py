@@ -6,6 +6,7 @@ answers are bounded, only the listed methods pass, and nothing is ever written t
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -22,10 +23,11 @@ SECONDS = 10
 
 
 class CometRoutes:
-    """The handler; ``url`` is CometBFT's RPC on loopback."""
+    """The handler; ``url`` is CometBFT's RPC on loopback, ``patience`` the seconds that a request may take to come."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: float = SECONDS) -> None:
         self._url = url
+        self._patience = patience
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, request: web.Request) -> web.StreamResponse:
@@ -33,7 +35,9 @@ class CometRoutes:
         if (request.content_length or 0) > MAX_REQUEST:
             return _refuse(413, None, "the request is too large")
         try:
-            call: Any = read_json(await request.read())
+            call: Any = read_json(await asyncio.wait_for(request.read(), self._patience))
+        except TimeoutError:
+            return _refuse(408, None, "the request took too long")
         except InvalidJson:
             return _refuse(400, None, "the request is not JSON")
         if not isinstance(call, dict) or call.get("method") not in METHODS:

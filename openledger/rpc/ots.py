@@ -133,20 +133,29 @@ class Otterscan:
                 receipts.append(receipt_json(block, index) | {"timestamp": block.header.timestamp})
         return {"txs": transactions, "receipts": receipts}
 
-    def get_transaction_by_sender_and_nonce(self, address: AddressArg, nonce: NumberArg) -> str | None:
+    async def get_transaction_by_sender_and_nonce(self, address: AddressArg, nonce: NumberArg) -> str | None:
         """Hash of the transaction that an account sent with this nonce."""
+        return await self._workers.run(self._sent, address, nonce)
+
+    def _sent(self, address: Address, nonce: int) -> str | None:
+        """Each block on the way is read once, also where it is full of the account's transactions."""
         kv, low, high = self._backend.app.store.kv, 0, self._backend.head().number
         while low < high:  # an account's nonces rise with the height
             middle = (low + high + 1) // 2
             place = sent_at_or_after(kv, address, middle)
-            if place is not None and self._nonce(place) <= nonce:
+            if place is not None and _nonce(self._raw(place)) <= nonce:
                 low = place[0]
             else:
                 high = middle - 1
-        for place in account_transactions(kv, address, low, kinds=(SENT,)):
-            here = self._nonce(place)
-            if here >= nonce:
-                return self._hash(place) if here == nonce else None
+        places = account_transactions(kv, address, low, kinds=(SENT,))
+        for number, group in groupby(places, key=lambda place: place[0]):
+            block = self._backend.app.store.block(number)
+            if block is None:
+                continue
+            for _, index in group:
+                here = _nonce(raw := block.transactions[index])
+                if here >= nonce:
+                    return to_hex(keccak256(raw)) if here == nonce else None
         return None
 
     def _raw(self, place: tuple[int, int]) -> bytes:
@@ -155,10 +164,6 @@ class Otterscan:
 
     def _hash(self, place: tuple[int, int]) -> str:
         return to_hex(keccak256(self._raw(place)))
-
-    def _nonce(self, place: tuple[int, int]) -> int:
-        tx = read_transaction(self._raw(place))
-        return tx.nonce if isinstance(tx, EthTransaction | NativeTransaction) else -1
 
     async def get_contract_creator(self, address: AddressArg) -> Json | None:
         """Who created a contract, in which transaction; null for what is none, and for one of genesis."""
@@ -254,6 +259,11 @@ class Otterscan:
         tree = await self._tree(tx_hash)
         output: str = (tree or {}).get("output", "0x")
         return output
+
+
+def _nonce(raw: bytes) -> int:
+    tx = read_transaction(raw)
+    return tx.nonce if isinstance(tx, EthTransaction | NativeTransaction) else -1
 
 
 class Erigon:

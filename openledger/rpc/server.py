@@ -155,7 +155,7 @@ class RpcServer:
         app.router.add_put("/blobs/{name}", blobs.put)
         app.router.add_get("/genesis.json", self._genesis)
         if self._backend.comet_url:
-            comet = CometRoutes(self._backend.comet_url)
+            comet = CometRoutes(self._backend.comet_url, self._settings.request_seconds)
             app.router.add_post("/cometbft", comet.post)
             app.on_cleanup.append(comet.close)
         app.router.add_get("/{path:.+}", self._static)

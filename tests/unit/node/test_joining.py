@@ -180,3 +180,19 @@ async def test_only_reading_methods_pass_to_cometbft_and_answers_are_bounded(mon
             assert answer.status == 502
         await routes.close(web.Application())
         await dead.close(web.Application())
+
+
+async def test_a_question_for_cometbft_that_comes_too_slowly_is_given_up() -> None:
+    app = web.Application()
+    app.router.add_post("/cometbft", CometRoutes("http://127.0.0.1:1", 0.3).post)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        reader, writer = await asyncio.open_connection(*runner.addresses[0][:2])
+        writer.write(b"POST /cometbft HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n"), 10)
+        assert answer.startswith(b"HTTP/1.1 408")
+        writer.close()
+    finally:
+        await runner.cleanup()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -346,3 +347,26 @@ async def test_the_pool_of_one_account(idle_chain: Any) -> None:
     assert mine["pending"]["0"]["blockHash"] is None
     assert await idle_chain.call("txpool_contentFrom", SINK) == {"pending": {}, "queued": {}}
     assert await idle_chain.call("txpool_status") == {"pending": "0x1", "queued": "0x1"}
+
+
+async def test_a_block_full_of_an_accounts_transactions_is_read_once_for_one_of_them(
+    idle_chain: Any, monkeypatch: Any
+) -> None:
+    """It was read once more for each of them, while everybody waited."""
+    raws = [idle_chain.signed(nonce=nonce) for nonce in range(40)]
+    for raw in raws:
+        await idle_chain.call("eth_sendRawTransaction", "0x" + raw.hex())
+    await idle_chain.call("evm_mine")
+    store, threads = idle_chain.app.store, list[int]()
+    block = store.block
+
+    def watched(number: int) -> Any:
+        threads.append(threading.get_ident())
+        return block(number)
+
+    monkeypatch.setattr(store, "block", watched)
+    sender = "0x" + idle_chain.addresses[0].hex()
+    found = await idle_chain.call("ots_getTransactionBySenderAndNonce", sender, 39)
+    assert found == "0x" + keccak256(raws[39]).hex()
+    assert len(threads) <= 5
+    assert threading.get_ident() not in threads
