@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from openledger.primitives.amounts import GWEI
 from openledger.primitives.blocks import Header, Receipt
@@ -12,8 +12,10 @@ from openledger.primitives.transactions import SYSTEM
 from openledger.rpc.backend import Backend
 from openledger.rpc.errors import SERVER_ERROR, RpcError
 from openledger.rpc.formats import Json, quantity
+from openledger.rpc.logs import deadline
 from openledger.rpc.params import BlockNumberArg, BlockRef, PercentilesArg, parse_quantity
 from openledger.rpc.pending import PendingBlocks
+from openledger.rpc.work import Workers
 
 SAMPLED_BLOCKS = 20
 SAMPLE_PERCENTILE = 60
@@ -31,15 +33,19 @@ def _parse_count(value: object) -> int:
     return parse_quantity(value, 64)
 
 
+Block: TypeAlias = tuple[Header, Callable[[], tuple[Receipt, ...]]]
+"""A header, and what reads its receipts."""
+
 CountArg = Annotated[int, _parse_count]
 
 
 class EthFees:
     """The fee market as wallets ask for it."""
 
-    def __init__(self, backend: Backend, pending: PendingBlocks) -> None:
+    def __init__(self, backend: Backend, pending: PendingBlocks, workers: Workers) -> None:
         self._backend = backend
         self._pending = pending
+        self._workers = workers
         self._sampled: dict[int, list[int]] = {}
         if backend.devnet is not None:
             backend.devnet.before_revert(lambda _height: self._sampled.clear())
@@ -101,14 +107,15 @@ class EthFees:
             "blobGasUsedRatio": [0.0] * len(blocks),
         }
         if reward_percentiles:
-            rewards = [_rewards(header, read(), reward_percentiles) for header, read in blocks]
-            history["reward"] = [[quantity(tip) for tip in row] for row in rewards]
+            history["reward"] = await self._workers.run(
+                _reward_rows, blocks, reward_percentiles, deadline(self._backend.settings.call_seconds)
+            )
         return history
 
-    async def _blocks(self, newest: BlockRef, count: int) -> list[tuple[Header, Callable[[], tuple[Receipt, ...]]]]:
+    async def _blocks(self, newest: BlockRef, count: int) -> list[Block]:
         """Headers with what reads their receipts, oldest first."""
         store = self._backend.app.store
-        found: list[tuple[Header, Callable[[], tuple[Receipt, ...]]]] = []
+        found: list[Block] = []
         if newest.is_pending and count:
             block = (await self._pending.get()).block
             found.append((block.header, lambda: block.receipts))
@@ -119,6 +126,15 @@ class EthFees:
                 break
             found.insert(0, (header, partial(store.receipts, number)))
         return found
+
+
+def _reward_rows(blocks: Sequence[Block], percentiles: list[float], look: Callable[[], None]) -> list[list[str]]:
+    """Tips of each block. All receipts of up to 1,024 blocks are read, so ``look`` ends it after a while."""
+    rows = []
+    for header, read in blocks:
+        look()
+        rows.append([quantity(tip) for tip in _rewards(header, read(), percentiles)])
+    return rows
 
 
 def _tips(header: Header, receipts: tuple[Receipt, ...]) -> list[tuple[int, int]]:

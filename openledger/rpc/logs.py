@@ -107,7 +107,7 @@ def logs_between(backend: Backend, query: LogQuery, start: int, stop: int) -> li
     if start > stop:
         return []
     topics = [sorted(wanted) for wanted in query.topics]
-    look = _deadline(settings.call_seconds)
+    look = deadline(settings.call_seconds)
     found: list[Entry] = []
     for number, places in candidates(
         store.kv, max(start, 0), min(stop, store.height), sorted(query.addresses), topics, look
@@ -126,7 +126,8 @@ def as_json(entries: Sequence[Entry]) -> list[Json]:
     return cast("list[Json]", Encoded(b"[" + b",".join(entry.text for entry in entries) + b"]"))
 
 
-def _deadline(seconds: float) -> Callable[[], None]:
+def deadline(seconds: float) -> Callable[[], None]:
+    """What raises RpcError when it is called after so many seconds."""
     until = time.monotonic() + seconds
 
     def look() -> None:

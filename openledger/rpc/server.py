@@ -97,7 +97,7 @@ class RpcServer:
     def _dispatcher(self) -> Dispatcher:
         backend = self._backend
         pending = PendingBlocks(backend, self._workers)
-        fees = EthFees(backend, pending)
+        fees = EthFees(backend, pending, self._workers)
         state, calls = EthState(backend, pending), EthCalls(backend, fees, pending, self._workers)
         namespaces: list[tuple[str, object]] = [
             ("eth", state),

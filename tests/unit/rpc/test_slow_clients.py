@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from openledger.rpc import eth_filters
+from openledger.rpc import eth_fees, eth_filters, logs
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.errors import RpcError
 from openledger.rpc.sockets import SocketSession
@@ -182,3 +182,25 @@ async def test_a_filter_whose_search_fails_tells_everything_the_next_time(chain:
         patched.setattr(eth_filters, "_hashes", fails)
         assert (await chain.error("eth_getFilterChanges", ident))["message"] == "query timeout exceeded"
     assert await chain.call("eth_getFilterChanges", ident) == [receipt["blockHash"]]
+
+
+async def test_tips_of_many_blocks_are_read_off_the_event_loop_and_for_a_while_only(
+    chain: Any, monkeypatch: Any
+) -> None:
+    await chain.send()
+    await chain.send(nonce=1)
+    store, threads = chain.app.store, list[int]()
+    receipts = store.receipts
+
+    def watched(number: int) -> Any:
+        threads.append(threading.get_ident())
+        return receipts(number)
+
+    monkeypatch.setattr(store, "receipts", watched)
+    history = await chain.call("eth_feeHistory", "0x2", "latest", [50])
+    assert history["reward"] == [[hex(10**9)]] * 2
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
+    monkeypatch.setattr(eth_fees, "deadline", lambda _: logs.deadline(-1.0))
+    refused = await chain.error("eth_feeHistory", "0x2", "latest", [50])
+    assert refused["message"].startswith("query timeout exceeded")
