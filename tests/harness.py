@@ -194,7 +194,9 @@ class Harness:
             GenesisValidator(key, power, operator_account(i), f"v{i}")
             for i, (key, power) in enumerate(zip(keys, powers, strict=True))
         )
-        settings = dataclasses.replace(DEVNET_PARAMS, **({"challenge_seconds": 0} | params))
+        unbonding = max(DEVNET_PARAMS.unbonding_seconds, params.get("challenge_seconds", 0))
+        usual = {"challenge_seconds": 0, "unbonding_seconds": unbonding}
+        settings = dataclasses.replace(DEVNET_PARAMS, **(usual | params))
         self.genesis = devnet_genesis(validators, START * 10**9, params=settings)
         self.addresses = [consensus_address(key) for key in keys]
         self.seed_of = dict(zip(self.addresses, self.seeds, strict=True))

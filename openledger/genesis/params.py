@@ -161,6 +161,10 @@ class Params:
             raise InvalidGenesis("signed_window has 10 to 10,000 blocks, of which min_signed asks for 1 to 90 %")
         if not 10 <= self.verdict_window <= 1_000 or self.min_verdicts > 900_000:
             raise InvalidGenesis("verdict_window has 10 to 1,000 claims, of which min_verdicts asks for at most 90 %")
+        if self.unbonding_seconds < self.challenge_seconds:
+            raise InvalidGenesis(
+                "unbonding_seconds is at least challenge_seconds: leaving stake answers for its verdicts"
+            )
         if self.slash_silence > 10_000:
             raise InvalidGenesis("slash_silence is at most 10,000 ppm: an oracle that is down is no fraud")
         if max(self.slash_double_sign, self.slash_downtime, self.slash_verdict) > PPM:

@@ -87,6 +87,7 @@ def test_malformed_chains_are_refused(change: dict[str, object]) -> None:
         {"vote_seconds": 2**63},
         {"reveal_seconds": 2**63},
         {"unbonding_seconds": 2**63},
+        {"unbonding_seconds": 86_399},
         {"jail_seconds": 0},
         {"power_unit": 10**9 - 1},
         {"min_self_bond": OPEN - 1},
