@@ -359,6 +359,10 @@ class Mempool:
         seen = set(ready)
         return ready + [d.raw for d in self._by_hash.values() if d.raw not in seen]
 
+    def waiting(self) -> Iterator[Decoded]:
+        """All waiting transactions as they were read when they came, in order of arrival."""
+        return iter(self._by_hash.values())
+
     def reap(self) -> list[bytes]:
         """Transactions that the next block can take: by tip, then arrival; each sender's by nonce."""
         return [decoded.raw for decoded in self.offer()]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from openledger.abci_app.decoder import Decoded
 from openledger.abci_app.edits import Edits
 from openledger.primitives.attribution import AttributionJob
 from openledger.primitives.errors import InvalidTransaction
@@ -89,6 +90,10 @@ class Pool(Protocol):
 
     def transactions(self) -> Sequence[bytes]:
         """Raw transactions waiting, executable ones first."""
+        ...
+
+    def waiting(self) -> Iterator[Decoded]:
+        """The same, read and with their senders, in order of arrival."""
         ...
 
     def find(self, tx_hash: Hash32) -> bytes | None: ...

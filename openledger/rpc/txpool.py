@@ -8,7 +8,7 @@ from typing import Any
 from openledger.primitives.transactions import EthTransaction, NativeTransaction
 from openledger.primitives.types import Address, to_checksum, to_hex
 from openledger.rpc.backend import Backend
-from openledger.rpc.formats import Json, quantity, read_transaction, recipient_of, sender_of, transaction_json
+from openledger.rpc.formats import Json, quantity, recipient_of, transaction_json
 from openledger.rpc.params import AddressArg
 
 Waiting = EthTransaction | NativeTransaction
@@ -24,11 +24,8 @@ class TxPool:
     def _sorted(self, show: Callable[[Waiting, Address], Any]) -> Pools:
         pools: Pools = {"pending": {}, "queued": {}}
         next_nonce: dict[Address, int] = {}
-        for raw in self._backend.pending():
-            tx = read_transaction(raw)
-            if not isinstance(tx, EthTransaction | NativeTransaction):
-                continue
-            sender = sender_of(tx)
+        for decoded in sorted(self._backend.pool.waiting(), key=lambda found: found.nonce):
+            tx, sender = decoded.tx, decoded.sender
             if sender not in next_nonce:
                 next_nonce[sender] = self._backend.pool.pending_nonce(sender)
             name = "pending" if tx.nonce < next_nonce[sender] else "queued"

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from openledger.rpc import eth_fees, eth_filters, logs
+from openledger.primitives.transactions import EthTransaction
+from openledger.rpc import eth_fees, eth_filters, formats, logs
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.errors import RpcError
 from openledger.rpc.sockets import SocketSession
@@ -204,3 +205,19 @@ async def test_tips_of_many_blocks_are_read_off_the_event_loop_and_for_a_while_o
     monkeypatch.setattr(eth_fees, "deadline", lambda _: logs.deadline(-1.0))
     refused = await chain.error("eth_feeHistory", "0x2", "latest", [50])
     assert refused["message"].startswith("query timeout exceeded")
+
+
+async def test_what_waits_is_told_without_recovering_a_signature(idle_chain: Any, monkeypatch: Any) -> None:
+    """Of a full pool that took seconds, in which no block was made."""
+    for nonce in (1, 0, 3):
+        await idle_chain.call("eth_sendRawTransaction", "0x" + idle_chain.signed(nonce=nonce).hex())
+    formats.read_transaction.cache_clear()
+
+    def recovers(_: Any) -> Any:
+        raise AssertionError("a signature is recovered")
+
+    monkeypatch.setattr(EthTransaction, "sender", property(recovers))
+    assert await idle_chain.call("txpool_status") == {"pending": "0x2", "queued": "0x1"}
+    (told,) = (await idle_chain.call("txpool_content"))["pending"].values()
+    assert list(told) == ["0", "1"]
+    assert await idle_chain.call("txpool_inspect")
