@@ -453,3 +453,21 @@ def test_clocks_that_count_nanoseconds_tell_who_was_first() -> None:
     now = 1_764_201_600_000_000_000
     texts = ["the quick brown fox jumps over the lazy dog today"] * 2
     assert rewards([[1.0, 1.0]], [0, 1], [now + 1, now], texts).tolist()[0] == 0.0
+
+
+@pytest.mark.parametrize("answers", [4, 5, 7, 130])
+def test_the_last_bit_of_norms_and_scores_which_machines_round_differently_moves_no_pay(answers: int) -> None:
+    """Roots and powers of fractions are libraries' affair, and so is the order in which products are added."""
+    draw = np.random.default_rng(answers)
+    for rows in (1, 2, 40):
+        norms = np.exp(8 * draw.normal(size=rows)) * (np.arange(rows) % 5 != 4)
+        scores = draw.normal(size=(answers, rows)) * norms
+        texts = [Known(0 if row % 3 else 400_000, ((0, 1),) if row and not row % 3 else (), 20) for row in range(rows)]
+        earned = []
+        for sizes, off in ((norms, 0.0), (np.nextafter(norms, np.inf) * (norms > 0), 0.0), (norms, 2.0**-52)):
+            table = Table(answers, rows, sizes)
+            for number, answer in enumerate(scores * (1 + off * draw.choice([-1, 0, 1], scores.shape))):
+                table.add(number, answer, 1 / answers)
+            earned.append(np.array(table.pay(texts, range(rows))))
+        assert rows < 40 or sum(earned[0]) > 10**7
+        assert max(abs(other - earned[0]).max() for other in earned) <= 1
