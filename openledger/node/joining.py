@@ -123,7 +123,12 @@ async def discover(urls: Sequence[str], genesis: Genesis | None, height: int | N
                 chain = status.get("cometChainId") if isinstance(status, dict) else None
                 raise InvalidGenesis(f"the node at {url} is of another chain or genesis ({chain})")
         snapshots = await ask.call(urls[0], "openledger_listSnapshots", [])
-        heights = [int(s["height"]) for s in snapshots]
+        try:
+            heights = [int(s["height"]) for s in snapshots]
+        except (TypeError, ValueError, KeyError):
+            raise NodeUnreachable(
+                f"the node at {urls[0]} does not say which snapshots it has", "name another node first"
+            ) from None
         if not heights:
             raise InvalidConfig(
                 f"the node at {urls[0]} has no snapshot yet",

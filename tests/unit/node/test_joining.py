@@ -196,3 +196,15 @@ async def test_a_question_for_cometbft_that_comes_too_slowly_is_given_up() -> No
         writer.close()
     finally:
         await runner.cleanup()
+
+
+@pytest.mark.parametrize("told", [None, 5, [1], [{}], [{"height": "x"}], [{"height": None}], {"a": 1}])
+async def test_a_node_that_tells_its_snapshots_in_another_form_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, told: Any
+) -> None:
+    async def call(_self: Any, _url: str, method: str, _params: Any) -> Any:
+        return {"genesis": to_hex(GENESIS.digest)} if method == "openledger_getNodeStatus" else told
+
+    monkeypatch.setattr("openledger.node.joining._Asker.call", call)
+    with pytest.raises(NodeUnreachable, match="which snapshots it has"):
+        await discover(["http://127.0.0.1:1"], GENESIS, None, None)
