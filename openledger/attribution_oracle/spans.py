@@ -24,6 +24,8 @@ LONGEST_ANSWER = 4096
 """Words of an answer that are looked up."""
 _WORD = re.compile(r"\w+|[^\w\s]")
 _ROW_END = 0
+WIDTH = 4
+"""Bytes of a word's number."""
 Words = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -124,38 +126,63 @@ class _Block:
             found = [numbers.get(m.group(), other) for m in _WORD.finditer(texts[row])]
             parts.append(np.array([*found, _ROW_END], dtype=np.int64))
             self.starts.append(self.starts[-1] + len(parts[-1]))
-        self.words = np.concatenate(parts)
-        self.order = suffix_array(self.words, depth)
+        words = np.concatenate(parts)
+        self.order = suffix_array(words, depth)
+        self.bytes = _bytes(words)
+        self.cuts: dict[int, list[tuple[int, int]]] = {}
 
     def matches(self, asked: Sequence[int], shortest: int) -> Iterator[tuple[int, Span]]:
-        """(place in ``asked``, longest match there); begin and end are not filled in."""
+        """(place in ``asked``, longest match there) of those that end behind all before; begin and end are not filled
+        in."""
+        end, wanted = 0, _bytes(np.array(asked, dtype=np.int64))
         for at in range(len(asked) - shortest + 1):
-            length, low, high = self._longest(asked[at:])
-            if length >= shortest:
-                first = np.sort(self.order[low:high])[:PLACES]
-                yield at, Span(0, 0, length, high - low, tuple(self._place(int(p), length) for p in first))
+            least = max(shortest, end + 1 - at)
+            if at + least > len(asked):
+                return
+            length, low, high = self._longest(wanted[WIDTH * at :], least)
+            if low == high:
+                continue
+            end = at + length
+            first = np.sort(np.partition(self.order[low:high], min(PLACES, high - low) - 1)[:PLACES])
+            yield at, Span(0, 0, length, high - low, tuple(self._place(int(p), length) for p in first))
 
-    def _longest(self, asked: Sequence[int]) -> tuple[int, int, int]:
-        """How many words of ``asked`` match, and the suffixes ``low`` to ``high`` that they match."""
-        low, high = 0, len(self.order)
-        for depth, word in enumerate(asked):
+    def _longest(self, wanted: bytes, least: int) -> tuple[int, int, int]:
+        """How many of the words match, ``least`` at the least, and the suffixes ``low`` to ``high`` that they match:
+        none where not so many match."""
+        low, high = self._range(wanted, least, 0, len(self.order))
+        length, most, step = least, len(wanted) // WIDTH, 1
+        while low < high and length < most:  # in growing steps as long as it goes well, then in halves
+            first, last = self._range(wanted, min(length + step, most), low, high)
+            if first < last:
+                low, high, length, step = first, last, min(length + step, most), 2 * step
+            elif step == 1:
+                break
+            else:
+                most, step = min(length + step, most) - 1, 1
+        return length, low, high
 
-            def at(i: int, depth: int = depth) -> int:
-                place = int(self.order[i]) + depth
-                return int(self.words[place]) if place < len(self.words) else -1
+    def _range(self, wanted: bytes, length: int, low: int, high: int) -> tuple[int, int]:
+        """Among suffixes ``low`` to ``high`` those that begin with the first ``length`` words."""
+        needle, places = wanted[: WIDTH * length], range(high)
 
-            first = bisect.bisect_left(range(high), word, low, high, key=at)
-            last = bisect.bisect_right(range(high), word, first, high, key=at)
-            if first == last:
-                return depth, low, high
-            low, high = first, last
-        return len(asked), low, high
+        def at(i: int) -> bytes:
+            place = WIDTH * int(self.order[i])
+            return self.bytes[place : place + WIDTH * length]
+
+        first = bisect.bisect_left(places, needle, low, high, key=at)
+        return first, bisect.bisect_right(places, needle, first, high, key=at)
 
     def _place(self, at: int, length: int) -> Place:
         which = bisect.bisect_right(self.starts, at) - 1
-        cut = list(_WORD.finditer(self.texts[self.rows[which]]))
-        first = at - self.starts[which]
-        return Place(self.rows[which], cut[first].start(), cut[first + length - 1].end())
+        if which not in self.cuts:
+            self.cuts[which] = [m.span() for m in _WORD.finditer(self.texts[self.rows[which]])]
+        cut, first = self.cuts[which], at - self.starts[which]
+        return Place(self.rows[which], cut[first][0], cut[first + length - 1][1])
+
+
+def _bytes(words: Words) -> bytes:
+    """Bytes that are in the order of the words."""
+    return words.astype(f">u{WIDTH}").tobytes()
 
 
 __all__ = ["BLOCK", "PLACES", "SHORTEST", "Place", "Span", "find_spans", "suffix_array"]

@@ -67,6 +67,20 @@ def test_a_span_never_runs_from_one_row_into_the_next() -> None:
     assert spans.find_spans(["looked on . On Tuesday the"], ROWS, 5) == [[]]
 
 
+def test_one_word_said_again_and_again_is_searched_for_in_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of its words once asked for all that follow it, word by word, which took minutes."""
+    searched, plain = [], spans._Block._range
+
+    def counted(block: spans._Block, wanted: bytes, length: int, low: int, high: int) -> tuple[int, int]:
+        searched.append(length)
+        return plain(block, wanted, length, low, high)
+
+    monkeypatch.setattr(spans._Block, "_range", counted)
+    (found,) = spans.find_spans(["a " * 3_000], ["a " * 20_000, "a b " * 10_000])
+    assert [(s.words, s.count) for s in found] == [(3_000, 17_001)]
+    assert len(searched) <= 40
+
+
 def test_the_suffix_array_is_the_sorted_suffixes() -> None:
     words = np.array([2, 1, 2, 1, 2, 0, 2, 1, 0])
     wanted = sorted(range(len(words)), key=lambda i: words[i:].tolist())
