@@ -259,8 +259,8 @@ class Replay:
 class PathInfluence(GradientDot):
     """Rows along the training run (see ``path``); answers as gradients at the final weights."""
 
-    name = "path-influence"
     form = Form()
+    name = form.method
     cost = (
         "index: about 3.5 fine-tunes of an adapter, 6 of all weights, for a verifier once per model; answer: one pass,"
         " then rows x entries multiplications"
@@ -327,15 +327,15 @@ class PathInfluence(GradientDot):
         return self.replay(run).answer(*answer_ids(run.base, query, answer))
 
     def _key(self, run: Run) -> bytes:
-        return run.key if self.form == Form() else hashlib.sha256(self.name.encode() + run.key).digest()
+        return hashlib.sha256(self.name.encode() + run.key).digest()
 
 
 class PathUndecayed(PathInfluence):
     """The same without curvature, each layer with its own mean of second moments: more accurate on pretrained bases,
     and what machines find there is closer together."""
 
-    name = "path-undecayed"
     form = Form("path-undecayed", 0, by_layer=True)
+    name = form.method
     cost = (
         "index: about 1.3 fine-tunes, for a verifier once per model; answer: one pass, then rows x entries"
         " multiplications"

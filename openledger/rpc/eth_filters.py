@@ -116,11 +116,14 @@ class EthFilters:
             stop = min(stop, found.query.stop.number)
         found.next = max(start, head + 1)  # who asks meanwhile hears nothing twice
         removed, found.removed = found.removed, []
+        told = False
         try:
-            return removed + await self._between(found, start, stop)
-        except BaseException:
-            found.next, found.removed = min(found.next, start), removed + found.removed  # nothing was told
-            raise
+            changes = removed + await self._between(found, start, stop)
+            told = True
+        finally:
+            if not told:
+                found.next, found.removed = min(found.next, start), removed + found.removed
+        return changes
 
     async def _between(self, found: Filter, start: int, stop: int) -> list[Any]:
         """What a filter tells of these heights. It may have been left alone for long: they are searched on a thread."""

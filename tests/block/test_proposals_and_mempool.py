@@ -133,19 +133,24 @@ def test_a_recheck_forgets_what_a_block_has_used(chain: Harness) -> None:
     assert answer.code == NonceTooLow.code
 
 
-def test_who_empties_his_account_first_does_not_keep_others_out_of_the_block() -> None:
-    """The rest of his queue pays best and is refused. What comes behind takes its room, in the same block."""
-    chain = Harness(block_gas_limit=400_000)
-    rich = chain.balance(ACCOUNTS[1][0])
+def emptied(chain: Harness, more: int) -> tuple[list[bytes], list[bytes]]:
+    """Waiting: of one who stakes all that he has and then sends ``more`` that pay best, and of three others."""
     first = chain.nonce(ACCOUNTS[1][0])
-    emptying = StakeDelegate(operator_account(0), rich - OPEN // 100)
+    emptying = StakeDelegate(operator_account(0), chain.balance(ACCOUNTS[1][0]) - OPEN // 100)
     raws = [chain.native(1, emptying, max_priority_fee=2 * GWEI)]
     raws += [
         chain.transfer(1, bytes([9] * 20), OPEN // 10, nonce=first + 1 + i, max_priority_fee=2 * GWEI)
-        for i in range(40)
+        for i in range(more)
     ]
     others = [chain.transfer(n, bytes([9] * 20), 5) for n in (2, 3, 4)]
     assert {chain.submit(raw).code for raw in (*raws, *others)} == {0}
+    return raws, others
+
+
+def test_who_empties_his_account_first_does_not_keep_others_out_of_the_block() -> None:
+    """The rest of his queue pays best and is refused. What comes behind takes its room, in the same block."""
+    chain = Harness(block_gas_limit=400_000)
+    raws, others = emptied(chain, 40)
     txs = chain.propose()
     assert raws[0] in txs
     assert set(others) <= set(txs)
@@ -167,15 +172,7 @@ def test_gas_limits_as_large_as_a_block_do_not_keep_others_out_of_it() -> None:
 
 def test_what_is_pending_is_filled_as_a_proposal_is_behind_a_long_queue_that_would_be_refused() -> None:
     chain = Harness()
-    first = chain.nonce(ACCOUNTS[1][0])
-    emptying = StakeDelegate(operator_account(0), chain.balance(ACCOUNTS[1][0]) - OPEN // 100)
-    raws = [chain.native(1, emptying, max_priority_fee=2 * GWEI)]
-    raws += [
-        chain.transfer(1, bytes([9] * 20), OPEN // 10, nonce=first + 1 + i, max_priority_fee=2 * GWEI)
-        for i in range(1_600)
-    ]
-    others = [chain.transfer(n, bytes([9] * 20), 5) for n in (2, 3, 4)]
-    assert {chain.submit(raw).code for raw in (*raws, *others)} == {0}
+    raws, others = emptied(chain, 1_600)
     pending = chain.app.preview(chain.time)().block.transactions
     assert set(pending) & {*raws, *others} == {raws[0], *others}
 

@@ -127,6 +127,27 @@ def put_data(blobs: MemoryBlobs, rows: dict[bytes, list[str]]) -> tuple[VersionD
     return VersionData(1, 1, tuple(parts[:1])), VersionData(2, 4, tuple(parts[1:]))
 
 
+def settled(
+    blobs: MemoryBlobs,
+    known: dict[str, Base],
+    data: tuple[VersionData, ...],
+    model: factory.Model,
+    index: influence.Index,
+) -> World:
+    """Publish a model, give four answers and claim them."""
+    published = factory.publish(blobs, model, index)
+    bundle = factory.load_bundle(blobs, to_hex(published["bundle"]), known=known)
+    answers = [
+        claims.Answer(1, 0, "silver tin", " lead iron", PRICE),
+        claims.Answer(1, 1, "apple pear plum", " cherry grape melon", PRICE),
+        claims.Answer(1, 2, "plum cherry", " grape melon quince fig", PRICE),
+        claims.Answer(2, 0, "iron copper", " zinc nickel cobalt", PRICE),
+    ]
+    world = World(blobs, known, model, published, bundle, data, answers)
+    world.settle()
+    return world
+
+
 def make_world(blobs: MemoryBlobs, kind: str = "lora", method: str = "gradient-dot", **more: int) -> World:
     """Train, index, publish and load the toy model."""
     base = toy_base()
@@ -140,17 +161,7 @@ def make_world(blobs: MemoryBlobs, kind: str = "lora", method: str = "gradient-d
     }
     model = factory.train_model(blobs, data, base="toy", seed=5, settings=settings, known=known)
     index = factory.make_index(model, method=method, row_bytes=more.get("row_bytes", 1 << 16))
-    published = factory.publish(blobs, model, index)
-    bundle = factory.load_bundle(blobs, to_hex(published["bundle"]), known=known)
-    answers = [
-        claims.Answer(1, 0, "silver tin", " lead iron", PRICE),
-        claims.Answer(1, 1, "apple pear plum", " cherry grape melon", PRICE),
-        claims.Answer(1, 2, "plum cherry", " grape melon quince fig", PRICE),
-        claims.Answer(2, 0, "iron copper", " zinc nickel cobalt", PRICE),
-    ]
-    world = World(blobs, known, model, published, bundle, data, answers)
-    world.settle()
-    return world
+    return settled(blobs, known, data, model, index)
 
 
 def small_model(kind: str, rank: int = 4) -> factory.Model:

@@ -15,7 +15,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers", reason="the extra for Hugging Face bases is not installed")
 
-from openledger.attribution_oracle import claims, factory, influence, lora, methods, tensors, train  # noqa: E402
+from openledger.attribution_oracle import factory, influence, lora, methods, tensors, train  # noqa: E402
 from openledger.attribution_oracle.bases import Base, Shelf, load_base  # noqa: E402
 from openledger.attribution_oracle.folders import read_folder  # noqa: E402
 from openledger.attribution_oracle.gradients import Gradients  # noqa: E402
@@ -29,7 +29,7 @@ from openledger.attribution_oracle.verify import verify_job  # noqa: E402
 from openledger.node.bases import FAR_APART, noted  # noqa: E402
 from openledger.node.cli.models import rechecked_in_time  # noqa: E402
 from openledger.primitives.errors import BaseMissing, InvalidModel, OpenLedgerError  # noqa: E402
-from tests.unit.oracle.conftest import WORDS, Forgetful, MemoryBlobs, World, put_data, sentences  # noqa: E402
+from tests.unit.oracle.conftest import WORDS, Forgetful, MemoryBlobs, World, put_data, sentences, settled  # noqa: E402
 from tests.unit.oracle.hf_folders import KINDS, TEXTS, make_folder, tokenizer  # noqa: E402
 
 SHORT = train.Settings(epochs=2, batch=6, lr=5e-3, warmup=2)
@@ -551,17 +551,7 @@ def world(folders: dict[str, Path]) -> World:
     data = put_data(blobs, {who: sentences(words, 8) for who, words in WORDS.items()})
     (name,) = known
     model = factory.train_model(blobs, data, base=name, seed=5, settings={"epochs": 6, "lr": 1e-2}, known=known)
-    published = factory.publish(blobs, model, factory.make_index(model))
-    bundle = factory.load_bundle(blobs, published["bundle"].hex(), known=known)
-    answers = [
-        claims.Answer(1, 0, "silver tin", " lead iron", 10**15),
-        claims.Answer(1, 1, "apple pear plum", " cherry grape melon", 10**15),
-        claims.Answer(1, 2, "plum cherry", " grape melon quince fig", 10**15),
-        claims.Answer(2, 0, "iron copper", " zinc nickel cobalt", 10**15),
-    ]
-    made = World(blobs, known, model, published, bundle, data, answers)
-    made.settle()
-    return made
+    return settled(blobs, known, data, model, factory.make_index(model))
 
 
 def test_a_claim_is_recomputed_by_whoever_has_the_base(world: World, folders: dict[str, Path]) -> None:

@@ -38,7 +38,7 @@ from openledger.attribution_oracle.tensors import signs, uniform  # noqa: E402
 from openledger.attribution_oracle.verify import verify_job  # noqa: E402
 from openledger.primitives.errors import OracleError  # noqa: E402
 from openledger.primitives.types import to_hex  # noqa: E402
-from tests.unit.oracle.conftest import WORDS, MemoryBlobs, World, put_data, sentences  # noqa: E402
+from tests.unit.oracle.conftest import WORDS, MemoryBlobs, World, put_data, sentences, settled  # noqa: E402
 from tests.unit.oracle.hf_folders import make_folder  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -58,17 +58,7 @@ def world(shelf: Shelf) -> World:
     (name,) = shelf
     settings = {"epochs": 10, "lr": 1e-2, "lora": lora.LoraSettings(2, 4.0)}
     model = factory.train_model(blobs, data, base=name, seed=5, settings=settings, known=shelf)
-    published = factory.publish(blobs, model, factory.make_index(model, method=METHOD))
-    bundle = factory.load_bundle(blobs, to_hex(published["bundle"]), known=shelf)
-    answers = [
-        claims.Answer(1, 0, "silver tin", " lead iron", 10**15),
-        claims.Answer(1, 1, "apple pear plum", " cherry grape melon", 10**15),
-        claims.Answer(1, 2, "plum cherry", " grape melon quince fig", 10**15),
-        claims.Answer(2, 0, "iron copper", " zinc nickel cobalt", 10**15),
-    ]
-    found = World(blobs, shelf, model, published, bundle, data, answers)
-    found.settle()
-    return found
+    return settled(blobs, shelf, data, model, factory.make_index(model, method=METHOD))
 
 
 def check(world: World, job: Any = None, **more: Any) -> Any:

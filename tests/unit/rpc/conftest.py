@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -177,3 +178,15 @@ class Counter:
 @pytest.fixture
 def counter() -> Counter:
     return Counter()
+
+
+def threads_of(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> list[int]:
+    """The thread of each call of ``owner.name`` from now on."""
+    threads, call = list[int](), getattr(owner, name)
+
+    def watched(*args: Any) -> Any:
+        threads.append(threading.get_ident())
+        return call(*args)
+
+    monkeypatch.setattr(owner, name, watched)
+    return threads

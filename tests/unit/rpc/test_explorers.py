@@ -13,6 +13,7 @@ from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.datanets.records import Part
 from openledger.primitives.hashing import keccak256
+from tests.unit.rpc.conftest import threads_of
 
 GWEI = 10**9
 SINK = "0x" + "d1" * 20
@@ -357,14 +358,7 @@ async def test_a_block_full_of_an_accounts_transactions_is_read_once_for_one_of_
     for raw in raws:
         await idle_chain.call("eth_sendRawTransaction", "0x" + raw.hex())
     await idle_chain.call("evm_mine")
-    store, threads = idle_chain.app.store, list[int]()
-    block = store.block
-
-    def watched(number: int) -> Any:
-        threads.append(threading.get_ident())
-        return block(number)
-
-    monkeypatch.setattr(store, "block", watched)
+    threads = threads_of(monkeypatch, idle_chain.app.store, "block")
     sender = "0x" + idle_chain.addresses[0].hex()
     found = await idle_chain.call("ots_getTransactionBySenderAndNonce", sender, 39)
     assert found == "0x" + keccak256(raws[39]).hex()

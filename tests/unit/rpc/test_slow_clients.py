@@ -17,6 +17,7 @@ from openledger.rpc import eth_fees, eth_filters, formats, logs
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.errors import RpcError
 from openledger.rpc.sockets import SocketSession
+from tests.unit.rpc.conftest import threads_of
 from tests.waiting import PATIENCE, until
 
 MIB = 1024 * 1024
@@ -156,14 +157,7 @@ async def test_a_filter_that_was_not_asked_for_long_is_searched_off_the_event_lo
     chain: Any, counter: Any, monkeypatch: Any
 ) -> None:
     ident = await chain.call("eth_newFilter", {})
-    threads: list[int] = []
-    search = eth_filters.logs_between
-
-    def watched(*args: Any) -> Any:
-        threads.append(threading.get_ident())
-        return search(*args)
-
-    monkeypatch.setattr(eth_filters, "logs_between", watched)
+    threads = threads_of(monkeypatch, eth_filters, "logs_between")
     created = await chain.send(to=None, data=counter.init, gas=300_000)
     await chain.send(nonce=1, to=bytes.fromhex(created["contractAddress"][2:]), data=b"1", gas=100_000)
     again = [await chain.call("eth_getFilterChanges", ident) for _ in range(2)]
@@ -190,14 +184,7 @@ async def test_tips_of_many_blocks_are_read_off_the_event_loop_and_for_a_while_o
 ) -> None:
     await chain.send()
     await chain.send(nonce=1)
-    store, threads = chain.app.store, list[int]()
-    receipts = store.receipts
-
-    def watched(number: int) -> Any:
-        threads.append(threading.get_ident())
-        return receipts(number)
-
-    monkeypatch.setattr(store, "receipts", watched)
+    threads = threads_of(monkeypatch, chain.app.store, "receipts")
     history = await chain.call("eth_feeHistory", "0x2", "latest", [50])
     assert history["reward"] == [[hex(10**9)]] * 2
     assert len(threads) == 2
