@@ -79,16 +79,17 @@ def words_of(text: str) -> list[str]:
 def plain_of(text: str) -> str:
     """A text without case, accents and invisible signs, with Latin letters for those that look alike."""
     if not text.isascii():
-        parts = normal("NFKD", NEWER.sub(NO_SIGN, text))
+        parts = normal("NFKD", text)
         seen = (c for c in parts if unicodedata.category(c) not in _UNSEEN and c not in _FILLERS)
         text = "".join(seen).casefold().translate(ALIKE)
     return text.casefold()
 
 
 def normal(form: Literal["NFKC", "NFKD"], text: str) -> str:
-    """A text in this normal form of Unicode (UAX 15), but for spaces, at which nothing hangs together; at most 512
-    signs at a time, since marks out of order take the square of their number to be sorted."""
-    return _PIECE.sub(lambda piece: unicodedata.normalize(form, piece.group()), text)
+    """A text in this normal form of Unicode (UAX 15), its ``NEWER`` signs of no kind; but for spaces, at which nothing
+    hangs together, and at most 512 signs at a time, since marks out of order take the square of their number to be
+    sorted."""
+    return _PIECE.sub(lambda piece: unicodedata.normalize(form, piece.group()), NEWER.sub(NO_SIGN, text))
 
 
 def _words(plain: str) -> list[str]:
@@ -261,8 +262,6 @@ def ramp(share: int, begin: int, full: int) -> int:
 
 __all__ = [
     "NEW",
-    "NEWER",
-    "NO_SIGN",
     "PPM",
     "WIDE",
     "FirstCommits",

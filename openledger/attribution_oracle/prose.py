@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from openledger.attribution_oracle.near import NEWER, NO_SIGN, PPM, WIDE, normal, ramp
+from openledger.attribution_oracle.near import PPM, WIDE, normal, ramp
 
 APART = (5, 7, 11, 13)
 LETTERS, ENDING, LONG = 3, 2, 9  # letters at a gap, letters of an ending, from which on words are just long
@@ -36,14 +36,10 @@ Look = np.ndarray[Any, np.dtype[np.int32]]
 POWERS: Whole = 1 << np.arange(1, 47, dtype=np.int64)
 
 
-def disorder(texts: Sequence[str], new: Sequence[bool]) -> list[int]:
-    """How much of each row is no language, ppm. ``new``: rows that count for what language is here; copies do not.
-    What is no language at first sight does not count at the second: else random pairs would make all look random."""
-    return spoken(texts, new)[1]
-
-
 def spoken(texts: Sequence[str], new: Sequence[bool]) -> tuple[int, list[int]]:
-    """How far the rows are a language at all, in which words stand in an order, ppm; and the ``disorder`` of each."""
+    """How far the rows are a language at all, in which words stand in an order, ppm; and how much of each row is none.
+    ``new``: rows that count for what language is here; copies do not. What is no language at first sight does not count
+    at the second: else random pairs would make all look random."""
     gaps, counts = _Gaps(texts), list(new)
     says, found = _judged(gaps, counts)
     kept = [vouches and not ppm for vouches, ppm in zip(counts, found, strict=True)]
@@ -68,7 +64,7 @@ def _median(values: Sequence[int]) -> int:
 
 def _tokens(text: str) -> list[str]:
     """What stands between spaces; scripts without spaces give a token a sign."""
-    return WIDE.sub(r" \1 ", normal("NFKC", NEWER.sub(NO_SIGN, text))).split()
+    return WIDE.sub(r" \1 ", normal("NFKC", text)).split()
 
 
 def _sides(token: str) -> tuple[tuple[Hashable, Hashable], ...]:
@@ -160,4 +156,4 @@ def _order(near: int, near_sum: int, far: int, far_sum: int, squares: int) -> tu
     return (near_sum * far - far_sum * near) // (near * far), isqrt(spread // near) + FLOOR
 
 
-__all__ = ["disorder", "spoken"]
+__all__ = ["spoken"]

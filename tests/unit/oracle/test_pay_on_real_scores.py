@@ -19,7 +19,7 @@ from openledger.attribution_oracle.bench import rewards
 from openledger.attribution_oracle.known import known_parts
 from openledger.attribution_oracle.near import FirstCommits
 from openledger.attribution_oracle.pay import Table
-from openledger.attribution_oracle.prose import disorder
+from openledger.attribution_oracle.prose import spoken
 
 PEOPLE, EACH, HONEST = 10, 12, 120
 GARBAGE = (
@@ -99,7 +99,7 @@ def paragraphs(stored: dict[str, Any]) -> list[str]:
 
 def lost(honest: list[str], bad: list[str]) -> tuple[float, float]:
     """How much of the rows is no language, of the honest and of the bad."""
-    found = np.array(disorder(honest + bad, [True] * (len(honest) + len(bad)))) / 1e6
+    found = np.array(spoken(honest + bad, [True] * (len(honest) + len(bad)))[1]) / 1e6
     return float(found[: len(honest)].mean()), float(found[len(honest) :].mean()) if bad else 0.0
 
 
@@ -189,10 +189,10 @@ def test_garbage_committed_twice_does_not_vouch_for_itself(paragraphs: list[str]
 def test_where_no_row_has_any_order_nothing_is_said_about_anybody() -> None:
     chance = random.Random(10)
     words = [f"{a}{b}" for a in "bdfgklm" for b in "aeiou"]
-    assert disorder([" ".join(chance.choices(words, k=40)) for _ in range(60)], [True] * 60) == [0] * 60
-    assert disorder([], []) == []
-    assert disorder(["a sentence that stands alone"], [True]) == [0]
-    assert disorder(["yes", "no", "perhaps"], [True] * 3) == [0] * 3
+    assert spoken([" ".join(chance.choices(words, k=40)) for _ in range(60)], [True] * 60)[1] == [0] * 60
+    assert spoken([], [])[1] == []
+    assert spoken(["a sentence that stands alone"], [True])[1] == [0]
+    assert spoken(["yes", "no", "perhaps"], [True] * 3)[1] == [0] * 3
 
 
 @pytest.mark.soak
