@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from harness import PRICE, Harness
+from harness import ACCOUNTS, PRICE, Harness
 
 from openledger.abci_app.action import intrinsic_gas
+from openledger.abci_app.modules.models.close import InferenceClose
 from openledger.abci_app.modules.models.open import InferenceOpen
 from openledger.abci_app.modules.models.publish import GAS_PER_DATANET, ModelPublish
 from openledger.abci_app.modules.models.records import DataRef, contributors
 from openledger.abci_app.modules.models.retire import ModelRetire
 from openledger.primitives.amounts import OPEN
 from openledger.primitives.errors import AmountOutOfRange, MalformedAction
+from openledger.primitives.types import MODELS_ADDRESS
 
 H = bytes(32)
 GOOD = ModelPublish("m", "openledger/tiny-v1", (DataRef(1, 3),), H, H, H, H, H, 12, "gradient-dot", 5, 4, 0, PRICE)
@@ -88,3 +90,23 @@ def test_a_base_in_a_folder_may_mint_by_its_digest() -> None:
     chain.publish(base=one)
     chain.act(4, dataclasses.replace(GOOD, base=other))
     assert [m["mints"] for m in chain.query("list_models")] == [True, False]
+
+
+def test_a_retired_models_answers_are_settled_no_longer_than_its_bond_stands_for_them() -> None:
+    chain = Harness(unbonding_seconds=60, challenge_seconds=0)
+    chain.publish()
+    chain.act(5, InferenceOpen(1, OPEN, chain.time + 10_000))
+    assert chain.act(4, ModelRetire(1)).status == 1
+    chain.block(40)
+    assert chain.act(4, chain.voucher(1, 2)).status == 1
+    bond = int(chain.query("get_model", 1)["bond"], 16)
+    chain.block(30)
+    assert int(chain.query("get_model", 1)["bond"], 16) == bond > 0, "answers were settled less than that ago"
+    assert "can be settled until" in chain.refusal(5, InferenceClose(1))
+    owner, consumer = (chain.balance(ACCOUNTS[n][0]) for n in (4, 5))
+    chain.block(30)
+    assert chain.balance(ACCOUNTS[4][0]) == owner + bond
+    assert "its bond has gone back" in chain.refusal(4, chain.voucher(1, 3))
+    assert chain.act(5, InferenceClose(1)).status == 1
+    assert chain.balance(MODELS_ADDRESS) == 0
+    assert consumer < chain.balance(ACCOUNTS[5][0]) < consumer + OPEN - 2 * PRICE

@@ -1,8 +1,8 @@
 """The publisher's bond of a model, and what becomes of a model whose index was shown to be false.
 
-The bond lies in the escrow of this module from ``model.publish`` on. It goes back some time after ``model.retire``,
-when no challenge of the index runs. A refuted model stays on record: it mints nothing, and no answers of it are sold,
-settled or claimed any more.
+The bond lies in the escrow of this module from ``model.publish`` on. It goes back some time after ``model.retire`` and
+after the last settlement, when no challenge of the index runs; then nothing more of the model is settled. A refuted
+model stays on record: it mints nothing, and no answers of it are sold, settled or claimed any more.
 """
 
 from __future__ import annotations
@@ -82,9 +82,19 @@ def refute(state: Overlay, number: int, challenge: int, challenger: Address) -> 
 
 
 def begin_return(state: Overlay, ctx: BlockContext, number: int) -> None:
-    """A model was retired: its bond goes back after ``unbonding_seconds``."""
-    if must_model(state, number).bond:
-        _RETURNS.put(state, Number(number), ctx.time + ctx.params.unbonding_seconds, number)
+    """A model was retired, or answers of a retired one were settled: its bond goes back ``unbonding_seconds`` from now,
+    and no sooner."""
+    model = must_model(state, number)
+    returns = max(model.returns, ctx.time + ctx.params.unbonding_seconds)
+    if model.bond:
+        _RETURNS.delete(state, model.returns, number)
+        _RETURNS.put(state, Number(number), returns, number)
+        MODELS.put(state, replace(model, returns=returns), number)
+
+
+def is_over(model: Model, time: int) -> bool:
+    """Whether the sessions of a retired model are over, since nothing answers for its index any more."""
+    return 0 < model.returns <= time
 
 
 def bonds_are_due(state: StateReader, time: int) -> bool:

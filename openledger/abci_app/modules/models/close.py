@@ -1,4 +1,5 @@
-"""inference.close: an epoch after expiry, or once the model was refuted, consumers take back what was not settled."""
+"""inference.close: consumers take back what was not settled, an epoch after expiry, or once the model was refuted or
+the bond of a retired one has gone back."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext
 from openledger.abci_app.modules.accounts import transfer
+from openledger.abci_app.modules.models.bonds import is_over
 from openledger.abci_app.modules.models.records import CLOSED, ESCROW, SESSIONS, must_model, must_session
 from openledger.primitives.errors import NotAllowed, WrongPhase
 from openledger.primitives.fields import U64
@@ -32,8 +34,8 @@ class InferenceClose(Action):
             raise NotAllowed("only the consumer of a session closes it")
         if session.closed:
             raise WrongPhase(f"session {self.session} is closed already")
-        until = session.expiry + ctx.block.params.epoch_seconds
-        if ctx.block.time < until and not must_model(view, session.model).refuted:
+        model, until = must_model(view, session.model), session.expiry + ctx.block.params.epoch_seconds
+        if ctx.block.time < until and not model.refuted and not is_over(model, ctx.block.time):
             raise WrongPhase(
                 f"session {self.session} runs until {session.expiry}, and can be settled until {until} (Unix seconds)",
                 "the owner of the model can close it earlier, when settling it",

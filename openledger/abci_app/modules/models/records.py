@@ -29,7 +29,8 @@ class DataRef:
 class Model:
     """A published model. Losses in micro-nats a token, ``lds`` in ppm (0: not measured), ``price`` in wei an answer.
     ``mints`` is False for a base that is not allow-listed: it earns fees but no mint. ``bond`` is the publisher's, in
-    wei; ``refuted`` the number of the challenge that has shown its index to be false (0: none)."""
+    wei; ``refuted`` the number of the challenge that has shown its index to be false (0: none); ``returns`` the Unix
+    second at which the bond of a retired one goes back, and its sessions are over (0: none)."""
 
     owner: AddressField
     name: Text
@@ -51,6 +52,7 @@ class Model:
     height: U64
     bond: U256 = 0
     refuted: U64 = 0
+    returns: U64 = 0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""model.retire: no new sessions; open ones can still be settled and claimed. The bond comes back later."""
+"""model.retire: no new sessions; open ones can be settled until the bond comes back, some time after the last of it."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from openledger.abci_app.action import Action, ActionContext
 from openledger.abci_app.modules.accounts import transfer
-from openledger.abci_app.modules.models.bonds import must_stand
+from openledger.abci_app.modules.models.bonds import begin_return, is_over, must_stand
 from openledger.abci_app.modules.models.records import (
     CLOSED,
     ESCROW,
@@ -54,6 +54,11 @@ class InferenceSettle(Action):
         if model.owner != ctx.sender:
             raise NotAllowed("only the owner of the model settles its sessions")
         must_stand(model, session.model)
+        if is_over(model, ctx.block.time):
+            raise WrongPhase(
+                f"model {session.model} is retired, and its bond has gone back",
+                "its consumers get back what was not settled",
+            )
         if session.closed:
             raise WrongPhase(f"session {self.session} is closed")
         self._check_voucher(session, ctx.block.chain_id)
@@ -87,6 +92,8 @@ class InferenceSettle(Action):
         transfer(state, ESCROW, ATTRIBUTION_ADDRESS, amount)
         entry = Settlement(self.session, session.answers, self.answers, amount, self.receipts)
         number = add_settlement(state, session.model, entry)
+        if must_model(state, session.model).retired:
+            begin_return(state, ctx.block, session.model)
         session = replace(session, settled=self.cumulative, answers=self.answers, closed=self.close)
         logs = [SETTLED.log(self.session, session.model, number, amount, self.answers - entry.first)]
         if self.close:
