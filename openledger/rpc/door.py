@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from aiohttp import web
+
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.callers import Caller, Callers
 from openledger.rpc.errors import INVALID_REQUEST, LIMIT_EXCEEDED
@@ -34,6 +36,10 @@ class Door:
     def caller(self, peer: str, forwarded: str = "") -> Caller:
         """Who pays for a request."""
         return self._callers.find(peer, forwarded)
+
+    def caller_of(self, request: web.BaseRequest) -> Caller:
+        """The same, of aiohttp's request; a proxy may have added a line of its own to what the client has written."""
+        return self.caller(request.remote or "", ",".join(request.headers.getall("X-Forwarded-For", ())))
 
     def host_allowed(self, host: str) -> bool:
         """True for a Host header that names this node."""

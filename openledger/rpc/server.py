@@ -69,6 +69,8 @@ CONTENT_TYPES = {
 }
 
 STOP_SECONDS = 5.0
+PAID = ("/blobs/", "/cometbft", "/genesis.json", "/openrpc.json")
+"""Doors beside JSON-RPC at which a request costs its client one call."""
 LINGER_SECONDS = 1.0
 """How long the rest of a body is read that nobody wants, so that the client hears why."""
 
@@ -248,7 +250,10 @@ class RpcServer:
             return web.json_response({"error": "this web origin is not allowed"}, status=403)
         if request.headers.get("Content-Encoding", "identity") != "identity":
             return web.json_response({"error": "compressed bodies are not accepted"}, status=415)
-        response = await handler(request)
+        if request.path.startswith(PAID) and not self._door.caller_of(request).take(1):
+            response: web.StreamResponse = _json(TOO_MANY, 429)
+        else:
+            response = await handler(request)
         if headers and not response.prepared:
             response.headers.update(headers)
         return response
@@ -262,7 +267,7 @@ class RpcServer:
         try:
             async with asyncio.timeout(self._settings.request_seconds):
                 body = await request.read()
-            caller = self._door.caller(request.remote or "", request.headers.get("X-Forwarded-For", ""))
+            caller = self._door.caller_of(request)
             if not caller.take(1):
                 raise TooManyRequests
             answer = await self.dispatcher.answer(body, None, caller, lambda: request.transport is None)

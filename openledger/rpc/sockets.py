@@ -145,7 +145,7 @@ class Sockets:
             await socket.prepare(request)
         except ConnectionError:
             return web.Response(status=400, text="the client left before the upgrade")
-        caller = self._door.caller(request.remote or "", request.headers.get("X-Forwarded-For", ""))
+        caller = self._door.caller_of(request)
         session = SocketSession(request, socket, self._dispatcher, caller, self._settings.max_unsent)
         self._open.add(socket)
         try:
