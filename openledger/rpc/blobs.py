@@ -20,6 +20,9 @@ from openledger.rpc.ports import BlobPeers
 _NAME = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 256 * 1024
 _FETCH_SECONDS = 60.0
+LOWEST_RATE = 8 * 1024
+"""Bytes a second that a blob has to come with, on the whole: a connection and a half written file wait for it."""
+MOST_UPLOADS = 32
 MOST_FETCHES = 32
 """Blobs that are looked for at peers because clients asked: what the chain needs waits behind so many at most."""
 
@@ -37,6 +40,7 @@ class BlobRoutes:
         self._patience = backend.settings.request_seconds
         self._accept = backend.settings.accept_blobs
         self._fetches: dict[str, asyncio.Task[bool]] = {}
+        self._uploads = 0
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """The blob's bytes, checked against the name before the first byte is sent. They are read twice and never held:
@@ -84,7 +88,8 @@ class BlobRoutes:
         return response
 
     async def put(self, request: web.Request) -> web.StreamResponse:
-        """Store a blob: 201, also when it was known; 400 for bytes with another hash, 413 for too many."""
+        """Store a blob: 201, also when it was known; 400 for bytes with another hash, 413 for too many, 408 for
+        bytes that come too slowly."""
         name = request.match_info["name"]
         if not self._accept:
             return _refuse(403, "this node accepts no blobs")
@@ -92,19 +97,33 @@ class BlobRoutes:
             return _refuse(400, "a blob is named by 64 lower-case hex digits, its sha256")
         if (request.content_length or 0) > self._limit:
             return _refuse(413, f"a blob has at most {self._limit} bytes")
+        if self._uploads >= MOST_UPLOADS:
+            return _refuse(503, "too many blobs are coming at once; try again")
+        self._uploads += 1
         try:
-            with self._blobs.writer() as writer:
-                while chunk := await asyncio.wait_for(request.content.read(_CHUNK), self._patience):
-                    writer.write(chunk)
-                new = not self._blobs.has(name)
-                await asyncio.to_thread(writer.commit, name)
-            if new and self._peers is not None and PEER_HEADER not in request.headers:
-                self._peers.announce(name)
+            await self._take(request, name)
         except TimeoutError:
             return _refuse(408, "the blob comes too slowly")
         except OpenLedgerError as err:
             return _refuse(_status(err), err.message)
+        finally:
+            self._uploads -= 1
         return web.json_response({"sha256": name}, status=201)
+
+    async def _take(self, request: web.Request, name: str) -> None:
+        """Store the body. Raises TimeoutError, BlobCorrupt, BlobTooLarge, BlobError."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._patience
+        with self._blobs.writer() as writer:
+            while chunk := await asyncio.wait_for(
+                request.content.read(_CHUNK), min(self._patience, until - loop.time())
+            ):
+                writer.write(chunk)
+                until += len(chunk) / LOWEST_RATE
+            new = not self._blobs.has(name)
+            await asyncio.to_thread(writer.commit, name)
+        if new and self._peers is not None and PEER_HEADER not in request.headers:
+            self._peers.announce(name)
 
 
 def _status(err: OpenLedgerError) -> int:
