@@ -21,10 +21,17 @@ from openledger.rpc.call_args import CallFields, call_message, read_fields
 from openledger.rpc.errors import SERVER_ERROR, RpcError, invalid_params
 from openledger.rpc.formats import Json
 from openledger.rpc.moved import watcher
-from openledger.rpc.overrides import with_block, with_state
+from openledger.rpc.overrides import (
+    BlockChanges,
+    StateChanges,
+    parse_block_overrides,
+    parse_state_overrides,
+    with_block,
+    with_state,
+)
 from openledger.rpc.params import LATEST, BlockArg, BlockNumberArg, BlockRef, HashArg, ObjectArg, parse_uint64
 from openledger.rpc.replays import TraceRun, moment_of, moments_of, place_of
-from openledger.rpc.watchers import Watcher, Watchers
+from openledger.rpc.watchers import Watchers
 from openledger.rpc.work import Workers
 from openledger.state.ports import StateReader
 
@@ -66,12 +73,13 @@ class Debug:
         if block.is_pending:
             raise RpcError(SERVER_ERROR, "tracing on top of pending is not supported")
         fields = read_fields(transaction, self._backend.chain_id)
-        given, run = config or {}, self._run(config, (config or {}).get("stateOverrides"))
+        given, changes = config or {}, _overrides(config or {})
+        run = self._run(config, changes[1])
         number = self._backend.number(block)
         if number is None:
             raise _no_block(block)
         env, state = self._backend.env(block), self._backend.state(block)
-        return await self._workers.compute_json(self._call, run, fields, given, number, _index(given), env, state)
+        return await self._workers.compute_json(self._call, run, fields, changes, number, _index(given), env, state)
 
     # --- raw bytes ----------------------------------------------------------------------------------------
 
@@ -117,9 +125,9 @@ class Debug:
         run = self._run(config)
         return await self._workers.compute_json(self._all, block.number, run)
 
-    def _run(self, config: Mapping[str, Any] | None, overrides: Any = None) -> TraceRun:
+    def _run(self, config: Mapping[str, Any] | None, changes: StateChanges | None = None) -> TraceRun:
         given = config or {}
-        return TraceRun(_watcher(self._watchers.engine(), overrides), given, self._watchers.bounds(_timeout(given)))
+        return TraceRun(watcher(self._watchers.engine(), changes), given, self._watchers.bounds(_timeout(given)))
 
     def _one(self, number: int, index: int, run: TraceRun) -> Any:
         moment = moment_of(self._backend, number, index)
@@ -129,14 +137,14 @@ class Debug:
         self,
         run: TraceRun,
         fields: CallFields,
-        given: Mapping[str, Any],
+        changes: tuple[BlockChanges, StateChanges],
         number: int,
         index: int | None,
         env: BlockEnv,
         state: StateReader,
     ) -> Any:
         before = state if index is None else moment_of(self._backend, number, index).state
-        where, changed = _overridden(env, before, given)
+        where, changed = with_block(env, changes[0]), with_state(before, changes[1])
         gas = min(fields.gas or self._backend.settings.call_gas, self._backend.settings.call_gas)
         return run.message(where, call_message(fields, where, gas), changed)
 
@@ -154,17 +162,11 @@ def _no_block(ref: BlockRef) -> RpcError:
     )
 
 
-def _overridden(env: BlockEnv, state: StateReader, config: Mapping[str, Any]) -> tuple[BlockEnv, StateReader]:
+def _overrides(config: Mapping[str, Any]) -> tuple[BlockChanges, StateChanges]:
     try:
-        return with_block(env, config.get("blockOverrides")), with_state(state, config.get("stateOverrides"))
-    except (ValueError, AttributeError) as err:
-        raise invalid_params(f"invalid override: {err}") from None
-
-
-def _watcher(engine: Watcher, overrides: Any) -> Watcher:
-    try:
-        return watcher(engine, overrides)
-    except (ValueError, AttributeError) as err:
+        blocks, states = config.get("blockOverrides") or {}, config.get("stateOverrides") or {}
+        return parse_block_overrides(blocks), parse_state_overrides(states)
+    except ValueError as err:
         raise invalid_params(f"invalid override: {err}") from None
 
 

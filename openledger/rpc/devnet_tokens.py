@@ -17,6 +17,7 @@ from openledger.primitives.types import Address, parse_address, to_hex
 from openledger.rpc.devnet_args import AmountArg
 from openledger.rpc.errors import SERVER_ERROR, RpcError
 from openledger.rpc.eth_calls import EthCalls
+from openledger.rpc.overrides import parse_state_overrides
 from openledger.rpc.params import AddressArg
 from openledger.rpc.ports import Devnet
 
@@ -64,7 +65,7 @@ class Tokens:
         return all([await self._returns(token, data, address, slot, probe) for probe in tried])
 
     async def _returns(self, token: Address, data: str, address: Address, slot: int, value: int) -> bool:
-        changes = {to_hex(address): {"stateDiff": {f"0x{slot:064x}": f"0x{value:064x}"}}}
+        changes = parse_state_overrides({to_hex(address): {"stateDiff": {f"0x{slot:064x}": f"0x{value:064x}"}}})
         try:
             found: str | Coroutine[Any, Any, str] = self._calls.call(
                 {"to": to_hex(token), "data": data}, state_overrides=changes

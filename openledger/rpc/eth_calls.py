@@ -17,11 +17,18 @@ from openledger.primitives.errors import CallFailed, InvalidTransaction
 from openledger.primitives.types import to_hex
 from openledger.rpc.backend import Backend
 from openledger.rpc.call_args import CallFields, call_message, read_fields, unsigned
-from openledger.rpc.errors import SERVER_ERROR, RpcError, from_tree, invalid_params
+from openledger.rpc.errors import SERVER_ERROR, RpcError, from_tree
 from openledger.rpc.eth_fees import EthFees
 from openledger.rpc.formats import Json, access_list_json, quantity, unsigned_json
 from openledger.rpc.moved import MovedEngine, caller, watcher
-from openledger.rpc.overrides import with_block, with_state
+from openledger.rpc.overrides import (
+    BlockChanges,
+    BlockOverridesArg,
+    StateChanges,
+    StateOverridesArg,
+    with_block,
+    with_state,
+)
 from openledger.rpc.params import LATEST, BlockArg, BlockRef, ObjectArg
 from openledger.rpc.pending import PendingBlocks
 from openledger.rpc.quick_calls import QuickCalls, runs_nothing
@@ -48,8 +55,8 @@ class EthCalls:
         self,
         transaction: ObjectArg,
         block: BlockArg = LATEST,
-        state_overrides: ObjectArg | None = None,
-        block_overrides: ObjectArg | None = None,
+        state_overrides: StateOverridesArg | None = None,
+        block_overrides: BlockOverridesArg | None = None,
     ) -> str | Coroutine[Any, Any, str]:
         """Run a message on the state after a block; what it returns. A revert is error 3 with the revert data."""
         fields = read_fields(transaction, self._backend.chain_id)
@@ -63,8 +70,8 @@ class EthCalls:
         self,
         fields: CallFields,
         gas: int,
-        state_overrides: dict[str, Any] | None,
-        block_overrides: dict[str, Any] | None,
+        state_overrides: StateChanges | None,
+        block_overrides: BlockChanges | None,
     ) -> str:
         engine = caller(self._backend.engine, state_overrides)
         found = self._call(fields, gas, engine, *await self._at(PENDING, state_overrides, block_overrides))
@@ -93,8 +100,8 @@ class EthCalls:
         self,
         transaction: ObjectArg,
         block: BlockArg | None = None,
-        state_overrides: ObjectArg | None = None,
-        block_overrides: ObjectArg | None = None,
+        state_overrides: StateOverridesArg | None = None,
+        block_overrides: BlockOverridesArg | None = None,
     ) -> str:
         """The smallest gas limit with which a message succeeds. A revert is error 3 with the revert data.
 
@@ -111,7 +118,7 @@ class EthCalls:
         return quantity(await self._estimate(fields, engine, *at))
 
     async def create_access_list(
-        self, transaction: ObjectArg, block: BlockArg = LATEST, state_overrides: ObjectArg | None = None
+        self, transaction: ObjectArg, block: BlockArg = LATEST, state_overrides: StateOverridesArg | None = None
     ) -> Json:
         """The access list (EIP-2930) that a message makes use of, and the gas that it uses with it."""
         fields = read_fields(transaction, self._backend.chain_id)
@@ -156,7 +163,7 @@ class EthCalls:
     # --- how ----------------------------------------------------------------------------------------------
 
     async def _at(
-        self, block: BlockRef, state_overrides: dict[str, Any] | None, block_overrides: dict[str, Any] | None
+        self, block: BlockRef, state_overrides: StateChanges | None, block_overrides: BlockChanges | None
     ) -> tuple[BlockEnv, StateReader]:
         return _overridden(*await self._pending.at(block), state_overrides, block_overrides)
 
@@ -176,12 +183,9 @@ class EthCalls:
 
 
 def _overridden(
-    env: BlockEnv, state: StateReader, changes: dict[str, Any] | None, block_changes: dict[str, Any] | None
+    env: BlockEnv, state: StateReader, changes: StateChanges | None, block_changes: BlockChanges | None
 ) -> tuple[BlockEnv, StateReader]:
-    try:
-        return with_block(env, block_changes), with_state(state, changes)
-    except ValueError as err:
-        raise invalid_params(f"invalid override: {err}") from None
+    return with_block(env, block_changes), with_state(state, changes)
 
 
 def _output(result: CallResult) -> str:

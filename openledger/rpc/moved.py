@@ -11,9 +11,9 @@ from openledger.abci_app.registry import PRECOMPILES
 from openledger.evm.engine import BlockEnv, CallMessage, CallResult, EvmEngine
 from openledger.evm.tracing.tracer import Budget, Json, TraceBounds, Tracer, Watched
 from openledger.primitives.transactions import EthTransaction
-from openledger.primitives.types import Address, parse_address, to_checksum
+from openledger.primitives.types import Address, to_checksum
 from openledger.rpc.errors import SERVER_ERROR, RpcError
-from openledger.rpc.params import parse_object
+from openledger.rpc.overrides import StateChanges
 from openledger.rpc.watchers import Watcher
 from openledger.state.ports import StateReader
 
@@ -25,19 +25,17 @@ ETHEREUM = frozenset(bytes([*bytes(19), number]) for number in range(1, 18))
 KNOWN = frozenset(dict(PRECOMPILES)) | ETHEREUM
 
 
-def precompile_moves(changes: Mapping[str, Any] | None) -> Moves:
-    """What these state overrides do to precompiles. Raises RpcError with the codes of execution-apis, OpenLedgerError
-    or ValueError for a malformed address."""
-    given = {parse_address(name): parse_object(change) for name, change in (changes or {}).items()}
+def precompile_moves(changes: StateChanges | None) -> Moves:
+    """What these state overrides do to precompiles. Raises RpcError with the codes of execution-apis."""
+    given = changes or {}
     targets: set[Address] = set()
     moves: list[tuple[Address, Address | None]] = []
     for address in sorted(given):
-        wanted = given[address].get("movePrecompileToAddress")
+        target = given[address].target
         if address not in KNOWN:
-            if wanted is not None:
+            if target is not None:
                 raise RpcError(SERVER_ERROR, f"account {to_checksum(address)} is not a precompile")
             continue
-        target = None if wanted is None else parse_address(wanted)
         if target is not None:
             _check_target(address, target, targets, given)
             targets.add(target)
@@ -45,7 +43,7 @@ def precompile_moves(changes: Mapping[str, Any] | None) -> Moves:
     return tuple(moves)
 
 
-def _check_target(address: Address, target: Address, targets: set[Address], given: Mapping[Address, Any]) -> None:
+def _check_target(address: Address, target: Address, targets: set[Address], given: StateChanges) -> None:
     if target == address:
         raise RpcError(MOVED_TO_ITSELF, f"account {to_checksum(address)} is moved to itself")
     if target in targets:
@@ -99,13 +97,13 @@ class MovedEngine:
         return _reference(self._moves).trace(env, before, subject, state, tracer, config, bounds, first_log)
 
 
-def caller(engine: EvmEngine, changes: Mapping[str, Any] | None) -> EvmEngine | MovedEngine:
+def caller(engine: EvmEngine, changes: StateChanges | None) -> EvmEngine | MovedEngine:
     """What runs a call with these state overrides."""
     moves = precompile_moves(changes)
     return MovedEngine(moves) if moves else engine
 
 
-def watcher(engine: Watcher, changes: Mapping[str, Any] | None) -> Watcher:
+def watcher(engine: Watcher, changes: StateChanges | None) -> Watcher:
     """What runs a traced call with these state overrides."""
     moves = precompile_moves(changes)
     return MovedEngine(moves) if moves else engine

@@ -18,6 +18,7 @@ from openledger.rpc import params
 from openledger.rpc.dispatch import Method
 from openledger.rpc.logs import parse_log_query
 from openledger.rpc.ots import parse_height
+from openledger.rpc.overrides import parse_block_overrides, parse_state_overrides
 from openledger.rpc.schemas import ADDRESS, BYTES, COMPONENTS, HASH, RESULTS, TEXT, UINT, Schema, array, ref
 from openledger.rpc.simulate import parse_simulation
 from openledger.rpc.trace_calls import parse_calls
@@ -53,6 +54,8 @@ _SCHEMAS: dict[Callable[[Any], Any], Schema] = {
     params.parse_object: _OBJECT,
     params.parse_percentiles: array({"type": "number"}),
     parse_log_query: ref("Filter"),
+    parse_state_overrides: _OBJECT,
+    parse_block_overrides: _OBJECT,
     parse_height: {"anyOf": [ref("BlockReference"), {"type": "integer", "minimum": 0}]},
     parse_kinds: array({"enum": list(KINDS)}),
     parse_calls: array({"type": "array", "minItems": 2, "maxItems": 2}),

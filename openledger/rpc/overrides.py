@@ -1,9 +1,13 @@
-"""State and block overrides of eth_call and its kin: changes above a state, of which nothing is kept."""
+"""State and block overrides of eth_call and its kin: changes above a state, of which nothing is kept.
+
+They are read whole before anything runs."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias
 
 from openledger.evm.engine import BlockEnv
 from openledger.primitives.types import Account, Address, parse_address, to_checksum
@@ -13,8 +17,52 @@ from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
 
 
-def with_state(state: StateReader, changes: dict[str, Any] | None) -> StateReader:
-    """``state`` with these overrides. Raises RpcError, or ValueError or OpenLedgerError for malformed ones."""
+@dataclass(frozen=True, slots=True)
+class AccountChange:
+    """What becomes of one account. None where nothing was said; ``whole``: it has no other slots than these. What it
+    does to a precompile is in moved.py."""
+
+    balance: int | None
+    nonce: int | None
+    code: bytes | None
+    slots: tuple[tuple[int, int], ...]
+    whole: bool
+    target: Address | None
+
+
+StateChanges: TypeAlias = Mapping[Address, AccountChange]
+BlockChanges: TypeAlias = Mapping[str, Any]
+"""Fields of a BlockEnv and their new values."""
+
+
+def parse_state_overrides(value: Any) -> dict[Address, AccountChange]:
+    """Accounts with balance, nonce, code, state (all of its storage) or stateDiff (some slots). Raises RpcError, or
+    ValueError or OpenLedgerError for malformed ones."""
+    return {parse_address(name): _change(name, change) for name, change in parse_object(value).items()}
+
+
+def _change(name: str, value: Any) -> AccountChange:
+    given = {} if value is None else parse_object(value)
+
+    def field(key: str, parse: Callable[[Any], Any]) -> Any:
+        return None if given.get(key) is None else parse(given[key])
+
+    whole, some = field("state", parse_object), field("stateDiff", parse_object)
+    if whole is not None and some is not None:
+        raise RpcError(SERVER_ERROR, f"account {to_checksum(parse_address(name))} has both 'state' and 'stateDiff'")
+    slots = (some or {}) if whole is None else whole
+    return AccountChange(
+        field("balance", parse_quantity),
+        field("nonce", parse_uint64),
+        field("code", parse_data),
+        tuple((parse_slot(slot), int.from_bytes(parse_hash(word), "big")) for slot, word in slots.items()),
+        whole is not None,
+        field("movePrecompileToAddress", parse_address),
+    )
+
+
+def with_state(state: StateReader, changes: StateChanges | None) -> StateReader:
+    """``state`` with these overrides."""
     if not changes:
         return state
     changed = Overlay(state)
@@ -22,47 +70,52 @@ def with_state(state: StateReader, changes: dict[str, Any] | None) -> StateReade
     return changed
 
 
-def override(state: Overlay, changes: dict[str, Any]) -> None:
-    """Write these overrides. Raises as ``with_state`` does."""
-    for name, change in changes.items():
-        _override(state, parse_address(name), parse_object(change))
+def override(state: Overlay, changes: StateChanges) -> None:
+    """Write these overrides."""
+    for address, change in changes.items():
+        account = state.account(address) or Account()
+        if change.balance is not None:
+            account = dataclasses.replace(account, balance=change.balance)
+        if change.nonce is not None:
+            account = dataclasses.replace(account, nonce=change.nonce)
+        if change.code is not None:
+            account = dataclasses.replace(account, code_hash=state.set_code(change.code))
+        if change.whole:
+            state.set_account(address, None)
+        state.set_account(address, account)
+        for slot, value in change.slots:
+            state.set_storage(address, slot, value)
 
 
-def _override(state: Overlay, address: Address, change: dict[str, Any]) -> None:
-    """One account: balance, nonce, code, state (all of its storage) or stateDiff (some slots). What they do to
-    precompiles is in moved.py."""
-    account = state.account(address) or Account()
-    if change.get("balance") is not None:
-        account = dataclasses.replace(account, balance=parse_quantity(change["balance"]))
-    if change.get("nonce") is not None:
-        account = dataclasses.replace(account, nonce=parse_uint64(change["nonce"]))
-    if change.get("code") is not None:
-        account = dataclasses.replace(account, code_hash=state.set_code(parse_data(change["code"])))
-    whole, some = change.get("state"), change.get("stateDiff")
-    if whole is not None and some is not None:
-        raise RpcError(SERVER_ERROR, f"account {to_checksum(address)} has both 'state' and 'stateDiff'")
-    if whole is not None:
-        state.set_account(address, None)
-    state.set_account(address, account)
-    for slot, value in parse_object(whole if whole is not None else some or {}).items():
-        state.set_storage(address, parse_slot(slot), int.from_bytes(parse_hash(value), "big"))
+def _randao(value: Any) -> bytes:
+    return parse_slot(value).to_bytes(32, "big")
 
 
-_NAMES = {"gasLimit": "gas_limit", "baseFeePerGas": "base_fee", "baseFee": "base_fee", "number": "number"}
+_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "number": ("number", parse_quantity),
+    "time": ("timestamp", parse_uint64),
+    "timestamp": ("timestamp", parse_uint64),
+    "gasLimit": ("gas_limit", parse_quantity),
+    "feeRecipient": ("coinbase", parse_address),
+    "coinbase": ("coinbase", parse_address),
+    "prevRandao": ("prevrandao", _randao),
+    "random": ("prevrandao", _randao),
+    "baseFeePerGas": ("base_fee", parse_quantity),
+    "baseFee": ("base_fee", parse_quantity),
+}
 
 
-def with_block(env: BlockEnv, changes: dict[str, Any] | None) -> BlockEnv:
-    """``env`` with these overrides: number, time, gasLimit, feeRecipient, prevRandao, baseFeePerGas."""
-    new: dict[str, Any] = {}
-    for name, value in (changes or {}).items():
-        if value is None:
-            continue
-        if name in _NAMES:
-            new[_NAMES[name]] = parse_quantity(value)
-        elif name in ("time", "timestamp"):
-            new["timestamp"] = parse_uint64(value)
-        elif name in ("feeRecipient", "coinbase"):
-            new["coinbase"] = parse_address(value)
-        elif name in ("prevRandao", "random"):
-            new["prevrandao"] = parse_slot(value).to_bytes(32, "big")
-    return dataclasses.replace(env, **new) if new else env
+def parse_block_overrides(value: Any) -> dict[str, Any]:
+    """number, time, gasLimit, feeRecipient, prevRandao, baseFeePerGas, as fields of a BlockEnv. Raises ValueError or
+    OpenLedgerError for malformed ones."""
+    given = {name: one for name, one in parse_object(value).items() if name in _FIELDS and one is not None}
+    return {_FIELDS[name][0]: _FIELDS[name][1](one) for name, one in given.items()}
+
+
+def with_block(env: BlockEnv, changes: BlockChanges | None) -> BlockEnv:
+    """``env`` with these overrides."""
+    return dataclasses.replace(env, **changes) if changes else env
+
+
+StateOverridesArg = Annotated[dict[Address, AccountChange], parse_state_overrides]
+BlockOverridesArg = Annotated[dict[str, Any], parse_block_overrides]

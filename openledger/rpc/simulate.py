@@ -39,8 +39,15 @@ from openledger.rpc.call_args import CallFields, call_message, read_fields, unsi
 from openledger.rpc.errors import CLIENT_LIMIT, VM_ERROR, RpcError, invalid_params
 from openledger.rpc.formats import Json, block_json, log_json, quantity, transaction_json, unsigned_json
 from openledger.rpc.moved import watcher
-from openledger.rpc.overrides import override, with_block
-from openledger.rpc.params import parse_flag, parse_object, parse_uint64
+from openledger.rpc.overrides import (
+    BlockChanges,
+    StateChanges,
+    override,
+    parse_block_overrides,
+    parse_state_overrides,
+    with_block,
+)
+from openledger.rpc.params import parse_flag, parse_object
 from openledger.rpc.watchers import Watcher
 from openledger.state.fasttrie import ordered_trie_root
 from openledger.state.overlay import Overlay
@@ -63,10 +70,10 @@ _CODES: tuple[tuple[type[InvalidTransaction], int], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class SimulatedBlock:
-    """One block to be: overrides as the client gave them, calls unread."""
+    """One block to be: overrides, and calls unread."""
 
-    block: dict[str, Any]
-    state: dict[str, Any]
+    block: BlockChanges
+    state: StateChanges
     calls: list[dict[str, Any]]
 
 
@@ -104,7 +111,8 @@ def _read_block(given: dict[str, Any]) -> SimulatedBlock:
     block = parse_object(given.get("blockOverrides") or {})
     if block.get("withdrawals"):
         raise invalid_params("this chain has no withdrawals")
-    return SimulatedBlock(block, parse_object(given.get("stateOverrides") or {}), [parse_object(c) for c in calls])
+    changes = parse_state_overrides(given.get("stateOverrides") or {})
+    return SimulatedBlock(parse_block_overrides(block), changes, [parse_object(c) for c in calls])
 
 
 SimulationArg = Annotated[Simulation, parse_simulation]
@@ -176,12 +184,9 @@ class Simulator:
             self._env, number=number, timestamp=time, base_fee=fee, coinbase=parent.coinbase,
             gas_limit=parent.gas_limit, prevrandao=ZERO_HASH, block_hash=self._block_hash(number),
         )  # fmt: skip
-        try:
-            env = dataclasses.replace(with_block(plain, block.block), number=number, timestamp=time)
-            engine = watcher(self._engine, block.state)
-            override(self._state, block.state)
-        except ValueError as err:
-            raise invalid_params(f"invalid override: {err}") from None
+        env = dataclasses.replace(with_block(plain, block.block), number=number, timestamp=time)
+        engine = watcher(self._engine, block.state)
+        override(self._state, block.state)
         if block.calls or block.state or self._edited or number % HASHES_AT_ONCE == 0:  # as a block does, see there
             remember_hashes(self._state, number, plain.block_hash)
             self._edited = False
@@ -334,8 +339,7 @@ def _chain(base: Header, blocks: tuple[SimulatedBlock, ...]) -> list[tuple[Simul
     found: list[tuple[SimulatedBlock, int, int]] = []
     number, time = base.number, base.timestamp
     for block in blocks:
-        given = block.block.get("number")
-        wanted = number + 1 if given is None else parse_uint64(given)
+        wanted = block.block.get("number", number + 1)
         if wanted <= number:
             raise RpcError(NUMBER_NOT_RISING, f"block numbers must be in order: {wanted} <= {number}")
         if wanted - base.number > MAX_BLOCKS:
@@ -343,13 +347,10 @@ def _chain(base: Header, blocks: tuple[SimulatedBlock, ...]) -> list[tuple[Simul
         for between in range(number + 1, wanted):
             time += SECONDS_BETWEEN
             found.append((SimulatedBlock({}, {}, []), between, time))
-        given = block.block.get("time")
-        if given is None:
-            time += SECONDS_BETWEEN
-        elif (later := parse_uint64(given)) < time:
+        later = block.block.get("timestamp", time + SECONDS_BETWEEN)
+        if later < time:
             raise RpcError(TIME_NOT_RISING, f"block timestamps must be in order: {later} < {time}")
-        else:
-            time = later
+        time = later
         number = wanted
         found.append((block, number, time))
     return found
