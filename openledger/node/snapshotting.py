@@ -84,7 +84,7 @@ class Snapshotter:
             manifest = self.shelf.create(view, half_speed(self._stopping))
         finally:
             view.close()
-        self.shelf.keep(self._keep)
+        self.shelf.keep(self._keep, manifest.height)
         log.info(
             "snapshot of block %s: %s accounts, %.1f MB, %.1f s, hash %s", manifest.height, manifest.accounts,
             self.shelf.size(manifest.height) / 1e6, time.perf_counter() - began, to_hex(manifest.hash),

@@ -47,7 +47,7 @@ class SnapshotShelf:
 
     def list(self) -> list[Manifest]:
         """Complete snapshots, the newest first."""
-        return [self._known[height] for height in sorted(self._known, reverse=True)]
+        return sorted(self._known.values(), key=lambda manifest: manifest.height, reverse=True)
 
     def get(self, height: int) -> Manifest | None:
         """The snapshot of a height, or None."""
@@ -136,9 +136,10 @@ class SnapshotShelf:
         self._known.pop(height, None)
         shutil.rmtree(self.folder / str(height), ignore_errors=True)
 
-    def keep(self, count: int) -> None:
-        """Remove all but the newest ``count``."""
-        for manifest in self.list()[count:]:
+    def keep(self, count: int, newest: int) -> None:
+        """Remove all but the newest ``count`` up to height ``newest``. Those above are of before a rollback, or of a
+        chain that is replayed: they are made anew when the chain is there."""
+        for manifest in [found for found in self.list() if found.height <= newest][count:]:
             self.delete(manifest.height)
 
     def clean(self) -> None:

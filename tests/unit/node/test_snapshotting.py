@@ -40,6 +40,20 @@ async def test_snapshots_come_at_the_interval_while_blocks_go_on_and_old_ones_go
     snapshots.stop()
 
 
+async def test_after_a_rollback_a_snapshot_stays_although_older_ones_have_greater_heights(tmp_path: Path) -> None:
+    chain = Harness()
+    snapshots = Snapshotter(chain.app.store, SnapshotShelf(tmp_path), interval=0, keep=2)
+    for _ in range(8):
+        chain.block()
+        await snapshots.create(10)
+    chain.app.store.rollback(5)
+    made = await snapshots.create(10)
+    assert not isinstance(made, int)
+    assert made.height == 5
+    assert [m.height for m in snapshots.shelf.list()] == [8, 7, 5]
+    snapshots.stop()
+
+
 async def test_a_node_that_stops_gives_up_its_snapshot_at_once_and_leaves_nothing(tmp_path: Path) -> None:
     chain = Harness()
     chain.block()

@@ -199,9 +199,25 @@ def test_old_snapshots_give_way(tmp_path: Path) -> None:
     for number in range(4):
         commit(store, Diff(accounts={bytes(20): Account(number + 1, 1, KECCAK_EMPTY)}))
         shelf.create(store.kv.view())
-    shelf.keep(2)
+    shelf.keep(2, 6)
     assert [m.height for m in shelf.list()] == [6, 5]
     assert sorted(path.name for path in shelf.folder.iterdir()) == ["5", "6"]
+    store.close()
+
+
+def test_a_snapshot_that_goes_while_others_are_listed_breaks_nothing(tmp_path: Path) -> None:
+    store = fill(LevelDbStore(tmp_path / "source"), 3)
+    shelf = SnapshotShelf(tmp_path / "snapshots")
+    shelf.create(store.kv.view())
+
+    class Vanishing(dict[int, form.Manifest]):
+        def __iter__(self) -> Any:
+            heights = list(super().__iter__())
+            self.clear()  # as the thread does that takes the next one
+            return iter(heights)
+
+    shelf._known = Vanishing(shelf._known)
+    assert [m.height for m in shelf.list()] in ([], [2])
     store.close()
 
 
