@@ -34,7 +34,8 @@ from openledger.state.snapshot_restore import Restoration
 from openledger.state.snapshots import SnapshotShelf
 from openledger.state.store import StateStore
 
-COMET_STORES = ("blockstore.db", "state.db", "evidence.db")
+COMET_STORES = ("state.db", "evidence.db", "blockstore.db")
+"""CometBFT's databases; where the last one is, all are."""
 _ROLLED = re.compile(r"[Rr]olled back state to height (\d+)")
 
 Progress = Callable[[int, int], None]
@@ -72,11 +73,26 @@ def backup_blocks(folder: Path, target: Path) -> None:
     data = comet_home(folder) / "data"
     if not (data / "blockstore.db").is_dir():
         raise WrongDataFolder(f"{folder} has no blocks of CometBFT")
+    _copy_stores(data, target)
+
+
+def _copy_stores(source: Path, target: Path) -> None:
+    """Each gets its name when it is whole. Raises StorageError."""
     try:
         for name in COMET_STORES:
-            shutil.copytree(data / name, target / name, ignore=shutil.ignore_patterns("LOCK"), dirs_exist_ok=True)
-    except (OSError, shutil.Error) as err:
-        raise StorageError(f"the blocks cannot be copied: {err}", "is the disk full?") from None
+            part = target / f"{name}.partial"
+            for old in (part, target / name):
+                if old.exists():
+                    shutil.rmtree(old)
+            shutil.copytree(source / name, part, ignore=shutil.ignore_patterns("LOCK"))
+            part.rename(target / name)
+    except OSError as err:
+        raise StorageError(f"the blocks cannot be copied to {target}: {_words(err)}", "is the disk full?") from None
+
+
+def _words(err: OSError) -> str:
+    """The first of all failures of a copy, or the one."""
+    return str(err.args[0][0][-1]) if isinstance(err, shutil.Error) else str(err)
 
 
 def restore(folder: Path, source: Path, height: int | None, progress: Progress) -> Header:
@@ -96,11 +112,7 @@ def restore(folder: Path, source: Path, height: int | None, progress: Progress) 
     if (manifest.chain_id, manifest.genesis) != (genesis.chain_id, genesis.digest):
         raise WrongDataFolder(f"the snapshot is of chain {manifest.chain_id}, or of another genesis of it")
     blocks = _blocks_for(folder, source, manifest.height)
-    head = _restore_state(folder, genesis, shelf, manifest, progress)
-    if blocks is not None:
-        for name in COMET_STORES:
-            shutil.copytree(blocks / name, comet_home(folder) / "data" / name)
-    return head
+    return _restore_state(folder, genesis, shelf, manifest, blocks, progress)
 
 
 def _blocks_for(folder: Path, source: Path, height: int) -> Path | None:
@@ -114,17 +126,21 @@ def _blocks_for(folder: Path, source: Path, height: int) -> Path | None:
             f"{folder} has no blocks of CometBFT, and none lie beside the snapshot",
             "`openledger init --sync-from` joins over the network; `snapshot create --blocks` copies a stopped node's",
         )
+    if lacking := [name for name in COMET_STORES if not (blocks / name).is_dir()]:
+        raise WrongDataFolder(f"{blocks} is not whole: it has no {lacking[0]}", "take another backup, or copy it again")
     return blocks
 
 
 def _restore_state(
-    folder: Path, genesis: Genesis, shelf: SnapshotShelf, manifest: Manifest, progress: Progress
+    folder: Path, genesis: Genesis, shelf: SnapshotShelf, manifest: Manifest, blocks: Path | None, progress: Progress
 ) -> Header:
     with opened(folder) as (_, store):
         if store.height > 0:
             raise WrongDataFolder(
                 f"{folder} has a state already, of block {store.height}", "move the folder `state` away first"
             )
+        if blocks is not None:  # before the state, so that a copy that is cut off can be made again
+            _copy_stores(blocks, comet_home(folder) / "data")
         if store.head() is None:
             _commit_genesis(store, genesis)
         restoration = Restoration(store, manifest)

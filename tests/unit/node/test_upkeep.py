@@ -1,0 +1,90 @@
+"""A stopped node's data in the operator's hands, where something goes wrong on the way."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from openledger.node import upkeep
+from openledger.primitives.errors import StorageError, WrongDataFolder
+from openledger.state.snapshots import SnapshotShelf
+from tests.harness import Harness
+
+
+def nothing(_done: int, _all: int) -> None:
+    """Nobody looks at the progress."""
+
+
+@pytest.fixture
+def chain() -> Harness:
+    found = Harness()
+    found.block()
+    found.block()
+    return found
+
+
+@pytest.fixture
+def home(chain: Harness, tmp_path: Path) -> Path:
+    """An empty home of the chain, as ``init --genesis`` makes it."""
+    home = tmp_path / "home"
+    (home / "cometbft" / "data").mkdir(parents=True)
+    (home / "genesis.json").write_text(chain.genesis.to_json())
+    return home
+
+
+@pytest.fixture
+def backup(chain: Harness, tmp_path: Path) -> Path:
+    """A snapshot with CometBFT's blocks beside it."""
+    folder = tmp_path / "backup"
+    SnapshotShelf(folder).create(chain.app.store.kv.view())
+    for name in upkeep.COMET_STORES:
+        (folder / "cometbft-2" / name).mkdir(parents=True)
+        (folder / "cometbft-2" / name / "CURRENT").write_text("MANIFEST-000000\n")
+    return folder
+
+
+def copied(home: Path) -> list[str]:
+    return sorted(path.name for path in (home / "cometbft" / "data").iterdir())
+
+
+def test_a_backup_whose_blocks_were_cut_off_is_refused_before_anything_is_written(home: Path, backup: Path) -> None:
+    (backup / "cometbft-2" / "state.db" / "CURRENT").unlink()
+    (backup / "cometbft-2" / "state.db").rmdir()
+    with pytest.raises(WrongDataFolder, match=r"state\.db") as refused:
+        upkeep.restore(home, backup, None, nothing)
+    assert refused.value.hint
+    assert copied(home) == []
+    assert not (home / "state").exists()
+
+
+def test_a_restore_that_the_disk_cuts_short_can_be_given_again(
+    home: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = shutil.copytree
+
+    def full(source: Path, target: Path, **given: object) -> Path:
+        if "blockstore.db" not in str(source):
+            return Path(whole(source, target, **given))  # type: ignore[arg-type]
+        target.mkdir()
+        (target / "000001.ldb").write_bytes(b"half")
+        raise shutil.Error([(str(source), str(target), "[Errno 28] No space left on device")])
+
+    monkeypatch.setattr(shutil, "copytree", full)
+    with pytest.raises(StorageError, match="cannot be copied") as refused:
+        upkeep.restore(home, backup, None, nothing)
+    assert refused.value.hint == "is the disk full?"
+    monkeypatch.setattr(shutil, "copytree", whole)
+    assert upkeep.restore(home, backup, None, nothing).number == 2
+    assert copied(home) == sorted(upkeep.COMET_STORES)
+    assert [path.name for path in (home / "cometbft" / "data" / "blockstore.db").iterdir()] == ["CURRENT"]
+
+
+def test_blocks_are_not_laid_beside_a_state_that_is_there_already(home: Path, backup: Path) -> None:
+    upkeep.restore(home, backup, None, nothing)
+    for name in upkeep.COMET_STORES:
+        shutil.rmtree(home / "cometbft" / "data" / name)
+    with pytest.raises(WrongDataFolder, match="has a state already"):
+        upkeep.restore(home, backup, None, nothing)
+    assert copied(home) == []
