@@ -230,3 +230,22 @@ def test_refusals() -> None:
     poor = Harness(challenge_bond=10**30)
     poor.publish()
     assert "challenger's bond" in poor.refusal(8, ROW)
+
+
+def test_who_stands_by_a_false_claim_is_slashed_also_where_its_model_falls_in_the_same_block() -> None:
+    chain = published(challenge_seconds=5_000)
+    first = chain.settle()
+    chain.close_epoch()
+    claim = chain.claim(first, SHARES, 100_000)
+    assert chain.run_claim(claim) == "accepted"
+    stakes = {v["address"]: int(v["stake"], 16) for v in chain.query("list_validators")}
+    for sender, action in ((7, AttributionChallenge(claim, 7, ZERO_ADDRESS)), (8, ROW)):
+        assert chain.submit(chain.native(sender, action)).code == 0
+    chain.block()
+    number = CLAIM_COUNT.get(chain.state)
+    say(chain, "no", 3)
+    assert run(chain, number) == "upheld"
+    assert chain.query("get_claim", claim)["closed"] == chain.query("get_index_challenge", number)["closed"]
+    stood, ninetynine = "0x" + chain.addresses[3].hex(), 10 * COIN * 99 // 100
+    after = {address: stake for address, stake in stakes.items()} | {stood: ninetynine * 99 // 100}
+    assert {v["address"]: int(v["stake"], 16) for v in chain.query("list_validators")} == after

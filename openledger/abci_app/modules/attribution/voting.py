@@ -67,10 +67,12 @@ each costs some 50 microseconds."""
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A claim, or a challenge of an index, that ended in this block with ACCEPTED, REFUSED or LAPSED."""
+    """A claim, or a challenge of an index, that ended in this block with ACCEPTED, REFUSED or LAPSED. ``fell``: not by
+    its votes, but with its model."""
 
     number: int
     ballot: Ballot
+    fell: bool = False
 
 
 def hear(state: Overlay, ctx: BlockContext, said: Sequence[tuple[Address, Message]]) -> list[Log]:
@@ -169,7 +171,7 @@ def advance(state: Overlay, ctx: BlockContext) -> tuple[list[Outcome], list[Log]
         if ends:
             OPEN.delete(state, number)
             logs += [] if falls else _note_silent(state, ctx, number, after)
-            ended.append(Outcome(number, after))
+            ended.append(Outcome(number, after, falls))
     return ended, logs
 
 

@@ -61,7 +61,7 @@ def settle(state: Overlay, ctx: BlockContext, outcomes: Sequence[Outcome]) -> li
         challenge = open_challenge(state, number)
         if challenge is not None:
             if claim.status == REFUSED:
-                logs += uphold(state, ctx, number, claim, challenge)
+                logs += uphold(state, ctx, outcome, claim, challenge)
             else:
                 logs += dismiss(state, ctx, number, claim, challenge)
             continue

@@ -57,12 +57,15 @@ def end_index_challenges(
         if isinstance(outcome.ballot, IndexChallenge):
             logs += _end(state, ctx, outcome.number, outcome.ballot)
     claims: list[Outcome] = []
-    for number, found in sorted((o.number, o.ballot) for o in outcomes if isinstance(o.ballot, Claim)):
+    for outcome in sorted(outcomes, key=lambda one: one.number):
+        number, found = outcome.number, outcome.ballot
+        if not isinstance(found, Claim):
+            continue
         if found.status != REFUSED and must_model(state, found.model).refuted:  # in this very block
-            found = replace(found, status=REFUSED)
-            CLAIMS.put(state, found, number)
+            outcome = Outcome(number, replace(found, status=REFUSED), fell=True)
+            CLAIMS.put(state, replace(found, status=REFUSED), number)
             logs.append(PHASE.log(number, REFUSED, 0))
-        claims.append(Outcome(number, found))
+        claims.append(outcome)
     return claims, logs
 
 

@@ -31,6 +31,7 @@ from openledger.abci_app.modules.attribution.records import (
     open_claims,
     votes,
 )
+from openledger.abci_app.modules.attribution.voting import Outcome
 from openledger.abci_app.modules.fees.records import burn_from
 from openledger.abci_app.modules.governance.records import POOL
 from openledger.abci_app.modules.models.records import must_model, must_session, settlements
@@ -143,8 +144,9 @@ def open_challenge(state: StateReader, number: int) -> Challenge | None:
     return found if found is not None and found.outcome == CHALLENGE_OPEN else None
 
 
-def uphold(state: Overlay, ctx: BlockContext, number: int, claim: Claim, challenge: Challenge) -> list[Log]:
+def uphold(state: Overlay, ctx: BlockContext, outcome: Outcome, claim: Claim, challenge: Challenge) -> list[Log]:
     """The claim was false: it is undone, and half of its bond is the challenger's."""
+    number = outcome.number
     taken = _take_back(state, number, claim)
     forget_mint(state, number)
     _WAITING.delete(state, number)
@@ -156,7 +158,7 @@ def uphold(state: Overlay, ctx: BlockContext, number: int, claim: Claim, challen
     burn_from(state, ESCROW, claim.bond - half)
     CHALLENGES.put(state, replace(challenge, outcome=CHALLENGE_UPHELD), number)
     slashed = [SLASHED.log(number, claim.claimant, claim.bond)] if claim.bond else []
-    if not must_model(state, claim.model).refuted:  # then its votes had not ended
+    if not outcome.fell:  # else its votes had not ended
         slashed += _punish(state, ctx, number, claim, challenge)
     return [*logs, *slashed, RESOLVED.log(number, challenge.challenger, CHALLENGE_UPHELD)]
 
