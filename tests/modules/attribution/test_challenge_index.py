@@ -247,5 +247,27 @@ def test_who_stands_by_a_false_claim_is_slashed_also_where_its_model_falls_in_th
     assert run(chain, number) == "upheld"
     assert chain.query("get_claim", claim)["closed"] == chain.query("get_index_challenge", number)["closed"]
     stood, ninetynine = "0x" + chain.addresses[3].hex(), 10 * COIN * 99 // 100
-    after = {address: stake for address, stake in stakes.items()} | {stood: ninetynine * 99 // 100}
-    assert {v["address"]: int(v["stake"], 16) for v in chain.query("list_validators")} == after
+    assert {v["address"]: int(v["stake"], 16) for v in chain.query("list_validators")} == stakes | {
+        stood: ninetynine * 99 // 100
+    }
+
+
+def test_half_of_a_vesting_claims_bond_is_whose_challenge_has_refuted_its_model_not_any_strangers() -> None:
+    chain = published(challenge_seconds=5_000)
+    first = chain.settle()
+    chain.close_epoch()
+    claim = chain.claim(first, SHARES, 100_000)
+    bond = int(chain.query("get_claim", claim)["bond"], 16)
+    assert chain.run_claim(claim) == "accepted"
+    number = challenged(chain)
+    say(chain, "no")
+    assert run(chain, number) == "upheld"
+    consumer, finder, stranger, gone = (*(chain.balance(ACCOUNTS[n][0]) for n in (5, 8, 7)), burned(chain))
+    receipt = chain.act(7, AttributionChallenge(claim, 0, ZERO_ADDRESS))
+    gas = receipt.gas_used * receipt.effective_gas_price
+    chain.block()
+    assert chain.query("get_claim", claim)["challenge"]["outcome"] == "upheld"
+    assert chain.balance(ACCOUNTS[7][0]) == stranger - gas, "he has found nothing"
+    assert chain.balance(ACCOUNTS[8][0]) == finder + bond // 2
+    assert chain.balance(ACCOUNTS[5][0]) > consumer
+    assert burned(chain) >= gone + bond - bond // 2

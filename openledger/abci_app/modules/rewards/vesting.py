@@ -13,6 +13,7 @@ from openledger.abci_app.action import BlockContext
 from openledger.abci_app.modules.accounts import transfer
 from openledger.abci_app.modules.attribution.accusations import shares_are_wrong
 from openledger.abci_app.modules.attribution.electorates import said_yes, stood_before
+from openledger.abci_app.modules.attribution.index_challenges import INDEX_CHALLENGES
 from openledger.abci_app.modules.attribution.records import (
     ACCEPTED,
     CHALLENGE_DISMISSED,
@@ -145,7 +146,7 @@ def open_challenge(state: StateReader, number: int) -> Challenge | None:
 
 
 def uphold(state: Overlay, ctx: BlockContext, outcome: Outcome, claim: Claim, challenge: Challenge) -> list[Log]:
-    """The claim was false: it is undone, and half of its bond is the challenger's."""
+    """The claim was false: it is undone, and half of its bond is whose challenge has shown it."""
     number = outcome.number
     taken = _take_back(state, number, claim)
     forget_mint(state, number)
@@ -154,13 +155,23 @@ def uphold(state: Overlay, ctx: BlockContext, outcome: Outcome, claim: Claim, ch
     CLAIMS.put(state, replace(claim, vests=0, minted=0), number)
     logs = _refund(state, number, claim, taken.fees)
     half = claim.bond // 2
-    transfer(state, ESCROW, challenge.challenger, challenge.bond + half)
+    transfer(state, ESCROW, challenge.challenger, challenge.bond)
+    transfer(state, ESCROW, _finder(state, outcome, claim, challenge), half)
     burn_from(state, ESCROW, claim.bond - half)
     CHALLENGES.put(state, replace(challenge, outcome=CHALLENGE_UPHELD), number)
     slashed = [SLASHED.log(number, claim.claimant, claim.bond)] if claim.bond else []
     if not outcome.fell:  # else its votes had not ended
         slashed += _punish(state, ctx, number, claim, challenge)
     return [*logs, *slashed, RESOLVED.log(number, challenge.challenger, CHALLENGE_UPHELD)]
+
+
+def _finder(state: Overlay, outcome: Outcome, claim: Claim, challenge: Challenge) -> Address:
+    """The challenger; where the claim fell with its model, who had challenged the index by then."""
+    if outcome.fell:
+        refuting = INDEX_CHALLENGES.must(state, must_model(state, claim.model).refuted)
+        if refuting.opened <= challenge.height:
+            return refuting.challenger
+    return challenge.challenger
 
 
 def _punish(state: Overlay, ctx: BlockContext, number: int, claim: Claim, challenge: Challenge) -> list[Log]:
