@@ -18,6 +18,7 @@ from openledger.abci_app.modules.models.open import InferenceOpen
 from openledger.abci_app.modules.models.records import ESCROW as DEPOSITS
 from openledger.abci_app.modules.models.records import SESSION_COUNT
 from openledger.abci_app.modules.models.retire import ModelRetire
+from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
 from openledger.primitives.amounts import OPEN as COIN
 from openledger.primitives.attribution import EVERY_SEGMENT
 from openledger.primitives.errors import MalformedAction
@@ -202,6 +203,25 @@ def test_who_says_yes_to_a_false_row_is_slashed_and_who_is_new_decides() -> None
     lost = {v["address"]: stakes[v["address"]] - int(v["stake"], 16) for v in chain.query("list_validators")}
     assert lost == {address: 10 * COIN // 100 if address == stood else 0 for address in stakes}
     assert {v["verdict"] for v in chain.query("get_verdicts", number)} == {"yes", "no"}
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_who_has_dismissed_a_challenge_of_a_spot_and_left_answers_when_the_next_of_it_is_upheld(same: bool) -> None:
+    chain = published(unbonding_seconds=9_000)
+    assert chain.join(2, 200 * COIN, b"\x77" * 32).status == 1
+    for _ in range(4):
+        chain.block()
+    say(chain, "no")
+    chain.oracles[-1].mode = "yes"
+    assert run(chain, challenged(chain)) == "dismissed"
+    assert chain.act(2, StakeUndelegate(ACCOUNTS[2][0])).status == 1
+    for _ in range(3):
+        chain.block()
+    stakes = chain.query("list_validators")
+    assert run(chain, challenged(chain, dataclasses.replace(ROW, segment=0 if same else 1)), 10) == "upheld"
+    (waiting,) = chain.query("get_delegations", ACCOUNTS[2][0])[0]["unbonding"]
+    assert int(waiting["amount"], 16) == 200 * COIN * (99 if same else 100) // 100
+    assert [v["stake"] for v in chain.query("list_validators")] == [v["stake"] for v in stakes]
 
 
 def test_claims_and_challenges_of_indexes_share_their_numbers() -> None:

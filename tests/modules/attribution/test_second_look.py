@@ -14,6 +14,7 @@ from openledger.abci_app.modules.staking.edit import ValidatorEdit
 from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
 from openledger.primitives.amounts import OPEN
 from openledger.primitives.attribution import NAMED_ROW, NAMED_SHARE
+from openledger.primitives.types import ZERO_ADDRESS, Address
 
 NEWCOMER = b"\x77" * 32
 
@@ -132,8 +133,20 @@ def test_stake_that_left_between_a_claims_opening_and_a_false_yes_answers_for_it
     assert stakes(chain)["0x" + chain.addresses[3].hex()] == OPEN * 99 // 100
 
 
-def test_who_has_dismissed_a_challenge_of_wrong_shares_and_left_answers_when_the_next_is_upheld() -> None:
-    """Power that is bought for one challenge waits out the unbonding time, and could not be slashed in it."""
+@pytest.mark.parametrize(
+    ("again", "named", "slashed"),
+    [
+        (SHARE, (NAMED_SHARE, 0, SHARE.contributor), True),
+        (ROW, (NAMED_ROW, 7, ZERO_ADDRESS), True),
+        (ROW, (NAMED_ROW, 6, ZERO_ADDRESS), False),
+        (AttributionChallenge(1, 6, ZERO_ADDRESS), (NAMED_ROW, 6, ZERO_ADDRESS), False),
+    ],
+)
+def test_who_has_dismissed_a_challenge_and_left_answers_when_the_same_is_upheld_later(
+    again: AttributionChallenge, named: tuple[int, int, Address], slashed: bool
+) -> None:
+    """Power that is bought for one challenge waits out the unbonding time, and could not be slashed in it. Who was not
+    shown the row that is wrong has nothing to answer for."""
     chain = accepted(seconds=500, unbonding_seconds=9_000)
     assert chain.join(2, 200 * OPEN, NEWCOMER).status == 1
     for _ in range(4):
@@ -141,19 +154,19 @@ def test_who_has_dismissed_a_challenge_of_wrong_shares_and_left_answers_when_the
     chain.oracles[-1].scores = chain.oracles[0].scores
     chain.oracles[-1].mode = "yes"
     say(chain, "no")
-    assert chain.act(8, SHARE).status == 1
+    assert chain.act(8, ROW).status == 1
     assert run(chain) == "dismissed"
     assert chain.act(2, StakeUndelegate(ACCOUNTS[2][0])).status == 1
     for _ in range(3):
         chain.block()
-    assert chain.act(8, SHARE).status == 1
+    assert chain.act(8, again).status == 1
     assert len(electorate(chain.state, 1).members) == 4
     for oracle in chain.oracles[:4]:
-        oracle.accuses = (NAMED_SHARE, 0, SHARE.contributor)
+        oracle.accuses = named
     before = stakes(chain)
     assert run(chain, 10) == "upheld"
     (waiting,) = chain.query("get_delegations", ACCOUNTS[2][0])[0]["unbonding"]
-    assert int(waiting["amount"], 16) == 200 * OPEN * 99 // 100
+    assert int(waiting["amount"], 16) == 200 * OPEN * (99 if slashed else 100) // 100
     assert stakes(chain) == before
 
 

@@ -8,7 +8,7 @@ each validator has one accusation in an attempt, and there is one second look in
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from openledger.abci_app.modules.attribution.electorates import powers
@@ -93,7 +93,16 @@ def named_rows(state: StateReader, number: int) -> tuple[tuple[int, int], ...]:
 def shares_are_wrong(state: StateReader, number: int, claim: Claim) -> bool:
     """True when members with more than two thirds of the power have named a share, or the unattributed part, in this
     attempt. Each verification compares all of them, so a yes was false from the beginning."""
-    named = (power for said, power in _accused_now(state, number, claim) if said.kind in (NAMED_SHARE, NAMED_REST))
+    return _most_name(state, number, claim, lambda said: said.kind in (NAMED_SHARE, NAMED_REST))
+
+
+def row_is_wrong(state: StateReader, number: int, claim: Claim, row: int) -> bool:
+    """True when as many have named this row, in whatever segment. Who was shown it before has made it again."""
+    return _most_name(state, number, claim, lambda said: said.kind == NAMED_ROW and said.row == row)
+
+
+def _most_name(state: StateReader, number: int, claim: Claim, fits: Callable[[Accused], bool]) -> bool:
+    named = (power for said, power in _accused_now(state, number, claim) if fits(said))
     return 3 * sum(named) > 2 * electorate(state, number).power
 
 

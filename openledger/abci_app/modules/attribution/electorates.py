@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from openledger.abci_app.modules.attribution.index_challenges import IndexChallenge
 from openledger.abci_app.modules.attribution.records import (
     CHALLENGES,
     ELECTORATES,
+    NO,
     SECOND,
     YES,
     Claim,
@@ -23,10 +25,10 @@ from openledger.abci_app.modules.attribution.records import (
 )
 from openledger.abci_app.modules.staking.earning import rounds
 from openledger.abci_app.modules.staking.sets import seated
-from openledger.abci_app.tables import Table
+from openledger.abci_app.tables import KeyPart, Table
 from openledger.genesis.params import Params
 from openledger.primitives.fields import U64
-from openledger.primitives.types import ATTRIBUTION_ADDRESS, Address
+from openledger.primitives.types import ATTRIBUTION_ADDRESS, ZERO_ADDRESS, Address
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
 
@@ -41,6 +43,10 @@ class Stood:
 
 _STOOD = Table(ATTRIBUTION_ADDRESS, "said-yes", Stood)
 """By claim and validator: the first yes of each, once the claim is challenged."""
+_SHOWN = Table(ATTRIBUTION_ADDRESS, "said-yes-row", Stood)
+"""By claim, row and validator: the first yes of each to a challenge that named this row."""
+_SPOT = Table(ATTRIBUTION_ADDRESS, "said-yes-spot", Stood)
+"""By model, row, segment and validator: the first yes of each to a challenge of this spot of an index."""
 
 
 def electorate_now(state: StateReader, params: Params) -> Electorate:
@@ -58,17 +64,39 @@ def electorate_now(state: StateReader, params: Params) -> Electorate:
 def ask_anew(state: Overlay, number: int, claim: Claim, params: Params) -> None:
     """A challenge opens, and is not written yet: the votes so far are forgotten, but for who said yes, and others
     decide."""
-    since = CHALLENGES.must(state, number).height if claim.second_look else claim.opened
+    last = CHALLENGES.must(state, number) if claim.second_look else None
     for address in said_yes(state, number):
-        if _STOOD.get(state, number, address) is None:
-            _STOOD.put(state, Stood(since), number, address)
+        _note(state, _STOOD, last.height if last else claim.opened, number, address)
+        if last is not None and last.contributor == ZERO_ADDRESS:
+            _note(state, _SHOWN, last.height, number, last.row, address)
     forget_votes(state, number)
     SECOND.put(state, electorate_now(state, params), number)
+
+
+def keep_yes(state: Overlay, number: int, found: IndexChallenge) -> None:
+    """A challenge of an index was not upheld: who has stood by its spot answers when a later one is."""
+    for address in said_yes(state, number):
+        _note(state, _SPOT, found.opened, found.model, found.row, found.segment, address)
+
+
+def _note(state: Overlay, table: Table[Stood], height: int, *key: KeyPart) -> None:
+    if table.get(state, *key) is None:
+        table.put(state, Stood(height), *key)
 
 
 def stood_before(state: StateReader, number: int) -> dict[Address, int]:
     """Who said yes before the newest challenge of a claim began, by address; since which height its stake answers."""
     return {address: found.height for address, found in _STOOD.items(state, number)}
+
+
+def shown_before(state: StateReader, number: int, row: int) -> dict[Address, int]:
+    """Those of them who said yes to a challenge that named this row."""
+    return {address: found.height for address, found in _SHOWN.items(state, number, row)}
+
+
+def stood_by(state: StateReader, found: IndexChallenge) -> dict[Address, int]:
+    """Who said yes to earlier challenges of the same spot of an index, likewise."""
+    return {address: one.height for address, one in _SPOT.items(state, found.model, found.row, found.segment)}
 
 
 def powers(state: StateReader, number: int) -> dict[Address, int]:
@@ -81,3 +109,11 @@ def powers(state: StateReader, number: int) -> dict[Address, int]:
 def said_yes(state: StateReader, number: int) -> list[Address]:
     """Validators that have said yes in the running vote."""
     return [member.address for member, said in votes(state, number) if said.verdict == YES]
+
+
+def guilty(state: StateReader, number: int, height: int, before: dict[Address, int]) -> dict[Address, int]:
+    """Who stands by what was shown to be wrong, by a yes in the running vote, which began in block ``height``, or by
+    one ``before`` and no no now; since which height its stake answers."""
+    corrected = {member.address for member, said in votes(state, number) if said.verdict == NO}
+    stand = {address: since for address, since in before.items() if address not in corrected}
+    return dict.fromkeys(said_yes(state, number), height) | stand

@@ -13,7 +13,7 @@ from itertools import islice
 
 from openledger.abci_app.action import BlockContext
 from openledger.abci_app.modules.accounts import transfer
-from openledger.abci_app.modules.attribution.electorates import said_yes
+from openledger.abci_app.modules.attribution.electorates import guilty, keep_yes, stood_by
 from openledger.abci_app.modules.attribution.index_challenges import (
     INDEX_CHALLENGES,
     INDEX_RESOLVED,
@@ -70,19 +70,22 @@ def end_index_challenges(
 
 
 def _end(state: Overlay, ctx: BlockContext, number: int, found: IndexChallenge) -> list[Log]:
-    """More than two thirds no: the model is refuted, and who said yes is slashed. Yes: the bond burns. Neither: a tenth
-    of it does, and the publisher keeps his; none of it where another challenge has refuted the model."""
+    """More than two thirds no: the model is refuted, and who said yes is slashed, to an earlier challenge of this spot
+    too. Yes: the bond burns. Neither: a tenth of it does, and the publisher keeps his; none of it where another
+    challenge has refuted the model."""
     logs: list[Log] = []
     kept, outcome = 0, CHALLENGE_DISMISSED
     if found.status == REFUSED:
         kept, outcome = found.bond, CHALLENGE_UPHELD
         if not must_model(state, found.model).refuted:
             logs += _refute(state, number, found)
-        logs += punish_verdicts(state, ctx, said_yes(state, number), found.opened)
+        logs += punish_verdicts(state, ctx, guilty(state, number, found.opened, stood_by(state, found)))
     elif found.status == LAPSED and must_model(state, found.model).refuted:
         kept, outcome = found.bond, MOOT
     elif found.status == LAPSED:
         kept = found.bond - found.bond // 10
+    if outcome == CHALLENGE_DISMISSED:
+        keep_yes(state, number, found)
     return [*logs, *_close(state, number, found, outcome, kept)]
 
 

@@ -11,8 +11,8 @@ from itertools import islice
 
 from openledger.abci_app.action import BlockContext
 from openledger.abci_app.modules.accounts import transfer
-from openledger.abci_app.modules.attribution.accusations import shares_are_wrong
-from openledger.abci_app.modules.attribution.electorates import said_yes, stood_before
+from openledger.abci_app.modules.attribution.accusations import row_is_wrong, shares_are_wrong
+from openledger.abci_app.modules.attribution.electorates import guilty, shown_before, stood_before
 from openledger.abci_app.modules.attribution.index_challenges import INDEX_CHALLENGES
 from openledger.abci_app.modules.attribution.records import (
     ACCEPTED,
@@ -24,13 +24,11 @@ from openledger.abci_app.modules.attribution.records import (
     ELECTORATES,
     ESCROW,
     LAPSED,
-    NO,
     RESOLVED,
     VESTED,
     Challenge,
     Claim,
     open_claims,
-    votes,
 )
 from openledger.abci_app.modules.attribution.voting import Outcome
 from openledger.abci_app.modules.fees.records import burn_from
@@ -49,7 +47,7 @@ from openledger.abci_app.modules.rewards.stakers import ROLE_POOL, empty_pots, o
 from openledger.abci_app.modules.staking.slashing import punish_verdicts
 from openledger.abci_app.tables import Number, Table
 from openledger.primitives.amounts import split_exact
-from openledger.primitives.types import ATTRIBUTION_ADDRESS, Address, Log
+from openledger.primitives.types import ATTRIBUTION_ADDRESS, ZERO_ADDRESS, Address, Log
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
 
@@ -177,14 +175,15 @@ def _finder(state: Overlay, outcome: Outcome, claim: Claim, challenge: Challenge
 def _punish(state: Overlay, ctx: BlockContext, number: int, claim: Claim, challenge: Challenge) -> list[Log]:
     """Slash who says yes in this look, with the named part before their eyes. Where more than two thirds find a share
     wrong, also who said yes before, in the first vote or to an earlier challenge, and does not say no now: every
-    verification compares all shares, while a wrong row may not have been drawn. These answer with all that was their
-    power then, what has left since, too."""
-    guilty = dict.fromkeys(said_yes(state, number), challenge.height)
+    verification compares all shares, while a wrong row may not have been drawn. Where they find the row wrong that the
+    challenge names, also who said yes to an earlier one that named it. These answer with all that was their power then,
+    what has left since, too."""
+    before: dict[Address, int] = {}
     if shares_are_wrong(state, number, claim):
-        corrected = {member.address for member, said in votes(state, number) if said.verdict == NO}
         before = stood_before(state, number)
-        guilty |= {address: height for address, height in before.items() if address not in corrected}
-    return [log for address, height in guilty.items() for log in punish_verdicts(state, ctx, [address], height)]
+    elif challenge.contributor == ZERO_ADDRESS and row_is_wrong(state, number, claim, challenge.row):
+        before = shown_before(state, number, challenge.row)
+    return punish_verdicts(state, ctx, guilty(state, number, challenge.height, before))
 
 
 def _refund(state: Overlay, number: int, claim: Claim, amount: int) -> list[Log]:

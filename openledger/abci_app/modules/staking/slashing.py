@@ -6,7 +6,7 @@ Slashed coins are burned and counted. What began to unbond, or moved on, when it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from openledger.abci_app.action import BlockContext
@@ -53,11 +53,11 @@ def punish(state: Overlay, ctx: BlockContext, offences: Sequence[Offence]) -> li
     return logs
 
 
-def punish_verdicts(state: Overlay, ctx: BlockContext, validators: Sequence[Address], height: int) -> list[Log]:
-    """Slash those who stood by a claim that a challenge of block ``height`` has shown to be false, row or share named.
-    They keep their seats; what has left since the challenge began answers too."""
+def punish_verdicts(state: Overlay, ctx: BlockContext, guilty: Mapping[Address, int]) -> list[Log]:
+    """Slash those who stood by what a challenge has shown to be false. They keep their seats; what has left since the
+    height that stands with each answers too."""
     logs: list[Log] = []
-    for address in validators:
+    for address, height in guilty.items():
         record = validator(state, address)
         if record is None or record.tombstoned:
             continue
