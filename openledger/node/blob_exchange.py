@@ -146,6 +146,10 @@ class BlobExchange:
             self._wanted.update(dict.fromkeys(new))
             self._wake.set()
 
+    def wants(self, name: str) -> bool:
+        """True for one of them that is not here yet."""
+        return name in self._wanted
+
     async def _follow(self) -> None:
         pause, told = ASK_AGAIN_SECONDS, 0
         while True:

@@ -90,6 +90,9 @@ class BlobsConfig:
 
     url: str = _value("", "where blobs are kept; empty is the folder `blobs` in the home; any fsspec URL works")
     max_bytes: int = _value(256 * 1024 * 1024, "largest blob", low=1_000)
+    total_bytes: int = _value(
+        64 * 1024**3, "above so many bytes only blobs that the chain names are taken; 0 is no limit", low=0
+    )
     peers: tuple[str, ...] = _value((), "nodes to exchange blobs with, each as http://host:8545; nobody else is asked")
 
 

@@ -21,10 +21,18 @@ from urllib.parse import urlsplit
 from openledger.node.checks import MISS, OK, WARN, Check, has_module, has_torch, port_is_free
 from openledger.node.config import FILE, Config, load
 from openledger.node.engines.binary import find_cometbft
-from openledger.primitives.errors import DoubleSignRisk, InvalidConfig, InvalidGenesis, KeystoreError, MissingProgram
+from openledger.primitives.errors import (
+    BlobError,
+    DoubleSignRisk,
+    InvalidConfig,
+    InvalidGenesis,
+    KeystoreError,
+    MissingProgram,
+)
 
 _LITTLE_SPACE = 2
 _SLOW_DISK_MS = 20.0
+_NEARLY_FULL = 0.9
 _FEW_FILES = 4096
 _SYNCS = 15
 
@@ -126,6 +134,23 @@ def _disk_speed(folder: Path) -> Check:
     return Check("disk speed", WARN if middle > _SLOW_DISK_MS else OK, f"a synced write takes {middle:.1f} ms", hint)
 
 
+def blobs(home: Path, config: Config) -> list[Check]:
+    """How full the blob store is; nothing where it is no folder, or not there yet."""
+    from openledger.state.blobs import BlobStore
+
+    url, most = config.blobs.url or str(home / "blobs"), config.blobs.total_bytes
+    if not Path(url).is_dir():
+        return []
+    try:
+        used = BlobStore(url).total()
+    except BlobError as err:
+        return [Check("blobs", MISS, err.message, "look at the disk, or at [blobs] url in config.toml")]
+    said = f"{used / 2**30:.1f} GiB" + (f" of {most / 2**30:.1f}" if most else "")
+    full = most and used > most * _NEARLY_FULL
+    hint = "above the limit only blobs that the chain names are taken: raise [blobs] total_bytes, or make room"
+    return [Check("blobs", WARN if full else OK, said, hint)]
+
+
 # --- the home -------------------------------------------------------------------------------------------------
 
 
@@ -212,6 +237,7 @@ def examine(home: Path, port: int | None, node: str) -> list[Check]:
         gpu(),
         *machine(home),
         *checks,
+        *blobs(home, config),
         *examined(config, node),
         *home_of_a_node(home, config),
         *ports(config, home, config.rpc.port if port is None else port),

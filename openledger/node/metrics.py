@@ -86,6 +86,9 @@ CATALOGUE = (
     Entry("openledger_event_loop_lag_seconds", "gauge", "Worst delay of the event loop within the last minute."),
     Entry("openledger_database_bytes", "gauge", "The database on disk."),
     Entry("openledger_home_bytes", "gauge", "The node's whole folder on disk."),
+    Entry("openledger_blobs_bytes", "gauge", "All blobs."),
+    Entry("openledger_blobs_limit_bytes", "gauge", "Above so many only blobs that the chain names are taken; 0: none."),
+    Entry("openledger_blobs_refused_total", "counter", "Blobs that were brought and found no room."),
     Entry("openledger_disk_free_bytes", "gauge", "Free room on its file system."),
 )  # fmt: skip
 PROCESS = (
@@ -172,7 +175,7 @@ class NodeMetrics:
         return generate_latest(self._registry)
 
     def _chain(self, facts: Mapping[str, Any], status: ConsensusStatus, disk: Disk) -> Values:
-        head, signing = self._vitals.app.head(), facts["signing"] or {}
+        head, signing, blobs = self._vitals.app.head(), facts["signing"] or {}, facts["blobs"] or {}
         restarts = getattr(self._vitals.engine, "restarts", 0)
         return _plain({
             "openledger_consensus_height": head.number,
@@ -188,6 +191,8 @@ class NodeMetrics:
             "openledger_database_bytes": disk.database,
             "openledger_home_bytes": disk.used,
             "openledger_disk_free_bytes": disk.free,
+            "openledger_blobs_bytes": blobs.get("bytes", 0),
+            "openledger_blobs_limit_bytes": blobs.get("limit", 0),
         })  # fmt: skip
 
     def _work(self) -> Values:
@@ -238,6 +243,7 @@ class NodeMetrics:
                     "openledger_rpc_connections": server.connections,
                     "openledger_rpc_calls_waiting": server.calls_waiting,
                     "openledger_rpc_calls_killed_total": server.calls_killed,
+                    "openledger_blobs_refused_total": server.blob_room.refused,
                 }
             ),
         }

@@ -21,7 +21,7 @@ from openledger.abci_app.modules.staking.records import validator
 from openledger.abci_app.modules.staking.signing import missed
 from openledger.node.meters import OFFSETS_KEPT, LoopWatch, Meters
 from openledger.node.open_votes import open_votes
-from openledger.primitives.errors import ConsensusFault, StateRestoring
+from openledger.primitives.errors import BlobError, ConsensusFault, StateRestoring
 from openledger.primitives.types import to_checksum
 from openledger.rpc.ports import ConsensusStatus
 
@@ -134,6 +134,17 @@ class Vitals:
             self._disk = await asyncio.to_thread(disk_of, self.folder)
         return self._disk
 
+    async def blobs(self) -> dict[str, int] | None:
+        """Bytes of the blob store, and how many it may have (0: any number); None where it cannot be looked at."""
+        if self.server is None:
+            return None
+        room = self.server.blob_room
+        try:
+            return {"bytes": await room.used(), "limit": room.limit}
+        except BlobError as err:
+            log.warning("%s", err.message)
+            return None
+
     async def consensus(self) -> ConsensusStatus:
         """What the engine says of itself, also when it has ended."""
         try:
@@ -161,6 +172,7 @@ class Vitals:
             **self._of_state(head.number),
             "verifications": None if self.bridge is None else self.bridge.record.told(),
             "mempool": {"transactions": len(pool), "bytes": pool.size_bytes},
+            "blobs": await self.blobs(),
             "disk": {"database": disk.database, "used": disk.used, "free": disk.free},
             "memory": memory_bytes(),
             "gpu": gpu_names(),

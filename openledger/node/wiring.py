@@ -262,7 +262,8 @@ class Node:
         given: dict[str, Any] = {
             item.name: getattr(config.rpc, item.name, item.default) for item in fields(RpcSettings)
         }
-        bounds = RpcSettings(**given | {"max_blob": config.blobs.max_bytes, "call_workers": call_workers(config)})
+        blob_bounds = {"max_blob": config.blobs.max_bytes, "max_blobs": config.blobs.total_bytes}
+        bounds = RpcSettings(**given | blob_bounds | {"call_workers": call_workers(config)})
         controls = self._controls = settings.make_controls(self.engine, self.app) if settings.make_controls else None
         version = client_version(solo=controls is not None)
         backend = Backend(self.app, self.engine, blobs, version, self.status, bounds)

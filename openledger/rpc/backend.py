@@ -39,9 +39,10 @@ class RpcSettings:
     ``"*"`` in either allows all. ``call_gas`` bounds eth_call and eth_estimateGas; ``call_seconds`` calls and traces,
     ``call_workers`` processes do them, each with ``call_memory_mb`` (0: threads do),
     ``trace_steps`` and ``trace_bytes`` the opcodes and the output of one trace. ``max_answer`` bounds the bytes of a
-    batch's answer. A connection may idle for ``idle_seconds`` and take ``request_seconds`` to send a request.
-    ``rate_limit`` is calls a second of one client, 0 for no limit, ``rate_burst`` calls at once (0: twice that);
-    clients behind one of ``proxies`` are known by X-Forwarded-For. ``access_log`` writes a line for every call."""
+    batch's answer, ``max_blobs`` those of all blobs that strangers may bring (0: nothing does). A connection may idle
+    for ``idle_seconds`` and take ``request_seconds`` to send a request. ``rate_limit`` is calls a second of one client,
+    0 for no limit, ``rate_burst`` calls at once (0: twice that); clients behind one of ``proxies`` are known by
+    X-Forwarded-For. ``access_log`` writes a line for every call."""
 
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
@@ -56,6 +57,7 @@ class RpcSettings:
     max_connections: int = 2000
     max_unsent: int = 4 * MIB
     max_blob: int = 256 * MIB
+    max_blobs: int = 64 * 1024 * MIB
     accept_blobs: bool = True
     call_gas: int = 30_000_000
     call_seconds: float = 5.0

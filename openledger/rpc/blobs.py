@@ -15,6 +15,7 @@ from aiohttp import web
 
 from openledger.primitives.errors import BlobCorrupt, BlobNotFound, BlobTooLarge, OpenLedgerError
 from openledger.rpc.backend import Backend
+from openledger.rpc.blob_room import BlobRoom
 from openledger.rpc.ports import BlobPeers
 
 _NAME = re.compile(r"[0-9a-f]{64}")
@@ -33,7 +34,8 @@ PEER_HEADER = "X-OpenLedger-Peer"
 class BlobRoutes:
     """The handlers. Names are 64 lower-case hex digits without 0x."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, room: BlobRoom) -> None:
+        self._room = room
         self._blobs = backend.blobs
         self._peers = backend.blob_peers
         self._limit = backend.settings.max_blob
@@ -52,6 +54,8 @@ class BlobRoutes:
             if self._peers is not None and PEER_HEADER not in request.headers and not self._blobs.has(name):
                 if name not in self._fetches and len(self._fetches) >= MOST_FETCHES:
                     return _refuse(503, "too many blobs are on their way from other nodes; ask again")
+                if name not in self._fetches and (trouble := await self._room.trouble(self._limit)):
+                    return _refuse(507, f"the blob is not here, and {trouble}")
                 await asyncio.wait_for(asyncio.shield(self._fetch(self._peers, name)), _FETCH_SECONDS)
             source = await asyncio.to_thread(self._blobs.open, name)
         except TimeoutError:
@@ -67,9 +71,15 @@ class BlobRoutes:
         """The one search for a blob; it goes on when those who asked have left."""
         found = self._fetches.get(name)
         if found is None:
-            found = self._fetches[name] = asyncio.create_task(peers.fetch(name), name=f"blob {name[:8]} for clients")
+            found = self._fetches[name] = asyncio.create_task(
+                self._search(peers, name), name=f"blob {name[:8]} for clients"
+            )
             found.add_done_callback(lambda _: self._fetches.pop(name, None))
         return found
+
+    async def _search(self, peers: BlobPeers, name: str) -> bool:
+        with self._room.hold(self._limit):
+            return await peers.fetch(name)
 
     async def _send(self, request: web.Request, name: str, source: BinaryIO) -> web.StreamResponse:
         headers = {"ETag": f'"{name}"', "Cache-Control": "public, max-age=31536000, immutable"}
@@ -89,19 +99,23 @@ class BlobRoutes:
 
     async def put(self, request: web.Request) -> web.StreamResponse:
         """Store a blob: 201, also when it was known; 400 for bytes with another hash, 413 for too many, 408 for
-        bytes that come too slowly."""
+        bytes that come too slowly, 507 where there is no room."""
         name = request.match_info["name"]
         if not self._accept:
             return _refuse(403, "this node accepts no blobs")
         if not _NAME.fullmatch(name):
             return _refuse(400, "a blob is named by 64 lower-case hex digits, its sha256")
-        if (request.content_length or 0) > self._limit:
+        size = self._limit if request.content_length is None else request.content_length
+        if size > self._limit:
             return _refuse(413, f"a blob has at most {self._limit} bytes")
         if self._uploads >= MOST_UPLOADS:
             return _refuse(503, "too many blobs are coming at once; try again")
         self._uploads += 1
         try:
-            await self._take(request, name)
+            if trouble := await self._trouble(name, size):
+                return _refuse(507, trouble)
+            with self._room.hold(size):
+                await self._take(request, name)
         except TimeoutError:
             return _refuse(408, "the blob comes too slowly")
         except OpenLedgerError as err:
@@ -109,6 +123,13 @@ class BlobRoutes:
         finally:
             self._uploads -= 1
         return web.json_response({"sha256": name}, status=201)
+
+    async def _trouble(self, name: str, size: int) -> str:
+        """Why a blob that is put finds no room; what is here already, or what state needs and is missing, always does.
+        Raises BlobError."""
+        if self._blobs.has(name) or (self._peers is not None and self._peers.wants(name)):
+            return ""
+        return await self._room.trouble(size)
 
     async def _take(self, request: web.Request, name: str) -> None:
         """Store the body. Raises TimeoutError, BlobCorrupt, BlobTooLarge, BlobError."""

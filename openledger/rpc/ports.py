@@ -55,6 +55,10 @@ class BlobPeers(Protocol):
         """A new blob is here: give it to the peers, in the background."""
         ...
 
+    def wants(self, name: str) -> bool:
+        """True for one that state needs and that is looked for."""
+        ...
+
 
 class EvidenceSource(Protocol):
     """Who looks for evidence beside an answer, and for the shares of one; see ``attribution_oracle/evidence.py`` and

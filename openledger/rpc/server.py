@@ -22,6 +22,7 @@ import openledger
 from openledger.primitives.errors import PortTaken
 from openledger.rpc.admin import Admin
 from openledger.rpc.backend import Backend
+from openledger.rpc.blob_room import BlobRoom
 from openledger.rpc.blobs import BlobRoutes
 from openledger.rpc.callers import TooManyRequests
 from openledger.rpc.cometbft import CometRoutes
@@ -88,6 +89,7 @@ class RpcServer:
         self._subscriptions = Subscriptions(backend)
         self._workers = Workers(backend)
         self._door = Door(self._settings)
+        self.blob_room = BlobRoom(backend.blobs, self._settings.max_blobs)
         self._document: dict[str, Any] | None = None
         self.dispatcher = self._dispatcher()
         self._sockets = Sockets(self.dispatcher, self._subscriptions, self._door, self._settings)
@@ -146,7 +148,7 @@ class RpcServer:
     async def start(self) -> None:
         """Listen. Raises PortTaken."""
         app = web.Application(middlewares=[self._guard], client_max_size=self._settings.max_body)
-        blobs = BlobRoutes(self._backend)
+        blobs = BlobRoutes(self._backend, self.blob_room)
         app.router.add_post("/", self._post)
         app.router.add_get("/", self._root)
         app.router.add_get("/openrpc.json", self._openrpc)

@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,7 @@ from openledger.primitives.errors import BlobCorrupt, BlobError, BlobNotFound, B
 
 DEFAULT_MAX_BYTES = 256 * 1024 * 1024
 _NAME = re.compile(r"[0-9a-f]{64}")
+_FOLDER = re.compile(r"[0-9a-f]{2}")
 _UNFINISHED = re.compile(r"[0-9a-f]{32}")
 _CHUNK = 1024 * 1024
 
@@ -37,6 +39,8 @@ class BlobStore:
     def __init__(self, url: str, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self.url = url
         self.max_bytes = max_bytes
+        self.written = 0
+        """Bytes of the blobs that came in through this object."""
         try:
             self._fs, root = url_to_fs(url)
             self._root = str(root).rstrip("/")
@@ -109,6 +113,23 @@ class BlobStore:
             self._put_aside(name)
             raise _damaged(name)
         return source
+
+    def total(self) -> int:
+        """Bytes of all complete blobs; looks through the whole store. Raises BlobError."""
+        try:
+            if self._local:
+                folders = [entry.path for entry in os.scandir(self._root) if _FOLDER.fullmatch(entry.name)]
+                return sum(_folder_bytes(folder) for folder in folders)
+            found = self._fs.find(self._root, detail=True)
+            return sum(int(facts["size"]) for path, facts in found.items() if _NAME.fullmatch(path.rsplit("/", 1)[-1]))
+        except OSError as err:
+            raise BlobError(f"the blob store {self.url} cannot be read: {err}") from None
+
+    def free(self) -> int | None:
+        """Bytes free on the disk of a local folder; None elsewhere, and where nobody can tell."""
+        with contextlib.suppress(OSError):
+            return shutil.disk_usage(self._root).free if self._local else None
+        return None
 
     def tidy(self, before: float) -> int:
         """Remove what a process that was killed has left half written, last touched ``before`` (Unix seconds); how many
@@ -202,6 +223,7 @@ class BlobWriter:
                 os.fsync(self._file.fileno())
             self._file.close()
             store._fs.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+            new = not store._fs.exists(target)
             if store._local:
                 os.replace(self._temp, target)
             else:
@@ -210,6 +232,7 @@ class BlobWriter:
             self.abort()
             raise BlobError(f"writing a blob failed: {err}", "is the disk full?") from None
         self._open = False
+        store.written += self._size if new else 0
         return name
 
     def abort(self) -> None:
@@ -228,6 +251,14 @@ class BlobWriter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.abort()
+
+
+def _folder_bytes(folder: str) -> int:
+    total = 0
+    for entry in os.scandir(folder):
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            total += entry.stat().st_size
+    return total
 
 
 def _not_found(name: str) -> BlobNotFound:

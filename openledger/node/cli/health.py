@@ -71,6 +71,9 @@ def status_lines(found: dict[str, Any]) -> list[str]:
     if disk := found.get("disk"):
         text = f"{_size(disk['used'])} used ({_size(disk['database'])} database), {_size(disk['free'])} free"
         rows.append(("disk", text))
+        if blobs := found.get("blobs"):
+            most = f" of {_size(blobs['limit'])}" if blobs["limit"] else ""
+            rows.append(("blobs", f"{_size(blobs['bytes'])}{most}"))
         rows.append(("memory", _size(found["memory"])))
     if plan := found.get("upgrade"):
         known = "" if plan["known"] else "; this version does not know it and will stop there"

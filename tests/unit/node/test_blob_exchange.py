@@ -22,6 +22,7 @@ from openledger.node.blob_following import NOTHING, BlobFollower, all_here, file
 from openledger.primitives.attribution import AttributionJob, PartFacts
 from openledger.primitives.errors import BlobError
 from openledger.rpc.backend import RpcSettings
+from openledger.rpc.blob_room import BlobRoom
 from openledger.rpc.blobs import PEER_HEADER, BlobRoutes
 from openledger.state.blobs import BlobStore
 from tests.harness import Harness
@@ -77,7 +78,7 @@ async def nodes(folder: Path, count: int, max_bytes: int = 10**6) -> AsyncIterat
             await exchange.start()
             stack.push_async_callback(exchange.stop)
             backend: Any = SimpleNamespace(blobs=blobs, blob_peers=exchange, settings=RpcSettings(max_blob=max_bytes))
-            routes.append(BlobRoutes(backend))
+            routes.append(BlobRoutes(backend, BlobRoom(blobs, 0)))
             made.append(Peer(blobs, exchange, urls[number], []))
         yield made
 
@@ -283,7 +284,7 @@ async def test_strangers_who_ask_for_what_nobody_has_take_bounded_room_and_the_r
         await exchange.start()
         stack.push_async_callback(exchange.stop)
         backend: Any = SimpleNamespace(blobs=blobs, blob_peers=exchange, settings=RpcSettings())
-        routes = BlobRoutes(backend)
+        routes = BlobRoutes(backend, BlobRoom(blobs, 0))
 
         async def handle(request: web.Request) -> web.StreamResponse:
             request.match_info["name"] = request.path.rsplit("/", 1)[-1]

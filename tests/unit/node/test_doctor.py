@@ -17,13 +17,14 @@ from openledger.node.bases import examined, lacking
 from openledger.node.checks import MISS, OK, WARN, Check, has_module
 from openledger.node.cli.health import status_lines
 from openledger.node.cli.root import run
-from openledger.node.config import Config, ConsensusConfig, OracleConfig, RpcConfig
-from openledger.node.doctor import examine, home_of_a_node, machine, ports
+from openledger.node.config import BlobsConfig, Config, ConsensusConfig, OracleConfig, RpcConfig
+from openledger.node.doctor import blobs, examine, home_of_a_node, machine, ports
 from openledger.node.doctor_peers import Answer, ahead_of, clock, network
 from openledger.node.doctor_votes import of_oracle
 from openledger.node.processes import HomeLock
 from openledger.primitives.errors import DatabaseLocked
 from openledger.primitives.types import to_hex
+from openledger.state.blobs import BlobStore
 
 
 @pytest.fixture
@@ -143,6 +144,16 @@ def test_a_home_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     assert named(machine(tmp_path / "home"), "home")[0].level == MISS
 
 
+def test_a_blob_store_that_is_nearly_full_is_said(tmp_path: Path) -> None:
+    assert blobs(tmp_path, Config()) == []
+    BlobStore(str(tmp_path / "blobs")).put(bytes(950))
+    (full,) = blobs(tmp_path, Config(blobs=BlobsConfig(total_bytes=1000)))
+    (roomy,) = blobs(tmp_path, Config(blobs=BlobsConfig(total_bytes=2000)))
+    (boundless,) = blobs(tmp_path, Config(blobs=BlobsConfig(total_bytes=0)))
+    assert [check.level for check in (full, roomy, boundless)] == [WARN, OK, OK]
+    assert "total_bytes" in full.hint
+
+
 def test_bases_in_folders_are_named_and_what_is_wrong_with_one_is_said(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from openledger.attribution_oracle.tensors import dump
@@ -244,6 +255,7 @@ FACTS: dict[str, Any] = {
     "signing": {"power": 10, "window": 100, "missed": 2, "signedPercent": 98.0, "jailed": False, "tombstoned": False},
     "claims": [{"claim": 4, "status": "voting", "held": True, "verdict": "none"}],
     "mempool": {"transactions": 2, "bytes": 300}, "disk": {"used": 1 << 21, "database": 1 << 20, "free": 1 << 33},
+    "blobs": {"bytes": 3 << 20, "limit": 1 << 30},
 }  # fmt: skip
 
 
@@ -252,6 +264,7 @@ def test_a_status_reads_at_a_glance() -> None:
     for words in (
         "up 2.0 h", "9, 3 s old", "0.40.0, 3 peers", "power 10, signed 98.0 % of the last 100 blocks, missed 2",
         "1 open: 4 voting, own verdict blobs held", "2 transactions, 300 B", "GPU H100", "8.0 GiB free", "128.0 MiB",
+        "3.0 MiB of 1.0 GiB",
     ):  # fmt: skip
         assert words in text
 

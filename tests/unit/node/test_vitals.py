@@ -87,6 +87,8 @@ async def test_metrics_count_what_the_node_does_and_each_is_in_the_catalogue(nod
     assert found["openledger_rpc_seconds_count|eth_sendRawTransaction"] == 2
     assert found["openledger_validator_power"] == 10
     assert found["openledger_database_bytes"] > 0
+    assert found["openledger_blobs_bytes"] == 0
+    assert found["openledger_blobs_limit_bytes"] == 64 * 2**30
     assert found["process_open_fds"] > 0
     known = {entry.name for entry in (*CATALOGUE, *PROCESS)}
     families = {f.name + ("_total" if f.type == "counter" else "") for f in text_string_to_metric_families(text)}
