@@ -6,11 +6,15 @@ A frame says that a raw transaction came in, or that transactions (their hashes)
 to the operating system and ``sync`` brings them to the disk, so that many senders share one fsync. A frame that was
 torn by a crash ends its file. Files are only removed oldest first, so a transaction never outlives the note that it is
 done with; what a mostly dead file still holds is written once more at the end before the file goes.
+
+After a sync that failed nobody knows what of the file is on the disk, and the next one would not say: the system
+forgets what it could not write. So no sync succeeds until ``anew`` has written what such a file holds into a new one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import struct
@@ -61,6 +65,7 @@ class PoolJournal:
         self._slack = slack_bytes
         self._handle = -1
         self._lock = threading.Lock()
+        self._doubtful: set[int] = set()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             found = _read_folder(folder)
@@ -119,24 +124,53 @@ class PoolJournal:
 
     def renew(self, raws: Mapping[Hash32, bytes]) -> None:
         """Write transactions of the oldest file at the end, synced, and remove what is not needed then."""
-        oldest = self._segments[0]
-        moved = [tx_hash for tx_hash in raws if self._alive.get(tx_hash, (0, 0))[0] == oldest.number]
-        self._append(b"".join(_frame(_ARRIVED + raws[tx_hash]) for tx_hash in moved))
+        oldest = self._segments[0].number
+        moved = {tx_hash: raw for tx_hash, raw in raws.items() if self._alive.get(tx_hash, (0, 0))[0] == oldest}
+        self._append(b"".join(_frame(_ARRIVED + raw) for raw in moved.values()))
         self.sync()
-        current = self._segments[-1]
-        for tx_hash in moved:
-            self._alive[tx_hash] = (current.number, len(raws[tx_hash]))
-        oldest.alive -= len(moved)
-        current.alive += len(moved)
+        self._moved(moved)
         self._remove_dead()
 
-    def sync(self) -> None:
-        """Bring everything written to the disk. May be called from another thread. Raises NotStored."""
+    def anew(self, find: Callable[[Hash32], bytes | None]) -> None:
+        """After a failure: begin a new file with what the doubtful ones hold, as far as ``find`` knows it; ``sync``
+        makes it last. Raises NotStored."""
+        raws = {tx_hash: find(tx_hash) for tx_hash, (number, _) in self._alive.items() if number in self._doubtful}
+        found = {tx_hash: raw for tx_hash, raw in raws.items() if raw is not None}
+        doubtful = set(self._doubtful)
         try:
-            with self._lock:
-                os.fdatasync(self._handle)
+            self._begin()
         except OSError as err:
             raise _trouble(err) from None
+        self._append(b"".join(_frame(_ARRIVED + raw) for raw in found.values()))
+        self._moved(found)
+        self._doubtful -= doubtful
+
+    def _moved(self, raws: Mapping[Hash32, bytes]) -> None:
+        """These were written once more, into the last file."""
+        segments, current = {segment.number: segment for segment in self._segments}, self._segments[-1]
+        for tx_hash, raw in raws.items():
+            segments[self._alive[tx_hash][0]].alive -= 1
+            self._alive[tx_hash] = (current.number, len(raw))
+        current.alive += len(raws)
+
+    def lacking(self, waits: Callable[[Hash32], bool]) -> list[bytes]:
+        """Those alive for which ``waits`` says no, read from the files."""
+        if all(waits(tx_hash) for tx_hash in self._alive):
+            return []
+        found = _read_folder(self._folder).alive.items()
+        return [raw for tx_hash, (raw, _) in found if tx_hash in self._alive and not waits(tx_hash)]
+
+    def sync(self) -> None:
+        """Bring everything written to the disk. May be called from another thread. Raises NotStored, and again until
+        ``anew``."""
+        with self._lock:
+            if self._doubtful:
+                raise _trouble(OSError(errno.EIO, "an earlier write has failed"))
+            try:
+                os.fdatasync(self._handle)
+            except OSError as err:
+                self._doubtful.add(self._segments[-1].number)
+                raise _trouble(err) from None
 
     def close(self) -> None:
         """Sync, and close the file."""
@@ -156,14 +190,23 @@ class PoolJournal:
         number = self._segments[-1].number + 1 if self._segments else 1
         handle = os.open(self._path(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         with self._lock:
-            self.close()
+            if self._handle >= 0:
+                self._leave()
             self._handle = handle
-        self._segments.append(_Segment(number))
-        folder = os.open(self._folder, os.O_RDONLY)
+            self._segments.append(_Segment(number))
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            _sync_folder(self._folder)
+        except OSError:
+            self._doubtful.add(number)
+            raise
+
+    def _leave(self) -> None:
+        """Bring the last file to the disk, and close it."""
+        try:
+            os.fdatasync(self._handle)
+        except OSError:
+            self._doubtful.add(self._segments[-1].number)
+        os.close(self._handle)
 
     def _append(self, frames: bytes) -> None:
         if not frames:
@@ -173,8 +216,10 @@ class PoolJournal:
                 self._begin()
             self._write_all(frames)
         except OSError as err:
-            with contextlib.suppress(OSError):
+            try:
                 os.ftruncate(self._handle, self._segments[-1].size)
+            except OSError:  # what would come behind the torn part could not be read
+                self._doubtful.add(self._segments[-1].number)
             raise _trouble(err) from None
         self._segments[-1].size += len(frames)
 
@@ -187,6 +232,14 @@ class PoolJournal:
         while len(self._segments) > 1 and self._segments[0].alive == 0:
             with contextlib.suppress(OSError):  # it is found and removed by the next start otherwise
                 self._path(self._segments.pop(0).number).unlink()
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _frame(content: bytes) -> bytes:

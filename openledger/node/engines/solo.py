@@ -90,7 +90,7 @@ class SoloEngine:
         if self.automine:
             await self._next_block()
             if self._app.mempool.knows(digest):  # it waits for another nonce: the journal has to keep it
-                await self._submission.flush()
+                await self._submission.flush(digest)
         return digest
 
     def _admitted(self, raws: Sequence[bytes]) -> None:

@@ -16,12 +16,14 @@ from typing import Protocol
 from openledger.node.pool_journal import PoolJournal
 from openledger.primitives.errors import InvalidTransaction, NotStored, OpenLedgerError, StorageError
 from openledger.primitives.hashing import keccak256
-from openledger.primitives.types import Hash32
+from openledger.primitives.types import Hash32, to_hex
 
 log = logging.getLogger(__name__)
 
 _BURST = 512
 """Transactions judged in one go; then others have their turn."""
+
+_LOOK_FIRST = "ask for its receipt before you send another with the same nonce"
 
 Answer = asyncio.Future[Hash32]
 
@@ -68,7 +70,8 @@ class Submission:
     async def submit(self, raw: bytes) -> Hash32:
         """Admit a raw transaction; its hash once it is in the pool and on the disk.
 
-        Raises an InvalidTransaction leaf, or NotStored when the disk did not take it.
+        Raises an InvalidTransaction leaf, or NotStored when the disk did not take it; the words say whether it may
+        still come into a block.
         """
         loop = asyncio.get_running_loop()
         if not self._arrived:
@@ -98,10 +101,10 @@ class Submission:
         self._kept = []
         journal.settle(self._app.mempool.knows)
 
-    async def flush(self) -> None:
-        """Wait until all that was admitted is on the disk. Raises NotStored."""
-        if self._journal is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._journal.sync)
+    async def flush(self, tx_hash: Hash32) -> None:
+        """Wait until all that was admitted is on the disk, this transaction in the first place. Raises NotStored."""
+        if self._journal is not None and (trouble := await self._bring(self._journal)) is not None:
+            raise _still_waits(tx_hash, trouble)
 
     def committed(self) -> None:
         """After a block: the journal forgets what does not wait any longer."""
@@ -158,6 +161,7 @@ class Submission:
                 self._journal.write({tx_hash: raw for tx_hash, raw, _ in taken})
             except NotStored as err:
                 self._app.mempool.remove([tx_hash for tx_hash, _, _ in taken])
+                self._put_back(self._journal)
                 _refuse((err, answer) for _, _, answer in taken)
                 return
         self._admitted([raw for _, raw, _ in taken])
@@ -167,16 +171,34 @@ class Submission:
         elif self._syncing is None or self._syncing.done():
             self._syncing = asyncio.get_running_loop().create_task(self._sync(self._journal), name="pool-journal")
 
+    def _put_back(self, journal: PoolJournal) -> None:
+        """Those that were refused just now may have taken the place of others, which were acknowledged."""
+        try:
+            self._kept += journal.lacking(self._app.mempool.knows)
+            self._readmit(journal)
+        except (NotStored, OSError) as err:
+            log.warning("the transaction journal is not tidied: %s", err)
+
     async def _sync(self, journal: PoolJournal) -> None:
         while self._unsynced:
             batch, self._unsynced = self._unsynced, []
-            trouble: NotStored | None = None
-            try:
-                await asyncio.get_running_loop().run_in_executor(self._thread, journal.sync)
-            except NotStored as err:
-                log.error("%s", err.message)
-                trouble = err
-            self._acknowledge(trouble, batch)
+            self._acknowledge(await self._bring(journal), batch)
+
+    async def _bring(self, journal: PoolJournal) -> NotStored | None:
+        """Bring what was written to the disk, in a new file where the old one is doubtful; why it did not get there."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._thread, journal.sync)
+        except NotStored as err:
+            log.error("%s; trying a new file", err.message)
+        else:
+            return None
+        try:
+            journal.anew(self._app.mempool.find)
+            await loop.run_in_executor(self._thread, journal.sync)
+        except NotStored as err:
+            return err
+        return None
 
     def _acknowledge(self, trouble: NotStored | None, batch: list[tuple[Hash32, Answer]] | None = None) -> None:
         if batch is None:
@@ -187,7 +209,13 @@ class Submission:
             if trouble is None:
                 answer.set_result(tx_hash)
             else:
-                answer.set_exception(trouble)
+                answer.set_exception(_still_waits(tx_hash, trouble))
+
+
+def _still_waits(tx_hash: Hash32, trouble: NotStored) -> NotStored:
+    """What the sender hears of a transaction that the disk did not take after others had heard of it."""
+    words = f"the node has transaction {to_hex(tx_hash)}, and {trouble.message.removeprefix('the node ')}"
+    return NotStored(f"{words}; it waits in the pool and may still come into a block", _LOOK_FIRST)
 
 
 def _refuse(outcomes: Iterable[tuple[BaseException, Answer]]) -> None:

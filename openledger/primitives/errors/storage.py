@@ -52,6 +52,7 @@ class ProofInvalid(StorageError):
 
 
 class NotStored(StorageError):
-    """A transaction could not be written to this node's journal, so it is not acknowledged."""
+    """A transaction could not be brought to this node's journal on disk, so it is not acknowledged; the words say where
+    it waits all the same."""
 
     code = 415

@@ -29,7 +29,7 @@ class Door:
 
     def __init__(self, app, folder):
         self.app, self.heard, self.faults, self.bursts = app, [], [], []
-        self.journal = PoolJournal(folder) if folder else None
+        self.folder, self.journal = folder, PoolJournal(folder) if folder else None
         self.submission = Submission(app, self.journal, admitted=self.heard.extend, on_fault=self.faults.append)
         admit = app.admit
 
@@ -92,13 +92,53 @@ async def test_a_full_disk_is_an_error_and_the_transaction_is_not_in_the_pool(do
     await door.submission.submit(b"add:1:a")
 
 
-async def test_an_fsync_that_fails_acknowledges_nothing(door, monkeypatch):
-    def broken():
-        raise NotStored("the node cannot keep the transaction on disk: Input/output error")
+async def test_an_fsync_that_fails_acknowledges_nothing_and_says_that_it_may_still_come_into_a_block(door, monkeypatch):
+    def broken(handle):
+        raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(door.journal, "sync", broken)
-    with pytest.raises(NotStored, match="Input/output"):
+    monkeypatch.setattr(os, "fdatasync", broken)
+    with pytest.raises(NotStored, match=f"0x{keccak256(b'add:1:a').hex()}.*Input/output.*may still come into a block"):
         await door.submission.submit(b"add:1:a")
+    assert door.app.mempool.reap() == [b"add:1:a"]
+    monkeypatch.undo()
+    await door.submission.submit(b"add:1:b")
+    await door.submission.close()
+    assert sorted(PoolJournal(door.folder).take()) == [b"add:1:a", b"add:1:b"]
+
+
+async def test_an_fsync_that_fails_once_costs_a_new_file_and_no_answer(door, monkeypatch):
+    syncs = []
+
+    def once(handle):
+        syncs.append(handle)
+        if len(syncs) == 1:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", once)
+    assert await door.submission.submit(b"add:1:a") == keccak256(b"add:1:a")
+    assert len(syncs) > 1
+    door.submission.committed()
+    assert [path.name for path in door.folder.glob("*.log")] == ["00000002.log"]  # the old one holds nothing
+
+
+async def test_what_a_refused_one_had_taken_the_place_of_waits_again(door, monkeypatch):
+    """It was acknowledged: that the disk is full now is nothing to its sender."""
+    await door.submission.submit(b"add:1:a")
+    admit = door.app.admit
+
+    def replaces(raws):
+        if raws == [b"add:1:b"]:
+            door.app.mempool.remove([keccak256(b"add:1:a")])
+        return admit(raws)
+
+    def full(handle, data):
+        raise OSError(28, "No space left on device")
+
+    door.app.admit = replaces
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(NotStored, match="No space left"):
+        await door.submission.submit(b"add:1:b")
+    assert door.app.mempool.reap() == [b"add:1:a"]
 
 
 async def test_a_fault_of_the_program_reaches_the_sender_and_the_engine(door):

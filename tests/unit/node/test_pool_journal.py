@@ -127,6 +127,81 @@ def test_a_full_disk_is_one_clear_error_and_nothing_half_written_stays(tmp_path,
     assert reopened(tmp_path) == [b"kept", b"later"]
 
 
+class FailingDisk:
+    """``fdatasync`` as Linux has it: what it could not write it forgets, so the next one finds nothing to do."""
+
+    def __init__(self, monkeypatch):
+        self.failures, self.real, self.lost = 0, os.fdatasync, []
+        monkeypatch.setattr(os, "fdatasync", self)
+
+    def __call__(self, handle):
+        if self.failures:
+            self.failures -= 1
+            self.lost.append(Path(f"/proc/self/fd/{handle}").resolve())
+            raise OSError(5, "Input/output error")
+        self.real(handle)
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="files are found by their number")
+
+
+def tear(path, size):
+    """What a power cut leaves of a file whose pages from ``size`` on were never written."""
+    path.write_bytes(path.read_bytes()[:size].ljust(path.stat().st_size, b"\0"))
+
+
+@needs_proc
+def test_a_sync_after_one_that_failed_does_not_say_that_all_is_well(tmp_path, monkeypatch):
+    journal, disk = PoolJournal(tmp_path), FailingDisk(monkeypatch)
+    journal.write(entries(b"first"))
+    journal.sync()
+    size = journal.size
+    journal.write(entries(b"second"))
+    disk.failures = 1
+    with pytest.raises(NotStored, match="Input/output"):
+        journal.sync()
+    journal.write(entries(b"third"))
+    with pytest.raises(NotStored):
+        journal.sync()
+    journal.anew(entries(b"first", b"second", b"third").get)
+    journal.sync()
+    tear(disk.lost[0], size)
+    journal.close()
+    assert sorted(reopened(tmp_path)) == [b"first", b"second", b"third"]
+
+
+@needs_proc
+def test_a_file_whose_last_sync_failed_is_not_left_behind_as_if_it_were_on_the_disk(tmp_path, monkeypatch):
+    journal, disk = PoolJournal(tmp_path, segment_bytes=100), FailingDisk(monkeypatch)
+    journal.write(entries(b"first" * 30))
+    disk.failures = 1
+    journal.write(entries(b"second"))  # a new file begins
+    with pytest.raises(NotStored):
+        journal.sync()
+    journal.anew(entries(b"first" * 30, b"second").get)
+    journal.sync()
+    tear(disk.lost[0], 0)
+    journal.close()
+    assert sorted(reopened(tmp_path)) == [b"first" * 30, b"second"]
+
+
+def test_what_is_written_behind_a_torn_frame_that_could_not_be_cut_off_is_not_lost(tmp_path, monkeypatch):
+    journal, write = PoolJournal(tmp_path), os.write
+    journal.write(entries(b"first"))
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "write", lambda handle, data: (_ for _ in ()).throw(OSError(5, write(handle, data[:9]))))
+        broken.setattr(os, "ftruncate", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+        with pytest.raises(NotStored):
+            journal.write(entries(b"refused"))
+    journal.write(entries(b"later"))
+    with pytest.raises(NotStored):
+        journal.sync()
+    journal.anew(entries(b"first", b"later").get)
+    journal.sync()
+    journal.close()
+    assert sorted(reopened(tmp_path)) == [b"first", b"later"]
+
+
 WRITER = """
 import sys
 from pathlib import Path
