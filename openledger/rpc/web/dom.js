@@ -54,26 +54,53 @@ export function route(...parts) {
   return "#/" + parts.map((part) => encodeURIComponent(String(part))).join("/");
 }
 
-/** Replace what `place` shows; keeps keyboard focus, and which details are open. */
+/** Show a page. */
 export function show(place, node) {
-  const current = place.firstElementChild;
-  if (current && current.isEqualNode(node)) return;
-  for (const old of place.querySelectorAll("details[id]")) {
-    const fresh = node.querySelector(`#${CSS.escape(old.id)}`);
-    if (fresh) fresh.open = old.open;
-  }
-  const focused = document.activeElement;
-  const key = focused && place.contains(focused) ? handle(focused) : null;
   place.replaceChildren(node);
-  if (!key) return;
-  for (const candidate of place.querySelectorAll("a[href], button, summary")) {
-    if (handle(candidate) === key) {
-      candidate.focus({ preventScroll: true });
-      return;
-    }
-  }
 }
 
-function handle(element) {
-  return element.getAttribute("href") || element.id || element.parentElement?.id || null;
+/**
+ * Make what `place` shows like `node`, changing only what differs: what somebody types, has opened, scrolled or reached by
+ * keyboard stays. So listeners read what they need from the page, and what a person fills in is marked `data-keep`.
+ */
+export function renew(place, node) {
+  const current = place.firstElementChild;
+  const focused = place.contains(document.activeElement) ? document.activeElement : null;
+  const target = focused?.getAttribute("href");
+  if (current && place.childNodes.length === 1 && alike(current, node)) liken(current, node);
+  else place.replaceChildren(node);
+  if (!target || (focused.isConnected && focused.getAttribute("href") === target)) return;
+  const moved = [...place.querySelectorAll("a[href]")].find((link) => link.getAttribute("href") === target);
+  moved?.focus({ preventScroll: true });
+}
+
+/** A row of a table is the one whose first link leads to the same; other elements may have an id. */
+const key = (node) => node.id || (node.nodeName === "TR" && node.querySelector("a[href]")?.getAttribute("href")) || null;
+
+const alike = (one, other) => one.nodeType === other.nodeType && one.nodeName === other.nodeName && key(one) === key(other);
+
+function liken(old, fresh) {
+  if (old.isEqualNode(fresh) || old.dataset?.keep !== undefined) return;
+  if (old.nodeType === Node.TEXT_NODE) {
+    old.data = fresh.data;
+    return;
+  }
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  const known = new Map([...old.children].filter(key).reverse().map((child) => [key(child), child]));
+  let at = old.firstChild;
+  for (const wanted of [...fresh.childNodes]) {
+    const name = key(wanted);
+    const same = name ? known.get(name) : at && alike(at, wanted) ? at : null;
+    known.delete(name);
+    if (!same) old.insertBefore(wanted, at);
+    else if (same === at) at = at.nextSibling;
+    else old.insertBefore(same, at);
+    if (same) liken(same, wanted);
+  }
+  while (at) {
+    const next = at.nextSibling;
+    at.remove();
+    at = next;
+  }
 }

@@ -28,5 +28,5 @@ export async function faucet(rpc) {
       button.disabled = false;
     }
   };
-  return ui.section("Faucet", h("form", { id: "faucet", on: { submit: give } }, input, " ", button), said);
+  return ui.section("Faucet", h("div", { id: "faucet", "data-keep": "" }, h("form", { on: { submit: give } }, input, " ", button), said));
 }

@@ -128,6 +128,7 @@ export class Rpc {
     const requests = entries.map((entry) => entry.request);
     try {
       const answers = await this.#post(requests.length === 1 ? requests[0] : requests, most);
+      if (answers?.error && !Array.isArray(answers) && answers.id !== requests[0].id) throw new RpcError(answers.error); // of the whole batch
       const byId = new Map((Array.isArray(answers) ? answers : [answers]).map((answer) => [answer?.id, answer]));
       for (const { request, resolve, reject } of entries) {
         const answer = byId.get(request.id);

@@ -145,20 +145,20 @@ export function divided(caption, parts, whole) {
   );
 }
 
-/** A long value with a button that copies it. */
-export function copyable(text) {
-  const button = h("button", { type: "button", class: "copy", "aria-label": "copy" }, "copy");
-  button.addEventListener("click", async () => {
+/** A long value with a button that copies it; `what` names it to who cannot see it. */
+export function copyable(text, what = text) {
+  const copy = async ({ currentTarget: button }) => {
+    const code = button.previousElementSibling;
     try {
-      await navigator.clipboard.writeText(text);
+      await navigator.clipboard.writeText(code.textContent);
       button.textContent = "copied";
     } catch {
       button.textContent = "press Ctrl+C";
-      getSelection()?.selectAllChildren(button.previousElementSibling);
+      getSelection()?.selectAllChildren(code);
     }
     setTimeout(() => (button.textContent = "copy"), 1500);
-  });
-  return h("span", { class: "copyable" }, h("code", {}, text), button);
+  };
+  return h("span", { class: "copyable" }, h("code", {}, text), h("button", { type: "button", class: "copy", title: `copy ${what}`, "aria-live": "polite", on: { click: copy } }, "copy"));
 }
 
 /** Bytes as hex in a box that scrolls, shortened when very long. */
