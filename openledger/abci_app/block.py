@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import openledger
-from openledger.abci_app.action import BASE_GAS, ActionContext, BlockContext, decode_outbox, intrinsic_gas
+from openledger.abci_app.action import BlockContext, intrinsic_gas
 from openledger.abci_app.decoder import Decoded
 from openledger.abci_app.edits import Edits, is_edits
 from openledger.abci_app.modules.attribution.voting import advance, hear
@@ -45,7 +45,7 @@ from openledger.abci_app.modules.staking.slashing import (
     punish,
 )
 from openledger.abci_app.modules.staking.unbonding import pay_unbonded
-from openledger.abci_app.native import ACTION_FAILED, Done, execute, run_action, validate
+from openledger.abci_app.native import execute, run_submitted, validate
 from openledger.abci_app.protocol.messages import (
     DUPLICATE_VOTE,
     FLAG_ABSENT,
@@ -57,10 +57,9 @@ from openledger.abci_app.upgrades import UPGRADES
 from openledger.abci_app.votes import Precommits, is_slot0, read_slot0
 from openledger.evm.engine import BlockEnv, EvmEngine, TxResult
 from openledger.evm.history import HASHES_AT_ONCE, remember_hashes
-from openledger.evm.outbox import outbox_gas, submitted
 from openledger.genesis.params import Params
 from openledger.primitives.blocks import Header, Receipt, SealedBlock, bloom_of
-from openledger.primitives.errors import ExecutionReverted, IntrinsicGasTooLow, InvalidTransaction, ReservedTransaction
+from openledger.primitives.errors import ExecutionReverted, InvalidTransaction, ReservedTransaction
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.rlpio import write_rlp
 from openledger.primitives.transactions import EthTransaction, NativeTransaction, system_transaction
@@ -287,7 +286,7 @@ class Run:
         if result.refused is not None:
             self.output.results.append(_refused(result.refused))
             return
-        logs = result.logs + self._outbox(result.logs)
+        logs = result.logs + run_submitted(result.logs, self.state, self.ctx)
         self.output.gas_used += result.gas_used
         receipt = Receipt(
             type=tx.type,
@@ -302,23 +301,6 @@ class Run:
         self._include(tx.raw, tx.sender, receipt)
         code = 0 if result.status else ExecutionReverted.code
         self.output.results.append(_done(code, result.error, tx.gas, result.gas_used))
-
-    def _outbox(self, logs: tuple[Log, ...]) -> tuple[Log, ...]:
-        """Run the actions that this transaction submitted, in order; a failed one leaves a log and nothing else."""
-        found: list[Log] = []
-        for index, (sender, data) in enumerate(filter(None, map(submitted, logs))):
-            try:
-                if index >= self.ctx.params.max_outbox_actions:
-                    raise ReservedTransaction(f"at most {self.ctx.params.max_outbox_actions} actions a transaction")
-                action = decode_outbox(data)
-                if intrinsic_gas(action) - BASE_GAS > outbox_gas(len(data)):
-                    raise IntrinsicGasTooLow(f"{action.KIND} costs more than the Outbox takes; send it directly")
-                done = run_action(action, self.state, ActionContext(self.ctx, sender))
-            except InvalidTransaction as err:
-                done = Done(failure=err)
-            failure = done.failure
-            found += done.logs if failure is None else [ACTION_FAILED.log(index, failure.code)]
-        return tuple(found)
 
     def _native(self, decoded: Decoded, tx: NativeTransaction) -> None:
         action = decoded.action

@@ -1,18 +1,29 @@
-"""One native transaction in a block: admission, fee, action, receipt (design.md, section 2)."""
+"""One native transaction in a block: admission, fee, action, receipt; and what goes through the Outbox (design.md,
+section 2)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from openledger.abci_app.action import Action, ActionContext, BlockContext, intrinsic_gas
+from openledger.abci_app.action import (
+    BASE_GAS,
+    Action,
+    ActionContext,
+    BlockContext,
+    decode_outbox,
+    intrinsic_gas,
+)
 from openledger.abci_app.decoder import Decoded
 from openledger.abci_app.events import Event
 from openledger.abci_app.modules.fees.market import charge
+from openledger.evm.outbox import outbox_gas, submitted
 from openledger.evm.validate import check_fee, check_sender
 from openledger.primitives.errors import (
     GasLimitExceeded,
     IntrinsicGasTooLow,
     InvalidTransaction,
+    ReservedTransaction,
     TipAboveFeeCap,
     WrongChainId,
 )
@@ -75,3 +86,22 @@ def run_action(action: Action, state: Overlay, ctx: ActionContext) -> Done:
         return Done(failure=err)
     state.commit(checkpoint)
     return Done(tuple(logs))
+
+
+def run_submitted(logs: Sequence[Log], state: Overlay, ctx: BlockContext) -> tuple[Log, ...]:
+    """Run the actions that a transaction with these logs gave to the Outbox, in order; what they log. One that fails
+    leaves a log and nothing else."""
+    found: list[Log] = []
+    for index, (sender, data) in enumerate(filter(None, map(submitted, logs))):
+        try:
+            if index >= ctx.params.max_outbox_actions:
+                raise ReservedTransaction(f"at most {ctx.params.max_outbox_actions} actions a transaction")
+            action = decode_outbox(data)
+            if intrinsic_gas(action) - BASE_GAS > outbox_gas(len(data)):
+                raise IntrinsicGasTooLow(f"{action.KIND} costs more than the Outbox takes; send it directly")
+            done = run_action(action, state, ActionContext(ctx, sender))
+        except InvalidTransaction as err:
+            done = Done(failure=err)
+        failure = done.failure
+        found += done.logs if failure is None else [ACTION_FAILED.log(index, failure.code)]
+    return tuple(found)

@@ -12,8 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from openledger.abci_app.action import BlockContext
+from openledger.abci_app.modules.governance.records import params as read_params
+from openledger.abci_app.native import run_submitted
 from openledger.evm.engine import BlockEnv, CallMessage
 from openledger.evm.history import HASHES_AT_ONCE, remember_hashes
+from openledger.evm.outbox import submitted
 from openledger.evm.reasons import REVERTED, revert_text
 from openledger.evm.tracing.outcome import COIN_ADDRESS, OutcomeTracer
 from openledger.evm.tracing.tracer import Budget, TraceBounds, Tracer
@@ -219,12 +223,24 @@ class Simulator:
         if not isinstance(outcome, OutcomeTracer):
             raise TypeError("the engine gave another tracer back")
         self._state.apply(done.diff)
+        self._act(env, outcome)
         self._gas_left -= done.gas_used
         tip, cap = fields.max_priority_fee or 0, fields.cap
         if fields.gas_price is not None:
             tip = fields.gas_price
         made = unsigned(fields, self._backend.chain_id, kind=fields.type(), nonce=nonce, gas=capped, tip=tip, cap=cap)
         self._note(building, made, outcome, message, capped < gas)
+
+    def _act(self, env: BlockEnv, outcome: OutcomeTracer) -> None:
+        """Run what the call gave to the Outbox, as a block does after a transaction."""
+        logs = [log for _, log in outcome.logs]
+        if any(map(submitted, logs)):
+            context = BlockContext(
+                env.number, env.timestamp, env.coinbase, self._backend.chain_id, read_params(self._state)
+            )
+            made = run_submitted(logs, self._state, context)
+            outcome.logs += enumerate(made, outcome.next_log)
+            outcome.next_log += len(made)
 
     def _judge(
         self, wanted: Simulation, fields: CallFields, nonce: int, sender: Account, gas: int, env: BlockEnv

@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 import rlp
+from eth_abi import encode
 
+from openledger.abci_app.action import outbox_bytes
+from openledger.abci_app.modules.datanets.create import DatanetCreate
+from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
 from openledger.evm.tracing.outcome import TRANSFER
 from openledger.primitives.hashing import keccak256
 
@@ -212,6 +216,38 @@ async def test_a_past_block_can_be_built_upon(chain: Any, counter: Any) -> None:
     assert older[0]["stateRoot"] == "0x" + "00" * 32, "only the newest block's trie can be built upon"
 
 
+# --- the Outbox ---------------------------------------------------------------------------------------------
+
+OUTBOX, DATANETS = "0x" + "00" * 18 + "0900", "0x" + "00" * 18 + "0800"
+COUNT = {"to": DATANETS, "data": "0x" + keccak256(b"datanetCount()")[:4].hex()}
+
+
+def submission(action: bytes) -> str:
+    return "0x" + (keccak256(b"submit(bytes)")[:4] + encode(["bytes"], [action])).hex()
+
+
+async def test_what_a_call_gives_to_the_outbox_runs_after_it_as_in_a_block(any_chain: Any) -> None:
+    me, datanet = hexed(any_chain.addresses[0]), DatanetCreate("letters", "", "text", "CC0-1.0", "open", 0, 0, 0, ())
+    good, bad = submission(outbox_bytes(datanet)), submission(outbox_bytes(StakeUndelegate(bytes(20), 1)))
+    calls = [{"from": me, "to": OUTBOX, "data": data} for data in (good, bad)]
+    block = (await simulate(any_chain, {"calls": [calls[0], COUNT, calls[1]]}))[0]
+    assert [call["status"] for call in block["calls"]] == ["0x1"] * 3
+    assert block["calls"][1]["returnData"] == word(1), "the next call sees the datanet"
+    sent = [
+        await any_chain.send(to=bytes.fromhex(OUTBOX[2:]), data=bytes.fromhex(data[2:]), gas=200_000, nonce=nonce)
+        for nonce, data in enumerate((good, bad))
+    ]
+    for call, receipt in zip((block["calls"][0], block["calls"][2]), sent, strict=True):
+        kept = ("address", "topics", "data")
+        assert [[log[name] for name in kept] for log in call["logs"]] == [
+            [log[name] for name in kept] for log in receipt["logs"]
+        ]
+        assert len(call["logs"]) == 2
+    assert [log["logIndex"] for call in block["calls"] for log in call["logs"]] == ["0x0", "0x1", "0x2", "0x3"]
+    again = await simulate(any_chain, {"calls": [COUNT]}, tag="0x0")
+    assert again[0]["calls"][0]["returnData"] == word(0), "nothing is kept"
+
+
 # --- access lists -------------------------------------------------------------------------------------------
 
 
@@ -247,7 +283,6 @@ async def test_a_transfer_needs_no_list_and_a_revert_says_so(any_chain: Any, cou
 # --- precompiles ----------------------------------------------------------------------------------------------
 
 IDENTITY, SHA = "0x" + "00" * 19 + "04", "0x" + "00" * 19 + "02"
-DATANETS = "0x" + "00" * 18 + "0800"
 EMPTY_SHA = "0xe3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
