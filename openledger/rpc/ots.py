@@ -15,9 +15,10 @@ from openledger.evm.tracing.tracer import Budget, Tracer
 from openledger.evm.validate import is_delegation
 from openledger.primitives.blocks import SealedBlock
 from openledger.primitives.hashing import KECCAK_EMPTY, keccak256
-from openledger.primitives.transactions import EthTransaction, NativeTransaction
+from openledger.primitives.transactions import EthTransaction
 from openledger.primitives.types import Address, to_hex
 from openledger.rpc.backend import Backend
+from openledger.rpc.eth_sent import find_sent
 from openledger.rpc.formats import (
     Json,
     block_json,
@@ -31,7 +32,7 @@ from openledger.rpc.params import LATEST, AddressArg, BlockArg, BlockRef, HashAr
 from openledger.rpc.replays import moment_of, watch_moment
 from openledger.rpc.watchers import Watchers
 from openledger.rpc.work import Workers
-from openledger.state.logindex import SENT, account_transactions, creation, sent_at_or_after
+from openledger.state.logindex import account_transactions, creation
 
 API_LEVEL = 8
 MAX_PAGE = 100
@@ -135,35 +136,8 @@ class Otterscan:
 
     async def get_transaction_by_sender_and_nonce(self, address: AddressArg, nonce: NumberArg) -> str | None:
         """Hash of the transaction that an account sent with this nonce."""
-        return await self._workers.run(self._sent, address, nonce)
-
-    def _sent(self, address: Address, nonce: int) -> str | None:
-        """Each block on the way is read once, also where it is full of the account's transactions."""
-        kv, low, high = self._backend.app.store.kv, 0, self._backend.head().number
-        while low < high:  # an account's nonces rise with the height
-            middle = (low + high + 1) // 2
-            place = sent_at_or_after(kv, address, middle)
-            if place is not None and _nonce(self._raw(place)) <= nonce:
-                low = place[0]
-            else:
-                high = middle - 1
-        places = account_transactions(kv, address, low, kinds=(SENT,))
-        for number, group in groupby(places, key=lambda place: place[0]):
-            block = self._backend.app.store.block(number)
-            if block is None:
-                continue
-            for _, index in group:
-                here = _nonce(raw := block.transactions[index])
-                if here >= nonce:
-                    return to_hex(keccak256(raw)) if here == nonce else None
-        return None
-
-    def _raw(self, place: tuple[int, int]) -> bytes:
-        block = self._backend.app.store.block(place[0])
-        return b"" if block is None else block.transactions[place[1]]
-
-    def _hash(self, place: tuple[int, int]) -> str:
-        return to_hex(keccak256(self._raw(place)))
+        found = await self._workers.run(find_sent, self._backend.app.store, address, nonce)
+        return None if found is None else to_hex(keccak256(found[0].transactions[found[1]]))
 
     async def get_contract_creator(self, address: AddressArg) -> Json | None:
         """Who created a contract, in which transaction; null for what is none, and for one of genesis."""
@@ -174,8 +148,10 @@ class Otterscan:
             return None
         direct = creation(self._backend.app.store.kv, address)
         if direct is not None:
-            block = self._backend.app.store.block(direct[0])
-            return None if block is None else {"hash": self._hash(direct), "creator": to_hex(block.senders[direct[1]])}
+            block, index = self._backend.app.store.block(direct[0]), direct[1]
+            if block is None:
+                return None
+            return {"hash": to_hex(keccak256(block.transactions[index])), "creator": to_hex(block.senders[index])}
         low, high = 0, self._backend.head().number
         while low < high:
             middle = (low + high) // 2
@@ -259,11 +235,6 @@ class Otterscan:
         tree = await self._tree(tx_hash)
         output: str = (tree or {}).get("output", "0x")
         return output
-
-
-def _nonce(raw: bytes) -> int:
-    tx = read_transaction(raw)
-    return tx.nonce if isinstance(tx, EthTransaction | NativeTransaction) else -1
 
 
 class Erigon:

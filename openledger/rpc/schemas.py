@@ -297,6 +297,7 @@ RESULTS: dict[str, Schema] = {
     "eth_getTransactionByBlockHashAndIndex": nullable(ref("TransactionInfo")),
     "eth_getTransactionByBlockNumberAndIndex": {"anyOf": [NULL, ref("TransactionInfo"), ref("PendingTransactionInfo")]},
     "eth_getTransactionByHash": {"anyOf": [NULL, ref("TransactionInfo"), ref("PendingTransactionInfo")]},
+    "eth_getTransactionBySenderAndNonce": {"anyOf": [NULL, ref("TransactionInfo"), ref("PendingTransactionInfo")]},
     "eth_getTransactionCount": UINT,
     "eth_getTransactionReceipt": nullable(ref("ReceiptInfo")),
     "eth_getUncleCountByBlockHash": nullable(UINT),

@@ -36,6 +36,7 @@ from openledger.rpc.eth_calls import EthCalls
 from openledger.rpc.eth_fees import EthFees
 from openledger.rpc.eth_filters import EthFilters
 from openledger.rpc.eth_node import EthNode
+from openledger.rpc.eth_sent import EthSent
 from openledger.rpc.evidence import OpenLedgerEvidence
 from openledger.rpc.governance import OpenLedgerGovernance
 from openledger.rpc.jsontext import dump
@@ -106,6 +107,7 @@ class RpcServer:
         namespaces: list[tuple[str, object]] = [
             ("eth", state),
             ("eth", EthBlocks(backend, pending)),
+            ("eth", EthSent(backend, self._workers)),
             ("eth", calls),
             ("eth", EthNode(backend)),
             ("eth", fees),

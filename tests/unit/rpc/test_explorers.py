@@ -321,6 +321,13 @@ async def test_several_of_one_block_are_found_by_nonce(idle_chain: Any) -> None:
     for nonce, raw in enumerate(raws):
         found = await idle_chain.call("ots_getTransactionBySenderAndNonce", me, nonce)
         assert found == hexed(keccak256(raw))
+        whole = await idle_chain.call("eth_getTransactionBySenderAndNonce", me, hex(nonce))
+        assert whole == await idle_chain.call("eth_getTransactionByHash", found)
+    waiting = hexed(keccak256(idle_chain.signed(nonce=4)))
+    await idle_chain.call("eth_sendRawTransaction", hexed(idle_chain.signed(nonce=4)))
+    found = await idle_chain.call("eth_getTransactionBySenderAndNonce", me, "0x4")
+    assert (found["hash"], found["blockHash"]) == (waiting, None)
+    assert await idle_chain.call("eth_getTransactionBySenderAndNonce", me, "0x5") is None
     page = await idle_chain.call("ots_searchTransactionsBefore", me, 0, 1)
     assert page == await idle_chain.call("ots_searchTransactionsBefore", me, 0, 0)  # a page has one at least
     assert len(page["txs"]) == 4, "a block is never cut in two"

@@ -232,6 +232,7 @@ async def walk_accounts(walk: Walk, contract: str) -> None:
         await walk.ask("ots_searchTransactionsBefore", address, 0, 10)
         await walk.ask("ots_searchTransactionsAfter", address, 0, 10)
         await walk.ask("ots_getTransactionBySenderAndNonce", address, 0)
+        await walk.ask("eth_getTransactionBySenderAndNonce", address, "0x0")
         await walk.ask("txpool_contentFrom", address)
 
 
