@@ -153,7 +153,10 @@ class EthFilters:
 
     def subscribe(self, kind: TextArg, options: Any = None, *, session: Session | None = None) -> str:
         """Be told of new heads, logs or transactions over this WebSocket; the id of the subscription."""
-        return self._subscriptions.add(_connected(session), kind, options)
+        try:
+            return self._subscriptions.add(_connected(session), kind, options)
+        except ValueError as err:
+            raise invalid_params(f"invalid argument 1: {err}") from None
 
     def unsubscribe(self, ident: TextArg, *, session: Session | None = None) -> bool:
         """End a subscription of this WebSocket."""

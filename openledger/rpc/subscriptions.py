@@ -17,14 +17,16 @@ from openledger.abci_app.queries import list_claims
 from openledger.abci_app.views import MAX_LIST
 from openledger.primitives.blocks import SealedBlock
 from openledger.primitives.hashing import keccak256
-from openledger.primitives.types import ATTRIBUTION_ADDRESS, to_hex
+from openledger.primitives.types import ATTRIBUTION_ADDRESS, Hash32, to_hex
 from openledger.rpc.backend import Backend
 from openledger.rpc.errors import LIMIT_EXCEEDED, METHOD_NOT_FOUND, SERVER_ERROR, RpcError
-from openledger.rpc.formats import header_json, pending_json
+from openledger.rpc.formats import header_json, pending_json, receipts_json
 from openledger.rpc.jsontext import dump
 from openledger.rpc.logs import LogQuery, parse_log_query
+from openledger.rpc.params import parse_hash, parse_object
 
-KINDS = ("newHeads", "logs", "newPendingTransactions", "syncing", "openledger_claims")
+KINDS = ("newHeads", "logs", "newPendingTransactions", "transactionReceipts", "syncing", "openledger_claims")
+MOST_HASHES = 200
 FINAL = ("accepted", "refused", "lapsed")
 REMEMBERED_PENDING = 10_000
 SYNC_SECONDS = 0.5
@@ -55,6 +57,20 @@ class Subscription:
     kind: str
     query: LogQuery
     full: bool
+    hashes: frozenset[Hash32]
+    """Transactions whose receipts are wanted; none: all."""
+
+
+def parse_receipt_query(value: Any) -> frozenset[Hash32]:
+    """``transactionHashes`` of a subscription to receipts, as geth has it. Raises RpcError beyond its limit, ValueError
+    or OpenLedgerError for another form."""
+    given = ({} if value is None else parse_object(value)).get("transactionHashes")
+    if given is not None and not isinstance(given, list):
+        raise ValueError("transactionHashes is a list")
+    if len(given or ()) > MOST_HASHES:
+        text = "exceed max number of transaction hashes allowed per transactionReceipts subscription"
+        raise RpcError(SERVER_ERROR, text)
+    return frozenset(parse_hash(item) for item in given or ())
 
 
 class Subscriptions:
@@ -100,8 +116,9 @@ class Subscriptions:
         if len(self._kinds.get(session, ())) >= limit:
             raise RpcError(LIMIT_EXCEEDED, f"too many subscriptions on this connection, limit {limit}")
         query = parse_log_query(options) if kind == "logs" and options is not None else LogQuery()
+        hashes = parse_receipt_query(options) if kind == "transactionReceipts" else frozenset()
         ident = new_id()
-        self._by_kind[kind][ident] = Subscription(session, kind, query, options is True)
+        self._by_kind[kind][ident] = Subscription(session, kind, query, options is True, hashes)
         self._kinds.setdefault(session, {})[ident] = kind
         if kind == "syncing" and self._watch is None:
             self._watch = asyncio.create_task(self._watch_sync())
@@ -144,6 +161,8 @@ class Subscriptions:
                 self._tell("newHeads", dump(header_json(block.header, block.hash)))
             if self._by_kind["logs"] and any(receipt.logs for receipt in block.receipts):
                 self._tell_logs(block)
+            if self._by_kind["transactionReceipts"] and block.receipts:
+                self._tell_receipts(block)
             if any(_ANY_CLAIM.matches(log) for r in block.receipts for log in r.logs):
                 self._tell_claims()
 
@@ -153,6 +172,14 @@ class Subscriptions:
             for entry in entries:
                 if found.query.matches(entry.log):
                     found.session.notify(_message(ident, entry.text))
+
+    def _tell_receipts(self, block: SealedBlock) -> None:
+        """The receipts of a block, those that a subscription means in one message."""
+        texts = {keccak256(raw): dump(one) for raw, one in zip(block.transactions, receipts_json(block), strict=True)}
+        for ident, found in list(self._by_kind["transactionReceipts"].items()):
+            wanted = [text for digest, text in texts.items() if not found.hashes or digest in found.hashes]
+            if wanted:
+                found.session.notify(_message(ident, b"[%b]" % b",".join(wanted)))
 
     async def _watch_sync(self) -> None:
         """While anybody listens: tell when catching up begins and when it is over."""

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from openledger.primitives.errors import PortTaken
+from openledger.primitives.hashing import keccak256
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.server import RpcServer
 from tests.waiting import PATIENCE, until
@@ -178,6 +179,30 @@ async def test_logs_are_pushed_once_and_only_those_asked_for(chain: Any, counter
             await socket.receive_json(timeout=0.2)
 
 
+async def test_receipts_are_told_once_a_block_all_or_those_asked_for(idle_chain: Any) -> None:
+    raws = [idle_chain.signed(nonce=nonce) for nonce in range(3)]
+    hashes = ["0x" + keccak256(raw).hex() for raw in raws]
+    async with (
+        idle_chain.http.ws_connect(idle_chain.url) as socket,
+        idle_chain.http.ws_connect(idle_chain.url) as other,
+    ):
+        every = (await ask(socket, "eth_subscribe", "transactionReceipts"))["result"]
+        wish = {"transactionHashes": [hashes[2], hashes[0], "0x" + "77" * 32]}
+        mine = (await ask(other, "eth_subscribe", "transactionReceipts", wish))["result"]
+        for raw in raws:
+            await idle_chain.call("eth_sendRawTransaction", "0x" + raw.hex())
+        await idle_chain.engine.mine()
+        receipts = [await idle_chain.call("eth_getTransactionReceipt", digest) for digest in hashes]
+        assert await told(socket, every) == receipts
+        assert await told(other, mine) == [receipts[0], receipts[2]]
+        await idle_chain.engine.mine()  # a block without any is not told
+        too_many = {"transactionHashes": hashes[:1] * 201}
+        error = (await ask(other, "eth_subscribe", "transactionReceipts", too_many))["error"]
+        assert (error["code"], error["message"][:37]) == (-32000, "exceed max number of transaction hash")
+        for wrong in ({"transactionHashes": "0x"}, {"transactionHashes": ["0x12"]}, []):
+            assert (await ask(other, "eth_subscribe", "transactionReceipts", wrong))["error"]["code"] == -32602
+
+
 async def test_unsubscribing_ends_the_telling_and_only_of_ones_own(chain: Any) -> None:
     async with chain.http.ws_connect(chain.url) as socket, chain.http.ws_connect(chain.url) as other:
         ident = (await ask(socket, "eth_subscribe", "newHeads"))["result"]
@@ -194,6 +219,8 @@ async def test_subscribing_needs_a_websocket_and_a_known_kind(chain: Any) -> Non
     async with chain.http.ws_connect(chain.url) as socket:
         error = (await ask(socket, "eth_subscribe", "everything"))["error"]
         assert (error["code"], error["message"]) == (-32601, 'no "everything" subscription in eth namespace')
+        for wrong in ({"topics": 5}, {"address": 5}, {"fromBlock": 5}, [], "latest"):
+            assert (await ask(socket, "eth_subscribe", "logs", wrong))["error"]["code"] == -32602
 
 
 async def test_a_subscriber_that_leaves_is_forgotten(chain: Any) -> None:
