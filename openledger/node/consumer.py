@@ -60,6 +60,7 @@ class Session:
     price: int
     chain_id: int
     url: str
+    expiry: int
     signer: Signer = field(repr=False)
     leaves: list[bytes] = field(default_factory=list)
     paid: int = 0
@@ -155,12 +156,13 @@ def _silent(url: str, model: int, err: Exception) -> NodeUnreachable:
 
 
 def open_session(client: Client, signer: Signer, model: int, url: str, answers: int) -> tuple[Session, str]:
-    """Put the price of ``answers`` answers into escrow; the session and the transaction's hash. Raises NodeUnreachable,
-    before any money moves, when no server of the model is there."""
+    """Put the price of ``answers`` answers into escrow; the session and the transaction's hash. ``url`` may end in /v1,
+    as OpenAI's clients have it. Raises NodeUnreachable, before any money moves, where no server of the model is."""
+    url = url.rstrip("/").removesuffix("/v1")
     asyncio.run(_look(url, model))
     price = int(client.call("openledger_getModel", model)["price"], 16)
     head = client.call("eth_getBlockByNumber", "latest", False)
     expiry = max(int(head["timestamp"], 16), int(time.time())) + SESSION_SECONDS
     receipt = send(client, signer, InferenceOpen(model=model, deposit=price * answers, expiry=expiry))
-    session = Session(created_id(receipt), model, price, client.chain_id(), url, signer)
+    session = Session(created_id(receipt), model, price, client.chain_id(), url, expiry, signer)
     return session, str(receipt["transactionHash"])

@@ -9,8 +9,10 @@ import click
 
 from openledger.abci_app.queries import model_job
 from openledger.node.bases import bases_option, shelf
-from openledger.node.cli.common import App, Command, Whole, amount, need_torch, pass_app
+from openledger.node.cli.common import App, Command, Whole, amount, moment, need_torch, pass_app
 from openledger.node.cli.proofs import block_hash_option, proven_state, share_lines, shares_view, trust
+from openledger.primitives.errors import OpenLedgerError
+from openledger.primitives.fields import is_unicode
 from openledger.primitives.types import to_hex
 
 if TYPE_CHECKING:
@@ -37,15 +39,28 @@ def infer(
     model's, or tells of other shares than those of the published index, gets no voucher; the deposit can be taken back
     an epoch after the session's end (inference.close). Needs torch.
     """
+    from openledger.attribution_oracle.openai import MAX_PROMPT
     from openledger.node.consumer import open_session
 
     if not verify and (folders or trusted is not None):
         raise click.UsageError("--base and --block-hash go with --verify")
+    if not prompt.strip() or len(prompt) > MAX_PROMPT or not is_unicode(prompt):
+        raise click.UsageError(f"PROMPT must be text of 1 to {MAX_PROMPT} characters")  # before money is put aside
     signer, state, check = app.signer(), None, None
     if verify:
         state, check = _loaded(app, number, folders, trusted)
-    session, transaction = open_session(app.client, signer, number, url.rstrip("/"), 1)
-    answer = session.ask(prompt, check, max_tokens=tokens)
+    session, transaction = open_session(app.client, signer, number, url, 1)
+    left = (
+        f"session {session.number} has {amount(session.price)} of yours; an epoch after {moment(session.expiry)} UTC "
+        f"take it back: openledger tx inference.close --session {session.number}"
+    )
+    try:
+        answer = session.ask(prompt, check, max_tokens=tokens)
+    except KeyboardInterrupt:
+        click.echo(left, err=True)
+        raise
+    except OpenLedgerError as err:
+        raise type(err)(err.message, f"{err.hint}; {left}" if err.hint else left) from None
     data: dict[str, Any] = {**answer.__dict__, "price": str(answer.price), "transaction": transaction}
     words = [prompt + answer.text, "", f"receipt {answer.receipt}, session {session.number}, {amount(answer.price)}"]
     if state is not None and check is not None and check.found is not None:

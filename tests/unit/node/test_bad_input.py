@@ -294,10 +294,69 @@ def answered(price: str, text: str = '"world"') -> bytes:
 )
 def test_an_answer_without_a_receipt_is_not_paid(strange: str, body: bytes, error: type[Exception]) -> None:
     _Strange.body = body
-    session = Session(1, 1, 5, 161237, strange, SIGNER)
+    session = Session(1, 1, 5, 161237, strange, 1_800_000_000, SIGNER)
     with pytest.raises(error):
         session.ask("hello")
     assert session.paid == 0
+
+
+class _Opens:
+    """A chain with a model of price 5, whose next session is number 9."""
+
+    def call(self, method: str, *_: object) -> dict[str, str]:
+        return {"openledger_getModel": {"price": "0x5"}, "eth_getBlockByNumber": {"timestamp": "0x1"}}[method]
+
+    def chain_id(self) -> int:
+        return 161237
+
+
+@pytest.fixture
+def escrow(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Deposits that ``infer`` has made."""
+    opened: list[object] = []
+
+    def send(_client: object, _signer: object, action: object) -> dict[str, object]:
+        opened.append(action)
+        return {"transactionHash": "0x1", "logs": [{"topics": ["0x1", "0x9"]}]}
+
+    monkeypatch.setattr("openledger.node.cli.common.App.client", _Opens())
+    monkeypatch.setattr("openledger.node.consumer.send", send)
+    return opened
+
+
+@pytest.mark.parametrize("prompt", ["", " \n", "x" * 100_001, "\ud800"])
+def test_no_money_is_put_aside_for_a_prompt_that_no_server_takes(
+    prompt: str, strange: str, escrow: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _Strange.body = b'{"data":[{"number":1}]}'
+    assert run(["infer", "1", prompt, "--key", "dev1", "--url", strange]) == 2
+    assert "1 to 100000 characters" in capsys.readouterr().err
+    assert escrow == []
+
+
+@pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/"])
+def test_who_gets_no_answer_is_told_where_the_deposit_is(
+    end: str, strange: str, escrow: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _Strange.body = b'{"data":[{"number":1}]}'  # an offer, but no answer to a question
+    assert run(["infer", "1", "hello", "--key", "dev1", "--url", strange + end]) == 1
+    err = capsys.readouterr().err
+    assert "carries no receipt; nothing was paid" in err
+    assert "session 9 has 5 wei of yours; an epoch after 20" in err
+    assert "openledger tx inference.close --session 9" in err
+    assert len(escrow) == 1
+
+
+def test_who_breaks_off_an_answer_is_told_where_the_deposit_is(
+    strange: str, escrow: list[object], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    _Strange.body = b'{"data":[{"number":1}]}'
+    monkeypatch.setattr(Session, "ask", broken)
+    assert run(["infer", "1", "hello", "--key", "dev1", "--url", strange]) == 130
+    assert "tx inference.close --session 9" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
