@@ -73,10 +73,10 @@ class Salts:
 
 @dataclass(frozen=True)
 class Committed:
-    """The receipt of a commit, its version, the rows of that version, and the wei that are bonded until its reviewers
-    have decided; None where it needs no review."""
+    """The receipt of a commit (None where an earlier try had brought the rows already), its version, the rows of that
+    version, and the wei that are bonded until its reviewers have decided; None where it needs no review."""
 
-    receipt: dict[str, Any]
+    receipt: dict[str, Any] | None
     version: int
     rows: int
     bond: int | None
@@ -137,11 +137,14 @@ class Contribution:
         """Promise (unless told not to, or ``salt`` opens a promise that was made before), upload and commit ``blob`` on
         top of the newest version, as the signer's rows or, by the owner, as another contributor's. Blobs of his in
         ``remove`` go in the same commit; an empty ``blob`` only removes. When somebody else was quicker, the commit is
-        made again on top of theirs. Raises WrongPhase after five times, and NotAllowed before anything is sent.
+        made again on top of theirs. Raises WrongPhase after five times, and NotAllowed before anything is sent. Where a
+        version has the same rows of the same contributor already, or one that waits for its reviewers, nothing is sent.
 
         A reviewed datanet gets the bond that it asks for at this moment, and no more if that changes meanwhile."""
         name, me = sha256(blob), contributor or self._signer.address
         self._check_rights(datanet, me)
+        if blob and not remove and (there := self._there(datanet, me, name)):
+            return there
         if salt is None and promise and blob:
             salt = self.promise(name, me)
         salts = () if salt is None else (salt,)
@@ -169,6 +172,26 @@ class Contribution:
                 self._salts.forget(me, name)
             return Committed(receipt, int(receipt["logs"][0]["topics"][2], 16), count, bond)
         raise WrongPhase(f"datanet {datanet} changes too fast")
+
+    def _there(self, datanet: int, contributor: Address, blob: Hash32) -> Committed | None:
+        """The version that counts, or waits, with ``blob`` of ``contributor``: that of a try whose end was not seen."""
+        record = self._client.call("openledger_getDatanet", datanet)
+        head, versions = int(record["head"]), int(record["versions"])
+        if versions > head:
+            found = self._client.call("openledger_getCommits", datanet)
+        else:
+            found = [self._client.call("openledger_getCommit", datanet, head)] if head else []
+        wanted = (to_checksum(contributor), to_hex(blob))
+        for one in found:
+            waits = one["status"] == "pending"
+            if (waits or one["version"] == head) and wanted in [(p["contributor"], p["blob"]) for p in one["parts"]]:
+                self._say(f"version {one['version']} has these rows already; nothing was sent")
+                if not waits:
+                    self._salts.forget(contributor, blob)
+                    return Committed(None, one["version"], one["rows"], None)
+                bond = self._client.call("openledger_getReview", datanet, one["version"])["bond"]
+                return Committed(None, one["version"], one["rows"], int(bond, 16))
+        return None
 
     def _check_rights(self, datanet: int, contributor: Address) -> None:
         found = self._client.call("openledger_getDatanet", datanet)

@@ -128,6 +128,15 @@ def add(app: App, number: int, files: tuple[Path, ...]) -> None:
     )
 
 
+def keep_newer(path: Path, blob: bytes) -> None:
+    """Take ``blob`` out of the collected rows; those that came while it was committed wait for the next commit."""
+    newer = path.read_bytes().removeprefix(blob)
+    if newer:
+        path.write_bytes(newer)
+    else:
+        path.unlink()
+
+
 NO_FILES = {"allow_extra_args": True}
 """Files named to a command that takes what was collected come to ``collected``, which says what to do."""
 
@@ -203,13 +212,13 @@ def commit(
         "datanet": number,
         "version": done.version,
         "rows": done.rows,
-        "transaction": done.receipt["transactionHash"],
+        "transaction": done.receipt and done.receipt["transactionHash"],
     }
     said.append(f"datanet {number} version {done.version}: {done.rows} rows in all")
-    if done.bond is None:
-        path.unlink()
-    else:
-        kept = path.replace(path.with_name(f"datanet-{number}-version-{done.version}.jsonl"))
+    keep_newer(path, blob)
+    if done.bond is not None:
+        kept = path.with_name(f"datanet-{number}-version-{done.version}.jsonl")
+        kept.write_bytes(blob)
         found = app.call("openledger_getReview", number, done.version)
         data |= {"status": found["status"], "bond": hex(done.bond), "deadline": found["deadline"], "kept": str(kept)}
         said.append(f"{_standing(found)}; {format_amount(done.bond)} bonded; the rows are kept in {kept}")

@@ -114,7 +114,7 @@ def refine(
         "datanet": number,
         "version": done.version,
         "rows": done.rows,
-        "transaction": done.receipt["transactionHash"],
+        "transaction": done.receipt and done.receipt["transactionHash"],
     }
     said.append(f"datanet {number} version {done.version}: {done.rows} rows in all")
     if done.bond is not None:

@@ -13,6 +13,7 @@ from openledger.abci_app.modules.datanets.commit import DatanetCommit
 from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.abci_app.modules.datanets.promise import DatanetPromise
 from openledger.abci_app.modules.datanets.records import Part
+from openledger.node.cli.datanets import keep_newer
 from openledger.node.contributing import Contribution, Salts
 from openledger.node.keystore import Signer
 from openledger.node.rows import blob_of
@@ -39,9 +40,8 @@ class Node:
             return {"timestamp": hex(self.chain.time)}
         if method == "openledger_getPromise":
             return self.chain.query("get_promise", bytes.fromhex(params[0][2:]))
-        return self.chain.query(
-            {"openledger_getDatanet": "get_datanet", "openledger_getCommit": "get_commit"}[method], *params
-        )
+        names = {"Datanet": "get_datanet", "Commit": "get_commit", "Commits": "get_commits", "Review": "get_review"}
+        return self.chain.query(names[method.removeprefix("openledger_get")], *params)
 
     def _step(self, name: str) -> None:
         if name == self.fails:
@@ -174,6 +174,36 @@ def test_rows_of_a_reviewed_datanet_are_bonded_as_it_asks_and_their_salt_is_kept
     bring(node, tmp_path)
     again, first = (chain.query("get_commit", 1, version)["parts"][0]["place"] for version in (2, 1))
     assert again == first
+
+
+def test_a_commit_whose_end_was_not_seen_is_not_made_twice(node: Node, tmp_path: Path) -> None:
+    bring(node, tmp_path)
+    salts, events = Salts(tmp_path), list(node.events)
+    salts.new(ACCOUNTS[1][0], sha256(BLOB))
+    assert bring(node, tmp_path) == ["version 1 has these rows already; nothing was sent"]
+    assert node.events == events
+    assert salts.get(ACCOUNTS[1][0], sha256(BLOB)) is None
+
+
+def test_a_second_bond_is_not_put_on_rows_that_wait(chain: Harness, tmp_path: Path) -> None:
+    chain.act(0, DatanetCreate("d", "", "text", "CC0-1.0", "reviewed", 1, 3 * OPEN, OPEN, (ACCOUNTS[2][0],)))
+    node = Node(chain)
+    bring(node, tmp_path)
+    left = chain.balance(ACCOUNTS[1][0])
+    way = Contribution(node, Signer("alice", *ACCOUNTS[1]), Salts(tmp_path), str)  # type: ignore[arg-type]
+    again = way.commit(1, BLOB, "")
+    assert (again.receipt, again.version, again.rows, again.bond) == (None, 1, 2, 3 * OPEN)
+    assert chain.balance(ACCOUNTS[1][0]) == left
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_rows_that_are_collected_while_others_are_committed_stay(tmp_path: Path) -> None:
+    path = tmp_path / "datanet-1.jsonl"
+    path.write_bytes(BLOB + blob_of(["a row that came later"]))
+    keep_newer(path, BLOB)
+    assert path.read_bytes() == blob_of(["a row that came later"])
+    keep_newer(path, path.read_bytes())
+    assert not path.exists()
 
 
 def test_an_owner_commits_for_others_with_the_promise_that_they_have_made(chain: Harness, tmp_path: Path) -> None:
