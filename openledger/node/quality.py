@@ -44,16 +44,21 @@ def personal(text: str) -> list[str]:
     return found
 
 
+def remarks(texts: Sequence[str]) -> list[Finding]:
+    """Findings that need nothing but the rows themselves: form, size, repetitions, personal data."""
+    told = [Finding(n, False, f"looks as if it held {what}") for n, text in enumerate(texts) for what in personal(text)]
+    return sorted([*check(texts), *told], key=lambda f: f.row)
+
+
 def inspect(texts: Sequence[str], earlier: Sequence[tuple[str, str]] = ()) -> list[Finding]:
     """All findings about rows, by row. ``earlier``: (name, text) of rows that were committed before, oldest first."""
-    found = check(texts)
+    found = remarks(texts)
     from openledger.attribution_oracle.near import FirstCommits  # it loads numpy: not for every command
 
     first = FirstCommits()
     for number, (_, text) in enumerate(earlier):
         first.add(number, text)
     for number, text in enumerate(texts):
-        found += [Finding(number, False, f"looks as if it held {what}") for what in personal(text)]
         known = first.add(len(earlier) + number, text)
         if known.ppm:
             found.append(Finding(number, False, _likeness(known.ppm, known.sources, earlier)))
@@ -69,4 +74,4 @@ def _likeness(ppm: int, sources: Sequence[tuple[int, int]], earlier: Sequence[tu
     return f"much of it stands in {name}, committed earlier, which gets {part}"
 
 
-__all__ = ["inspect", "personal"]
+__all__ = ["inspect", "personal", "remarks"]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,11 +51,13 @@ def rows_of(blob: bytes) -> list[bytes]:
 def text_of(row: bytes) -> str:
     """The text of a row. Raises MalformedAction."""
     try:
-        text = read_json(row)["text"]
-    except (InvalidJson, KeyError, TypeError, IndexError):
-        text = None
+        found = read_json(row)
+    except InvalidJson:
+        raise MalformedAction('a row must be a JSON object {"text": "..."}, and this is no JSON') from None
+    text = found.get("text") if isinstance(found, dict) else None
     if not isinstance(text, str):
-        raise MalformedAction('a row must be a JSON object {"text": "..."}')
+        has = f", and this one has {', '.join(map(repr, found))[:80]}" if isinstance(found, dict) and found else ""
+        raise MalformedAction(f'a row must be a JSON object {{"text": "..."}}{has}')
     if not is_unicode(text):
         raise MalformedAction("half of a surrogate pair is not a character", "write the character itself, as UTF-8")
     return text
@@ -64,7 +65,8 @@ def text_of(row: bytes) -> str:
 
 def read_file(path: Path) -> list[str]:
     """Texts of one file: .jsonl (or .ndjson) holds a row a line; anything else is text, cut into paragraphs at empty
-    lines. A table or a JSON document is refused: it would be committed as the text that it is, for everybody to see.
+    lines, the lines of each joined by blanks. A table or a JSON document is refused: it would be committed as the text
+    that it is, for everybody to see.
 
     Raises NotFound, or MalformedAction naming file and line, also for a file without any row.
     """
@@ -78,14 +80,22 @@ def read_file(path: Path) -> list[str]:
         content = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise NotFound(f"there is no file {path}") from None
-    except (OSError, UnicodeDecodeError) as err:
-        raise MalformedAction(f"{path} cannot be read as UTF-8 text: {err}") from None
+    except OSError as err:
+        raise MalformedAction(f"{path} cannot be read: {err.strerror or err}") from None
+    except UnicodeDecodeError as err:
+        likely = "UTF-16" if err.object[:2] in (b"\xff\xfe", b"\xfe\xff") else "WINDOWS-1252"
+        raise MalformedAction(
+            f"{path} is not UTF-8 text: its byte {err.start + 1} is 0x{err.object[err.start]:02x}",
+            f"save it as UTF-8, for example: iconv -f {likely} -t UTF-8 {path} > new.txt",
+        ) from None
     if not content.strip():
         raise MalformedAction(f"{path} is empty", "a row is a piece of text")
     if kind not in (".jsonl", ".ndjson"):
         return [" ".join(part.split()) for part in re.split(r"\n\s*\n", content) if part.strip()]
     texts = []
-    for number, line in enumerate(content.removesuffix("\n").split("\n"), 1):  # a text may hold other line ends
+    for number, line in enumerate(content.split("\n"), 1):  # a text may hold other line ends
+        if not line.strip():
+            continue
         try:
             texts.append(text_of(line.encode()))
         except MalformedAction as err:
@@ -96,7 +106,7 @@ def read_file(path: Path) -> list[str]:
 def check(texts: Sequence[str]) -> list[Finding]:
     """Form and size of rows, and exact repetitions among them."""
     found: list[Finding] = []
-    seen = Counter[str]()
+    seen = set[str]()
     for number, text in enumerate(texts):
         if len(row_bytes(text)) > MAX_ROW_BYTES:
             found.append(Finding(number, True, f"longer than {MAX_ROW_BYTES} bytes"))
@@ -106,9 +116,9 @@ def check(texts: Sequence[str]) -> list[Finding]:
             found.append(Finding(number, False, f"shorter than {MIN_TEXT} characters: teaches a model little"))
         if any(ord(c) < 32 and c not in "\n\t" for c in text):
             found.append(Finding(number, True, "control characters"))
-        seen[text] += 1
-        if seen[text] == 2:
+        if text in seen:
             found.append(Finding(number, False, "repeats an earlier row"))
+        seen.add(text)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,8 @@ import click
 
 from openledger.node import rows
 from openledger.node.cli import refining
-from openledger.node.cli.common import App, Group, Whole, facts, moment, pass_app, table
-from openledger.node.quality import inspect
+from openledger.node.cli.common import App, Group, Whole, facts, moment, pass_app, short, table
+from openledger.node.quality import inspect, remarks
 from openledger.primitives.amounts import format_amount, parse_amount
 from openledger.primitives.errors import MalformedAction, NotFound
 from openledger.primitives.hashing import sha256
@@ -19,6 +19,8 @@ from openledger.primitives.types import from_hex, parse_address, to_checksum, to
 
 if TYPE_CHECKING:
     from openledger.node.contributing import Contribution
+
+MOST_REMARKS = 10
 
 
 @click.group(cls=Group)
@@ -117,15 +119,33 @@ def staged(app: App, number: int) -> Path:
 def add(app: App, number: int, files: tuple[Path, ...]) -> None:
     """Collect documents for the next commit: .jsonl has a row a line, other text is cut at empty lines."""
     texts = [text for file in files for text in rows.read_file(file)]
-    refuse(rows.check(texts))
+    found = remarks(texts)
+    refuse(found)
     path = staged(app, number)
     path.parent.mkdir(parents=True, exist_ok=True)
+    earlier = rows.rows_of(path.read_bytes()) if path.exists() else []
+    again = len(set(earlier).intersection(map(rows.row_bytes, texts)))
     with path.open("ab") as file:
         file.write(rows.blob_of(texts))
-    total = len(rows.rows_of(path.read_bytes()))
-    app.emit(
-        {"added": len(texts), "staged": total}, f"{len(texts)} rows added; {total} wait for `datanet commit {number}`"
-    )
+    total = len(earlier) + len(texts)
+    lines = [told(finding, texts) for finding in found[:MOST_REMARKS]]
+    if len(found) > MOST_REMARKS:
+        lines.append(f"and {len(found) - MOST_REMARKS} remarks more: openledger datanet check FILE")
+    if again:
+        lines.append(f"{again} of them were collected before: openledger datanet reset {number} drops all that wait")
+    data = {"added": len(texts), "staged": total, "findings": [f.__dict__ for f in found]}
+    app.emit(data, [*lines, f"{len(texts)} rows added; {total} wait for `datanet commit {number}`"])
+
+
+@datanet.command()
+@click.argument("number", metavar="DATANET", type=Whole(1))
+@pass_app
+def reset(app: App, number: int) -> None:
+    """Drop the rows that were collected for the next commit. Your files, and promises, stay."""
+    path, blob = collected(app, number)
+    path.unlink()
+    count = len(rows.rows_of(blob))
+    app.emit({"datanet": number, "dropped": count}, f"{count} rows dropped; nothing waits for `datanet commit {number}`")
 
 
 def keep_newer(path: Path, blob: bytes) -> None:
@@ -181,6 +201,12 @@ def refuse(findings: list[rows.Finding]) -> None:
             raise MalformedAction(
                 f"row {finding.row} is refused: {finding.reason}", "openledger datanet check FILE shows all"
             )
+
+
+def told(finding: rows.Finding, texts: Sequence[str]) -> str:
+    """A finding as a line, with the first words of its row."""
+    word, begin = "refused" if finding.refused else "remark", short(texts[finding.row][:40])
+    return f"row {finding.row}: {word}: {finding.reason}" + (f" ({begin})" if begin else "")
 
 
 @datanet.command(context_settings=NO_FILES)
@@ -252,12 +278,15 @@ def show(app: App, number: int) -> None:
     waiting = [app.call("openledger_getReview", number, c["version"]) for c in commits if c["status"] == "pending"]
     lines = facts(found)
     lines += ["", *table(["contributor", "rows"], sorted(held.items()))] if held else []
+    path = staged(app, number)
+    here = len(rows.rows_of(path.read_bytes())) if path.exists() else 0
+    lines += ["", f"{here} rows wait here for `datanet commit {number}`; `datanet reset {number}` drops them"] * bool(here)
     for entry in waiting:
         lines += ["", f"version {entry['version']} of {entry['author']}: {_standing(entry)}"]
         lines += [
             f"  {o['reviewer']} {'accepts' if o['accept'] else 'rejects'}: {o['reason']}" for o in entry["opinions"]
         ]
-    app.emit({**found, "contributors": held, "waiting": waiting}, lines)
+    app.emit({**found, "contributors": held, "waiting": waiting, "collected": here}, lines)
 
 
 @datanet.command("list")
@@ -327,7 +356,7 @@ def report(app: App, texts: list[str], earlier: list[tuple[str, str]]) -> int:
     """Print what was found; 1 when a row would be refused."""
     found = inspect(texts, earlier)
     bad = any(f.refused for f in found)
-    lines = [f"row {f.row}: {'refused' if f.refused else 'remark'}: {f.reason}" for f in found]
+    lines = [told(f, texts) for f in found]
     verdict = "would be refused" if bad else "fine to commit"
     app.emit(
         {"rows": len(texts), "ok": not bad, "findings": [f.__dict__ for f in found]},

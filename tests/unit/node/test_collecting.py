@@ -1,0 +1,97 @@
+"""Rows on their way from files to a commit: read as their author meant them, remarked on, and taken out again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openledger.node import rows
+from openledger.node.cli.common import App
+from openledger.node.cli.root import run
+from openledger.primitives.errors import MalformedAction
+
+pytestmark = pytest.mark.usefixtures("clean")
+
+
+def out(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """What a command prints."""
+    assert run(["--home", "home", "datanet", *words]) == 0
+    return capsys.readouterr().out
+
+
+def test_who_adds_personal_data_reads_so_before_anything_is_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.txt").write_text("A letter without any secrets in it.\n\nWrite to jane.doe@example.com for the rest.\n")
+    said = out(capsys, "add", "1", "a.txt")
+    assert "row 1: remark: looks as if it held an e-mail address (Write to jane.doe@example.com" in said
+    assert "2 rows added; 2 wait" in said
+
+
+def test_a_hundred_remarks_are_ten_and_a_number(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.txt").write_text("short\n\n" * 60)
+    lines = out(capsys, "add", "1", "a.txt").splitlines()
+    assert len(lines) == 12
+    assert lines[10] == "and 109 remarks more: openledger datanet check FILE"
+
+
+def test_every_repetition_is_told_not_only_the_first() -> None:
+    found = rows.check(["a sentence of some length"] * 4)
+    assert [f.row for f in found] == [1, 2, 3]
+
+
+def test_a_file_added_twice_is_told_and_can_be_taken_out(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.txt").write_text("A first letter of some length.\n\nA second letter of some length.\n")
+    out(capsys, "add", "1", "a.txt")
+    said = out(capsys, "add", "1", "a.txt")
+    assert "2 of them were collected before: openledger datanet reset 1 drops all that wait" in said
+    assert "4 rows dropped; nothing waits" in out(capsys, "reset", "1")
+    assert "2 rows added; 2 wait" in out(capsys, "add", "1", "a.txt")
+    assert run(["--home", "home", "datanet", "reset", "2"]) == 1
+    assert "nothing is collected for datanet 2" in capsys.readouterr().err
+
+
+def test_what_waits_stands_beside_the_datanet(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record(_app: App, _method: str, *_params: Any) -> dict[str, Any]:
+        return {"id": 1, "name": "Letters", "head": 0, "versions": 0}
+
+    monkeypatch.setattr(App, "call", record)
+    assert "wait here" not in out(capsys, "show", "1")
+    Path("a.txt").write_text("A first letter of some length.\n")
+    out(capsys, "add", "1", "a.txt")
+    assert "1 rows wait here for `datanet commit 1`" in out(capsys, "show", "1")
+    assert json.loads(out(capsys, "show", "1", "--json"))["collected"] == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "hint"),
+    [
+        ("Frühling".encode("utf-16"), "not UTF-8 text: its byte 1 is 0xff", "iconv -f UTF-16"),
+        ("Frühling".encode("latin-1"), "not UTF-8 text: its byte 3 is 0xfc", "iconv -f WINDOWS-1252"),
+    ],
+)
+def test_text_in_another_encoding_is_told_with_the_way_out(content: bytes, said: str, hint: str) -> None:
+    Path("a.txt").write_bytes(content)
+    with pytest.raises(MalformedAction, match=said) as err:
+        rows.read_file(Path("a.txt"))
+    assert hint in str(err.value.hint)
+
+
+def test_empty_lines_between_rows_are_no_rows() -> None:
+    Path("a.jsonl").write_bytes(b'{"text":"one"}\r\n\r\n{"text":"two"}\r\n  \n')
+    assert rows.read_file(Path("a.jsonl")) == ["one", "two"]
+    Path("b.jsonl").write_bytes(b'{"text":"one"}\n\n5\n')
+    with pytest.raises(MalformedAction, match="line 3: "):
+        rows.read_file(Path("b.jsonl"))
+
+
+def test_rows_of_other_fields_name_them() -> None:
+    Path("a.jsonl").write_text('{"instruction": "Say hello", "output": "Hello"}\n')
+    with pytest.raises(MalformedAction, match="this one has 'instruction', 'output'"):
+        rows.read_file(Path("a.jsonl"))
+    Path("b.jsonl").write_text("{'text': 'python'}\n")
+    with pytest.raises(MalformedAction, match="this is no JSON"):
+        rows.read_file(Path("b.jsonl"))
