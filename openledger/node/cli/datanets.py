@@ -13,7 +13,7 @@ from openledger.node.cli import refining
 from openledger.node.cli.common import App, Group, Whole, facts, moment, pass_app, short, table
 from openledger.node.quality import inspect, remarks
 from openledger.primitives.amounts import format_amount, parse_amount
-from openledger.primitives.errors import MalformedAction, NotFound
+from openledger.primitives.errors import AlreadyExists, MalformedAction, NotFound
 from openledger.primitives.hashing import sha256
 from openledger.primitives.types import from_hex, parse_address, to_checksum, to_hex
 
@@ -145,7 +145,9 @@ def reset(app: App, number: int) -> None:
     path, blob = collected(app, number)
     path.unlink()
     count = len(rows.rows_of(blob))
-    app.emit({"datanet": number, "dropped": count}, f"{count} rows dropped; nothing waits for `datanet commit {number}`")
+    app.emit(
+        {"datanet": number, "dropped": count}, f"{count} rows dropped; nothing waits for `datanet commit {number}`"
+    )
 
 
 def keep_newer(path: Path, blob: bytes) -> None:
@@ -280,7 +282,9 @@ def show(app: App, number: int) -> None:
     lines += ["", *table(["contributor", "rows"], sorted(held.items()))] if held else []
     path = staged(app, number)
     here = len(rows.rows_of(path.read_bytes())) if path.exists() else 0
-    lines += ["", f"{here} rows wait here for `datanet commit {number}`; `datanet reset {number}` drops them"] * bool(here)
+    lines += ["", f"{here} rows wait here for `datanet commit {number}`; `datanet reset {number}` drops them"] * bool(
+        here
+    )
     for entry in waiting:
         lines += ["", f"version {entry['version']} of {entry['author']}: {_standing(entry)}"]
         lines += [
@@ -316,8 +320,12 @@ def pull(app: App, number: int, version: int | None, contributor: str | None, ou
         parts = [one for one in parts if one[0] == parse_address(contributor)]
         if not parts:
             raise NotFound(f"version {version} has no rows of {contributor}", f"openledger datanet show {number}")
-    output = output or Path(f"datanet-{number}-v{version}.jsonl")
-    output.write_bytes(b"".join(blob for _, blob in parts))
+    content = b"".join(blob for _, blob in parts)
+    if output is None:
+        output = Path(f"datanet-{number}-v{version}.jsonl")
+        if output.exists() and output.read_bytes() != content:  # edited, perhaps, on the way to datanet refine
+            raise AlreadyExists(f"{output} is here and has other rows", "--output FILE writes where you say")
+    output.write_bytes(content)
     holders, count = sorted({to_checksum(a) for a, _ in parts}), sum(len(rows.rows_of(blob)) for _, blob in parts)
     data = {"datanet": number, "version": version, "rows": count, "file": str(output), "contributors": holders}
     app.emit(data, f"{count} rows of {len(holders)} contributors in {output}; the version has the root {to_hex(root)}")

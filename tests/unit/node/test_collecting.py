@@ -12,6 +12,7 @@ from openledger.node import rows
 from openledger.node.cli.common import App
 from openledger.node.cli.root import run
 from openledger.primitives.errors import MalformedAction
+from openledger.primitives.types import parse_address
 
 pytestmark = pytest.mark.usefixtures("clean")
 
@@ -95,3 +96,19 @@ def test_rows_of_other_fields_name_them() -> None:
     Path("b.jsonl").write_text("{'text': 'python'}\n")
     with pytest.raises(MalformedAction, match="this is no JSON"):
         rows.read_file(Path("b.jsonl"))
+
+
+def test_rows_that_were_pulled_and_edited_are_not_overwritten_unasked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [(parse_address("0x" + "11" * 20), rows.blob_of(["a row of the chain"]))]
+    monkeypatch.setattr("openledger.node.contributing.checked_parts", lambda *_: (parts, bytes(32)))
+    file = Path("datanet-1-v3.jsonl")
+    for _ in range(2):
+        out(capsys, "pull", "1", "--version", "3")
+    file.write_bytes(rows.blob_of(["a row of the chain, put right"]))
+    assert run(["datanet", "pull", "1", "--version", "3"]) == 1
+    assert "is here and has other rows\nhint: --output FILE" in capsys.readouterr().err
+    assert file.read_bytes() == rows.blob_of(["a row of the chain, put right"])
+    out(capsys, "pull", "1", "--version", "3", "--output", str(file))
+    assert file.read_bytes() == parts[0][1]
