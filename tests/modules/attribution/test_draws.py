@@ -162,7 +162,7 @@ def test_every_seed_of_a_batch_stands_under_its_root() -> None:
 def reveal(depth: int) -> bytes:
     """The longest reveal of two blocks of rows of a model of 2^depth rows, in a chain of a million claims."""
     shown = tuple(ShownBlock(2**depth // 8 - i, b"\xff" * 32, b"\xff" * 64, bytes(32 * (depth - 3))) for i in (2, 1))
-    return encode_extension([Reveal(10**6, 250, True, "", bytes(16), bytes(32), shown)])
+    return encode_extension([Reveal(10**6, 2**32 - 1, True, "", bytes(16), bytes(32), shown)])
 
 
 def test_a_reveal_stays_within_one_kilobyte_up_to_sixteen_thousand_rows_and_fits_with_any() -> None:

@@ -129,4 +129,4 @@ def test_a_reveal_of_the_most_drawn_rows_fits_the_least_extension_of_the_joint_b
         with pytest.raises(InvalidGenesis, match="holds a reveal"):
             dataclasses.replace(Params(), drawn_rows=drawn, max_extension_bytes=least - 1).validate()
     shown = tuple(ShownBlock(2**17 - 1 - i, b"\xff" * 32, b"\xff" * 64, bytes(32 * 17)) for i in range(drawn))
-    assert len(encode_extension([Reveal(10**6, 250, True, "", bytes(32), bytes(32), shown)])) <= size
+    assert len(encode_extension([Reveal(10**6, 2**32 - 1, True, "", bytes(32), bytes(32), shown)])) <= size

@@ -15,6 +15,7 @@ from openledger.abci_app.modules.attribution.index_challenges import INDEX_CHALL
 from openledger.abci_app.modules.attribution.records import (
     ACCEPTED,
     CLAIM_COUNT,
+    CLAIMS,
     LAPSED,
     NO,
     OPEN,
@@ -75,3 +76,23 @@ def test_no_coalition_with_a_third_of_the_power_earns_by_challenging_itself(
         waiting = answers * COIN + (max(world.params.claim_bond, answers * COIN // 5) if stage == "claimed" else 0)
         assert world.wealth(names) + held + waiting <= before - lost
     assert held == (0 if end == REFUSED else bond)
+
+
+def test_no_number_of_sham_challenges_makes_a_false_claim_safe() -> None:
+    world = Money(replace(DEVNET_PARAMS, challenge_seconds=100))
+    world.seat([("v", 100, True)])
+    world.fund([someone(name) for name in ("owner", "consumer", "claimant", "honest")])
+    model = world.publish(someone("owner"), COIN, [someone("owner")])
+    epoch = world.buy("consumer", model)
+    world.close()
+    number = world.claim(someone("owner"), model, epoch, {someone("owner"): 1_000_000})
+    world.vote(number, {someone("v"): YES})
+    world.end(number, ACCEPTED)
+    for _ in range(130):
+        world.challenge(someone("owner"), number)
+        world.vote(number, {someone("v"): YES})
+        world.end(number, ACCEPTED)
+    world.challenge(someone("honest"), number)
+    world.vote(number, {someone("v"): NO})
+    world.end(number, REFUSED)
+    assert CLAIMS.must(world.state, number).vests == 0

@@ -32,9 +32,6 @@ from openledger.primitives.types import ATTRIBUTION_ADDRESS, ZERO_ADDRESS, Addre
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
 
-MAX_ATTEMPT = 250
-"""Attempts are counted in 8 bits, two for each round."""
-
 
 @dataclass(frozen=True)
 class AttributionChallenge(Action):
@@ -56,8 +53,6 @@ class AttributionChallenge(Action):
         claim = must_claim(view, self.claim)
         if claim.status != ACCEPTED or ctx.block.time >= claim.vests:
             raise NotChallengeable(f"claim {self.claim} is not an accepted one whose rewards are still vesting")
-        if claim.attempt >= MAX_ATTEMPT:
-            raise NotChallengeable(f"claim {self.claim} was challenged too often")
         if self.contributor == ZERO_ADDRESS:
             if self.row >= claim.rows:
                 raise NotFound(f"claim {self.claim} has {claim.rows} rows, counted from 0")

@@ -12,7 +12,7 @@ from openledger.abci_app.events import Event
 from openledger.abci_app.modules.attribution.records import CLAIMS, Claim
 from openledger.abci_app.tables import Table
 from openledger.primitives.errors import NotFound
-from openledger.primitives.fields import U8, U64, U256, AddressField
+from openledger.primitives.fields import U8, U32, U64, U256, AddressField
 from openledger.primitives.types import ATTRIBUTION_ADDRESS
 from openledger.state.overlay import Overlay
 from openledger.state.ports import StateReader
@@ -35,7 +35,7 @@ class IndexChallenge:
     bond: U256
     outcome: U8
     status: U8
-    attempt: U8
+    attempt: U32
     deadline: U64
     opened: U64
     closed: U64

@@ -14,6 +14,7 @@ from openledger.primitives.codec import decode, encode
 from openledger.primitives.errors import InvalidMsgpack, MalformedAction
 from openledger.primitives.fields import (
     U8,
+    U32,
     U64,
     AddressField,
     Bytes,
@@ -42,7 +43,7 @@ class Hold:
     """I hold every blob that this claim needs."""
 
     claim: U64
-    attempt: U8
+    attempt: U32
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Commitment:
     other). They come whatever the verdict is, which they must not betray; a yes without them will be void."""
 
     claim: U64
-    attempt: U8
+    attempt: U32
     digest: Bytes32
     leaf: Bytes = b""
     path: Bytes = b""
@@ -66,7 +67,7 @@ class Accusation:
     ``segment`` of the training run, counted from 1; 0 where its index has no checkpoints."""
 
     claim: U64
-    attempt: U8
+    attempt: U32
     kind: U8
     row: U64
     contributor: AddressField
@@ -90,7 +91,7 @@ class Reveal:
     is the one whose leaf my commitment has (32 bytes)."""
 
     claim: U64
-    attempt: U8
+    attempt: U32
     valid: Flag
     reason: Text
     salt: Bytes

@@ -82,7 +82,7 @@ class Claim:
     scores: Bytes32
     rows: U64
     status: U8
-    attempt: U8
+    attempt: U32
     deadline: U64
     opened: U64
     closed: U64
@@ -113,7 +113,7 @@ class Vote:
 class Accused:
     """The newest thing that a validator has called wrong in a claim, and in which attempt (see messages.Accusation)."""
 
-    attempt: U8
+    attempt: U32
     kind: U8
     row: U64
     contributor: AddressField
