@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import calendar
-import dataclasses
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -376,8 +375,3 @@ def _read(app: dict[str, Any], chain_id: str, time_ns: int, initial_height: int,
     )
     genesis.validate()
     return genesis
-
-
-def with_params(genesis: Genesis, **changes: int) -> Genesis:
-    """A copy with other parameters."""
-    return dataclasses.replace(genesis, params=dataclasses.replace(genesis.params, **cast(Any, changes)))

@@ -34,7 +34,6 @@ from openledger.primitives.jsonio import read_json
 from openledger.primitives.keys import address_of_private_key, ed25519_public
 from openledger.primitives.types import Address, from_hex, to_hex
 
-MOST_ACCOUNTS = 1_000
 _NAME = re.compile(r"[0-9]{1,16}(-[0-9]{1,20}){0,2}")
 _PATH = "m/44'/60'/0'/0/"
 

@@ -65,11 +65,6 @@ def register_effects(classes: tuple[type[Effect], ...]) -> None:
             raise TypeError(f"two effects have the name {cls.NAME}")
 
 
-def effect_names() -> list[str]:
-    """Names of all effects, in the order of the registry."""
-    return list(_EFFECTS)
-
-
 def read_effect(name: str, arguments: Sequence[Argument]) -> Effect:
     """The effect of a proposal. Raises MalformedAction."""
     cls = _EFFECTS.get(name)
