@@ -1,6 +1,7 @@
 /** Answers that claims pay for: who is paid, and, apart from it, evidence that people may look at; rows of datanets. */
 
 import { h, route } from "./dom.js";
+import { broughtTo, flowsOf } from "./flows.js";
 import * as f from "./format.js";
 import { attempt, later, remember } from "./rpc.js";
 import { brief, pieces } from "./spans.js";
@@ -59,15 +60,16 @@ export async function answer(context, claimId, number, wanted) {
   const [claim, found] = await Promise.all([rpc.find("openledger_getClaim", id), rpc.find("openledger_getAnswers", id, at, 1)]);
   const one = found?.answers[0];
   if (!claim || !one) return ui.missing(`answer ${number} of claim ${claimId}`);
-  const [paying, evidence] = await Promise.all([
+  const [paying, evidence, flows] = await Promise.all([
     attempt(() => remember(cache, `rows ${id}`, () => rpc.call("openledger_getEarningRows", id, NOBODY, 5))),
     attempt(() => remember(cache, `evidence ${id} ${at}`, () => rpc.call("openledger_getEvidence", id, at))),
+    flowsOf(context, claim),
   ]);
   return ui.page(
     `Answer ${at} of claim ${id}`,
-    "What was asked, what the model said, and who is paid for it. Below that, set apart, what it looks like to a reader.",
-    text(one, evidence[0]?.spans ?? []),
-    paid(claim, found.count, paying),
+    "From the words to the people: what was asked and said, whose rows made that answer likelier, and what they were paid.",
+    text(one, claim.model, evidence[0]?.spans ?? []),
+    paid(claim, found.count, paying, flows),
     found.count > 1 ? alone(context, id, at, wanted === "alone") : null,
     seen(evidence),
     ui.section(
@@ -89,7 +91,7 @@ const turner = (claim, at, count) =>
   ui.pager(at > 0 ? route("answer", claim, at - 1) : null, at + 1 < count ? route("answer", claim, at + 1) : null, ["← previous answer", "next answer →"]);
 
 /** Question and answer; the words that stand in rows are marked and lead there. */
-function text(one, spans) {
+function text(one, model, spans) {
   return ui.section(
     null,
     h("h2", {}, "Asked"),
@@ -104,24 +106,33 @@ function text(one, spans) {
         return h("mark", {}, h("a", { href: route("row", place.datanet, place.version, place.place, place.begin, place.end), title: `in ${f.count(span.count)} places of the training rows` }, words));
       }),
     ),
-    spans.length ? h("p", { class: "quiet" }, "Marked words stand in training rows exactly so. This is evidence, not pay.") : null,
+    h("p", {}, "Answered by ", ui.modelLink(model), " for ", ui.money(one.price), "."),
+    spans.length ? h("p", { class: "quiet" }, "Marked words stand in training rows exactly so; each leads to its row. This is evidence, not pay.") : null,
   );
 }
 
-function paid(claim, count, [rows, refusal]) {
+/** Who is paid, in words first: how many people, for how many answers, how much. */
+function paid(claim, count, [rows, refusal], flows) {
+  const people = Object.keys(claim.shares);
+  const sum = people.reduce((all, who) => all + (broughtTo(flows, who) ?? 0n), 0n);
   return ui.section(
     "Who is paid",
-    shareBars(claim),
+    flows
+      ? h("p", {}, ui.claimLink(claim.id), ` paid ${ui.counted(people.length, "contributor")} `, ui.money(sum), ` for ${count === 1 ? "this answer" : `its ${f.count(count)} answers together`}.`)
+      : null,
+    shareBars(claim, flows),
     h(
       "p",
       { class: "quiet" },
-      `The shares of claim ${claim.id}, which is `,
+      "The shares of ",
+      ui.claimLink(claim.id),
+      ", which is ",
       ui.badge(claim.status),
       count === 1 ? " and pays for this answer alone. " : ` and pays for its ${f.count(count)} answers together. `,
-      "They follow from the model's index alone; validators recompute them.",
+      "They follow from the model's index alone; validators recompute them. What no row explains is unattributed, and goes to the community pool.",
     ),
     h("h3", {}, "Rows that earn most"),
-    refusal ? ui.refused(refusal) : earningTable(rows.rows),
+    refusal ? ui.refused(refusal) : earningTable(rows.rows, claim.shares, flows),
   );
 }
 
@@ -137,22 +148,35 @@ function alone(context, id, at, wanted) {
   return ui.section(title, what, shareBars(asked.found), h("h3", {}, "Rows that it owes most"), earningTable(asked.found.rows), again);
 }
 
-/** Shares of contributors and what is unattributed, as bars. */
-export function shareBars({ shares, unattributed }) {
+/** Shares of contributors and what is unattributed, as bars, with what each brought where `flows` say it. */
+export function shareBars({ shares, unattributed }, flows = null) {
   const entries = Object.entries(shares)
     .sort((a, b) => b[1] - a[1])
-    .map(([contributor, ppm]) => ({ label: ui.accountLink(contributor), ppm }));
+    .map(([contributor, ppm]) => ({ label: ui.accountLink(contributor), ppm, wei: broughtTo(flows, contributor) }));
   if (unattributed) entries.push({ label: "unattributed", ppm: unattributed, tone: "rest" });
   return ui.bars(entries);
 }
 
-export const earningTable = (rows) =>
-  ui.table(
+/** Rows that earn; what a row brought is its part of what its contributor got (`shares` and `flows` of the claim). */
+export function earningTable(rows, shares = {}, flows = null) {
+  const brought = (row) => {
+    const ppm = Object.entries(shares).find(([who]) => who.toLowerCase() === row.contributor.toLowerCase())?.[1];
+    return ppm ? ui.money((broughtTo(flows, row.contributor) * BigInt(row.ppb)) / (1000n * BigInt(ppm))) : "–";
+  };
+  return ui.table(
     "Rows that earn",
-    ["Row", "Contributor", "Datanet", "#Of the fee", "Text"],
-    rows.map((row) => [rowLink(row), ui.accountLink(row.contributor), versionLink(row), f.percent(row.ppb / 1000), h("div", { class: "text" }, row.excerpt === null ? "–" : brief(row.excerpt))]),
+    ["Row", "Contributor", "Datanet", "#Of the fee", ...(flows ? ["#Brought"] : []), "Text"],
+    rows.map((row) => [
+      rowLink(row),
+      ui.accountLink(row.contributor),
+      versionLink(row),
+      f.percent(row.ppb / 1000),
+      ...(flows ? [brought(row)] : []),
+      h("div", { class: "text" }, row.excerpt === null ? "–" : brief(row.excerpt)),
+    ]),
     "No row earned anything: all of it is unattributed.",
   );
+}
 
 /** Evidence beside the answer, said to be no pay in its heading and its text. */
 function seen([found, refusal]) {

@@ -3,6 +3,7 @@
 import { answersCard, shareBars } from "./answers.js";
 import { challengePage, challengeTable } from "./challenges.js";
 import { h } from "./dom.js";
+import { feeBar, flowsOf } from "./flows.js";
 import * as f from "./format.js";
 import * as ui from "./ui.js";
 import { ENDS, names, verdictTable, way } from "./votes.js";
@@ -63,16 +64,22 @@ export async function claim(context, id) {
     rpc.find("openledger_getVerdicts", Number(id)),
   ]);
   if (found === null) return verdicts === null ? ui.missing(`claim ${id}`) : challengePage(rpc, Number(id), verdicts);
+  const flows = await flowsOf(context, found);
   return ui.page(
     `Claim ${found.id}`,
     found.status === "accepted" && f.big(found.minted) > 0n ? "More than two thirds of the power said yes. The fee is paid, and OPEN was minted." : TOLD[found.status],
     way(found.status),
-    ui.section("Shares", shareBars(found), h("p", { class: "quiet" }, "Parts of the contributors' half of the fee; with the unattributed part they make exactly 1,000,000 ppm.")),
+    ui.section(
+      flows ? "Who was paid" : "Shares",
+      shareBars(found, flows),
+      h("p", { class: "quiet" }, "Per cent of the contributors' part of the fee. What no row explains is unattributed, and goes to the community pool."),
+    ),
     found.challenge ? doubt(found.challenge) : null,
     ui.section("Verdicts", verdictTable(verdicts)),
     await answersCard(context, found.id),
     ui.section(
       "Money",
+      feeBar(found, flows),
       ui.facts(
         [ENDS.includes(found.status) ? "Fee" : "Fee in escrow", ui.money(found.fee, 18)],
         ["Bond", ui.money(found.bond, 18)],

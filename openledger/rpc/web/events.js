@@ -7,6 +7,9 @@ const WORD = 32;
 
 const eventOf = (log) => (Object.hasOwn(EVENTS, log.topics[0] ?? "") ? EVENTS[log.topics[0]] : null);
 
+/** First topic of the event of this name. */
+export const topicOf = (name) => Object.keys(EVENTS).find((topic) => EVENTS[topic].name === name);
+
 /** Name of a log's event, or null where this page does not know it. */
 export function nameOf(log) {
   const event = eventOf(log);

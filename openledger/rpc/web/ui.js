@@ -28,6 +28,9 @@ export const hash = (hex, head = 10, tail = 6) => h("span", { class: "mono", tit
 /** An amount in OPEN; exact wei in the tooltip. */
 export const money = (wei, digits) => h("span", { class: "num", title: f.exact(wei) }, f.amount(wei, digits));
 
+/** "1 contributor", "3 contributors". */
+export const counted = (many, what) => `${f.count(many)} ${what}${many === 1 ? "" : "s"}`;
+
 /** A moment; a ticking "12 s ago", exact in the tooltip. */
 export function when(seconds) {
   if (!f.num(seconds)) return h("span", { class: "quiet" }, "–");
@@ -106,18 +109,20 @@ export const tone = (word) => TONES[String(word)] ?? "calm";
 /** A word in a coloured frame; the word itself says it too. */
 export const badge = (word) => h("span", { class: `badge ${tone(word)}` }, word);
 
-/** Shares as bars, the whole track being 1,000,000 ppm: `entries` are { label: node, ppm, tone }. */
+/** Shares as bars, the whole track being 1,000,000 ppm: `entries` are { label: node, ppm, tone, wei }; `wei` is what the
+ * share was worth, where that is known. */
 export function bars(entries) {
   return h(
     "ul",
-    { class: "bars" },
-    entries.map(({ label, ppm, tone }) =>
+    { class: entries.some(({ wei }) => wei !== undefined && wei !== null) ? "bars worth" : "bars" },
+    entries.map(({ label, ppm, tone, wei }) =>
       h(
         "li",
         {},
         h("span", { class: "label" }, label),
         h("span", { class: "track", "aria-hidden": "true" }, h("span", { class: `bar ${tone ?? ""}`, style: { width: `${(ppm / 10_000).toFixed(3)}%` } })),
         h("span", { class: "num", title: `${ppm} ppm` }, f.percent(ppm)),
+        wei === undefined || wei === null ? null : money(wei),
       ),
     ),
   );
