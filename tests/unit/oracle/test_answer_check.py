@@ -27,7 +27,7 @@ MODEL = 7
 
 def session(shop: Shop) -> Session:
     signer = Signer("consumer", address_of_private_key(CONSUMER), CONSUMER)
-    return Session(1, MODEL, PRICE, CHAIN, shop.url, signer)
+    return Session(1, MODEL, PRICE, CHAIN, shop.url, 1_800_000_000, signer)
 
 
 def check(made: Any) -> AnswerCheck:
