@@ -1,6 +1,6 @@
 """Serving over HTTP: OpenAI's API with payment by on-chain sessions.
 
-    GET  /v1/models                 the models and their prices
+    GET  /v1/models[/{id}]          the models and their prices, or one
     POST /v1/completions            an answer; 402 with the price unless paid
     POST /v1/chat/completions       the same for messages
     POST /v1/vouchers               pays for all answers of a session so far
@@ -18,9 +18,10 @@ import asyncio
 import json
 import secrets
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -31,7 +32,7 @@ from openledger.attribution_oracle.claims import Answer, explain
 from openledger.attribution_oracle.evidence import Evidence
 from openledger.attribution_oracle.model import generate
 from openledger.attribution_oracle.one_answer import shares_of
-from openledger.attribution_oracle.openai import Ask, Refusal, answer_json, chunk_json, invalid, read_ask
+from openledger.attribution_oracle.openai import Ask, Refusal, answer_json, chunk_json, errors, invalid, read_ask
 from openledger.attribution_oracle.payment import (
     SESSION_HEADER,
     SIGNATURE_HEADER,
@@ -42,7 +43,7 @@ from openledger.attribution_oracle.payment import (
 )
 from openledger.attribution_oracle.ports import ChainReader
 from openledger.primitives.amounts import exact_amount
-from openledger.primitives.errors import DecodingError, InvalidSignature, OpenLedgerError, VoucherInvalid
+from openledger.primitives.errors import DecodingError, InvalidSignature, OpenLedgerError
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.jsonio import read_json
 from openledger.primitives.keys import recover_signature
@@ -60,12 +61,18 @@ HOW = (
 
 @dataclass(frozen=True)
 class Served:
-    """One model on offer: its id in the API, its number on chain, its price in wei."""
+    """One model on offer: its id in the API (the server takes the number where another model has the same), its number
+    on chain, its price in wei."""
 
     id: str
     number: int
     price: int
     bundle: Bundle
+
+    def to_json(self) -> dict[str, Any]:
+        """OpenAI's form, with number and price."""
+        fixed = {"id": self.id, "object": "model", "created": 0, "owned_by": "openledger"}
+        return {**fixed, "number": self.number, "price": str(self.price)}
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -82,8 +89,10 @@ class Server:
     """The HTTP application."""
 
     def __init__(self, models: Sequence[Served], chain: ChainReader, ledger: Ledger, chain_id: int) -> None:
-        self.models = {name: m for m in models for name in (m.id, str(m.number))}
-        self.offered = list(models)
+        numbers, names = {str(m.number): m for m in models}, Counter(m.id for m in models)
+        one = {name for name, count in names.items() if count == 1 and name not in numbers}
+        self.offered = [m if m.id in one else replace(m, id=str(m.number)) for m in models]
+        self.models = {m.id: m for m in self.offered} | {str(m.number): m for m in self.offered}
         self.chain, self.ledger, self.chain_id = chain, ledger, chain_id
         self._locks = [asyncio.Lock() for _ in range(256)]
         self._told: dict[tuple[str, str], asyncio.Future[dict[str, Any]]] = {}
@@ -92,8 +101,9 @@ class Server:
 
     def app(self) -> web.Application:
         """The aiohttp application."""
-        app = web.Application(client_max_size=MAX_BODY, middlewares=[_errors])
+        app = web.Application(client_max_size=MAX_BODY, middlewares=[errors])
         app.router.add_get("/v1/models", self._list)
+        app.router.add_get("/v1/models/{id:.+}", self._model)
         app.router.add_post("/v1/completions", self._completions)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/vouchers", self._vouchers)
@@ -110,18 +120,17 @@ class Server:
     # --- models, vouchers, receipts ---------------------------------------------------------------------
 
     async def _list(self, request: web.Request) -> web.Response:
-        data = [
-            {
-                "id": m.id,
-                "object": "model",
-                "created": 0,
-                "owned_by": "openledger",
-                "number": m.number,
-                "price": str(m.price),
-            }
-            for m in self.offered
-        ]
-        return web.json_response({"object": "list", "data": data})
+        return web.json_response({"object": "list", "data": [m.to_json() for m in self.offered]})
+
+    async def _model(self, request: web.Request) -> web.Response:
+        return web.json_response(self._offer(request.match_info["id"]).to_json())
+
+    def _offer(self, name: str) -> Served:
+        if (served := self.models.get(name)) is None:
+            here = ", ".join(m.id for m in self.offered)
+            message = f"the model {name!r} is not served here, or not under this name; GET /v1/models lists: {here}"
+            raise Refusal(404, "invalid_request_error", "model_not_found", message[:1000], None, "model")
+        return served
 
     async def _vouchers(self, request: web.Request) -> web.Response:
         try:
@@ -197,11 +206,7 @@ class Server:
     async def _answer(self, request: web.Request, chat: bool) -> web.StreamResponse:
         raw = await request.read()
         ask = read_ask(raw, chat)
-        served = self.models.get(ask.model)
-        if served is None:
-            raise Refusal(
-                404, "invalid_request_error", "model_not_found", f"the model {ask.model!r} is not served here"
-            )
+        served = self._offer(ask.model)
         session = self._session_header(request, served)
         if self._waiting >= MAX_WAITING:
             raise Refusal(429, "rate_limit_error", "busy", "too many requests are waiting; try again shortly")
@@ -218,8 +223,8 @@ class Server:
         return web.json_response(answer_json(ask, receipt.to_json(), reason, counts))
 
     async def _streamed(self, request: web.Request, served: Served, ask: Ask, session: int) -> web.StreamResponse:
-        """Server-sent events; the last one but [DONE] carries the receipt. The answer is finished, and owed, even
-        when the client goes away."""
+        """Server-sent events; the one with the finish reason carries the receipt. The answer is finished, and owed,
+        even when the client goes away."""
         loop, events = asyncio.get_running_loop(), asyncio.Queue[str | None]()
         ident, created = _new_id(ask), int(time.time())
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
@@ -233,12 +238,17 @@ class Server:
 
         working = asyncio.ensure_future(self._in_thread(work))
         gone = False
+        if ask.chat:
+            gone = not await _send(response, chunk_json(ask, ident, created, role="assistant"))
         while (delta := await events.get()) is not None:
-            gone = gone or not await _send(response, chunk_json(ask, ident, created, delta, None))
-        text, reason, _ = await working
+            gone = gone or not await _send(response, chunk_json(ask, ident, created, text=delta))
+        text, reason, counts = await working
         receipt = self._issue(served, ask, session, text, ident, created)
-        last = {**chunk_json(ask, ident, created, "", reason), "openledger": {"receipt": receipt.to_json()}}
-        if not gone and await _send(response, last):
+        last = {**chunk_json(ask, ident, created, reason=reason), "openledger": {"receipt": receipt.to_json()}}
+        gone = gone or not await _send(response, last)
+        if ask.usage:
+            gone = gone or not await _send(response, chunk_json(ask, ident, created, usage=counts))
+        if not gone:
             await response.write(b"data: [DONE]\n\n")
             await response.write_eof()
         return response
@@ -325,41 +335,28 @@ async def _send(response: web.StreamResponse, event: Mapping[str, Any]) -> bool:
     return True
 
 
-@web.middleware
-async def _errors(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Every refusal in OpenAI's form."""
-    try:
-        return await handler(request)
-    except Refusal as err:
-        return err.response()
-    except VoucherInvalid as err:
-        return Refusal(400, "invalid_request_error", "voucher_invalid", str(err)).response()
-    except OpenLedgerError as err:
-        return Refusal(400, "invalid_request_error", f"openledger_{err.code}", str(err)).response()
-    except web.HTTPException as err:
-        return Refusal(err.status, "invalid_request_error", "http_error", err.reason).response()
-
-
 def run_model(bundle: Bundle, ask: Ask, emit: Callable[[str], object]) -> tuple[str, str, tuple[int, int]]:
     """Generate an answer; ``emit`` gets the text in pieces. Gives (text, finish reason, (prompt, answer) tokens)."""
     tokenizer, model = bundle.run.base.tokenizer, bundle.run.model
     asked = [tokenizer.start, *tokenizer.encode(ask.query)]
     most = min(ask.tokens, model.config.context - 1)
+    held = max(map(len, ask.stop), default=1) - 1  # what may turn out to begin a stop is not told yet
     said: list[int] = []
-    told = ""
+    told, end = "", None
     with bundle.run.lock:
         for token in generate(model, asked, most, ask.temperature, ask.seed, ask.top_p):
             said.append(token)
             text = tokenizer.decode(said)
-            if not text.endswith("\ufffd") and len(text) > len(told):
-                emit(text[len(told) :])
-                told = text
-    text = tokenizer.decode(said)
+            if (end := ask.end(text)) is not None:
+                break
+            safe = text[: len(text) - held]
+            if not text.endswith("\ufffd") and len(safe) > len(told):
+                emit(safe[len(told) :])
+                told = safe
+    text = tokenizer.decode(said)[:end]
     if len(text) > len(told):
         emit(text[len(told) :])
-    return text, "length" if len(said) == most else "stop", (len(asked), len(said))
+    return text, "length" if end is None and len(said) == most else "stop", (len(asked), len(said))
 
 
 def attribution(bundle: Bundle, receipt: Receipt, top: int = 3) -> dict[str, Any]:

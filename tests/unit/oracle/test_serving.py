@@ -177,6 +177,83 @@ async def test_streams_are_server_sent_events_that_end_with_the_receipt(shop: Sh
     assert chunks[-1]["choices"][0]["finish_reason"] in ("length", "stop")
 
 
+def events_of(text: str) -> list[dict[str, Any]]:
+    """The chunks of a stream that ended well."""
+    events = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
+    assert events.pop() == "[DONE]"
+    return [json.loads(event) for event in events]
+
+
+async def test_a_chat_stream_begins_with_the_role_and_counts_its_tokens_when_asked(shop: Shop) -> None:
+    _, text = await shop.ask(0, stream=True, path="chat/completions", stream_options={"include_usage": True})
+    first, *_, ending, last = events_of(text)
+    assert first["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert first["usage"] is ending["usage"] is None
+    assert ending["choices"][0]["finish_reason"]
+    assert last["choices"] == []
+    assert last["usage"]["total_tokens"] == last["usage"]["prompt_tokens"] + last["usage"]["completion_tokens"]
+    assert last["usage"]["completion_tokens"] > 0
+
+
+@pytest.mark.parametrize("path", ["completions", "chat/completions"])
+async def test_an_answer_ends_before_the_first_of_its_stops(shop: Shop, path: str) -> None:
+    """In a stream nothing is told that turns out to belong to a stop, and what is paid for is what was told."""
+    _, body = await shop.ask(0, path=path, temperature=0)
+    whole = body["openledger"]["receipt"]["answer"]
+    await shop.pay((await shop.get("/v1/sessions/1"))[1]["voucher"])
+    stop = whole[len(whole) // 2 :][:5]
+    _, text = await shop.ask(1, path=path, temperature=0, stream=True, stop=["never in it", stop])
+    chunks = events_of(text)
+    told = "".join(c["choices"][0].get("text") or c["choices"][0].get("delta", {}).get("content", "") for c in chunks)
+    assert told == whole[: whole.index(stop)] == chunks[-1]["openledger"]["receipt"]["answer"]
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+    await shop.pay((await shop.get("/v1/sessions/1"))[1]["voucher"])
+    _, body = await shop.ask(2, path=path, temperature=0, stop=whole[0])
+    assert (body["openledger"]["receipt"]["answer"], body["choices"][0]["finish_reason"]) == ("", "stop")
+    assert (await shop.get("/v1/receipts/" + body["id"]))[1]["attribution"]["unattributed"] == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("n", 2), ("best_of", 3), ("logprobs", 0), ("logprobs", True), ("echo", True), ("suffix", "end"),
+     ("tools", [{"type": "function"}]), ("response_format", {"type": "json_object"}), ("presence_penalty", 0.5),
+     ("logit_bias", {"50256": -100}), ("stop", ["a"] * 5), ("stop", ""), ("stop", [1]), ("stop", {}),
+     ("stream_options", {"include_usage": 1}), ("stream_options", [])],
+)  # fmt: skip
+async def test_what_would_be_another_answer_is_refused_by_its_name_before_it_costs(
+    shop: Shop, field: str, value: Any
+) -> None:
+    status, body = await shop.ask(0, **{field: value})
+    assert (status, body["error"]["param"]) == (400, field)
+    assert field in body["error"]["message"]
+
+
+async def test_what_asks_for_nothing_is_no_reason_to_refuse(shop: Shop) -> None:
+    usual: dict[str, Any] = {"n": 1, "logprobs": None, "echo": False, "tools": [], "presence_penalty": 0.0, "stop": [],
+             "response_format": {"type": "text"}, "logit_bias": {}, "user": "me", "stream_options": None}  # fmt: skip
+    assert (await shop.ask(0, **usual))[0] == 200
+
+
+async def test_one_model_is_shown_by_name_and_by_number(shop: Shop) -> None:
+    for name in ("toy-model", "7"):
+        status, found = await shop.get("/v1/models/" + name)
+        assert (status, found["id"], found["number"], found["object"]) == (200, "toy-model", 7, "model")
+    status, found = await shop.get("/v1/models/8")
+    assert (status, found["error"]["code"], found["error"]["param"]) == (404, "model_not_found", "model")
+    status, found = await shop.get("/v1/embeddings")
+    assert (status, found["error"]["message"]) == (404, "Not Found: GET /v1/embeddings")
+
+
+def test_models_of_one_name_are_asked_by_their_numbers(made: Any, tmp_path: Path) -> None:
+    """Else the last of them answered for all, at its own price."""
+    models = [Served(name, number, PRICE, made.bundle) for name, number in [("a", 1), ("a", 2), ("b", 3), ("1", 4)]]
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    server = serve.Server(models, Chain(), ledger, CHAIN)
+    ledger.close()
+    assert [m.id for m in server.offered] == ["1", "2", "b", "4"]
+    assert {name: m.number for name, m in server.models.items()} == {"1": 1, "2": 2, "b": 3, "3": 3, "4": 4}
+
+
 async def test_a_restart_loses_no_receipt_and_no_voucher(shop: Shop) -> None:
     _, body = await shop.ask(0)
     _, state = await shop.get("/v1/sessions/1")
