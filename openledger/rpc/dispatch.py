@@ -53,6 +53,10 @@ Left: TypeAlias = Callable[[], bool]
 INFINITE = float("inf")
 """What a number too large for a float is read as; JSON cannot say it back."""
 
+MAX_PARTS = 200_000
+"""Lists, objects, texts and commas of a request: five megabytes of empty lists took three seconds to be read, in which
+nothing else ran. As many bytes full of hashes have fewer."""
+
 _ID_TYPES = frozenset((int, str, float, type(None)))
 
 
@@ -84,6 +88,11 @@ def _parser(hint: Any) -> Callable[[Any], Any]:
         if get_origin(part) is Annotated:
             return _parser(part)
     return _same
+
+
+def _parts(body: bytes) -> int:
+    """About how many values a JSON text holds; counted, not read."""
+    return body.count(b"[") + body.count(b"{") + body.count(b",") + body.count(b'"') // 2
 
 
 def _camel(name: str) -> str:
@@ -143,6 +152,7 @@ class Dispatcher:
         *,
         max_batch: int = 1000,
         max_depth: int = 64,
+        max_parts: int = MAX_PARTS,
         max_answer: int = 25_000_000,
         access_log: bool = False,
     ) -> None:
@@ -156,6 +166,7 @@ class Dispatcher:
         self.unknown = 0
         self._max_batch = max_batch
         self._max_depth = max_depth
+        self._max_parts = max_parts
         self._max_answer = max_answer
         self._access_log = access_log
 
@@ -226,6 +237,8 @@ class Dispatcher:
         return b"[" + b",".join(filter(None, answers)) + b"]" if any(answers) else None
 
     def _parse(self, body: bytes) -> Any:
+        if _parts(body) > self._max_parts:
+            raise RpcError(INVALID_REQUEST, f"request of too many parts, limit {self._max_parts}")
         if nests_deeper(body, self._max_depth):
             raise RpcError(INVALID_REQUEST, f"request nested too deeply, limit {self._max_depth}")
         try:

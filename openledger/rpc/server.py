@@ -28,7 +28,7 @@ from openledger.rpc.callers import TooManyRequests
 from openledger.rpc.cometbft import CometRoutes
 from openledger.rpc.debug import Debug
 from openledger.rpc.devnet import devnet_namespaces
-from openledger.rpc.dispatch import Dispatcher
+from openledger.rpc.dispatch import MAX_PARTS, Dispatcher
 from openledger.rpc.door import JSON_TYPES, TOO_MANY, Door, cors, too_long
 from openledger.rpc.eth import EthState
 from openledger.rpc.eth_blocks import EthBlocks
@@ -135,6 +135,7 @@ class RpcServer:
             namespaces,
             max_batch=limits.max_batch,
             max_depth=limits.max_depth,
+            max_parts=max(MAX_PARTS, limits.max_body // 25),
             max_answer=limits.max_answer,
             access_log=limits.access_log,
         )

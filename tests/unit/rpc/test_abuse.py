@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 import time
@@ -11,7 +12,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from openledger.rpc import dispatch
 from openledger.rpc.backend import RpcSettings
+from openledger.rpc.dispatch import Dispatcher
 from openledger.rpc.jsontext import dump, load
 from openledger.rpc.sockets import frame
 from tests.waiting import PATIENCE
@@ -151,6 +154,31 @@ def test_what_one_parser_reads_the_other_reads_too() -> None:
         assert type(load(text)) is type(json.loads(text))
     for value in (1 << 64, "\ud800", [1 << 300], {"a": (1, 2)}):
         assert json.loads(dump(value)) == json.loads(json.dumps(value))
+
+
+HASH = b'"0x' + b"ab" * 32 + b'"'
+
+
+@pytest.mark.parametrize("unit", [b"[]", b"{}", b"1", b'""', b'{"a":1}', b'""""""'])
+def test_a_request_of_millions_of_little_parts_is_refused_before_it_is_read(
+    monkeypatch: pytest.MonkeyPatch, unit: bytes
+) -> None:
+    def read(*_: Any) -> Any:
+        raise AssertionError("it is read")
+
+    monkeypatch.setattr(dispatch, "load", read)
+    monkeypatch.setattr(dispatch, "nests_deeper", read)
+    body = call("eth_chainId", [])[:-2] + b",".join([unit] * (4_900_000 // (len(unit) + 1))) + b"]}"
+    found = Dispatcher(()).begin(body)
+    assert json.loads(found)["error"]["message"] == "request of too many parts, limit 200000"  # type: ignore[arg-type]
+
+
+async def test_a_request_that_is_full_of_hashes_is_read(chain: Any) -> None:
+    """The densest that makes sense, up to the size of a body."""
+    body = call("eth_getLogs", [])[:-2] + b'{"topics":[[' + b",".join([HASH] * 70_000) + b"]]}]}"
+    assert 4_800_000 < len(body) < 5_000_000
+    async with chain.http.post(chain.url, data=io.BytesIO(body), headers=JSON) as answer:
+        assert "alternatives" in (await answer.json())["error"]["message"]
 
 
 class TestBounds:
