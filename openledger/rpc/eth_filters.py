@@ -20,6 +20,10 @@ from openledger.rpc.work import Workers
 LogQueryArg = Annotated[LogQuery, parse_log_query]
 
 
+MOST_VALUES = 500_000
+"""Addresses and topics that all filters keep, some 50 MB."""
+
+
 @dataclass(slots=True)
 class Filter:
     """A polled filter. ``next`` is the first height (or count of admitted transactions) not told yet, ``removed`` the
@@ -89,6 +93,8 @@ class EthFilters:
         self._filters = {k: f for k, f in self._filters.items() if now - f.used < limit.filter_seconds}
         if len(self._filters) >= limit.max_filters:
             raise RpcError(LIMIT_EXCEEDED, f"too many filters, limit {limit.max_filters}")
+        if sum(found.query.size for found in self._filters.values()) + query.size > MOST_VALUES:
+            raise RpcError(LIMIT_EXCEEDED, f"too many addresses and topics in filters, limit {MOST_VALUES}")
         ident = new_id()
         start = self._subscriptions.admitted if kind in ("pending", "whole") else self._backend.head().number + 1
         if query.start is not None and not query.start.tag:

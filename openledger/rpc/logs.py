@@ -31,6 +31,11 @@ class LogQuery:
     stop: BlockRef | None = None
     block_hash: Hash32 = b""
 
+    @property
+    def size(self) -> int:
+        """Addresses and topics in it."""
+        return len(self.addresses) + sum(map(len, self.topics))
+
     def matches(self, log: Log) -> bool:
         """True for a log that this query means."""
         if self.addresses and log.address not in self.addresses:

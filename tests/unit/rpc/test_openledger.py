@@ -8,13 +8,24 @@ import io
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from eth_account import Account
 
 from openledger.abci_app.action import build_native, encode_action, intrinsic_gas
+from openledger.abci_app.modules.attribution.records import (
+    CHALLENGED,
+    CLAIMED,
+    PHASE,
+    PROMISED,
+    RESOLVED,
+    SAID,
+    VESTED,
+)
 from openledger.abci_app.modules.datanets.commit import DatanetCommit, Part
 from openledger.abci_app.modules.datanets.create import DatanetCreate
 from openledger.primitives.attribution import row_leaf
@@ -159,27 +170,39 @@ async def test_one_row_of_a_version_can_be_proved(chain: Any, client: AsyncClien
         await client.call("openledger_getRowProof", 1, 1, 5)
 
 
-async def test_a_claim_is_told_when_it_is_new_and_when_it_changes(chain: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    claims: list[dict[str, Any]] = []
+async def test_a_claim_is_told_when_it_is_new_and_whenever_it_changes_also_after_it_was_settled(
+    chain: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    someone = bytes(range(20))
+    blocks = {
+        1: [CLAIMED.log(1, 1, 1, someone, 5)],
+        2: [PHASE.log(1, 2, 99), PHASE.log(1, 4, 0), CLAIMED.log(2, 1, 1, someone, 5)],
+        3: [SAID.log(1, someone, 1, 1, ""), PROMISED.log(someone, 1, bytes(32))],  # neither changes a claim
+        4: [CHALLENGED.log(1, someone, 7, bytes(20), 1)],
+        5: [PHASE.log(3, 4, 0), replace(CLAIMED.log(2, 1, 1, someone, 5), address=someone)],  # not of claims
+        6: [RESOLVED.log(1, someone, 2), VESTED.log(2)],
+    }
+    monkeypatch.setattr(chain.app.store, "block", lambda number: SimpleNamespace(
+        receipts=[SimpleNamespace(logs=blocks[number])]))  # fmt: skip
+    asked: list[tuple[int, int]] = []
 
     def page(_state: Any, start: int, limit: int) -> list[dict[str, Any]]:
-        return [claim for claim in claims if claim["id"] >= start][:limit]
+        asked.append((start, limit))
+        return [{"id": claim} for claim in (1, 2, 4) if claim >= start][:limit]
 
     monkeypatch.setattr("openledger.rpc.subscriptions.list_claims", page)
     subscriptions = chain.server._subscriptions
+    subscriptions._committed(1)
+    assert not asked  # nobody listens
     async with chain.http.ws_connect(chain.url) as socket:
         await socket.send_json({"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["openledger_claims"]})
         ident = (await socket.receive_json(timeout=PATIENCE))["result"]
-        told = []
-        for statuses in (["pending"], ["voting"], ["voting"], ["accepted", "pending"], ["accepted", "refused"]):
-            claims[:] = [{"id": i + 1, "status": status} for i, status in enumerate(statuses)]
-            subscriptions._tell_claims()
-        for _ in range(5):
-            message = await socket.receive_json(timeout=PATIENCE)
-            assert message["params"]["subscription"] == ident
-            told.append((message["params"]["result"]["id"], message["params"]["result"]["status"]))
-        assert told == [(1, "pending"), (1, "voting"), (1, "accepted"), (2, "pending"), (2, "refused")]
-    assert (subscriptions._first_open, subscriptions._claims) == (3, {}), "settled claims are not looked at again"
+        for height in blocks:
+            subscriptions._committed(height)
+        told = [(await socket.receive_json(timeout=PATIENCE))["params"] for _ in range(6)]
+        assert {message["subscription"] for message in told} == {ident}
+        assert [message["result"]["id"] for message in told] == [1, 1, 2, 1, 1, 2]
+    assert set(asked) == {(1, 1), (2, 1), (3, 1)}  # only what the blocks name
 
 
 # --- blobs --------------------------------------------------------------------------------------------------

@@ -7,13 +7,14 @@ import json
 import socket
 import struct
 import threading
+import time
 import tracemalloc
 from typing import Any
 
 import pytest
 
 from openledger.primitives.transactions import EthTransaction
-from openledger.rpc import eth_fees, eth_filters, formats, logs
+from openledger.rpc import eth_fees, eth_filters, formats, logs, subscriptions
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.errors import RpcError
 from openledger.rpc.sockets import SocketSession
@@ -208,3 +209,76 @@ async def test_what_waits_is_told_without_recovering_a_signature(idle_chain: Any
     (told,) = (await idle_chain.call("txpool_content"))["pending"].values()
     assert list(told) == ["0", "1"]
     assert await idle_chain.call("txpool_inspect")
+
+
+class Listener:
+    """A connection that hears, and takes its time."""
+
+    gone = False
+
+    def __init__(self, turn: list[int]) -> None:
+        self.turn, self.heard = turn, list[tuple[int, bytes]]()
+
+    def notify(self, text: bytes) -> None:
+        until_then = time.perf_counter() + 0.001
+        while time.perf_counter() < until_then:
+            pass
+        self.heard.append((self.turn[0], text))
+
+
+@pytest.mark.parametrize("kind", ["newHeads", "logs", "newPendingTransactions"])
+async def test_however_many_listen_others_have_their_turn_and_everybody_hears_all_in_order(
+    chain: Any, counter: Any, kind: str
+) -> None:
+    turn, loop = [0], asyncio.get_running_loop()
+    listeners = [Listener(turn) for _ in range(40)]
+    for listener in listeners:
+        chain.server._subscriptions.add(listener, kind, None)
+
+    def count() -> None:
+        turn[0] += 1
+        handle[0] = loop.call_soon(count)
+
+    handle = [loop.call_soon(count)]
+    created = await chain.send(to=None, data=counter.init, gas=300_000)
+    for nonce in (1, 2):
+        await chain.send(nonce=nonce, to=bytes.fromhex(created["contractAddress"][2:]), data=b"1", gas=100_000)
+    most = 2 if kind == "logs" else 3
+    await until(lambda: all(len(listener.heard) == most for listener in listeners))
+    handle[0].cancel()
+    texts = [[text.partition(b'"result"')[2] for _, text in listener.heard] for listener in listeners]
+    assert texts == [texts[0]] * 40
+    assert len(set(texts[0])) == most
+    assert len({at for listener in listeners for at, _ in listener.heard}) > 20
+
+
+async def test_what_filters_and_subscriptions_keep_is_bounded_and_given_back(chain: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(eth_filters, "MOST_VALUES", 30)
+    monkeypatch.setattr(subscriptions, "MOST_VALUES", 30)
+    monkeypatch.setattr(subscriptions, "MOST_VALUES_EACH", 20)
+    monkeypatch.setattr(subscriptions, "MOST", 4)
+    query = {"address": [f"0x{n:040x}" for n in range(10)], "topics": [None, [f"0x{n:064x}" for n in range(5)]]}
+    idents = [await chain.call("eth_newFilter", query) for _ in range(2)]
+    assert (await chain.error("eth_newFilter", query))["code"] == -32005
+    assert await chain.call("eth_uninstallFilter", idents[0])
+    await chain.call("eth_newFilter", query)
+    kept = chain.server._subscriptions
+    sessions = [Listener([0]) for _ in range(4)]
+    first = kept.add(sessions[0], "logs", query)
+    refused: list[str] = []
+    kept.add(sessions[1], "logs", query)
+    for session in (sessions[0], sessions[2]):  # more than its own part, more than is left for all
+        with pytest.raises(RpcError) as caught:
+            kept.add(session, "logs", query)
+        refused.append(caught.value.message)
+    assert ["connection" in refused[0], "node" in refused[1]] == [True, True]
+    assert kept.remove(sessions[0], first)
+    kept.add(sessions[2], "logs", query)
+    kept.drop(sessions[1])
+    for session in sessions[:3]:
+        kept.add(session, "newHeads", None)
+    with pytest.raises(RpcError, match="too many subscriptions on this node"):
+        kept.add(sessions[3], "newHeads", None)
+    for session in sessions:
+        kept.drop(session)
+    assert (kept.count, kept._values) == (0, 0)
