@@ -26,10 +26,13 @@ from openledger.primitives.types import ZERO_ADDRESS, Address, to_checksum
 from openledger.rpc.backend import MIB, Backend
 from openledger.rpc.formats import Json
 from openledger.rpc.params import LATEST, AddressArg, BlockArg, NumberArg
+from openledger.rpc.work import OneAtATime
 from openledger.state.ports import StateReader
 
 MAX_ANSWERS = 16 * MIB
 """Bytes of the answers of one claim that are read here."""
+KEPT_ANSWERS = 32 * MIB
+"""Bytes of answers that stay in memory once they were read."""
 MAX_ROWS = 16 * MIB
 """Bytes of a model's rows in which evidence is looked for."""
 MAX_MODEL = 256 * MIB
@@ -44,6 +47,8 @@ SHARES_HINT = "openledger proof shares CLAIM --answer N makes them on your machi
 
 Key = tuple[bytes, bytes, int, int]
 """Answers, model, claim, answer."""
+Paid = tuple[bytes, tuple[tuple[int, int, int], ...]]
+"""Answers, and what is paid for of them: session, first, last (exclusive)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,8 @@ class OpenLedgerEvidence:
         self._backend = backend
         self._found: OrderedDict[Key, Json] = OrderedDict()
         self._shares: OrderedDict[Key, Json] = OrderedDict()
+        self._read: OrderedDict[Paid, tuple[int, list[Json]]] = OrderedDict()
+        self._reading = OneAtATime()
 
     async def get_answers(
         self, claim: NumberArg, start: NumberArg = 0, limit: NumberArg = MAX_LIST, block: BlockArg = LATEST
@@ -207,21 +214,44 @@ class OpenLedgerEvidence:
 
     async def _answers(self, state: StateReader, claim: Claim) -> list[Json]:
         """Those that the claim pays for, in order. Raises OracleError, BlobNotFound."""
-        raw = await self._blob(claim.evidence.hex(), MAX_ANSWERS)
+        entries = settlements(state, claim.model, claim.epoch, claim.first, claim.last)
+        key = (claim.evidence, tuple((entry.session, entry.first, entry.last) for entry in entries))
+        if key not in self._read:
+            await self._fetch(claim.evidence.hex())
+            async with self._reading:
+                if key not in self._read:
+                    self._remember(key, *await asyncio.to_thread(self._read_answers, key))
+        self._read.move_to_end(key)
+        return self._read[key][1]
+
+    def _read_answers(self, key: Paid) -> tuple[int, list[Json]]:
+        raw = self._bytes(key[0].hex(), MAX_ANSWERS)
         paid: dict[int, list[range]] = {}
-        for entry in settlements(state, claim.model, claim.epoch, claim.first, claim.last):
-            paid.setdefault(entry.session, []).append(range(entry.first, entry.last))
-        given = await asyncio.to_thread(answers_in, raw, sum(max(r.stop for r in some) for some in paid.values()))
-        return [a for a in given if any(a["index"] in some for some in paid.get(a["session"], ()))]
+        for session, first, last in key[1]:
+            paid.setdefault(session, []).append(range(first, last))
+        given = answers_in(raw, sum(max(r.stop for r in some) for some in paid.values()))
+        return len(raw), [a for a in given if any(a["index"] in some for some in paid.get(a["session"], ()))]
+
+    def _remember(self, key: Paid, size: int, answers: list[Json]) -> None:
+        """Keep these, and those asked for last as far as there is room."""
+        self._read[key] = (size, answers)
+        while len(self._read) > 1 and sum(size for size, _ in self._read.values()) > KEPT_ANSWERS:
+            self._read.popitem(last=False)
 
     async def _blob(self, name: str, most: int) -> bytes:
         """A blob that the chain names; its bytes. Raises BlobNotFound, and OracleError for more than ``most`` bytes."""
-        peers = self._backend.blob_peers
-        if peers is not None:
+        await self._fetch(name)
+        return await asyncio.to_thread(self._bytes, name, most)
+
+    async def _fetch(self, name: str) -> None:
+        """Ask the peers for a blob that is not here."""
+        if self._backend.blob_peers is not None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(peers.fetch(name), _FETCH_SECONDS)
-        await asyncio.to_thread(self._bounded, [name], most)
-        return await asyncio.to_thread(self._backend.blobs.get, name)
+                await asyncio.wait_for(self._backend.blob_peers.fetch(name), _FETCH_SECONDS)
+
+    def _bytes(self, name: str, most: int) -> bytes:
+        self._bounded([name], most)
+        return self._backend.blobs.get(name)
 
     def _bounded(self, names: list[str], most: int) -> None:
         size = sum(self._backend.blobs.size(name) for name in names)

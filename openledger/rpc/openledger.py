@@ -6,6 +6,8 @@ Reads take an optional block at the end. Amounts are hex quantities (wei), share
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from openledger.abci_app import queries
@@ -24,10 +26,12 @@ from openledger.primitives.errors import InvalidSignature, MalformedAction, NotF
 from openledger.primitives.fields import from_json
 from openledger.primitives.hashing import keccak256, merkle_proof
 from openledger.primitives.transactions import NATIVE, decode_native, encode_native
-from openledger.primitives.types import ZERO_ADDRESS, Address, parse_address, to_hex
-from openledger.rpc.backend import Backend
+from openledger.primitives.types import ZERO_ADDRESS, Address, Hash32, parse_address, to_hex
+from openledger.rpc.backend import MIB, Backend
+from openledger.rpc.errors import LIMIT_EXCEEDED, RpcError
 from openledger.rpc.eth_fees import EthFees
 from openledger.rpc.formats import Json, quantity
+from openledger.rpc.logs import deadline
 from openledger.rpc.params import (
     LATEST,
     AddressArg,
@@ -40,8 +44,12 @@ from openledger.rpc.params import (
     parse_number,
     parse_quantity,
 )
+from openledger.rpc.work import OneAtATime
 from openledger.state.export import export_header, export_page
 from openledger.state.snapshot_format import Manifest
+
+MAX_ROW = 4 * MIB
+"""Bytes of a row that an answer shows."""
 
 
 class OpenLedgerReads:
@@ -49,6 +57,7 @@ class OpenLedgerReads:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._proving = OneAtATime()
 
     def get_datanet(self, datanet: NumberArg, block: BlockArg = LATEST) -> Any:
         """One datanet."""
@@ -175,24 +184,32 @@ class OpenLedgerReads:
     async def get_row_proof(self, datanet: NumberArg, version: NumberArg, row: NumberArg) -> Json:
         """One row of a version, its contributor, and the Merkle proof against the version's root."""
         commit = queries.get_commit(self._backend.state(LATEST), datanet, version)
-        return await asyncio.to_thread(self._row_proof, commit, row)
+        async with self._proving:
+            return await asyncio.to_thread(self._row_proof, commit, row, deadline(self._backend.settings.call_seconds))
 
-    def _row_proof(self, commit: Json, row: int) -> Json:
-        rows: list[tuple[Address, bytes]] = []
+    def _row_proof(self, commit: Json, row: int, look: Callable[[], None]) -> Json:
+        leaves: list[Hash32] = []
+        found: tuple[Address, bytes] | None = None
         for part in commit["parts"]:
             contributor = parse_address(part["contributor"])
-            body = self._backend.blobs.get(part["blob"].removeprefix("0x"))
-            rows += [(contributor, line) for line in body.split(b"\n")[: int(part["rows"])]]
-        if row >= len(rows):
-            raise NotFound(f"this version has {len(rows)} rows, counted from 0")
-        leaves = [row_leaf(contributor, line) for contributor, line in rows]
-        contributor, line = rows[row]
+            with self._backend.blobs.open(part["blob"].removeprefix("0x")) as source:
+                for line in islice(source, int(part["rows"])):
+                    look()
+                    text = line.removesuffix(b"\n")
+                    if len(leaves) == row:
+                        found = contributor, text
+                    leaves.append(row_leaf(contributor, text))
+        if found is None:
+            raise NotFound(f"this version has {len(leaves)} rows, counted from 0")
+        contributor, text = found
+        if len(text) > MAX_ROW:
+            raise RpcError(LIMIT_EXCEEDED, f"this row has {len(text)} bytes, limit {MAX_ROW}: fetch its blob")
         return {
             "row": row,
-            "rows": len(rows),
+            "rows": len(leaves),
             "contributor": to_hex(contributor),
-            "text": line.decode("utf-8", "replace"),
-            "rowHash": to_hex(keccak256(line)),
+            "text": text.decode("utf-8", "replace"),
+            "rowHash": to_hex(keccak256(text)),
             "leaf": to_hex(leaves[row]),
             "root": commit["root"],
             "proof": [to_hex(node) for node in merkle_proof(leaves, row)],

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar, cast
 
 from openledger.rpc.backend import Backend
-from openledger.rpc.errors import SERVER_ERROR, RpcError
+from openledger.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError
 from openledger.rpc.jsontext import Encoded, dump
 from openledger.rpc.workers.pool import Pool
 
@@ -27,6 +27,30 @@ STACK_BYTES = 64 * 1024 * 1024
 """Room for 1,024 nested calls of the EVM."""
 MIB = 1024 * 1024
 SOON_SECONDS = 5.0
+
+
+class OneAtATime:
+    """Turns for work that takes much memory: one does it, a few wait, the others are refused. ``async with`` it; raises
+    RpcError."""
+
+    def __init__(self, most: int = 8) -> None:
+        self._lock = asyncio.Lock()
+        self._most = most
+        self._here = 0
+
+    async def __aenter__(self) -> None:
+        if self._here > self._most:
+            raise RpcError(LIMIT_EXCEEDED, "too much of this is asked for at once, try again later")
+        self._here += 1
+        try:
+            await self._lock.acquire()
+        except BaseException:
+            self._here -= 1
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._here -= 1
+        self._lock.release()
 
 
 class Workers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Sequence
@@ -22,8 +23,11 @@ from openledger.primitives.attribution import AttributionJob, score_leaf
 from openledger.primitives.errors import BlobNotFound, NotFound, OracleError
 from openledger.primitives.hashing import merkle_root
 from openledger.primitives.types import to_checksum
+from openledger.rpc import evidence
+from openledger.rpc.errors import RpcError
 from openledger.rpc.evidence import OpenLedgerEvidence
 from openledger.rpc.params import LATEST
+from openledger.rpc.work import OneAtATime
 from openledger.state.blobs import BlobStore
 from openledger.state.memory import MemoryStore
 from openledger.state.overlay import Overlay
@@ -93,6 +97,46 @@ async def test_answers_are_those_that_the_claim_pays_for(tmp_path: Path) -> None
     assert found["answers"][0]["price"] == "0x5"
     page = await world(tmp_path).get_answers(3, 2, 1, LATEST)
     assert [(a["number"], a["answer"]) for a in page["answers"]] == [(2, "c")]
+
+
+async def test_answers_are_read_once_for_all_who_ask_and_bounded_in_what_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, read = world(tmp_path), list[str]()
+    get = node._backend.blobs.get
+    monkeypatch.setattr(node._backend.blobs, "get", lambda name: (read.append(name), get(name))[1])
+    pages = await asyncio.gather(*(node.get_answers(3, start, 1, LATEST) for start in (0, 1, 2, 0, 1, 2)))
+    assert [page["answers"][0]["number"] for page in pages] == [0, 1, 2] * 2
+    assert len(read) == 1
+    settled(node, [Settlement(7, 1, 2, 2, ZERO), Settlement(9, 0, 1, 1, ZERO)])  # a devnet has gone back
+    assert (await node.get_answers(3, 0, 100, LATEST))["count"] == 2
+    assert (len(read), len(node._read)) == (2, 2)
+    monkeypatch.setattr(evidence, "KEPT_ANSWERS", 1)
+    settled(node, [Settlement(7, 2, 3, 2, ZERO), Settlement(9, 0, 1, 1, ZERO)])
+    assert (await node.get_answers(3, 0, 100, LATEST))["answers"][0]["index"] == 2
+    assert len(node._read) == 1
+
+
+async def test_one_at_a_time_a_few_wait_and_the_others_are_refused() -> None:
+    turns, inside, gate = OneAtATime(2), list[int](), asyncio.Event()
+
+    async def work(number: int) -> None:
+        async with turns:
+            inside.append(number)
+            await gate.wait()
+            assert inside[-1] == number
+
+    tasks = [asyncio.create_task(work(number)) for number in range(4)]
+    await asyncio.sleep(0)
+    assert inside == [0]
+    with pytest.raises(RpcError, match="at once"):
+        await tasks[3]
+    tasks[1].cancel()
+    await asyncio.gather(tasks[1], return_exceptions=True)
+    gate.set()
+    await asyncio.gather(tasks[0], tasks[2])
+    await work(5)
+    assert inside == [0, 2, 5]
 
 
 async def test_earning_rows_are_named_by_their_datanet_best_first(tmp_path: Path) -> None:

@@ -40,8 +40,10 @@ from openledger.primitives.errors import (
     OpenLedgerError,
 )
 from openledger.primitives.hashing import merkle_root, merkle_verify
+from openledger.rpc import openledger
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.client import AsyncClient, Client
+from openledger.rpc.logs import deadline
 from tests.waiting import PATIENCE
 
 GWEI = 10**9
@@ -154,7 +156,9 @@ async def test_the_facts_of_the_chain_are_served(chain: Any) -> None:
         assert await chain.call(f"openledger_{method}", 1, 10) == []
 
 
-async def test_one_row_of_a_version_can_be_proved(chain: Any, client: AsyncClient) -> None:
+async def test_one_row_of_a_version_can_be_proved(
+    chain: Any, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = [f'{{"text":"line {i}"}}'.encode() for i in range(5)]
     blob = await client.put_blob(b"".join(row + b"\n" for row in rows))
     author = chain.addresses[0]
@@ -168,6 +172,16 @@ async def test_one_row_of_a_version_can_be_proved(chain: Any, client: AsyncClien
     assert merkle_verify(root, row_leaf(author, rows[3]), 3, 5, proof)
     with pytest.raises(NotFound, match="5 rows"):
         await client.call("openledger_getRowProof", 1, 1, 5)
+    # a version may have gigabytes: they are read line by line, for a while only, and no line is shown that is too long
+    monkeypatch.setattr(chain.server._backend.blobs, "get", None)
+    assert await client.call("openledger_getRowProof", 1, 1, 3) == found
+    with monkeypatch.context() as patched:
+        patched.setattr(openledger, "deadline", lambda _: deadline(-1.0))
+        with pytest.raises(OpenLedgerError, match="query timeout exceeded"):
+            await client.call("openledger_getRowProof", 1, 1, 3)
+    monkeypatch.setattr(openledger, "MAX_ROW", 5)
+    with pytest.raises(OpenLedgerError, match="fetch its blob"):
+        await client.call("openledger_getRowProof", 1, 1, 3)
 
 
 async def test_a_claim_is_told_when_it_is_new_and_whenever_it_changes_also_after_it_was_settled(
