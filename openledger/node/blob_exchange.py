@@ -15,7 +15,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from os import SEEK_END
+from typing import BinaryIO
 
 import aiohttp
 
@@ -132,10 +134,14 @@ class BlobExchange:
                 async with self._session.head(url, allow_redirects=False) as response:
                     if response.status == 200:
                         return
-                raw = await asyncio.to_thread(self._blobs.get, name)
-                async with self._session.put(url, data=raw, allow_redirects=False) as response:
-                    if response.status != 201:
-                        log.info("%s does not take blob %s: status %s", peer, name, response.status)
+                with await asyncio.to_thread(self._blobs.open, name) as source:
+                    length = {"Content-Length": str(source.seek(0, SEEK_END))}
+                    source.seek(0)
+                    async with self._session.put(
+                        url, data=_pieces(source), headers=length, allow_redirects=False
+                    ) as response:
+                        if response.status != 201:
+                            log.info("%s does not take blob %s: status %s", peer, name, response.status)
 
     # --- what state needs -----------------------------------------------------------------------------------------
 
@@ -182,3 +188,9 @@ class BlobExchange:
             if name not in still:
                 self._wanted.pop(name, None)
         return sum(came)
+
+
+async def _pieces(source: BinaryIO) -> AsyncIterator[bytes]:
+    """A file from where it stands on, never whole in memory."""
+    while piece := await asyncio.to_thread(source.read, _CHUNK):
+        yield piece

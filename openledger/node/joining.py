@@ -7,7 +7,9 @@ that block; who would deceive it needs two thirds of the validators of that time
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,9 +25,11 @@ from openledger.node.config import BlobsConfig, Config, ConsensusConfig, Statesy
 from openledger.primitives.errors import DecodingError, InvalidConfig, InvalidGenesis, NodeUnreachable
 from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import Hash32, from_hex, to_hex
+from openledger.rpc.bodies import TooMuch, read_body
 
 SECONDS = 20
-MAX_HEADER = 16 * 1024 * 1024
+MAX_ANSWER = 16 * 1024 * 1024
+MAX_GENESIS = 512 * 1024 * 1024
 _HEADER_SECONDS = 5
 
 
@@ -64,7 +68,7 @@ class _Asker:
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         try:
             async with self._session.post(url, json=body) as response:
-                answer = read_json(await response.read())
+                answer = read_json(await read_body(response, MAX_ANSWER))
             return answer["result"]
         except (aiohttp.ClientError, TimeoutError, OSError):
             raise NodeUnreachable(f"no node answers at {url}", "is its RPC reachable from here?") from None
@@ -78,7 +82,9 @@ class _Asker:
         """The genesis that a node serves. Raises NodeUnreachable, InvalidGenesis."""
         try:
             async with self._session.get(f"{url}/genesis.json") as response:
-                text = await response.text()
+                text = (await read_body(response, MAX_GENESIS)).decode()
+        except TooMuch as err:
+            raise NodeUnreachable(f"{url} gives no genesis: {err}", "is this the address of a node?") from None
         except (aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError):
             raise NodeUnreachable(f"{url} gives no genesis", "is its RPC reachable from here?") from None
         return Genesis.from_json(text)
@@ -203,11 +209,20 @@ def header_hashes(servers: Sequence[str]) -> Callable[[int], list[Hash32]]:
 
 
 def _header_hash(url: str, number: int) -> Hash32 | None:
-    call = {"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": [hex(number), False]}
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, json.dumps(call).encode(), headers)  # noqa: S310 (http or https, checked)
-    try:
-        with urllib.request.urlopen(request, timeout=_HEADER_SECONDS) as answer:  # noqa: S310
-            return from_hex(read_json(answer.read(MAX_HEADER))["result"]["hash"], 32)
-    except (OSError, HTTPException, ValueError, KeyError, TypeError, DecodingError):
-        return None
+    """What one of them says within some seconds. In a thread of its own: byte by byte an answer could take for ever."""
+    found: list[Hash32] = []
+
+    def ask() -> None:
+        call = {"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": [hex(number), False]}
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(url, json.dumps(call).encode(), headers)  # noqa: S310 (http or https, checked)
+        with (
+            contextlib.suppress(OSError, HTTPException, ValueError, KeyError, TypeError, DecodingError),
+            urllib.request.urlopen(request, timeout=_HEADER_SECONDS) as answer,  # noqa: S310
+        ):
+            found.append(from_hex(read_json(answer.read(MAX_ANSWER))["result"]["hash"], 32))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_HEADER_SECONDS)
+    return found[0] if found else None

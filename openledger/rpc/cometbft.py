@@ -15,6 +15,7 @@ from aiohttp import web
 
 from openledger.primitives.errors import InvalidJson
 from openledger.primitives.jsonio import read_json
+from openledger.rpc.bodies import TooMuch, read_body
 
 METHODS = ("status", "commit", "validators", "consensus_params", "header", "blockchain", "health")
 MAX_REQUEST = 4_096
@@ -35,7 +36,10 @@ class CometRoutes:
         if (request.content_length or 0) > MAX_REQUEST:
             return _refuse(413, None, "the request is too large")
         try:
-            call: Any = read_json(await asyncio.wait_for(request.read(), self._patience))
+            raw = await asyncio.wait_for(request.read(), self._patience)
+            if len(raw) > MAX_REQUEST:
+                return _refuse(413, None, "the request is too large")
+            call: Any = read_json(raw)
         except TimeoutError:
             return _refuse(408, None, "the request took too long")
         except InvalidJson:
@@ -50,13 +54,11 @@ class CometRoutes:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=SECONDS))
         try:
             async with self._session.post(self._url, json={k: v for k, v in call.items() if v is not None}) as answer:
-                body = await answer.content.read(MAX_ANSWER + 1)
-                while len(body) <= MAX_ANSWER and (more := await answer.content.read(MAX_ANSWER + 1 - len(body))):
-                    body += more
+                body = await read_body(answer, MAX_ANSWER)
+        except TooMuch:
+            return _refuse(502, call["id"], "the answer is too large")
         except (aiohttp.ClientError, TimeoutError):
             return _refuse(502, call["id"], "CometBFT does not answer")
-        if len(body) > MAX_ANSWER:
-            return _refuse(502, call["id"], "the answer is too large")
         return web.Response(body=body, content_type="application/json")
 
     async def close(self, _app: web.Application) -> None:

@@ -32,6 +32,7 @@ from openledger.node.processes import KeyLock
 from openledger.primitives.errors import CorruptDatabase, DoubleSignRisk, InvalidJson
 from openledger.primitives.jsonio import read_json
 from openledger.primitives.types import Address
+from openledger.rpc.bodies import read_body
 from openledger.state.store import StateStore
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ HISTORY = "priv_validator_state.json"
 _LOOKED_AT = 1_000
 _COMMITS_ASKED = 5
 _ASK_SECONDS = 1.5
+_MAX_COMMIT = 16 * 1024 * 1024
 _YOUNG_NS = 60 * 10**9
 _ELSEWHERE = (
     "stop the other node that has this key and copy its cometbft/data/priv_validator_state.json here; or, when it is "
@@ -139,7 +141,7 @@ class SignGuard:
                     params = {"height": str(top - back)} if back else {}
                     body = {"jsonrpc": "2.0", "id": 1, "method": "commit", "params": params}
                     async with session.post(f"{node}/cometbft", json=body) as answer:
-                        commit = read_json(await answer.read())["result"]["signed_header"]["commit"]
+                        commit = read_json(await read_body(answer, _MAX_COMMIT))["result"]["signed_header"]["commit"]
                     top = top or int(commit["height"])
                     if any(
                         str(vote["validator_address"]).lower() == self._validator.hex()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
@@ -18,6 +19,7 @@ from openledger.abci_app.protocol import messages as m
 from openledger.node.engines.guard import SignGuard
 from openledger.node.processes import KeyLock
 from openledger.primitives.errors import DoubleSignRisk
+from tests.waiting import PATIENCE
 
 OWN = b"\x0a" * 20
 NOW = 1_800_000_000 * 10**9
@@ -131,6 +133,34 @@ def test_a_node_whose_answer_is_nested_without_end_has_signed_nothing(tmp_path: 
         guard.close()
 
     asyncio.run(_at(lambda height: "[" * 100_000, ask))
+
+
+def test_a_node_whose_answer_never_ends_has_signed_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would fill the memory of who asks, in the second that it has."""
+    monkeypatch.setattr("openledger.node.engines.guard._MAX_COMMIT", 10_000)
+    monkeypatch.setattr("openledger.node.engines.guard._ASK_SECONDS", 600)
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(b" " * 10_000)
+        return response
+
+    async def ask() -> None:
+        app = web.Application()
+        app.router.add_post("/cometbft", endless)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        guard = SignGuard(history(tmp_path, 5), OWN, 100, lambda: NOW, [f"http://127.0.0.1:{runner.addresses[0][1]}"])
+        async with aiohttp.ClientSession() as session:
+            await asyncio.wait_for(guard.ask(session), PATIENCE)
+        guard.close()
+        await runner.cleanup()
+
+    asyncio.run(ask())
 
 
 # --- blocks that arrive -----------------------------------------------------------------------------------------

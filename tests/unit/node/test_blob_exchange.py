@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import time
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -98,6 +99,19 @@ async def test_a_blob_put_on_one_node_is_soon_on_all_and_each_is_given_it_once(t
         await asyncio.sleep(0.1)
         for peer in four[1:]:
             assert peer.requests == [("HEAD", name_of(raw), True), ("PUT", name_of(raw), True)]
+
+
+async def test_a_large_blob_is_given_to_many_peers_without_being_held(tmp_path: Path) -> None:
+    raw = bytes(16 * 1024 * 1024)
+    async with nodes(tmp_path, 4, max_bytes=len(raw)) as four:
+        name = four[0].blobs.put(raw)
+        tracemalloc.start()
+        try:
+            four[0].exchange.announce(name)
+            await until(lambda: all(peer.blobs.has(name) for peer in four))
+            assert tracemalloc.get_traced_memory()[1] < len(raw)
+        finally:
+            tracemalloc.stop()
 
 
 async def test_a_blob_asked_of_a_node_that_lacks_it_comes_from_a_peer_and_nobody_asks_in_circles(

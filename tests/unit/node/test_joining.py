@@ -12,6 +12,7 @@ from aiohttp import web
 
 from openledger.genesis.genesis import Genesis, GenesisValidator
 from openledger.genesis.presets import devnet_genesis
+from openledger.node import joining
 from openledger.node.config import Config
 from openledger.node.joining import (
     Found,
@@ -28,6 +29,7 @@ from openledger.primitives.errors import InvalidConfig, InvalidGenesis, NodeUnre
 from openledger.primitives.keys import ed25519_public
 from openledger.primitives.types import to_hex
 from openledger.rpc.cometbft import MAX_ANSWER, CometRoutes
+from tests.waiting import PATIENCE
 
 GENESIS = devnet_genesis((GenesisValidator(ed25519_public(bytes(32)), 10, bytes(19) + b"\x01", "one"),), 10**18)
 OTHER = devnet_genesis((GenesisValidator(ed25519_public(bytes(32)), 11, bytes(19) + b"\x01", "one"),), 10**18)
@@ -134,6 +136,46 @@ async def test_the_hash_of_a_block_is_asked_of_the_named_nodes_and_nonsense_is_n
     async with serving(honest) as one, serving(nonsense) as two:
         ask = header_hashes([f"{one}/cometbft", f"{two}/cometbft", "http://127.0.0.1:1/cometbft", "http://other:26657"])
         assert await asyncio.to_thread(ask, 7) == [bytes.fromhex("ab" * 32)]
+
+
+@pytest.mark.parametrize("endless", ["/genesis.json", "/"])
+async def test_a_named_node_whose_answer_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch, endless: str) -> None:
+    monkeypatch.setattr(joining, "MAX_ANSWER", 10_000)
+    monkeypatch.setattr(joining, "MAX_GENESIS", 10_000)
+    monkeypatch.setattr(joining, "SECONDS", 600)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path != endless:
+            return await FakeNode().answer(request)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(b" " * 10_000)
+        return response
+
+    async with serving(answer) as url:
+        with pytest.raises(NodeUnreachable, match="genesis: an answer of more" if "g" in endless else "as a node does"):
+            await asyncio.wait_for(discover([url], None, None, None), PATIENCE)
+
+
+async def test_a_server_that_drips_its_answer_does_not_hold_up_the_restore(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "_HEADER_SECONDS", 0.5)
+    gone = asyncio.Event()
+
+    async def drips(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "1000"})
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while not gone.is_set():
+                await response.write(b" ")
+                await asyncio.sleep(0.1)
+        return response
+
+    async with serving(drips) as url:
+        asked = asyncio.to_thread(header_hashes([f"{url}/cometbft"]), 7)
+        assert await asyncio.wait_for(asked, PATIENCE / 2) == []
+        gone.set()
 
 
 @pytest.mark.parametrize("text", ["", " , ", "127.0.0.1:8545", "ftp://a", "http://", "ws://a:1"])
