@@ -79,14 +79,14 @@ def estimate_gas(engine: Calling, env: BlockEnv, message: CallMessage, state: St
 
 
 def _affordable(message: CallMessage, state: StateReader, otherwise: int) -> int:
-    """Gas that the sender can pay for at the message's gas price."""
-    if not message.gas_price:
+    """Gas that the sender can pay for at the most that the message offers."""
+    if not message.cap:
         return otherwise
     balance = (state.account(message.sender) or Account()).balance
-    if balance < message.value:
+    if balance <= message.value:
+        needed = message.value + message.cap * GAS_TRANSACTION
         raise InsufficientFunds(
-            f"insufficient funds for transfer: address {to_checksum(message.sender)} "
-            f"have {balance} want {message.value}",
-            shortfall(message.value, balance),
+            f"insufficient funds for transfer: address {to_checksum(message.sender)} have {balance} want {needed}",
+            shortfall(needed, balance),
         )
-    return (balance - message.value) // message.gas_price
+    return (balance - message.value) // message.cap

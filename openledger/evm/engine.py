@@ -63,7 +63,8 @@ class ExecutionOutput:
 
 @dataclass(frozen=True, slots=True)
 class CallMessage:
-    """A call outside any transaction (eth_call, eth_estimateGas). ``gas_price`` 0 skips balance checks for gas."""
+    """A call outside any transaction (eth_call, eth_estimateGas). ``gas_price`` 0 skips balance checks for gas;
+    ``max_fee`` is what the sender must be able to pay for each, where that is more."""
 
     sender: Address
     to: Address | None
@@ -73,6 +74,12 @@ class CallMessage:
     gas_price: int = 0
     access_list: tuple[AccessTuple, ...] = ()
     authorizations: tuple[Authorization, ...] = ()
+    max_fee: int = 0
+
+    @property
+    def cap(self) -> int:
+        """The most that the sender would pay per gas, in wei."""
+        return max(self.gas_price, self.max_fee)
 
 
 @dataclass(frozen=True, slots=True)

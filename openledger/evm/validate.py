@@ -218,7 +218,7 @@ def check_call(env: BlockEnv, message: CallMessage, balance: int) -> None:
             f"max fee per gas less than block base fee: address {to_checksum(message.sender)}, "
             f"maxFeePerGas: {message.gas_price}, baseFee: {env.base_fee}"
         )
-    have, want = balance, message.value + message.gas * message.gas_price
+    have, want = balance, message.value + message.gas * message.cap
     if have < want:
         who = to_checksum(message.sender)
         raise InsufficientFunds(

@@ -9,7 +9,12 @@ from typing import Any
 import rlp
 
 from openledger.evm.engine import BlockEnv, CallMessage
-from openledger.primitives.errors import OpenLedgerError, TipAboveFeeCap, UnsupportedTransactionType
+from openledger.primitives.errors import (
+    EmptyAuthorizationList,
+    OpenLedgerError,
+    TipAboveFeeCap,
+    UnsupportedTransactionType,
+)
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.transactions import (
     ACCESS_LIST,
@@ -111,6 +116,10 @@ def _refuse_conflicts(found: CallFields, wanted: int, chain_id: int) -> None:
         raise RpcError(SERVER_ERROR, "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
     if found.gas_price is not None and found.authorizations is not None:
         raise RpcError(SERVER_ERROR, "both gasPrice and authorizationList specified")
+    if found.authorizations is not None and found.to is None:
+        raise RpcError(SERVER_ERROR, "EIP-7702 transaction cannot be used to create contract")
+    if found.authorizations == ():
+        raise EmptyAuthorizationList("EIP-7702 transaction with empty auth list")
     if wanted != chain_id:
         raise RpcError(SERVER_ERROR, f"chainId does not match node's (have={wanted}, want={chain_id})")
 
@@ -132,6 +141,7 @@ def call_message(fields: CallFields, env: BlockEnv, gas: int) -> CallMessage:
         gas_price=fields.price(env.base_fee),
         access_list=fields.access_list or (),
         authorizations=fields.authorizations or (),
+        max_fee=fields.cap,
     )
 
 

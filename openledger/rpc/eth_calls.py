@@ -6,6 +6,7 @@ Short calls run here (quick_calls.py), longer ones in processes of their own (wo
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 from openledger.evm.calls import estimate_gas, raise_if_failed
@@ -13,6 +14,7 @@ from openledger.evm.engine import BlockEnv, CallMessage, CallResult, EvmEngine
 from openledger.evm.tracing.access_list import AccessListTracer
 from openledger.evm.tracing.outcome import OutcomeTracer
 from openledger.evm.tracing.tracer import Budget, TraceBounds, Watched, Watching
+from openledger.evm.validate import GAS_TRANSACTION
 from openledger.primitives.errors import CallFailed, InvalidTransaction
 from openledger.primitives.types import to_hex
 from openledger.rpc.backend import Backend
@@ -170,7 +172,8 @@ class EthCalls:
     async def _estimate(
         self, fields: CallFields, engine: EvmEngine | MovedEngine, env: BlockEnv, state: StateReader
     ) -> int:
-        cap = min(fields.gas or env.gas_limit, env.gas_limit, self._backend.settings.call_gas)
+        asked = env.gas_limit if fields.gas is None or fields.gas < GAS_TRANSACTION else fields.gas
+        cap = min(asked, env.gas_limit, self._backend.settings.call_gas)
         try:
             message = call_message(fields, env, cap)
             if not isinstance(engine, MovedEngine) and runs_nothing(message, state):
@@ -204,10 +207,7 @@ def _access_list(
     """Run until the list does not grow any more: what is warm may change what is touched."""
     known = message.access_list
     while True:
-        given = CallMessage(
-            message.sender, message.to, message.value, message.data, message.gas, message.gas_price, known,
-            message.authorizations,
-        )  # fmt: skip
+        given = replace(message, access_list=known)
         inner, done = _listed(engine, env, given, state, bounds)
         found = inner.access_list()
         if found == known or bounds.expired():

@@ -378,4 +378,4 @@ def _failure(outcome: OutcomeTracer, capped: bool) -> Json:
         text = REVERTED if said is None else f"{REVERTED}: {said}"
         return {"code": 3, "message": text, "data": to_hex(outcome.output)}
     more = " (gas limit was capped by the RPC server's global gas cap)" if capped else ""
-    return {"code": VM_ERROR, "message": f"vm execution error: {outcome.error}{more}"}
+    return {"code": VM_ERROR, "message": f"{outcome.error}{more}"}

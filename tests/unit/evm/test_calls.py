@@ -89,5 +89,18 @@ def test_the_estimate_is_bounded_by_what_the_sender_can_pay(world: Any) -> None:
     assert estimate(world, gas_price=GWEI) == 21_000
     with pytest.raises(errors.CallFailed, match=r"^gas required exceeds allowance \(20999\)"):
         estimate(world, gas_price=GWEI, value=1_001 * GWEI)
-    with pytest.raises(errors.InsufficientFunds):
-        estimate(world, gas_price=GWEI, value=10**21)
+    for value in (10**21, 22_000 * GWEI):  # with a price something must be left for gas
+        with pytest.raises(errors.InsufficientFunds):
+            estimate(world, gas_price=GWEI, value=value)
+
+
+def test_the_sender_must_be_able_to_pay_the_most_it_offers_not_only_the_price(world: Any) -> None:
+    world.state.put(ALICE, 0, 22_000 * GWEI)
+    offer = {"gas_price": GWEI, "max_fee": 2 * GWEI}
+    with pytest.raises(errors.CallFailed, match=r"^gas required exceeds allowance \(11000\)"):
+        estimate(world, **offer)
+    with pytest.raises(errors.InsufficientFunds, match=f"have {22_000 * GWEI} want {44_000 * GWEI}"):
+        world.call(gas=22_000, **offer)
+    world.state.put(ALICE, 0, 44_000 * GWEI)
+    assert estimate(world, **offer) == 21_000
+    assert world.call(gas=22_000, **offer).status == 1

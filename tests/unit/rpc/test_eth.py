@@ -45,6 +45,7 @@ async def test_a_transfer_estimates_exactly_21000_and_arrives(chain: Any) -> Non
     before = int(await chain.call("eth_getBalance", NOBODY), 16)
     wish = {"from": hexed(chain.addresses[0]), "to": NOBODY, "value": "0x5"}
     assert await chain.call("eth_estimateGas", wish) == "0x5208"
+    assert await chain.call("eth_estimateGas", wish | {"gas": "0x64"}) == "0x5208", "no transaction has so little"
     receipt = await chain.send(to=bytes.fromhex(NOBODY[2:]), value=5)
     assert (receipt["status"], receipt["gasUsed"], receipt["type"]) == ("0x1", "0x5208", "0x2")
     assert int(await chain.call("eth_getBalance", NOBODY, "latest"), 16) == before + 5
@@ -320,6 +321,13 @@ REFUSALS: list[tuple[str, list[Any], int, str]] = [
     ("eth_call", [{"to": NOBODY, "blobVersionedHashes": [UNKNOWN]}], -32000, "blob transactions"),
     ("eth_estimateGas", [{"from": NOBODY, "to": NOBODY, "value": "0x1"}], -32000,
      "failed with 30000000 gas: insufficient funds for gas * price + value"),
+    ("eth_estimateGas", [{"from": NOBODY, "to": NOBODY, "gasPrice": "0xee6b2800"}], -32000,
+     "insufficient funds for transfer: "),
+    ("eth_call", [{"to": NOBODY, "authorizationList": []}], -32000, "EIP-7702 transaction with empty auth list"),
+    ("eth_fillTransaction", [{"to": NOBODY, "authorizationList": []}], -32000,
+     "EIP-7702 transaction with empty auth list"),
+    ("eth_call", [{"data": "0x00", "authorizationList": []}], -32000,
+     "EIP-7702 transaction cannot be used to create contract"),
     ("eth_estimateGas", [{"from": NOBODY, "to": NOBODY, "value": "0x1", "gasPrice": "0x1"}], -32000,
      "insufficient funds for transfer"),
     ("eth_getFilterChanges", ["0x1"], -32000, "filter not found"),

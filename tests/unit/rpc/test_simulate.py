@@ -106,7 +106,7 @@ async def test_a_failure_of_the_vm_is_an_error_of_its_call(any_chain: Any) -> No
     )
     call = found[0]["calls"][0]
     assert (call["status"], call["gasUsed"], call["returnData"]) == ("0x0", "0x7530", "0x")
-    assert call["error"] == {"code": -32015, "message": "vm execution error: invalid opcode: INVALID"}
+    assert call["error"] == {"code": -32015, "message": "invalid opcode: INVALID"}
 
 
 async def test_block_hashes_numbers_times_and_overrides_are_seen_inside(any_chain: Any) -> None:
