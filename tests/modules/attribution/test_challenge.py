@@ -9,7 +9,7 @@ from challenges import BOND, FEE, ROW, SHARE, accepted, burned, run, say, wei
 from harness import ACCOUNTS, Harness
 
 from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
-from openledger.abci_app.modules.attribution.records import ESCROW
+from openledger.abci_app.modules.attribution.records import ESCROW, electorate
 from openledger.abci_app.modules.rewards.claim import RewardsClaim
 from openledger.abci_app.modules.staking.delegate import StakeDelegate
 from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
@@ -168,9 +168,8 @@ def test_stake_that_leaves_while_its_validator_stands_by_a_false_claim_is_slashe
     for sender in (2, 4):
         assert chain.act(sender, StakeDelegate(operator, 4 * OPEN)).status == 1
     assert chain.act(4, StakeUndelegate(operator)).status == 1
-    chain.block()
-    chain.block()
     assert chain.act(8, ROW).status == 1
+    assert electorate(chain.state, 1).power == 44
     assert chain.act(2, StakeUndelegate(operator)).status == 1
     say(chain, "no", 3)
     assert run(chain) == "upheld"

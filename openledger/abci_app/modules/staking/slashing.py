@@ -55,13 +55,13 @@ def punish(state: Overlay, ctx: BlockContext, offences: Sequence[Offence]) -> li
 
 def punish_verdicts(state: Overlay, ctx: BlockContext, guilty: Mapping[Address, int]) -> list[Log]:
     """Slash those who stood by what a challenge has shown to be false. They keep their seats; what has left since the
-    height that stands with each answers too."""
+    height that stands with each answers too: their power of then is that of the set which signs one block later."""
     logs: list[Log] = []
     for address, height in guilty.items():
         record = validator(state, address)
         if record is None or record.tombstoned:
             continue
-        record, burned = slash(state, ctx, record, ctx.params.slash_verdict, height)
+        record, burned = slash(state, ctx, record, ctx.params.slash_verdict, height + 1)
         put_validator(state, record)
         logs.append(SLASHED.log(record.operator, record.address, burned, FALSE_VERDICT))
     return logs
