@@ -7,66 +7,29 @@ from __future__ import annotations
 import random
 
 import pytest
+from escrows import escrows
 from harness import ACCOUNTS, Harness
-from stakes import owed
 
 from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
 from openledger.abci_app.modules.attribution.challenge_index import AttributionChallengeIndex
 from openledger.abci_app.modules.attribution.index_challenges import INDEX_CHALLENGES
 from openledger.abci_app.modules.attribution.records import (
     ACCEPTED,
-    CHALLENGE_OPEN,
     CHALLENGES,
-    CLAIM_COUNT,
     CLAIMS,
-    ESCROW,
-    REVEAL,
 )
 from openledger.abci_app.modules.models.bonds import challenge_of
-from openledger.abci_app.modules.models.records import ESCROW as DEPOSITS
-from openledger.abci_app.modules.models.records import MODELS, SESSIONS, ledger, settlements
+from openledger.abci_app.modules.models.records import MODELS, ledger
 from openledger.abci_app.modules.rewards.claim import RewardsClaim
-from openledger.abci_app.modules.rewards.records import REWARDS
-from openledger.abci_app.modules.rewards.stakers import pots
-from openledger.abci_app.modules.staking.records import STAKES
 from openledger.primitives.amounts import OPEN
 from openledger.primitives.types import ZERO_ADDRESS
 
 SHARES = ({1: 1_000_000}, {1: 333_333, 2: 333_333, 3: 333_334}, {2: 1, 3: 499_999}, {1: 999_999})
 
 
-def owned(chain: Harness) -> int:
-    """What the records say that the attribution account owes, in wei."""
-    state = chain.state
-    total = sum(r.fees + r.minted - r.taken for _, r in REWARDS.items(state))
-    total += sum(sum(pots(state, number).values()) for number in range(1, CLAIM_COUNT.get(state) + 1))
-    for rest, claim in CLAIMS.items(state):
-        challenge = CHALLENGES.get(state, int.from_bytes(rest, "big"))
-        if challenge is not None and challenge.outcome == CHALLENGE_OPEN:
-            total += challenge.bond
-        elif claim.status <= REVEAL:
-            total += claim.fee + claim.bond + claim.work_fee
-        if claim.vests:
-            total += claim.bond
-    total += sum(c.bond for _, c in INDEX_CHALLENGES.items(state) if c.outcome == CHALLENGE_OPEN)
-    for epoch in range(chain.query("get_epoch")["number"] + 1):
-        book = ledger(state, 1, epoch)
-        total += sum(entry.amount for entry in settlements(state, 1, epoch, book.claimed, book.count))
-    return total
-
-
-def deposited(chain: Harness) -> int:
-    """What the models' account owes: deposits of open sessions, and publishers' bonds."""
-    sessions = sum(s.deposit - s.settled for _, s in SESSIONS.items(chain.state) if not s.closed)
-    return sessions + sum(model.bond for _, model in MODELS.items(chain.state))
-
-
 def check(chain: Harness) -> None:
-    assert chain.balance(ESCROW) == owned(chain)
-    assert chain.balance(DEPOSITS) == deposited(chain)
-    assert chain.balance(STAKES) == owed(chain.state)
-    for _, record in REWARDS.items(chain.state):
-        assert 0 <= record.locked <= record.fees + record.minted - record.taken
+    for account, wei in escrows(chain.state).items():
+        assert chain.balance(account) == wei, account.hex()
     supply = chain.query("get_supply")
     assert 0 <= int(supply["minted"], 16) <= int(supply["reserve"], 16)
 
@@ -144,7 +107,7 @@ def live(seed: int, steps: int) -> set[str]:
     for who in range(10):
         if int(chain.query("get_rewards", ACCOUNTS[who][0])["available"], 16):
             chain.act(who, RewardsClaim())
-    assert chain.balance(ESCROW) == owned(chain)
+    check(chain)
     ends = {chain.query("get_claim", c["id"])["status"] for c in chain.query("list_claims")}
     outcomes = {challenge.outcome for _, challenge in CHALLENGES.items(chain.state)}
     ends |= {f"index {challenge.outcome}" for _, challenge in INDEX_CHALLENGES.items(chain.state)}
