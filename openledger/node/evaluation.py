@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,15 @@ def _score(score: Score) -> dict[str, Any]:
     }
 
 
+def losses(found: Mapping[str, Any], documents: int, seen: int) -> list[str]:
+    """The losses of a model and its base (micro-nats) on held-out documents, ``seen`` of which are training rows."""
+    base, tuned = found["base_loss"] / 1e6, found["held_out_loss"] / 1e6
+    said = [f"{documents} documents: {tuned:.4f} nats a token, base {base:.4f} ({(tuned / base - 1) * 100:+.1f} %)"]
+    if seen:
+        said.append(f"{seen} of them are training rows: hold out documents that are not, else the loss flatters")
+    return said
+
+
 def lines(found: Measurement) -> list[str]:
     """For people."""
     said = [f"LDS over rows         {found.rows.value:6.3f} ± {found.rows.error:.3f} (1 is perfect, 0 is chance)"]
@@ -111,4 +120,4 @@ def draw(path: Path, title: str, found: Measurement) -> None:
         raise OracleError(f"the plot cannot be written to {path}: {err.strerror}") from None
 
 
-__all__ = ["draw", "fields", "how", "lds_options", "lines", "require"]
+__all__ = ["draw", "fields", "how", "lds_options", "lines", "losses", "require"]

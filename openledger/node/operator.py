@@ -20,7 +20,7 @@ from openledger.node.keystore import Signer
 from openledger.primitives.attribution import PartFacts, SettlementFacts, Voucher
 from openledger.primitives.errors import BlobNotFound, NodeUnreachable, NotFound
 from openledger.primitives.hashing import sha256
-from openledger.primitives.types import from_hex
+from openledger.primitives.types import Address, from_hex, to_checksum, to_hex
 
 if TYPE_CHECKING:
     from openledger.abci_app.action import Action
@@ -122,6 +122,18 @@ def publish(client: Client, signer: Signer, name: str, price: int, fields: dict[
     data = tuple(DataRef(datanet, version) for datanet, version in fields["data"])
     receipt = send(client, signer, ModelPublish(**{**fields, "name": name, "price": price, "data": data}))
     return created_id(receipt), str(receipt["transactionHash"])
+
+
+def published(client: Client, owner: Address, name: str, price: int, bundle: bytes) -> int | None:
+    """The model that ``publish`` would make once more: of this owner, name and price, with these files, not retired.
+    Each of the two would need a bond."""
+    wanted, start = (to_checksum(owner), name, to_hex(bundle), price), 1
+    while found := client.call("openledger_listModels", start):
+        for one in found:
+            if (one["owner"], one["name"], one["bundle"], int(one["price"], 16)) == wanted and not one["retired"]:
+                return int(one["id"])
+        start = int(found[-1]["id"]) + 1
+    return None
 
 
 def settle(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import tempfile
@@ -13,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from openledger.node import bases, evaluation
+from openledger.node import bases, evaluation, model_folder
 from openledger.node.cli.common import App, Group, Whole, amount, facts, need_torch, pass_app, table
 from openledger.node.evaluation import lds_options
 from openledger.primitives.amounts import parse_amount
 from openledger.primitives.attribution import METHODS
-from openledger.primitives.errors import InvalidJson, MalformedAction, NotFound, OracleError
-from openledger.primitives.jsonio import read_json
+from openledger.primitives.errors import AlreadyExists, MalformedAction, NotFound, OracleError
 from openledger.primitives.types import to_hex
 
 if TYPE_CHECKING:
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
 SERVING = "serving"
 DEFAULT_METHOD = "gradient-dot"
-_HASHES = ("weights", "bundle", "receipt", "index", "index_root")
 
 
 @click.group(cls=Group)
@@ -48,7 +45,8 @@ def data_ref(text: str) -> tuple[int, int]:
 @click.option(
     "--output", "-o", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write."
 )
-@click.option("--size", default="medium", type=click.Choice(["small", "medium", "large"]), help="How much to learn.")
+@click.option("--size", default="medium", show_default=True, type=click.Choice(["small", "medium", "large"]),
+              help="How much to learn.")  # fmt: skip
 @click.option("--base", default="openledger/tiny-v1", show_default=True, metavar="NAME|FOLDER",
               help="What to start from: the built-in model, or a folder in Hugging Face's form.")  # fmt: skip
 @click.option("--seed", default=1, show_default=True, help="Seed of the training.")
@@ -89,7 +87,6 @@ def train(
     from openledger.attribution_oracle import factory
     from openledger.node.operator import Layered, NodeBlobs, version_data
     from openledger.node.rows import read_file
-    from openledger.state.blobs import BlobStore
 
     texts = read_file(held_out) if held_out else []
     if subsets and not texts:
@@ -97,7 +94,7 @@ def train(
     device = factory.usual_device(device)
     start, shelf = bases.chosen(app.home, base)
     output.mkdir(parents=True, exist_ok=True)
-    blobs = Layered(BlobStore(str(output / "blobs")), NodeBlobs(app.client))
+    blobs = Layered(model_folder.store(output), NodeBlobs(app.client))
     data = version_data(app.client, [data_ref(ref) for ref in refs])
     with app.stage("train", "Train") as running:
         trained = factory.train_model(
@@ -125,11 +122,16 @@ def train(
         told = evaluation.how(found, len(texts))
         fields["bundle"] = factory.note_measurement(blobs, to_hex(fields["bundle"]), told)
     view = {k: to_hex(v) if isinstance(v, bytes) else v for k, v in fields.items()}
-    (output / "model.json").write_text(json.dumps(view, indent=2) + "\n", encoding="utf-8")
+    earlier = model_folder.write(output, view)
+    seen = len(set(texts).intersection(trained.texts))
+    said += evaluation.losses(fields, len(texts), seen) if texts else []
+    said += [f"the model that was here before is in {earlier}"] if earlier else []
     app.emit(
         {
             "folder": str(output),
             **view,
+            "documents": len(texts),
+            "documents_trained_on": seen,
             **measurement,
             "why": why,
             "context": trained.trained.base.config.context,
@@ -176,23 +178,28 @@ def measured(
 @click.option("--price", default="1 OPEN", show_default=True, help="Price of one answer.")
 @pass_app
 def publish(app: App, folder: Path, name: str, price: str) -> None:
-    """Upload a trained model and register it, owned by --key."""
+    """Upload a trained model and register it, owned by --key. A bond answers for its index until it is retired."""
     from openledger.node import operator
-    from openledger.state.blobs import BlobStore
 
-    try:
-        fields: dict[str, Any] = read_json((folder / "model.json").read_bytes())
-        fields |= {k: bytes.fromhex(fields[k].removeprefix("0x")) for k in _HASHES}
-        fields["data"] = [(int(d), int(v)) for d, v in fields["data"]]
-    except (OSError, InvalidJson, ValueError, KeyError, TypeError, AttributeError):
-        raise NotFound(f"{folder} holds no trained model", "openledger model train --output FOLDER") from None
-    signer = app.signer()
-    store = BlobStore(str(folder / "blobs"))
-    for blob in store.list():
-        app.client.put_blob(store.get(blob))
-    number, transaction = operator.publish(app.client, signer, name, parse_amount(price), fields)
+    fields, signer, wei = model_folder.read(folder), app.signer(), parse_amount(price)
+    there = operator.published(app.client, signer.address, name, wei, fields["bundle"])
+    if there is not None:
+        raise AlreadyExists(
+            f"{folder} is model {there} already, under this name and at this price", f"openledger model serve {there}"
+        )
+    names, store = model_folder.files(folder, fields), model_folder.store(folder)
+    with app.stage("upload", "Upload the model's files") as running:
+        for count, blob in enumerate(names, 1):
+            app.client.put_blob(store.get(blob))
+            running.progress(count, len(names))
+    number, transaction = operator.publish(app.client, signer, name, wei, fields)
+    bond = amount(app.call("openledger_getModel", number)["bond"])
     app.emit(
-        {"model": number, "transaction": transaction}, f"model {number}: {name}; next: openledger model serve {number}"
+        {"model": number, "transaction": transaction},
+        [
+            f"{amount(wei)} an answer; {bond} bonded for its index, back after it is retired",
+            f"model {number}: {name}; next: openledger model serve {number}",
+        ],
     )
 
 
@@ -285,9 +292,8 @@ def evaluate(
         bundle = factory.load_bundle(NodeBlobs(app.client), record["bundle"], known=bases.shelf(app.home, folders))
     with app.stage("losses", f"Ask it and its base about {len(texts)} documents"):
         found: dict[str, Any] = dict(factory.evaluate(bundle, texts))
-    base, tuned = found["base_loss"] / 1e6, found["held_out_loss"] / 1e6
-    change = (tuned / base - 1) * 100
-    lines = [f"{found['documents']} documents: {tuned:.4f} nats a token, base {base:.4f} ({change:+.1f} %)"]
+    found["documents_trained_on"] = len(set(texts).intersection(bundle.texts))
+    lines = evaluation.losses(found, len(texts), found["documents_trained_on"])
     if subsets:
         title = f"Model {number} ({record['name']}), {record['method']}"
         view, said, _ = measured(app, bundle, texts, subsets, seconds, plot, title)
