@@ -9,6 +9,7 @@ before it is told to anybody, so a restart loses nothing.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -125,19 +126,33 @@ class Ledger:
     """All sessions of one server, kept in a file of JSON lines."""
 
     def __init__(self, path: Path) -> None:
-        """Reads what is there; an unfinished last line (a crash while writing) is cut off. Raises CorruptDatabase."""
+        """Reads what is there; an unfinished last line (a crash while writing) is cut off. Two servers of one file
+        would give one number to two answers, and no voucher could pay for both. Raises CorruptDatabase, OracleError."""
         self.path = path
         self.books: dict[int, Book] = {}
         self.by_id: dict[str, Receipt] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        raw = path.read_bytes() if path.exists() else b""
+        self._file = path.open("ab", buffering=0)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._read(path)
+        except BlockingIOError:
+            self._file.close()
+            raise OracleError(
+                f"a model server writes {path} already", "serve all models with one command, or from another --home"
+            ) from None
+        except CorruptDatabase:
+            self._file.close()
+            raise
+
+    def _read(self, path: Path) -> None:
+        raw = path.read_bytes()
         whole = raw[: raw.rfind(b"\n") + 1]
         for number, line in enumerate(whole.splitlines(), 1):
             try:
                 self._apply(json.loads(line))
             except (ValueError, KeyError, TypeError, VoucherInvalid) as err:
                 raise CorruptDatabase(f"{path.name}, line {number}: {type(err).__name__} {err}") from None
-        self._file = path.open("ab", buffering=0)
         if len(whole) != len(raw):
             self._file.truncate(len(whole))
 

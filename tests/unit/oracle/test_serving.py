@@ -312,6 +312,21 @@ def test_a_voucher_of_another_sum_is_refused(tmp_path: Path) -> None:
     ledger.close()
 
 
+def test_two_servers_never_write_one_ledger(tmp_path: Path) -> None:
+    """Each would give answer 1 of session 5, and no voucher could pay for both."""
+    path = tmp_path / "ledger.jsonl"
+    first = Ledger(path)
+    first.add_receipt(Receipt("cmpl-0", 5, 0, 7, "query", "answer", 5, 1))
+    with pytest.raises(OracleError, match="a model server writes") as err:
+        Ledger(path)
+    assert "one command" in str(err.value.hint)
+    first.add_receipt(Receipt("cmpl-1", 5, 1, 7, "query", "answer", 5, 1))
+    first.close()
+    again = Ledger(path)
+    assert [r.index for r in again.book(5).receipts] == [0, 1]
+    again.close()
+
+
 def test_a_damaged_ledger_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes(b'{"type":"voucher"}\n')
