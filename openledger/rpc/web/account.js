@@ -5,10 +5,12 @@ import { h, route } from "./dom.js";
 import { earningsCards } from "./earned.js";
 import * as f from "./format.js";
 import { labelOf } from "./names.js";
-import { remember } from "./rpc.js";
+import { attempt, remember } from "./rpc.js";
 import * as ui from "./ui.js";
 
 const PAGE = 25;
+/** Datanets that are looked through for rows of an account. */
+const LOOKED = 200;
 
 export async function account(context, address, before) {
   if (!/^0x[0-9a-fA-F]{40}$/.test(address ?? "") || !/^\d{0,15}$/.test(before ?? "")) return ui.missing("such account");
@@ -59,10 +61,11 @@ function rewardCard(rewards, rows) {
   );
 }
 
-/** The newest version of each datanet that has rows of the account: [datanet, its version, how many]. A version never
+/** The newest version of each of the newest datanets that has rows of the account: [datanet, its version, how many]. A version never
  * changes, so it is asked for once. */
 async function rowsOf({ rpc, cache }, address) {
-  const datanets = (await rpc.tryCall([], "openledger_listDatanets", 1, 1000)).filter((one) => one.head);
+  const [newest] = await attempt(() => rpc.newest("openledger_listDatanets", LOOKED));
+  const datanets = (newest?.entries ?? []).filter((one) => one.head);
   const versions = await Promise.all(
     datanets.map((one) => remember(cache, `version ${one.id} ${one.head}`, () => rpc.tryCall(null, "openledger_getCommit", one.id, one.head))),
   );

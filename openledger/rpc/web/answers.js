@@ -9,6 +9,9 @@ import * as ui from "./ui.js";
 
 const ID = /^\d{1,15}$/;
 const LISTED = 20;
+const FIRST = 5;
+/** Contributors that are shown one by one. */
+export const MOST = 50;
 const NOBODY = `0x${"0".repeat(40)}`;
 
 /** Answers `start` and the following of a claim: { count, answers }. A claim's answers never change. */
@@ -26,15 +29,32 @@ export const rowLink = (row, span = null) =>
 
 export const versionLink = (row) => h("a", { href: route("datanet", row.datanet, row.version) }, `datanet ${row.datanet}, version ${row.version}`);
 
-/** A claim's answers, for its page. */
+/** The first of a claim's answers, for its page. */
 export async function answersCard(context, claim) {
-  const [found, refusal] = await attempt(() => answersOf(context, claim));
+  const [found, refusal] = await attempt(() => answersOf(context, claim, 0, FIRST));
   if (refusal) return ui.section("Answers", ui.refused(refusal));
   return ui.section(`Answers (${f.count(found.count)})`, answerTable(claim, found));
 }
 
-export function answerTable(claim, found) {
-  const more = found.count - found.answers.length;
+/** All answers of a claim, in pages from number `from` on. */
+export async function answers(context, claimId, from = "0") {
+  if (!ID.test(claimId ?? "") || !ID.test(from)) return ui.missing("such answers");
+  const [id, start] = [Number(claimId), Number(from)];
+  const found = await answersOf(context, id, start);
+  return ui.page(
+    `Answers of claim ${id}`,
+    `${ui.counted(found.count, "answer")} that the claim pays for. Each leads to who is paid for it.`,
+    ui.section(
+      null,
+      answerTable(id, found, true),
+      ui.pager(start ? route("answers", id, Math.max(start - LISTED, 0)) : null, start + LISTED < found.count ? route("answers", id, start + LISTED) : null, ["← earlier", "later →"]),
+    ),
+    h("p", {}, ui.claimLink(id)),
+  );
+}
+
+export function answerTable(claim, found, paged = false) {
+  const more = paged ? 0 : found.count - found.answers.length;
   return h(
     "div",
     {},
@@ -49,7 +69,7 @@ export function answerTable(claim, found) {
       ]),
       "None of its answers can be read here.",
     ),
-    more > 0 ? h("p", { class: "quiet" }, `${f.count(more)} more: follow the arrows on an answer's page.`) : null,
+    more > 0 ? h("p", {}, h("a", { href: route("answers", claim) }, `All ${f.count(found.count)} answers`)) : null,
   );
 }
 
@@ -150,9 +170,10 @@ function alone(context, id, at, wanted) {
 
 /** Shares of contributors and what is unattributed, as bars, with what each brought where `flows` say it. */
 export function shareBars({ shares, unattributed }, flows = null) {
-  const entries = Object.entries(shares)
-    .sort((a, b) => b[1] - a[1])
-    .map(([contributor, ppm]) => ({ label: ui.accountLink(contributor), ppm, wei: broughtTo(flows, contributor) }));
+  const sorted = Object.entries(shares).sort((a, b) => b[1] - a[1]);
+  const entries = sorted.slice(0, MOST).map(([contributor, ppm]) => ({ label: ui.accountLink(contributor), ppm, wei: broughtTo(flows, contributor) }));
+  const others = sorted.slice(MOST);
+  if (others.length) entries.push({ label: `${f.count(others.length)} others`, ppm: others.reduce((sum, [, ppm]) => sum + ppm, 0) });
   if (unattributed) entries.push({ label: "unattributed", ppm: unattributed, tone: "rest" });
   return ui.bars(entries);
 }

@@ -6,7 +6,7 @@
  */
 
 import { account } from "./account.js";
-import { answer, row } from "./answers.js";
+import { answer, answers, row } from "./answers.js";
 import * as claims from "./claims.js";
 import * as chain from "./chain.js";
 import { challenge } from "./challenges.js";
@@ -39,6 +39,7 @@ const VIEWS = {
   claim: claims.claim,
   challenge,
   answer,
+  answers,
   earned,
   rewards: rewards.rewards,
   validators: rewards.validators,
@@ -55,6 +56,7 @@ const TAB_OF = {
   claim: "claims",
   challenge: "claims",
   answer: "claims",
+  answers: "claims",
   address: "rewards",
   earned: "rewards",
   proposal: "proposals",

@@ -9,6 +9,8 @@ import { remember } from "./rpc.js";
 import * as ui from "./ui.js";
 
 const PAGE = 25;
+/** Transactions of a block on one page. */
+const LISTED = 100;
 /** Fields of actions and events that are wei. */
 const MONEY = new Set(["amount", "bond", "cumulative", "deposit", "fee", "minted", "price", "refund"]);
 
@@ -66,13 +68,14 @@ export function deed(tx) {
   return tx.input && tx.input !== "0x" ? "call a contract" : "transfer";
 }
 
-export async function block({ rpc }, id) {
+export async function block({ rpc, cache }, id, from = "0") {
   const byHash = /^0x[0-9a-fA-F]{64}$/.test(id);
   if (!byHash && !/^\d{1,15}$/.test(id)) return ui.missing("such block");
-  const found = byHash
-    ? await rpc.call("eth_getBlockByHash", id, true)
-    : await rpc.call("eth_getBlockByNumber", `0x${Number(id).toString(16)}`, true);
-  if (found === null) return ui.missing(`block ${id}`);
+  const found = await remember(cache, `whole block ${id}`, () =>
+    byHash ? rpc.call("eth_getBlockByHash", id, true) : rpc.call("eth_getBlockByNumber", `0x${Number(id).toString(16)}`, true),
+  );
+  if (found === null || !/^\d{1,6}$/.test(from)) return ui.missing(`block ${id}`);
+  const [start, many] = [Number(from), found.transactions.length];
   const number = f.num(found.number);
   const system = found.transactions.find((tx) => Number(tx.type) === SYSTEM_TYPE);
   const [receipt, head] = await Promise.all([
@@ -102,11 +105,11 @@ export async function block({ rpc }, id) {
       ),
     ),
     ui.section(
-      `Transactions (${found.transactions.length})`,
+      `Transactions (${f.count(many)})`,
       ui.table(
         "Transactions",
         ["Hash", "Type", "What", "From", "To", "#Value"],
-        found.transactions.map((tx) => [
+        found.transactions.slice(start, start + LISTED).map((tx) => [
           ui.txLink(tx.hash),
           typeName(tx.type),
           deed(tx),
@@ -115,6 +118,11 @@ export async function block({ rpc }, id) {
           ui.money(tx.value),
         ]),
         "This block has no transactions.",
+      ),
+      ui.pager(
+        start ? route("block", number, Math.max(start - LISTED, 0)) : null,
+        start + LISTED < many ? route("block", number, start + LISTED) : null,
+        ["← earlier in the block", "later in the block →"],
       ),
     ),
     effects,

@@ -8,6 +8,7 @@ import * as f from "./format.js";
 import * as ui from "./ui.js";
 import { ENDS, names, verdictTable, way } from "./votes.js";
 
+const PAGE = 25;
 const TOLD = {
   pending: "The validators say that they hold every blob that they need.",
   voting: "Each validator recomputes the claim and commits to a verdict that nobody can read yet.",
@@ -33,13 +34,13 @@ export function claimTable(claims, empty = "No claim yet.") {
   );
 }
 
-export async function claims({ rpc }) {
-  const [found, challenges] = await Promise.all([rpc.all("openledger_listClaims"), rpc.all("openledger_listIndexChallenges")]);
+export async function claims({ rpc }, from) {
+  const [found, challenges] = await Promise.all([rpc.newest("openledger_listClaims", PAGE, from), rpc.newest("openledger_listIndexChallenges")]);
   return ui.page(
     "Claims",
     "An operator claims who made the settled answers of an epoch. The validators recompute it before any money moves.",
-    ui.section(null, claimTable([...found].sort((a, b) => b.id - a.id))),
-    ui.section("Challenges of indexes", challengeTable([...challenges].reverse())),
+    ui.section(null, claimTable(found.entries), ui.listPager("claims", found, PAGE)),
+    ui.section("Challenges of indexes", challengeTable(challenges.entries)),
   );
 }
 

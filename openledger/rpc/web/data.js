@@ -1,14 +1,17 @@
 /** Datanets with their versions and contributors. */
 
+import { MOST } from "./answers.js";
 import { h, route } from "./dom.js";
 import * as f from "./format.js";
 import { modelTable } from "./models.js";
 import * as ui from "./ui.js";
 
+const PAGE = 25;
+const PARTS = 100;
 const policy = (name) => ({ open: "anybody, own rows", invited: "the owner", reviewed: "anybody whom its reviewers accept" })[name] ?? name;
 
-export async function datanets({ rpc }) {
-  const found = await rpc.all("openledger_listDatanets");
+export async function datanets({ rpc }, from) {
+  const found = await rpc.newest("openledger_listDatanets", PAGE, from);
   return ui.page(
     "Datanets",
     "Data sets with an owner, rules and a history. Every row has a contributor.",
@@ -17,7 +20,7 @@ export async function datanets({ rpc }) {
       ui.table(
         "Datanets",
         ["Name", "Owner", "Licence", "Who may commit", "Made", "#Version"],
-        found.map((item) => [
+        found.entries.map((item) => [
           ui.datanetLink(item.id, item.name),
           ui.accountLink(item.owner),
           item.licence,
@@ -27,6 +30,7 @@ export async function datanets({ rpc }) {
         ]),
         "No datanet yet. The first is one transaction away: openledger datanet create",
       ),
+      ui.listPager("datanets", found, PAGE),
     ),
   );
 }
@@ -46,12 +50,13 @@ export async function datanet({ rpc }, id, version) {
   const [found, commits, models] = await Promise.all([
     rpc.find("openledger_getDatanet", Number(id)),
     rpc.find("openledger_getCommits", Number(id)),
-    rpc.all("openledger_listModels"),
+    rpc.newest("openledger_listModels"),
   ]);
   if (found === null) return ui.missing(`datanet ${id}`);
   const newestFirst = [...commits].sort((a, b) => b.version - a.version);
   const chosen = newestFirst.find((commit) => String(commit.version) === version) ?? newestFirst[0];
-  const trained = models.filter((model) => model.data.some((ref) => ref.datanet === found.id));
+  const at = Math.floor(Math.max(newestFirst.indexOf(chosen), 0) / PAGE) * PAGE;
+  const trained = models.entries.filter((model) => model.data.some((ref) => ref.datanet === found.id));
   return ui.page(
     `${found.name}`,
     found.description,
@@ -72,7 +77,7 @@ export async function datanet({ rpc }, id, version) {
       ui.table(
         "Versions",
         ["Version", "Status", "Message", "Author", "Time", "#Rows", "#Contributors", "Merkle root"],
-        newestFirst.map((commit) => [
+        newestFirst.slice(at, at + PAGE).map((commit) => [
           h("a", { href: route("datanet", found.id, commit.version), "aria-current": commit === chosen ? "true" : null }, `version ${commit.version}`),
           commit.status,
           h("div", { class: "text" }, commit.message || "–"),
@@ -84,6 +89,10 @@ export async function datanet({ rpc }, id, version) {
         ]),
         "No version yet.",
       ),
+      ui.pager(
+        at ? route("datanet", found.id, newestFirst[at - PAGE].version) : null,
+        at + PAGE < newestFirst.length ? route("datanet", found.id, newestFirst[at + PAGE].version) : null,
+      ),
     ),
     chosen ? partsOf(chosen) : null,
     trained.length ? ui.section("Models trained on it", modelTable(trained)) : null,
@@ -92,16 +101,20 @@ export async function datanet({ rpc }, id, version) {
 
 function contributors(commit) {
   const found = byContributor(commit.parts);
+  const others = found.slice(MOST);
+  const part = (rows) => Math.round((rows * 1_000_000) / commit.rows);
+  const bars = found.slice(0, MOST).map(([address, rows]) => ({ label: ui.accountLink(address), ppm: part(rows), tone: "two" }));
+  if (others.length) bars.push({ label: `${f.count(others.length)} others`, ppm: part(others.reduce((sum, [, rows]) => sum + rows, 0)), tone: "rest" });
   return ui.section(
     `Contributors of version ${commit.version}`,
-    ui.bars(found.map(([address, rows]) => ({ label: ui.accountLink(address), ppm: Math.round((rows * 1_000_000) / commit.rows), tone: "two" }))),
-    h("p", { class: "quiet" }, `${f.count(commit.rows)} rows by ${found.length} contributors. How many rows somebody brought says nothing about their worth: claims decide what a row earns.`),
+    ui.bars(bars),
+    h("p", { class: "quiet" }, `${ui.counted(commit.rows, "row")} by ${ui.counted(found.length, "contributor")}. How many rows somebody brought says nothing about their worth: claims decide what a row earns.`),
   );
 }
 
 function partsOf(commit) {
   let first = 0;
-  const rows = commit.parts.map((part) => {
+  const rows = commit.parts.slice(0, PARTS).map((part) => {
     const range = `${f.count(first)} – ${f.count(first + part.rows - 1)}`;
     first += part.rows;
     return [ui.accountLink(part.contributor), range, f.count(part.rows), ui.hash(part.blob, 12, 8)];
@@ -113,6 +126,7 @@ function partsOf(commit) {
       { id: "parts" },
       h("summary", {}, `Parts of version ${commit.version} (${commit.parts.length})`),
       ui.table("Parts", ["Contributor", "Rows from – to", "#Rows", "Blob (sha256)"], rows),
+      commit.parts.length > PARTS ? h("p", { class: "quiet" }, "The others: ", ui.copyable(`openledger rpc openledger_getCommit ${commit.datanet} ${commit.version}`)) : null,
     ),
   );
 }

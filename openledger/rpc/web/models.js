@@ -6,6 +6,7 @@ import * as f from "./format.js";
 import { remember } from "./rpc.js";
 import * as ui from "./ui.js";
 
+const PAGE = 25;
 const JSON_BYTES = 4 * 1024 ** 2;
 const nats = (micro) => (f.num(micro) ? `${(f.num(micro) / 1e6).toFixed(4)} nats a token` : null);
 
@@ -26,19 +27,19 @@ export function modelTable(models) {
   );
 }
 
-export async function models({ rpc }) {
-  const found = await rpc.all("openledger_listModels");
-  return ui.page("Models", "Trained on datanets, served for OPEN. Each carries the index by which its answers are attributed.", ui.section(null, modelTable(found)));
+export async function models({ rpc }, from) {
+  const found = await rpc.newest("openledger_listModels", PAGE, from);
+  return ui.page("Models", "Trained on datanets, served for OPEN. Each carries the index by which its answers are attributed.", ui.section(null, modelTable(found.entries), ui.listPager("models", found, PAGE)));
 }
 
 export async function model(context, id) {
   if (!/^\d{1,15}$/.test(id ?? "")) return ui.missing("such model");
   const { rpc } = context;
-  const [found, every, claims, challenges] = await Promise.all([
+  const [found, { entries: every }, { entries: claims }, { entries: challenges }] = await Promise.all([
     rpc.find("openledger_getModel", Number(id)),
-    rpc.all("openledger_listModels"),
-    rpc.all("openledger_listClaims"),
-    rpc.all("openledger_listIndexChallenges"),
+    rpc.newest("openledger_listModels"),
+    rpc.newest("openledger_listClaims"),
+    rpc.newest("openledger_listIndexChallenges"),
   ]);
   if (found === null) return ui.missing(`model ${id}`);
   const [versions, index, receipt, manifest] = await Promise.all([
@@ -68,8 +69,8 @@ export async function model(context, id) {
     lineage(found, versions, every),
     training(receipt),
     committed(found),
-    doubts.length ? ui.section("Challenges of its index", challengeTable(doubts.reverse(), true)) : null,
-    own.length ? ui.section("Claims", claimsOf(own)) : null,
+    doubts.length ? ui.section("Challenges of its index", challengeTable(doubts, true)) : null,
+    own.length ? ui.section("Claims", claimsOf(own.slice(0, PAGE)), own.length > PAGE ? h("p", { class: "quiet" }, `Its newest ${PAGE}.`) : null) : null,
   );
 }
 
@@ -81,7 +82,7 @@ function mints({ mints, refuted }) {
 }
 
 const claimsOf = (own) =>
-  ui.table("Claims", ["Claim", "Epoch", "Status", "#Fee", "#Minted"], [...own].reverse().map((claim) => [ui.claimLink(claim.id), claim.epoch, ui.badge(claim.status), ui.money(claim.fee), ui.money(claim.minted)]));
+  ui.table("Claims", ["Claim", "Epoch", "Status", "#Fee", "#Minted"], own.map((claim) => [ui.claimLink(claim.id), claim.epoch, ui.badge(claim.status), ui.money(claim.fee), ui.money(claim.minted)]));
 
 /** The LDS that its owner has written on the chain, beside those of the other measured models here; `how` is what the
  * model's files say of the measurement. */

@@ -59,6 +59,16 @@ export const ACTIONS = {
   "gov.vote": "vote on a proposal",
 };
 
+/** Where the chain counts what a list has: the module, and the first bytes of the call (`claimCount()`, …). Challenges of
+ * indexes take their numbers among those of claims. */
+export const COUNTS = {
+  openledger_listDatanets: ["0x0000000000000000000000000000000000000800", "0x49f62af4"], // datanetCount()
+  openledger_listModels: ["0x0000000000000000000000000000000000000801", "0xc6a645fe"], // modelCount()
+  openledger_listClaims: ["0x0000000000000000000000000000000000000802", "0x8da4d3c9"], // claimCount()
+  openledger_listIndexChallenges: ["0x0000000000000000000000000000000000000802", "0x8da4d3c9"],
+  openledger_listProposals: ["0x0000000000000000000000000000000000000804", "0xda35c664"], // proposalCount()
+};
+
 /** The ten accounts that every devnet funds (see guides/run-a-devnet.md); their keys are known to everybody. */
 export const DEV_ACCOUNTS = [
   "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266",

@@ -18,11 +18,10 @@ export async function overview(context) {
     rpc.tryCall(null, "openledger_getSupply"),
     rpc.tryCall(null, "openledger_getEpoch"),
     rpc.tryCall(null, "openledger_getNodeStatus"),
-    rpc.all("openledger_listClaims"),
+    rpc.newest("openledger_listClaims", CLAIMS),
   ]);
   const newest = f.num(head.number);
   const [blocks, hint, tap] = await Promise.all([recentBlocks(context, newest, BLOCKS), devAccounts(rpc), faucet(rpc)]);
-  const latest = [...recent].sort((a, b) => b.id - a.id).slice(0, CLAIMS);
   return ui.page(
     "OpenLedger",
     "The people whose data makes a model good are found, named and paid.",
@@ -39,7 +38,7 @@ export async function overview(context) {
       "div",
       { class: "columns" },
       ui.section("Latest blocks", blockTable(blocks, true), h("p", {}, h("a", { href: "#/blocks" }, "All blocks"))),
-      ui.section("Latest claims", claimTable(latest, "No claim yet. Run the demo: openledger demo"), h("p", {}, h("a", { href: "#/claims" }, "All claims"))),
+      ui.section("Latest claims", claimTable(recent.entries, "No claim yet. Run the demo: openledger demo"), h("p", {}, h("a", { href: "#/claims" }, "All claims"))),
     ),
     hint,
     tap,

@@ -14,13 +14,14 @@ const TOLD = {
   expired: "The deposit was not reached in time; everybody has their part back.",
   "no quorum": "Too little of the stake voted. The deposit burned.",
 };
+const PAGE = 25;
 const OPTIONS = ["yes", "no", "abstain", "no_with_veto"];
 
 const link = (id, title) => h("a", { href: route("proposal", id) }, `${id} · ${title}`);
 
-export async function proposals({ rpc }) {
-  const found = await rpc.all("openledger_listProposals");
-  const rows = [...found].sort((a, b) => b.id - a.id).map((p) => [
+export async function proposals({ rpc }, from) {
+  const found = await rpc.newest("openledger_listProposals", PAGE, from);
+  const rows = found.entries.map((p) => [
     link(p.id, p.title),
     p.effect.name,
     ui.badge(p.status),
@@ -30,7 +31,7 @@ export async function proposals({ rpc }) {
   return ui.page(
     "Proposals",
     "Parameters of money and the community pool change only by a vote of the stake, within bounds that no vote can cross.",
-    ui.section(null, ui.table("Proposals", ["Proposal", "Effect", "Status", "Ends", "#Deposit"], rows, "No proposal yet.")),
+    ui.section(null, ui.table("Proposals", ["Proposal", "Effect", "Status", "Ends", "#Deposit"], rows, "No proposal yet."), ui.listPager("proposals", found, PAGE)),
   );
 }
 

@@ -1,16 +1,21 @@
 /** Who has earned what; the validators. */
 
+import { h, route } from "./dom.js";
 import * as f from "./format.js";
 import * as ui from "./ui.js";
 
+const PAGE = 50;
+
 /** Everybody whom a claim names, with what they have earned. */
-export async function rewards({ rpc }) {
-  const claims = await rpc.all("openledger_listClaims");
-  const models = await rpc.all("openledger_listModels");
+export async function rewards({ rpc }, from) {
+  const [claims, models, validators] = await Promise.all([
+    rpc.newest("openledger_listClaims"),
+    rpc.newest("openledger_listModels"),
+    rpc.tryCall([], "openledger_listValidators"),
+  ]);
   const people = new Set();
-  for (const claim of claims) for (const contributor of Object.keys(claim.shares)) people.add(contributor);
-  for (const model of models) people.add(model.owner);
-  const validators = await rpc.tryCall([], "openledger_listValidators");
+  for (const claim of claims.entries) for (const contributor of Object.keys(claim.shares)) people.add(contributor);
+  for (const model of models.entries) people.add(model.owner);
   for (const validator of validators) people.add(validator.operator);
   const addresses = [...people];
   const earned = await Promise.all(addresses.map((address) => rpc.tryCall(null, "openledger_getRewards", address)));
@@ -19,6 +24,7 @@ export async function rewards({ rpc }) {
     .map((address, i) => [address, earned[i]])
     .filter(([, reward]) => reward && total(reward) > 0n)
     .sort((a, b) => (total(b[1]) > total(a[1]) ? 1 : -1));
+  const first = Math.min(Number(from) || 0, Math.max(rows.length - 1, 0));
   return ui.page(
     "Rewards",
     "What contributors, owners and validators have earned since genesis. Open an account to see why.",
@@ -27,7 +33,7 @@ export async function rewards({ rpc }) {
       ui.table(
         "Rewards",
         ["Account", "#Earned", "#From fees", "#By mint", "#Withdrawn", "#To withdraw"],
-        rows.map(([address, reward]) => [
+        rows.slice(first, first + PAGE).map(([address, reward]) => [
           ui.accountLink(address),
           ui.money(total(reward)),
           ui.money(reward.fees),
@@ -37,6 +43,12 @@ export async function rewards({ rpc }) {
         ]),
         "Nobody has earned anything yet: no claim has been accepted.",
       ),
+      ui.pager(
+        first ? route("rewards", Math.max(first - PAGE, 0)) : null,
+        first + PAGE < rows.length ? route("rewards", first + PAGE) : null,
+        ["← more", "less →"],
+      ),
+      claims.count > claims.entries.length ? h("p", { class: "quiet" }, `Who has a share in the newest ${f.count(claims.entries.length)} claims, owns a model or is a validator.`) : null,
     ),
   );
 }

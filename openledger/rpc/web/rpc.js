@@ -1,11 +1,12 @@
 /** JSON-RPC to the node that served this page. Calls made in the same turn travel in one batch. */
 
+import { COUNTS } from "./names.js";
+
 const BATCH = 100;
 const TIMEOUT_MS = 15_000;
 const PATIENT_MS = 120_000;
-/** Entries of one page of a list, and the most that are shown. */
+/** Entries that the node gives at once. */
 const PAGE = 500;
-const LONGEST = 10_000;
 /** Answers that are kept. */
 const KEPT = 500;
 /** The number of the error that says: there is nothing of that name. */
@@ -100,16 +101,18 @@ export class Rpc {
     }
   }
 
-  /** All entries of a list that is answered in pages by id. */
-  async all(method) {
-    const found = [];
-    for (let start = 1; found.length < LONGEST; ) {
-      const page = await this.call(method, start, PAGE);
-      found.push(...page);
-      if (page.length < PAGE) break;
-      start = page.at(-1).id + 1;
-    }
-    return found;
+  /**
+   * The newest of a list, the newest first: { entries, count, from }. `count` is the highest number, `from` where the
+   * entries begin: there, or at the number `wanted`; they have the `many` numbers from there downwards.
+   */
+  async newest(method, many = PAGE, wanted = null) {
+    const [to, data] = COUNTS[method];
+    const count = Number(await this.call("eth_call", { to, data }, "latest"));
+    const asked = Number(wanted);
+    const from = wanted && asked >= 1 && asked < count ? asked : count;
+    const start = Math.max(from - many + 1, 1);
+    const entries = count ? await this.call(method, start, from - start + 1) : [];
+    return { entries: entries.filter((entry) => entry.id <= from).reverse(), count, from };
   }
 
   /** Result of one call, or `fallback` where the node refuses it (a read that this node does not serve). */

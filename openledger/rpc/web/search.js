@@ -25,13 +25,13 @@ export async function find({ rpc }, text = "") {
   if (/^\d{1,15}$/.test(asked)) return go(route("block", Number(asked)));
   const needle = asked.toLowerCase();
   const [datanets, models] = await Promise.all([
-    rpc.all("openledger_listDatanets"),
-    rpc.all("openledger_listModels"),
+    rpc.newest("openledger_listDatanets"),
+    rpc.newest("openledger_listModels"),
   ]);
   const hits = (list) => list.filter((item) => needle && String(item.name).toLowerCase().includes(needle));
   const links = [
-    ...hits(datanets).map((item) => ["datanet", ui.datanetLink(item.id, item.name)]),
-    ...hits(models).map((item) => ["model", ui.modelLink(item.id, item.name)]),
+    ...hits(datanets.entries).map((item) => ["datanet", ui.datanetLink(item.id, item.name)]),
+    ...hits(models.entries).map((item) => ["model", ui.modelLink(item.id, item.name)]),
   ];
   return ui.page(
     `Search: ${asked}`,

@@ -188,5 +188,9 @@ export function pager(previous, next, [back, on] = ["← newer", "older →"]) {
   );
 }
 
+/** Newer and older of a list that `rpc.newest` gave `many` of; `name` is its route. */
+export const listPager = (name, { count, from }, many) =>
+  pager(from < count ? route(name, Math.min(from + many, count)) : null, from > many ? route(name, from - many) : null);
+
 /** What to say when there is nothing of that name. */
 export const missing = (what) => page("Not found", `There is no ${what} on this chain.`, h("p", {}, h("a", { href: "#/" }, "To the overview")));

@@ -66,7 +66,16 @@ ROW = {
     "row": 1, "rows": 2, "contributor": OWNER, "text": json.dumps({"text": HOSTILE}), "rowHash": ZERO, "leaf": ZERO,
     "root": ZERO, "proof": [ZERO],
 }  # fmt: skip
+COUNTS = dict.fromkeys(("49f62af4", "c6a645fe", "8da4d3c9", "da35c664"), 2)
+"""What datanetCount, modelCount, claimCount and proposalCount say: the highest number there is."""
+
+
+def counted(call: dict[str, str], _block: str) -> str:
+    return hex(COUNTS[call["data"].removeprefix("0x")])
+
+
 ANSWERS: dict[str, Any] = {
+    "eth_call": counted,
     "eth_blockNumber": "0x1", "eth_chainId": "0x275d5", "web3_clientVersion": HOSTILE,
     "eth_getBlockByNumber": BLOCK, "eth_getBalance": "0x0", "openledger_listDatanets": [DATANET],
     "openledger_getDatanet": DATANET, "openledger_getCommits": [COMMIT], "openledger_listModels": [MODEL],

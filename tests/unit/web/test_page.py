@@ -11,8 +11,9 @@ from types import ModuleType
 import pytest
 
 import openledger.rpc
-from openledger.abci_app.registry import ACTIONS
+from openledger.abci_app.registry import ACTIONS, PRECOMPILES
 from openledger.genesis.presets import DEV_MNEMONIC, dev_accounts
+from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import MODULE_ADDRESSES, OUTBOX_ADDRESS, SYSTEM_ADDRESS, to_checksum, to_hex
 
 WEB = Path(openledger.rpc.__path__[0]) / "web"
@@ -117,6 +118,18 @@ def test_the_table_of_actions_and_events_is_what_the_code_says() -> None:
 def test_every_native_action_has_words() -> None:
     names = (WEB / "names.js").read_text(encoding="utf-8")
     assert [cls.KIND for cls in ACTIONS if f'"{cls.KIND}":' not in names] == []
+
+
+def test_lists_are_counted_by_the_functions_of_the_chains_modules() -> None:
+    names = (WEB / "names.js").read_text(encoding="utf-8")
+    found = re.findall(r'\["(0x0{36}\w{4})", "(0x\w{8})"\], // (\w+\(\))', names)
+    assert {signature for _, _, signature in found} == {
+        "datanetCount()", "modelCount()", "claimCount()", "proposalCount()"
+    }  # fmt: skip
+    for module, selector, signature in found:
+        assert to_hex(keccak256(signature.encode())[:4]) == selector
+        reads = next(reads for address, reads in PRECOMPILES if to_hex(address) == module)
+        assert signature in {function.signature for function in reads.functions}
 
 
 def test_known_addresses_and_dev_accounts_are_those_of_the_chain() -> None:
