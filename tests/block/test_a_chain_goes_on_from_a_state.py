@@ -12,11 +12,13 @@ from harness import ACCOUNTS, Harness, ScriptedOracle
 from openledger.abci_app import queries
 from openledger.abci_app.application import Application
 from openledger.abci_app.events import EVENTS
+from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
 from openledger.abci_app.modules.attribution.draws import LEAD
 from openledger.abci_app.modules.governance.propose import GovPropose
 from openledger.abci_app.modules.governance.records import Argument
 from openledger.abci_app.modules.governance.upgrade import plan
 from openledger.abci_app.modules.governance.vote import GovVote
+from openledger.abci_app.modules.staking.delegate import StakeDelegate
 from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
 from openledger.abci_app.opening import genesis_from_state
 from openledger.abci_app.protocol import messages as abci
@@ -26,6 +28,7 @@ from openledger.node.cli.root import run
 from openledger.node.engines.common import init_chain_request
 from openledger.node.oracle_seeds import Seeds
 from openledger.primitives.amounts import OPEN
+from openledger.primitives.attribution import NAMED_SHARE
 from openledger.primitives.errors import InvalidGenesis
 from openledger.primitives.keys import consensus_address, ed25519_public
 from openledger.primitives.types import MODULE_ADDRESSES
@@ -239,3 +242,36 @@ def test_an_upgrade_that_waits_is_planned_for_the_old_chain_and_dropped_by_the_f
         new.block()
     assert run(["genesis", "import", str(tmp_path / "state"), "--output", str(tmp_path / "genesis.json")]) == 0
     assert "the planned upgrade 'glacier' ends with the old chain" in capsys.readouterr().out
+
+
+def test_stake_that_left_before_or_after_the_export_answers_for_what_its_validator_said_before_it(
+    tmp_path: Path,
+) -> None:
+    """A yes to wrong shares on the old chain, which a challenge on the new one undoes; not what left before that."""
+    first = Harness(powers=(10, 10, 10, 10), challenge_seconds=5_000, unbonding_seconds=9_000)
+    operator, stakers = ACCOUNTS[6][0], (1, 2, 3)
+    first.publish()
+    for _ in range(20):
+        first.block()
+    for sender in stakers:
+        first.act(sender, StakeDelegate(operator, 2 * OPEN))
+    first.act(1, StakeUndelegate(operator))
+    epoch = first.settle()
+    first.close_epoch()
+    assert first.run_claim(first.claim(epoch, {1: 1_000_000})) == "accepted"
+    first.act(2, StakeUndelegate(operator))
+    first.block()
+    new = restart(genesis_from_state(save(first.app, tmp_path / "state"), "openledger_161237-2"), first)
+    for oracle in new.oracles:
+        oracle.mode, oracle.scores = "no", first.oracles[0].scores
+        oracle.accuses = (NAMED_SHARE, 0, ACCOUNTS[1][0])
+    new.oracles[3].mode = "silent"
+    new.oracles[3].accuses = None
+    for sender, action in ((3, StakeUndelegate(operator)), (8, AttributionChallenge(1, 0, ACCOUNTS[1][0]))):
+        assert new.act(sender, action).status == 1
+    while new.query("get_claim", 1)["challenge"]["outcome"] == "open":
+        new.block(10)
+    assert new.query("get_claim", 1)["challenge"]["outcome"] == "upheld"
+    new.block()
+    waiting = [new.query("get_delegations", ACCOUNTS[n][0])[0]["unbonding"][0]["amount"] for n in stakers]
+    assert [int(wei, 16) for wei in waiting] == [2 * OPEN, 2 * OPEN * 99 // 100, 2 * OPEN * 99 // 100]
