@@ -234,6 +234,7 @@ def build_machine(
         POINT_EVALUATION_ADDRESS: point_evaluation,
     }
     table = ethereum | {address: _native(precompile) for address, precompile in precompiles.items()}
+    known = dict(table)
     gone = {address: (table.pop(address), address in ethereum) for address in moved if address in table}
     ethereum = {address: run for address, run in ethereum.items() if address not in gone}
     for address, (run, is_ethereums) in gone.items():
@@ -247,7 +248,12 @@ def build_machine(
     computation = type(
         "FlatComputation",
         (_FlatComputation, theirs),
-        {"_precompiles": table, "ethereum_precompiles": ethereum, "opcodes": opcodes},
+        {
+            "_precompiles": table,
+            "ethereum_precompiles": ethereum,
+            "opcodes": opcodes,
+            "get_precompiles": lambda: known,  # what is warm from the start, whatever is moved
+        },
     )
     state = PragueState if prague else CancunState
     return type("FlatMachine", (_FlatState, state), {"computation_class": computation, "fork": fork})

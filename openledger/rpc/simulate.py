@@ -21,7 +21,7 @@ from openledger.evm.outbox import submitted
 from openledger.evm.reasons import REVERTED, revert_text
 from openledger.evm.tracing.outcome import COIN_ADDRESS, OutcomeTracer
 from openledger.evm.tracing.tracer import Budget, TraceBounds, Tracer
-from openledger.evm.validate import floor_gas, intrinsic_gas
+from openledger.evm.validate import MAX_NONCE, floor_gas, intrinsic_gas
 from openledger.primitives.amounts import shortfall
 from openledger.primitives.blocks import Header, Receipt, SealedBlock, bloom_of
 from openledger.primitives.errors import (
@@ -31,6 +31,7 @@ from openledger.primitives.errors import (
     InsufficientFunds,
     IntrinsicGasTooLow,
     InvalidTransaction,
+    NonceOverflow,
     NonceTooHigh,
     NonceTooLow,
     TipAboveFeeCap,
@@ -247,6 +248,8 @@ class Simulator:
     ) -> None:
         """What a transaction would need, its signature apart. Raises the leaf."""
         who = to_checksum(fields.sender)
+        if MAX_NONCE in (nonce, sender.nonce):
+            raise NonceOverflow(f"nonce has max value: address {who}, nonce: {MAX_NONCE}")
         if wanted.validation:
             if nonce < sender.nonce:
                 raise NonceTooLow(f"nonce too low: address {who}, tx: {nonce} state: {sender.nonce}")
@@ -288,7 +291,7 @@ class Simulator:
             authorizations=message.authorizations,
         )  # fmt: skip
         call: Json = {
-            "returnData": to_hex(outcome.output),
+            "returnData": "0x" if outcome.error else to_hex(outcome.output),
             "gasUsed": quantity(used),
             "maxUsedGas": quantity(max(most, floor_gas(message.data), used)),
             "status": quantity(status),
