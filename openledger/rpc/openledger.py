@@ -40,6 +40,7 @@ from openledger.rpc.params import (
     HashArg,
     NumberArg,
     ObjectArg,
+    SignatureArg,
     TextArg,
     parse_number,
     parse_quantity,
@@ -278,7 +279,7 @@ class OpenLedgerNode:
         return to_hex(await self._backend.consensus.submit(raw))
 
     def build_transaction(
-        self, kind: TextArg, fields: ObjectArg, options: ObjectArg | None = None, signature: DataArg | None = None
+        self, kind: TextArg, fields: ObjectArg, options: ObjectArg | None = None, signature: SignatureArg | None = None
     ) -> Json:
         """Typed data for ``eth_signTypedData_v4``; with a ``signature`` over it also the raw bytes and their hash.
 

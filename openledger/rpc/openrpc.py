@@ -42,6 +42,7 @@ _SCHEMAS: dict[Callable[[Any], Any], Schema] = {
     parse_address: ADDRESS,
     params.parse_hash: HASH,
     params.parse_data: BYTES,
+    params.parse_signature: BYTES,
     params.parse_quantity: UINT,
     params.parse_uint64: ref("uint64"),
     params.parse_number: ref("Number"),

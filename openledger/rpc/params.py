@@ -81,6 +81,15 @@ def parse_data(value: Any) -> bytes:
     return from_hex(value)
 
 
+def parse_signature(value: Any) -> bytes:
+    """A wallet's signature in the chain's form: 65 bytes that end with 27 or 28. Wallets also end it with 0 or 1, or
+    give the short form of EIP-2098."""
+    raw = from_hex(value)
+    if len(raw) == 64:
+        raw = raw[:32] + bytes([raw[32] & 0x7F]) + raw[33:] + bytes([raw[32] >> 7])
+    return raw[:64] + bytes([raw[64] + 27]) if len(raw) == 65 and raw[64] < 2 else raw
+
+
 def parse_hash(value: Any) -> Hash32:
     """32 bytes of 0x hex."""
     return from_hex(value, 32)
@@ -225,6 +234,7 @@ def parse_authorizations(value: Any) -> tuple[Authorization, ...]:
 AddressArg = Annotated[Address, parse_address]
 HashArg = Annotated[Hash32, parse_hash]
 DataArg = Annotated[bytes, parse_data]
+SignatureArg = Annotated[bytes, parse_signature]
 QuantityArg = Annotated[int, parse_quantity]
 Uint64Arg = Annotated[int, parse_uint64]
 NumberArg = Annotated[int, parse_number]

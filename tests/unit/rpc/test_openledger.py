@@ -96,6 +96,23 @@ async def test_a_wallet_signs_what_build_transaction_gives(chain: Any, client: A
     assert receipt["from"] == wallet.address.lower()
 
 
+async def test_a_signature_may_have_each_form_that_wallets_give(chain: Any) -> None:
+    fields = {"name": "letters", "licence": "CC0-1.0"}
+    for account in range(4):  # both parities are among them
+        wallet = Account.from_key(chain.secrets[account])
+        built = await chain.call("openledger_buildTransaction", "datanet.create", fields, {"from": wallet.address})
+        signed = wallet.sign_typed_data(full_message=built["typedData"])
+        parity, whole = signed.v - 27, bytes(signed.signature)
+        short = signed.r.to_bytes(32, "big") + (signed.s | parity << 255).to_bytes(32, "big")
+        given = ["datanet.create", fields, built["options"]]
+        expected = await chain.call("openledger_buildTransaction", *given, hexed(whole))
+        for other in (whole[:64] + bytes([parity]), short):
+            assert await chain.call("openledger_buildTransaction", *given, hexed(other)) == expected
+        for wrong in (whole[:64] + b"\x02", whole[:63], whole + b"\0", b""):
+            error = await chain.error("openledger_buildTransaction", *given, hexed(wrong))
+            assert "signature" in error["message"]
+
+
 async def test_a_signature_of_somebody_else_is_refused(chain: Any, client: AsyncClient) -> None:
     sender = {"from": hexed(chain.addresses[3])}
     built = await client.call("openledger_buildTransaction", "datanet.create", {"name": "x"}, sender)
