@@ -1,4 +1,5 @@
-/** "Add to MetaMask": EIP-3085, with this page's own address as the RPC URL; by hand where there is no wallet. */
+/** "Add to MetaMask": EIP-3085, with this page's own address as the RPC URL; by hand where there is no wallet. Several
+ * wallets in one browser are told apart by EIP-6963. */
 
 import { h } from "./dom.js";
 import { big } from "./format.js";
@@ -15,6 +16,17 @@ async function parameters(rpc) {
     nativeCurrency: { name: "OPEN", symbol: "OPEN", decimals: 18 },
     ...(location.protocol === "https:" ? { blockExplorerUrls: [location.origin] } : {}),
   };
+}
+
+/** MetaMask where it is among the wallets that announce themselves, else the browser's only or first one. */
+function wallet() {
+  const found = [];
+  const note = (event) => found.push(event.detail);
+  window.addEventListener("eip6963:announceProvider", note);
+  window.dispatchEvent(new Event("eip6963:requestProvider")); // they answer before this returns
+  window.removeEventListener("eip6963:announceProvider", note);
+  const metamask = found.find((one) => one?.info?.rdns === "io.metamask")?.provider;
+  return metamask ?? (window.ethereum?.request ? window.ethereum : found[0]?.provider);
 }
 
 function byHand(chain, why) {
@@ -42,12 +54,13 @@ export function setUpWallet(rpc) {
       setTimeout(() => (button.textContent = "Add to MetaMask"), 2500);
       return;
     }
-    if (!window.ethereum?.request) {
+    const provider = wallet();
+    if (!provider) {
       byHand(chain, "This browser has no wallet. In any wallet, add a network with these values:");
       return;
     }
     try {
-      await window.ethereum.request({ method: "wallet_addEthereumChain", params: [chain] });
+      await provider.request({ method: "wallet_addEthereumChain", params: [chain] });
     } catch (error) {
       if (error?.code === 4001) return; // the person said no
       byHand(chain, `The wallet did not take it (${String(error?.message ?? error)}). By hand:`);

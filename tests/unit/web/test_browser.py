@@ -226,6 +226,24 @@ def test_a_faucet_is_shown_on_devnets_only(node: str, tab: Tab) -> None:
         del ANSWERS["anvil_nodeInfo"]
 
 
+@pytest.mark.parametrize("injected", ["undefined", "{request: async () => { throw new Error('not MetaMask') }}"])
+def test_the_button_finds_metamask_among_several_wallets(node: str, tab: Tab, injected: str) -> None:
+    tab.open(f"{node}#/")
+    tab.do(f"window.ethereum = {injected}, window.asked = []")
+    for name in ("org.other", "io.metamask"):
+        announced = f"{{info: {{rdns: '{name}'}}, provider: {{request: async (what) => asked.push(['{name}', what])}}}}"
+        tab.do(
+            "addEventListener('eip6963:requestProvider', () => "
+            f"dispatchEvent(new CustomEvent('eip6963:announceProvider', {{detail: {announced}}})))"
+        )
+    tab.do("document.getElementById('wallet').click()")
+    tab.until("asked.length")
+    name, what = tab.do("asked[0]")
+    assert (name, what["method"]) == ("io.metamask", "wallet_addEthereumChain")
+    assert what["params"][0]["rpcUrls"] == [node.rstrip("/")]
+    assert not tab.do("document.getElementById('manual').open")
+
+
 def test_without_a_websocket_the_page_polls(node: str, tab: Tab) -> None:
     assert 'data-state="polling"' in tab.document(node)
 
