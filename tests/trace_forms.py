@@ -21,6 +21,8 @@ TRACERS: list[tuple[str, dict[str, Any]]] = [
     ("noopTracer", {}),
     ("", {"enableMemory": True, "enableReturnData": True}),
     ("", {"disableStack": True, "limit": 1000}),
+    ("erc7562Tracer", {"withLog": True}),
+    ("keccak256PreimageTracer", {}),
 ]
 SAME_FAULT = {
     "stack underflow": "out of gas", "return data out of bounds": "out of gas", "execution failed": "out of gas",

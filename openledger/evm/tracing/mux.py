@@ -16,6 +16,7 @@ class MuxTracer(Tracer):
         self._stepping = [tracer for tracer in tracers.values() if tracer.sees_steps]
         self.sees_steps = bool(self._stepping)
         self.sees_all = any(tracer.sees_all for tracer in self._stepping)
+        self.sees_memory = any(tracer.sees_memory for tracer in self._stepping)
 
     def start(self, view: View, start: Start) -> None:
         for tracer in self._tracers.values():

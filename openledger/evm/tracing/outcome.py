@@ -25,6 +25,7 @@ class OutcomeTracer(Tracer):
         self.inner = inner or Tracer()
         self._open: list[list[tuple[int, Log]]] = []
         self.sees_steps, self.sees_all = self.inner.sees_steps, self.inner.sees_all
+        self.sees_memory = self.inner.sees_memory
         self.next_log = first
         self.logs: list[tuple[int, Log]] = []
         self.output = b""

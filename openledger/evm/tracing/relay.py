@@ -40,7 +40,7 @@ def wants(tracer: Tracer, budget: Budget) -> Wants:
     """What to tell this tracer."""
     if isinstance(tracer, StructLogger):
         return Wants(True, True, tracer.sees_memory, budget.left)
-    return Wants(tracer.sees_steps, tracer.sees_all, False, budget.left)
+    return Wants(tracer.sees_steps, tracer.sees_all, tracer.sees_memory, budget.left)
 
 
 class _Scope:

@@ -36,16 +36,12 @@ class StructLogger(Tracer):
     def __init__(self, budget: Budget, options: StructLogOptions) -> None:
         self._budget = budget
         self._options = options
+        self.sees_memory = options.memory
         self._logs: list[Json] = []
         self._slots: dict[Address, dict[str, str]] = {}
         self._left = Left(b"", 0)
         self._gas = 0
         self._size = 0
-
-    @property
-    def sees_memory(self) -> bool:
-        """Whether it reads memory at every opcode."""
-        return self._options.memory
 
     def step(self, view: View, step: Step, scope: Scope) -> None:
         options = self._options

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from openledger.evm.tracing.call_tracer import CallTracer
+from openledger.evm.tracing.erc7562 import Erc7562Tracer, PreimageTracer, ignored_opcodes
 from openledger.evm.tracing.flat import FlatTracer
 from openledger.evm.tracing.four_byte import FourByteTracer
 from openledger.evm.tracing.mux import MuxTracer
@@ -14,7 +15,10 @@ from openledger.evm.tracing.struct_log import StructLogger, StructLogOptions
 from openledger.evm.tracing.tracer import Budget, TraceBounds, Tracer
 from openledger.primitives.errors import CallFailed
 
-TRACERS = ("", "callTracer", "flatCallTracer", "prestateTracer", "4byteTracer", "muxTracer", "noopTracer")
+TRACERS = (
+    "", "callTracer", "flatCallTracer", "prestateTracer", "4byteTracer", "erc7562Tracer", "keccak256PreimageTracer",
+    "muxTracer", "noopTracer",
+)  # fmt: skip
 MOST_AT_ONCE = 8
 
 
@@ -48,6 +52,10 @@ def _named(name: str, config: Mapping[str, Any], budget: Budget) -> Tracer:
         return PrestateTracer(budget, options)
     if name == "4byteTracer":
         return FourByteTracer()
+    if name == "erc7562Tracer":
+        return Erc7562Tracer(budget, with_log=_flag(config, "withLog"), ignored=ignored_opcodes(config))
+    if name == "keccak256PreimageTracer":
+        return PreimageTracer(budget)
     if name == "noopTracer":
         return Tracer()
     raise CallFailed(f"tracer not found: {name[:60]!r}", "known: " + ", ".join(t for t in TRACERS if t))

@@ -170,6 +170,9 @@ class Tracer:
     sees_all = False
     """Whether for every opcode, with the whole stack, and not only for those that name accounts or slots."""
 
+    sees_memory = False
+    """Whether it reads memory."""
+
     def start(self, view: View, start: Start) -> None:
         """Before anything happens, gas is not bought yet."""
 

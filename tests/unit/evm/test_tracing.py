@@ -270,6 +270,51 @@ def test_the_four_byte_tracer_counts_selectors_but_not_of_precompiles(world: Any
     assert run("noopTracer") == {}
 
 
+def test_a_bundler_sees_of_each_frame_what_erc_7562_asks_for(world: Any, run: Any) -> None:
+    """The same as geth 1.17.10 gives, which was compared over transactions and calls of all kinds."""
+    world.state.put(LEAF, 1, 0, b"\0")
+    code = "5a50" + "73" + LEAF.hex() + "3b1550" + "73" + ROOT.hex() + "3f50"  # GAS; EXTCODESIZE ISZERO; EXTCODEHASH
+    code += "60055450" + "6007600555" + "60055450" + "60015c50" + "600260015d" + "602060002050"
+    world.state.put(BOB, 1, 0, bytes.fromhex(code) + calling(LEAF))
+    world.state.slots[BOB] = {5: 9}
+    slot = {number: f"0x{number:064x}" for number in (1, 5, 9)}
+    found = run("erc7562Tracer")
+    assert found["usedOpcodes"] == {
+        "0x5a": 1, "0x3b": 1, "0x3f": 1, "0x54": 2, "0x55": 1, "0x5c": 1, "0x5d": 1, "0x20": 1, "0xf1": 1, "0x0": 1,
+    }, "GAS counts where no call follows"  # fmt: skip
+    assert found["accessedSlots"] == {
+        "reads": {slot[5]: [slot[9]]}, "writes": {slot[5]: 1},
+        "transientReads": {slot[1]: 1}, "transientWrites": {slot[1]: 1},
+    }  # fmt: skip
+    assert found["extCodeAccessInfo"] == [to_hex(ROOT)], "asking whether there is code is allowed"
+    assert found["contractSize"] == {
+        to_hex(LEAF): {"contractSize": 1, "opcode": 0x3B}, to_hex(ROOT): {"contractSize": 0, "opcode": 0x3F},
+    }  # fmt: skip
+    assert found["keccak"] == ["0x" + "00" * 32]
+    assert found["outOfGas"] is False
+    callee = found["calls"][0]
+    assert (callee["to"], callee["usedOpcodes"], callee["contractSize"]) == (to_hex(LEAF), {"0x0": 1}, {})
+    every = run("erc7562Tracer", config={"ignoredOpcodes": []})["usedOpcodes"]
+    assert every["0x50"] == 7
+    for wrong in ("0x5a", [90], ["x"]):
+        with pytest.raises(CallFailed, match="ignoredOpcodes"):
+            run("erc7562Tracer", config={"ignoredOpcodes": wrong})
+    hashed = {to_hex(keccak256(bytes(32))): "0x" + "00" * 32}
+    assert run("keccak256PreimageTracer") == hashed
+    assert run("muxTracer", config={"keccak256PreimageTracer": {}}) == {"keccak256PreimageTracer": hashed}
+
+
+def test_a_frame_that_runs_out_of_gas_and_code_made_on_the_way_are_seen(world: Any, run: Any) -> None:
+    world.state.put(LEAF, 1, 0, bytes.fromhex("5b600056"))
+    world.state.put(BOB, 1, 0, calling(LEAF).replace(b"\x5a\xf1", b"\x61\x10\x00\xf1"))
+    assert [call["outOfGas"] for call in run("erc7562Tracer")["calls"]] == [True]
+    # CREATE with code that returns two bytes of memory, then EXTCODESIZE of what it made
+    world.state.put(BOB, 1, 0, bytes.fromhex("6460026000f3600052" + "6005601b6000f0" + "3b00"))
+    made = run("erc7562Tracer")
+    address = made["calls"][0]["to"]
+    assert made["contractSize"] == {address: {"contractSize": 2, "opcode": 0x3B}}
+
+
 def test_a_trace_leaves_the_state_as_it_was_and_gives_what_the_run_gives(world: Any, run: Any, tx: Any) -> None:
     world.state.put(BOB, 1, 0, STORE)
     before = world.state.root()
