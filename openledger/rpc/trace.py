@@ -33,7 +33,8 @@ MAX_BLOCKS, MAX_TRACES = 1_000, 10_000
 
 @dataclass(frozen=True, slots=True)
 class TraceQuery:
-    """What trace_filter looks for: calls from one of ``senders`` (empty: any) to one of ``targets`` (empty: any)."""
+    """What trace_filter looks for: calls from one of ``senders`` (empty: any) to one of ``targets`` (empty: any); with
+    ``either`` one of both is enough."""
 
     start: BlockRef
     stop: BlockRef
@@ -41,12 +42,15 @@ class TraceQuery:
     targets: frozenset[str]
     skip: int
     count: int
+    either: bool
 
     def means(self, trace: Json) -> bool:
         """Is this one wanted?"""
         action = trace["action"]
         sender = action.get("from", action.get("address"))
         target = action.get("to", action.get("refundAddress", (trace.get("result") or {}).get("address")))
+        if self.either and self.senders and self.targets:
+            return sender in self.senders or target in self.targets
         return (not self.senders or sender in self.senders) and (not self.targets or target in self.targets)
 
 
@@ -60,6 +64,9 @@ def parse_trace_query(value: Any) -> TraceQuery:
             raise ValueError(f"{name} is a list of addresses")
         return frozenset("0x" + parse_address(item).hex() for item in found)
 
+    mode = given.get("mode") or "intersection"
+    if mode not in ("intersection", "union"):
+        raise ValueError("mode is intersection or union")
     start, stop = given.get("fromBlock"), given.get("toBlock")
     return TraceQuery(
         LATEST if start is None else parse_block_number(start),
@@ -68,6 +75,7 @@ def parse_trace_query(value: Any) -> TraceQuery:
         addresses("toAddress"),
         parse_number(given.get("after") or 0),
         min(MAX_TRACES, parse_number(given.get("count") or MAX_TRACES)),
+        mode == "union",
     )
 
 

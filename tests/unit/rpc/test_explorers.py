@@ -120,6 +120,9 @@ async def test_flat_traces_have_places_and_results(any_chain: Any, counter: Any)
     assert await any_chain.call("trace_filter", {"fromBlock": "0x0", "toAddress": [SINK]}) == [traces[2]]
     some = await any_chain.call("trace_filter", {"fromBlock": "0x0", "fromAddress": [maker], "after": 1, "count": 1})
     assert some == [traces[2]]
+    both = {"fromBlock": "0x0", "fromAddress": [maker], "toAddress": [SINK]}
+    assert await any_chain.call("trace_filter", both) == [traces[2]]
+    assert await any_chain.call("trace_filter", both | {"mode": "union"}) == traces[1:]
     assert await any_chain.call("trace_block", "0x0") == []
     assert await any_chain.call("trace_block", "0x99") is None
     assert await any_chain.call("trace_transaction", "0x" + "ee" * 32) is None
@@ -338,6 +341,7 @@ async def test_several_of_one_block_are_found_by_nonce(idle_chain: Any) -> None:
     [
         ("trace_filter", [{"fromBlock": "0x5"}], "invalid block range params"),
         ("trace_filter", [{"fromAddress": "0x1"}], "fromAddress is a list"),
+        ("trace_filter", [{"mode": "all"}], "mode is intersection or union"),
         ("trace_get", ["0x" + "00" * 32, 5], "a list of numbers"),
     ],
 )
