@@ -15,7 +15,7 @@ SERVER_ERROR, RESPONSE_TOO_LARGE, LIMIT_EXCEEDED, WAIT_TIMED_OUT = -32000, -3200
 VM_ERROR, CLIENT_LIMIT, PRUNED_HISTORY = -32015, -38026, 4444
 
 
-_ON_DEVNETS = "only a devnet of one validator has methods of anvil and Hardhat: docs/reference/devnet-methods.md"
+_ON_DEVNETS = "a devnet of one validator has methods of anvil and Hardhat, those in docs/reference/devnet-methods.md"
 
 
 class RpcError(Exception):

@@ -80,7 +80,7 @@ def test_who_takes_a_network_for_a_devnet_reads_where_such_methods_are(name: str
     error = method_not_found(name).as_json()
     assert error["code"] == -32601
     assert error["message"] == f"the method {name} does not exist/is not available"
-    assert "only a devnet of one validator" in error["data"]["hint"]
+    assert "a devnet of one validator" in error["data"]["hint"]
 
 
 @pytest.mark.parametrize("name", ["test__secret", "test_secret", "test_", "_secret", "test___init__", "test_Secret"])
