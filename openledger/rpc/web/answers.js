@@ -1,4 +1,4 @@
-/** Answers that claims pay for: who is paid, and, apart from it, evidence that people may look at; rows of datanets. */
+/** Answers that claims pay for: who is paid, and, apart from it, evidence that people may look at. */
 
 import { h, route } from "./dom.js";
 import { broughtTo, flowsOf } from "./flows.js";
@@ -7,7 +7,7 @@ import { attempt, later, remember } from "./rpc.js";
 import { brief, pieces } from "./spans.js";
 import * as ui from "./ui.js";
 
-const ID = /^\d{1,15}$/;
+export const ID = /^\d{1,15}$/;
 const LISTED = 20;
 const FIRST = 5;
 /** Contributors that are shown one by one. */
@@ -230,44 +230,4 @@ function seen([found, refusal]) {
       "No row shares a word with it.",
     ),
   );
-}
-
-/** One row of a datanet, its contributor, and the proof that it stands there; `begin` to `end` are marked. */
-export async function row({ rpc, cache }, datanet, version, place, begin, end) {
-  if (![datanet, version, place].every((part) => ID.test(part ?? ""))) return ui.missing("such row");
-  const ids = [Number(datanet), Number(version), Number(place)];
-  const found = await remember(cache, `row ${ids}`, () => rpc.find("openledger_getRowProof", ...ids));
-  if (!found) return ui.missing(`row ${place} of version ${version} of datanet ${datanet}`);
-  const said = textOf(found.text);
-  const spans = ID.test(begin ?? "") && ID.test(end ?? "") ? [{ begin: Number(begin), end: Number(end) }] : [];
-  return ui.page(
-    `Row ${f.count(place)} of datanet ${datanet}`,
-    `Version ${version} has ${f.count(found.rows)} rows.`,
-    ui.section(null, h("p", { class: "said" }, pieces(said, spans).map((piece) => (piece.span ? h("mark", {}, piece.text) : piece.text)))),
-    ui.section(
-      null,
-      ui.facts(
-        ["Contributor", ui.accountLink(found.contributor, true)],
-        ["Committed in", versionLink({ datanet, version })],
-        ["Row hash", ui.copyable(found.rowHash)],
-      ),
-      h(
-        "details",
-        { id: "proof" },
-        h("summary", {}, "Merkle proof"),
-        h("p", {}, "The leaf (contributor and row hash) and these hashes, from the leaf upwards, give the root that stands on the chain."),
-        ui.facts(["Leaf", ui.copyable(found.leaf)], ...found.proof.map((node, i) => [`Hash ${i + 1}`, h("code", {}, node)]), ["Root", ui.copyable(found.root)]),
-      ),
-    ),
-  );
-}
-
-/** The text of a row's line; the line itself where it is none. */
-function textOf(line) {
-  try {
-    const { text: said } = JSON.parse(line);
-    return typeof said === "string" ? said : line;
-  } catch {
-    return line;
-  }
 }

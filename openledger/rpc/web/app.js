@@ -6,7 +6,7 @@
  */
 
 import { account } from "./account.js";
-import { answer, answers, row } from "./answers.js";
+import { answer, answers } from "./answers.js";
 import * as claims from "./claims.js";
 import * as chain from "./chain.js";
 import { challenge } from "./challenges.js";
@@ -19,6 +19,7 @@ import * as models from "./models.js";
 import { overview } from "./overview.js";
 import * as proposals from "./proposals.js";
 import * as rewards from "./rewards.js";
+import { row, rows } from "./rows.js";
 import { Rpc, RpcError, Unreachable } from "./rpc.js";
 import { find } from "./search.js";
 import { page, refused, section } from "./ui.js";
@@ -33,6 +34,7 @@ const VIEWS = {
   datanets: data.datanets,
   datanet: data.datanet,
   row,
+  rows,
   models: models.models,
   model: models.model,
   claims: claims.claims,
@@ -52,6 +54,7 @@ const TAB_OF = {
   tx: "blocks",
   datanet: "datanets",
   row: "datanets",
+  rows: "datanets",
   model: "models",
   claim: "claims",
   challenge: "claims",

@@ -4,6 +4,7 @@ import { MOST } from "./answers.js";
 import { h, route } from "./dom.js";
 import * as f from "./format.js";
 import { modelTable } from "./models.js";
+import { rowsCard } from "./rows.js";
 import * as ui from "./ui.js";
 
 const PAGE = 25;
@@ -45,7 +46,8 @@ function byContributor(parts) {
   return [...sums].map(([address, [rows, count]]) => [address, rows, count]).sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
 }
 
-export async function datanet({ rpc }, id, version) {
+export async function datanet(context, id, version) {
+  const { rpc } = context;
   if (!/^\d{1,15}$/.test(id ?? "")) return ui.missing("such datanet");
   const [found, commits, models] = await Promise.all([
     rpc.find("openledger_getDatanet", Number(id)),
@@ -94,6 +96,7 @@ export async function datanet({ rpc }, id, version) {
         at + PAGE < newestFirst.length ? route("datanet", found.id, newestFirst[at + PAGE].version) : null,
       ),
     ),
+    chosen ? await rowsCard(context, chosen) : null,
     chosen ? partsOf(chosen) : null,
     trained.length ? ui.section("Models trained on it", modelTable(trained)) : null,
   );

@@ -1,13 +1,12 @@
 /** Models: what they cost, how well their attribution tells the truth, what they were made of and how. */
 
+import { blobSize, jsonBlob } from "./blobs.js";
 import { challengeTable } from "./challenges.js";
 import { h, route, s } from "./dom.js";
 import * as f from "./format.js";
-import { remember } from "./rpc.js";
 import * as ui from "./ui.js";
 
 const PAGE = 25;
-const JSON_BYTES = 4 * 1024 ** 2;
 const nats = (micro) => (f.num(micro) ? `${(f.num(micro) / 1e6).toFixed(4)} nats a token` : null);
 
 export function modelTable(models) {
@@ -229,29 +228,3 @@ const committed = (found) =>
       ),
     ),
   );
-
-// --- blobs of this node
-
-const blobPath = (name) => `blobs/${String(name).replace(/^0x/, "")}`;
-
-/** Bytes of a blob; null where it is not here. */
-const blobSize = ({ cache }, name) =>
-  remember(cache, `size ${name}`, async () => {
-    const answer = await fetch(blobPath(name), { method: "HEAD" }).catch(() => null);
-    const size = answer?.ok ? Number(answer.headers.get("content-length")) : NaN;
-    return Number.isFinite(size) ? size : null;
-  });
-
-/** A blob that is a JSON object: a training receipt, a model's manifest; null where it is not here, or is none. */
-async function jsonBlob(context, name) {
-  const size = await blobSize(context, name);
-  if (size === null || size > JSON_BYTES) return null;
-  return remember(context.cache, `json ${name}`, async () => {
-    try {
-      const found = await (await fetch(blobPath(name))).json();
-      return found !== null && typeof found === "object" ? found : null;
-    } catch {
-      return null;
-    }
-  });
-}

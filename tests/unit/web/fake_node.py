@@ -110,7 +110,7 @@ class FakeNode(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         blob = BLOBS.get(self.path.removeprefix("/blobs/"))
         if blob is not None:
-            self._send(json.dumps(blob).encode(), "application/json")
+            self._send(blob if isinstance(blob, bytes) else json.dumps(blob).encode(), "application/octet-stream")
             return
         path = WEB / (self.path.lstrip("/") or "index.html")
         if not path.is_file():
