@@ -160,6 +160,19 @@ def test_who_stands_by_a_claim_that_is_undone_is_slashed_and_nobody_else() -> No
     assert lost == {address: 10 * OPEN // 100 if address == stood_by else 0 for address in lost}
 
 
+def test_who_signs_twice_while_its_false_verdict_is_judged_answers_for_both() -> None:
+    chain = accepted(seconds=500, slash_verdict=200_000)
+    assert chain.act(8, ROW).status == 1
+    say(chain, "no", 3)
+    while chain.query("get_claim", 1)["status"] != "reveal":
+        chain.block()
+    chain.block()
+    chain.prove_double_sign(chain.addresses[3], chain.app.head().number)
+    assert run(chain) == "upheld"
+    stakes = {v["address"]: int(v["stake"], 16) for v in chain.query("list_validators")}
+    assert stakes["0x" + chain.addresses[3].hex()] == 10 * OPEN * 95 // 100 * 80 // 100
+
+
 def test_stake_that_leaves_while_its_validator_stands_by_a_false_claim_is_slashed_as_well() -> None:
     chain = accepted(seconds=500)
     address = "0x" + chain.addresses[3].hex()

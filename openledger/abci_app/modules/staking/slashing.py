@@ -59,7 +59,7 @@ def punish_verdicts(state: Overlay, ctx: BlockContext, guilty: Mapping[Address, 
     logs: list[Log] = []
     for address, height in guilty.items():
         record = validator(state, address)
-        if record is None or record.tombstoned:
+        if record is None:
             continue
         record, burned = slash(state, ctx, record, ctx.params.slash_verdict, height + 1)
         put_validator(state, record)
