@@ -66,14 +66,16 @@ def set_policy(app: App, /, number: int, policy: str, **rules: Any) -> None:
 @datanet.command()
 @click.argument("number", metavar="DATANET", type=Whole(1))
 @click.argument("version", type=Whole(1))
-@click.option("--accept/--reject", required=True, default=None, help="What you say of it.")
+@click.option("--accept/--reject", default=None, help="What you say of it; one of the two is needed.")
 @click.option("--reason", required=True, help="Why, in a sentence or two; everybody can read it.")
 @pass_app
-def review(app: App, number: int, version: int, accept: bool, reason: str) -> None:
+def review(app: App, number: int, version: int, accept: bool | None, reason: str) -> None:
     """Accept or reject a version that waits for its reviewers, of whom you are one, and stake on it. Look at its rows
     first: openledger datanet pull DATANET --version VERSION."""
     from openledger.abci_app.modules.datanets.review import DatanetReview
 
+    if accept is None:
+        raise click.UsageError("say --accept or --reject")
     stake = int(app.call("openledger_getReview", number, version)["stake"], 16)
     receipt = app.send(DatanetReview(datanet=number, version=version, accept=accept, reason=reason, stake=stake))
     found = app.call("openledger_getReview", number, version)

@@ -49,6 +49,12 @@ def test_the_words_name_the_bounds_of_an_option(capsys: pytest.CaptureFixture[st
     assert "'70000' is not a whole number from 0 to 65535" in said(capsys, "devnet", "--port", "70000")
 
 
+def test_a_review_that_says_neither_yes_nor_no_is_refused_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "say --accept or --reject" in said(
+        capsys, "datanet", "review", "1", "1", "--reason", "well", "--key", "dev2"
+    )
+
+
 @pytest.mark.parametrize("command", [["rewards", "show"], ["rewards", "explain"], ["stake", "show"]])
 def test_an_empty_address_is_not_the_account_of_the_key(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert "not an address" in said(capsys, *command, "", "--key", "dev1")
