@@ -30,6 +30,7 @@ _U64 = 2**64 - 1
 _MONEY = ("fee", "bond", "workFee", "minted", "price", "stake", "pot", "deposit")
 _PPM = ("unattributed",)
 _TIMES = ("created", "vests")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _ARGUMENT = re.compile(r"^invalid argument \d+: ")
 PASSWORD_VARIABLE = "OPENLEDGER_PASSWORD"  # noqa: S105 (the name of a variable)
 
@@ -124,7 +125,12 @@ class App:
         if self.json:
             click.echo(json.dumps(data, indent=2, ensure_ascii=False))
         else:
-            click.echo(text if isinstance(text, str) else "\n".join(text))
+            click.echo(visible(text if isinstance(text, str) else "\n".join(text)))
+
+
+def visible(text: str) -> str:
+    """What a stranger has written (a row, an answer, a message) in signs that move no cursor and turn no line round."""
+    return _CONTROL.sub(lambda found: ascii(found.group())[1:-1], text)
 
 
 def password(prompt: str, *, confirm: bool = False) -> str:
@@ -232,7 +238,7 @@ def ppm(text: str) -> int:
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     """Lines of a plain table, columns as wide as needed."""
-    cells = [[str(c) for c in row] for row in [headings, *rows]]
+    cells = [[str(c).replace("\n", " ") for c in row] for row in [headings, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
     return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells]
 
@@ -259,7 +265,7 @@ def worded(name: str, value: Any) -> str:
         return moment(value) if wei(value) else "-"
     if isinstance(value, dict):  # what a no names, a challenge
         return " ".join(f"{what} {worded(what, which)}" for what, which in value.items() if which is not None)
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return (", ".join(map(str, value)) if isinstance(value, list) else str(value)).replace("\n", " ")
 
 
 def moment(seconds: Any) -> str:

@@ -290,7 +290,8 @@ def show(app: App, number: int) -> None:
     for entry in waiting:
         lines += ["", f"version {entry['version']} of {entry['author']}: {_standing(entry)}"]
         lines += [
-            f"  {o['reviewer']} {'accepts' if o['accept'] else 'rejects'}: {o['reason']}" for o in entry["opinions"]
+            f"  {o['reviewer']} {'accepts' if o['accept'] else 'rejects'}: {' '.join(o['reason'].split())}"
+            for o in entry["opinions"]
         ]
     app.emit({**found, "contributors": held, "waiting": waiting, "collected": here}, lines)
 

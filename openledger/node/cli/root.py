@@ -29,7 +29,7 @@ from openledger.node.cli import (
     transactions,
     upkeep,
 )
-from openledger.node.cli.common import App, Group, pass_app
+from openledger.node.cli.common import App, Group, pass_app, visible
 from openledger.primitives.errors import InsufficientFunds, OpenLedgerError
 
 
@@ -70,9 +70,9 @@ def _fail(app: App, sentence: str, hint: str | None, code: int | None) -> None:
     if app.json:
         click.echo(json.dumps({"error": {"code": code, "message": sentence, "hint": hint}}), err=True)
         return
-    click.echo(f"error: {sentence}", err=True)
+    click.echo(visible(f"error: {sentence}"), err=True)
     if hint:
-        click.echo(f"hint: {hint}", err=True)
+        click.echo(visible(f"hint: {hint}"), err=True)
 
 
 def run(arguments: list[str] | None = None) -> int:

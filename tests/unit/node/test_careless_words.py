@@ -55,6 +55,24 @@ def test_a_review_that_says_neither_yes_nor_no_is_refused_in_words(capsys: pytes
     )
 
 
+def test_what_strangers_write_moves_no_cursor_and_makes_no_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row, an answer or a refusal with escape sequences could hide what stands beside it."""
+    record = {"id": 1, "name": "a\n2   b", "head": 1, "policy": "open", "licence": "MIT", "owner": "\x1b[2J\u202ex\x9b"}
+    monkeypatch.setattr(Client, "call", lambda *_: [record])
+    assert run(["datanet", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[1].endswith("a 2   b  1        open    MIT      \\x1b[2J\\u202ex\\x9b")
+
+    def refuse(*_: Any) -> Any:
+        raise OpenLedgerError("no\x1b[31m", "try\r again")
+
+    monkeypatch.setattr(Client, "call", refuse)
+    assert said(capsys, "datanet", "list") == "error: no\\x1b[31m\nhint: try\\r again\n"
+
+
 @pytest.mark.parametrize("command", [["rewards", "show"], ["rewards", "explain"], ["stake", "show"]])
 def test_an_empty_address_is_not_the_account_of_the_key(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert "not an address" in said(capsys, *command, "", "--key", "dev1")
