@@ -29,7 +29,8 @@ DEFAULT_NODE = "http://127.0.0.1:8545"
 _U64 = 2**64 - 1
 _MONEY = ("fee", "bond", "workFee", "minted", "price", "stake", "pot", "deposit")
 _PPM = ("unattributed",)
-_TIMES = ("created", "vests")
+_TIMES = ("created", "deadline", "vests")
+_HEIGHTS = ("height", "opened", "closed")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _ARGUMENT = re.compile(r"^invalid argument \d+: ")
 PASSWORD_VARIABLE = "OPENLEDGER_PASSWORD"  # noqa: S105 (the name of a variable)
@@ -263,6 +264,8 @@ def worded(name: str, value: Any) -> str:
         return f"{value / 10_000:.4f} %"
     if name in _TIMES:
         return moment(value) if wei(value) else "-"
+    if name in _HEIGHTS:
+        return f"block {value}" if value else "-"
     if isinstance(value, dict):  # what a no names, a challenge
         return " ".join(f"{what} {worded(what, which)}" for what, which in value.items() if which is not None)
     return (", ".join(map(str, value)) if isinstance(value, list) else str(value)).replace("\n", " ")

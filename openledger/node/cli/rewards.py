@@ -46,9 +46,10 @@ def show(app: App, address: str | None) -> None:
     ]
     if because:
         cells = [
-            [c["claim"], c["model"], c["epoch"], c["share"], amount(c["fees"]), amount(c["minted"])] for c in because
+            [c["claim"], c["model"], c["epoch"], f"{c['share'] / 10_000:.4f} %", amount(c["fees"]), amount(c["minted"])]
+            for c in because
         ]
-        lines += ["", *table(["claim", "model", "epoch", "share (ppm)", "fees", "minted"], cells)]
+        lines += ["", *table(["claim", "model", "epoch", "share", "fees", "minted"], cells)]
     app.emit(found, lines)
 
 

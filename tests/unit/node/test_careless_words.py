@@ -193,13 +193,24 @@ def test_a_record_is_told_to_people_in_their_units() -> None:
     record = {
         "bond": hex(10**19), "created": 1_700_000_000, "vests": 0, "unattributed": 859_883, "mints": True, "rows": 0,
         "reason": "", "named": {"row": 7}, "challenge": {"bond": hex(10**18), "row": None, "share": "0x12"},
-        "data": [1], "reviewers": ["a", "b"], "shares": {},
+        "data": [1], "reviewers": ["a", "b"], "shares": {}, "deadline": 1_700_000_000, "opened": 30, "closed": 0,
     }  # fmt: skip
     assert [line.split(maxsplit=1) for line in facts(record, shares=None, data="datanet 1")] == [
         ["bond", "10 OPEN"], ["created", "2023-11-14 22:13:20"], ["vests", "-"], ["unattributed", "85.9883 %"],
         ["mints", "yes"], ["rows", "0"], ["reason", "-"], ["named", "row 7"], ["challenge", "bond 1 OPEN share 0x12"],
-        ["data", "datanet 1"], ["reviewers", "a, b"],
+        ["data", "datanet 1"], ["reviewers", "a, b"], ["deadline", "2023-11-14 22:13:20"], ["opened", "block 30"],
+        ["closed", "-"],
     ]  # fmt: skip
+
+
+def test_the_share_of_a_reward_is_a_percentage(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = {"claim": 1, "model": 2, "epoch": 18, "share": 75_391, "fees": hex(10**18), "minted": "0x0"}
+    found = dict.fromkeys(("fees", "staking", "minted", "taken", "locked", "available"), "0x0") | {"claims": [entry]}
+    monkeypatch.setattr(Client, "call", lambda *_: found)
+    assert run(["rewards", "show", ADDRESS]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["1", "2", "18", "7.5391", "%", "1", "OPEN", "0", "OPEN"]
 
 
 @pytest.mark.parametrize(
