@@ -77,7 +77,7 @@ class CometChild:
         if leftover:
             log.warning("ended CometBFT (process %d), left behind by a node that was killed", leftover)
         process = await self._spawn(binary, abci)
-        self._task = asyncio.create_task(self._supervise(process, binary, abci), name="cometbft")
+        self._task = asyncio.create_task(self._keep(process, binary, abci), name="cometbft")
 
     async def stop(self) -> None:
         """SIGTERM, and SIGKILL when it does not obey. May be called twice, and while it is being started."""
@@ -112,6 +112,14 @@ class CometChild:
         self._process = process
         self._mark.write(process.pid)
         return process
+
+    async def _keep(self, process: asyncio.subprocess.Process, binary: CometBinary, abci: str) -> None:
+        """Supervise it; where this machine has no more room for a process or a file, the engine hears of it."""
+        try:
+            await self._supervise(process, binary, abci)
+        except OSError as err:
+            words = f"CometBFT cannot be started again: {err.strerror or err}"
+            self._on_fault(ConsensusFault(words, "look at disk, open files and memory, then start the node again"))
 
     async def _supervise(self, process: asyncio.subprocess.Process, binary: CometBinary, abci: str) -> None:
         while True:

@@ -147,6 +147,13 @@ async def test_a_fault_that_would_come_again_is_no_reason_to_try(tmp_path: Path)
     assert child.restarts == 0
 
 
+async def test_a_child_that_cannot_be_started_again_ends_the_engine(tmp_path: Path) -> None:
+    _, fault = await supervised(tmp_path, f"sleep 0.5; mkdir {tmp_path}/cometbft.new; kill -9 $$", has_run=True)
+    assert isinstance(fault, ConsensusFault)  # a node without consensus that nobody hears of
+    assert "cannot be started again: Is a directory" in fault.message
+    assert fault.hint
+
+
 # --- leftovers ------------------------------------------------------------------------------------------------
 
 
