@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import json
 import os
 import shutil
@@ -10,9 +11,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -321,6 +324,30 @@ def test_a_port_of_cometbft_that_is_taken_is_said(home: Path) -> None:
         listener.listen()
         address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
         code, said = ended(home, OPENLEDGER_CONSENSUS_P2P=address)
+    assert code == 1
+    assert "port of CometBFT is in use" in said
+
+
+STATUS = {"node_info": {"id": "00"}, "sync_info": {"catching_up": False}, "validator_info": {"address": "AB" * 20}}
+
+
+@pytest.mark.parametrize("answer", [{"error": {"code": -32601}}, {"result": STATUS}, [1]])
+def test_another_server_on_the_port_of_cometbft_is_not_taken_for_ours(home: Path, answer: Any) -> None:
+    class Other(http.server.BaseHTTPRequestHandler):
+        """The JSON-RPC of something else, or the CometBFT of another node."""
+
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        code, said = ended(home, OPENLEDGER_CONSENSUS_RPC=f"tcp://127.0.0.1:{server.server_port}")
+        server.shutdown()
     assert code == 1
     assert "port of CometBFT is in use" in said
 

@@ -29,7 +29,7 @@ from openledger.node.engines.child import CometChild
 from openledger.node.engines.common import Life, Listeners
 from openledger.node.engines.guard import SignGuard
 from openledger.node.engines.handing import Handing, Telling
-from openledger.node.engines.home import read_config
+from openledger.node.engines.home import node_id, read_config
 from openledger.node.engines.recorder import Recorder
 from openledger.node.engines.submission import AdmittingApplication, Submission
 from openledger.node.engines.wal import EndMark
@@ -46,6 +46,8 @@ _ANSWER_SECONDS = 2.0
 """A CometBFT that takes longer to say how it is is as good as away."""
 _WATCH_SECONDS = 1.0
 _TELL_SECONDS = 10.0
+_FIELDS = {"status": {"node_info", "sync_info", "validator_info"}, "net_info": {"n_peers"}}
+"""What is asked of CometBFT, and what stands in the answer."""
 
 
 class _Gossip(Telling, Protocol):
@@ -134,14 +136,13 @@ class CometEngine:
         self._life.check()
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                status, net = await asyncio.gather(self._call("status"), self._call("net_info"))
+                info, net = await asyncio.gather(self._result("status"), self._result("net_info"))
         except (NodeUnreachable, TimeoutError):
             return ConsensusStatus("cometbft", True, 0, self._validator.hex(), answering=False, version=self.version)
-        info = status["result"]
         return ConsensusStatus(
             mode="cometbft",
             catching_up=bool(info["sync_info"]["catching_up"]),
-            peers=int(net["result"]["n_peers"]),
+            peers=int(net["n_peers"]),
             validator=self._validator.hex() or str(info["validator_info"]["address"]).lower(),
             version=self.version,
         )
@@ -245,9 +246,11 @@ class CometEngine:
             if self._life.fault is not None:
                 raise self._life.fault
             with contextlib.suppress(NodeUnreachable):
-                self._check_signer((await self._call("status"))["result"]["validator_info"])
-                child.has_run = True
-                return
+                status = await self._result("status")
+                if _is_of(status, self._home):  # another may hold the port, on which ours will fail in a moment
+                    self._check_signer(status["validator_info"])
+                    child.has_run = True
+                    return
             if time.monotonic() - told > _TELL_SECONDS:
                 told = time.monotonic()
                 log.info("CometBFT is starting; the application is at block %d", self._height)
@@ -288,7 +291,7 @@ class CometEngine:
             if here and not checked:
                 with contextlib.suppress(NodeUnreachable):
                     try:
-                        self._check_signer((await self._call("status"))["result"]["validator_info"])
+                        self._check_signer((await self._result("status"))["validator_info"])
                     except SignerFault as err:
                         self._fail(err)
                     checked = True
@@ -330,19 +333,34 @@ class CometEngine:
         if self.pid != self._greeted:
             self._greeted, self._end_mark = self.pid, EndMark(self._home)
 
+    async def _result(self, method: str) -> dict[str, Any]:
+        """What CometBFT answers to a question. Raises NodeUnreachable, also where something else answers."""
+        found = (await self._call(method)).get("result")
+        if not isinstance(found, dict) or not found.keys() >= _FIELDS[method]:
+            raise NodeUnreachable(f"what answers at {self._url} is no CometBFT", "see rpc under [consensus]")
+        return found
+
     async def _call(self, method: str, **params: Any) -> dict[str, Any]:
         if self._session is None:
             raise NodeUnreachable("CometBFT is not running")
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         try:
             async with self._session.post(self._url, json=body) as response:
-                answer: dict[str, Any] = await response.json(content_type=None)
+                answer: dict[str, Any] = dict(await response.json(content_type=None))
                 return answer
-        except (aiohttp.ClientError, TimeoutError, ValueError) as err:
+        except (aiohttp.ClientError, TimeoutError, ValueError, TypeError) as err:  # the last two: something else's
             self._life.check()
             raise NodeUnreachable(
                 f"CometBFT's RPC at {self._url} does not answer: {err!r}", "it may be starting again; try in a moment"
             ) from None
+
+
+def _is_of(status: Mapping[str, Any], home: Path) -> bool:
+    """Is this the status of the CometBFT that runs in ``home``?"""
+    try:
+        return bool(status["node_info"]["id"] == node_id(home))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _default_address(home: Path) -> str:
