@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from openledger.primitives.errors import InvalidConfig
 
@@ -22,9 +23,14 @@ PREFIX = "OPENLEDGER_"
 
 
 def _value(
-    default: Any, text: str, choices: tuple[str, ...] = (), low: int | None = None, high: int | None = None
+    default: Any,
+    text: str,
+    choices: tuple[str, ...] = (),
+    low: int | None = None,
+    high: int | None = None,
+    like: str = "",
 ) -> Any:
-    meta = {"help": text, "choices": choices, "low": low, "high": high}
+    meta = {"help": text, "choices": choices, "low": low, "high": high, "like": like}
     return field(default=default, metadata=meta)
 
 
@@ -93,7 +99,9 @@ class BlobsConfig:
     total_bytes: int = _value(
         64 * 1024**3, "above so many bytes only blobs that the chain names are taken; 0 is no limit", low=0
     )
-    peers: tuple[str, ...] = _value((), "nodes to exchange blobs with, each as http://host:8545; nobody else is asked")
+    peers: tuple[str, ...] = _value(
+        (), "nodes to exchange blobs with, each as http://host:8545; nobody else is asked", like="http://host:8545"
+    )
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,9 @@ class StatesyncConfig:
 
     enable: bool = _value(False, "begin with a snapshot")
     rpc_servers: tuple[str, ...] = _value(
-        (), "two or more CometBFT RPCs for the light client: http://NODE:8545/cometbft"
+        (),
+        "two or more CometBFT RPCs for the light client: http://NODE:8545/cometbft",
+        like="http://host:8545/cometbft",
     )
     trust_height: int = _value(0, "a height whose block is known to be right", low=0)
     trust_hash: str = _value("", "the hash of CometBFT's header of that height, 64 hex digits")
@@ -141,10 +151,16 @@ class ConsensusConfig:
     abci: str = _value(
         "", "where CometBFT connects to us; empty is a unix socket; external wants tcp://127.0.0.1:26658"
     )
-    p2p: str = _value("tcp://127.0.0.1:26656", "address for other nodes")
-    rpc: str = _value("tcp://127.0.0.1:26657", "address of CometBFT's own RPC; loopback only")
+    p2p: str = _value("tcp://127.0.0.1:26656", "address for other nodes", like="tcp://127.0.0.1:26656")
+    rpc: str = _value(
+        "tcp://127.0.0.1:26657", "address of CometBFT's own RPC; loopback only", like="tcp://127.0.0.1:26657"
+    )
     name: str = _value("node", "what other nodes see as this node's name")
-    peers: tuple[str, ...] = _value((), "nodes to stay connected with, each as id@host:port")
+    peers: tuple[str, ...] = _value(
+        (),
+        "nodes to stay connected with, each as id@host:port",
+        like="0123456789abcdef0123456789abcdef01234567@host:26656",
+    )
     commit_wait_ms: int = _value(200, "pause after a block, so that slow votes still count", low=0, high=60_000)
     empty_block_ms: int = _value(
         2_000, "an empty block after so long without transactions; 0 makes blocks without pause", low=0, high=600_000
@@ -157,7 +173,10 @@ class ConsensusConfig:
     remote_signer: str = _value("", "address where a remote signer connects, tcp:// or unix://; empty signs here")
     validator_key: str = _value("", "public key (hex) of the remote signer, or of an external CometBFT's validator")
     double_sign_check_height: int = _value(
-        100, "refuse to sign when this key signed elsewhere within so many blocks; 0 trusts blindly", high=1_000_000
+        100,
+        "refuse to sign when this key signed elsewhere within so many blocks; 0 trusts blindly",
+        low=0,
+        high=1_000_000,
     )
 
 
@@ -238,7 +257,9 @@ def _check(value: Any, default: Any, meta: Mapping[str, Any], where: str) -> Any
     """The value in the type of its default. Raises InvalidConfig naming the place."""
     if isinstance(default, tuple):
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-            raise InvalidConfig(f"{where} must be a list of text", 'for example ["localhost"]')
+            raise InvalidConfig(f"{where} must be a list of text", f'for example ["{meta["like"] or "localhost"}"]')
+        for one in value:
+            _check_form(one, meta["like"], where)
         return tuple(value)
     names = {bool: "true or false", int: "a whole number", str: "text"}
     if type(value) is not type(default):
@@ -248,10 +269,32 @@ def _check(value: Any, default: Any, meta: Mapping[str, Any], where: str) -> Any
     if isinstance(value, str) and len(value) < (meta["low"] or 0):
         raise InvalidConfig(f"{where} is empty")
     if isinstance(value, str):
+        _check_form(value, meta["like"], where)
         return value
     if (meta["low"] is not None and value < meta["low"]) or (meta["high"] is not None and value > meta["high"]):
         raise InvalidConfig(f"{where} is out of range: {value}", f"at least {meta['low']}, at most {meta['high']}")
     return value
+
+
+_SCHEMES = {"tcp": ("tcp",), "http": ("http", "https"), "": ("", "tcp")}
+
+
+def _check_form(text: str, like: str, where: str) -> None:
+    """Raises InvalidConfig for an address that is not like the other: with its scheme, a host, an id where that has
+    one, and a port that can be; ``like`` empty takes everything."""
+    if not like:
+        return
+    wanted = urlsplit(like if "://" in like else f"//{like}")
+    try:
+        found = urlsplit(text if "://" in text else f"//{text}")
+        right = found.port is not None or wanted.scheme == "http"
+    except ValueError:
+        right = False
+    else:
+        right &= found.scheme in _SCHEMES[wanted.scheme] and bool(found.hostname or wanted.scheme == "tcp")
+        right &= bool(found.username or not wanted.username)
+    if not right:
+        raise InvalidConfig(f"{where} is no such address: {text!r}", f"write it as {like}")
 
 
 def _from_environment(text: str, default: Any, where: str) -> Any:

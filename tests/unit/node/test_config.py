@@ -43,9 +43,11 @@ def test_every_value_can_be_given_as_a_variable(tmp_path: Path, section: str, na
     elif isinstance(default, int):
         value = default + 1 if meta["high"] is None or default < meta["high"] else default - 1
     elif isinstance(default, tuple):
-        value = ("a", "b")
+        value = (meta["like"].replace("host", "a"), meta["like"].replace("host", "b")) if meta["like"] else ("a", "b")
     else:
-        value = next((c for c in meta["choices"] if c != default), "something-else")
+        value = next(
+            (c for c in meta["choices"] if c != default), meta["like"].replace("127", "126") or "something-else"
+        )
     text = (
         ",".join(value) if isinstance(value, tuple) else str(value).lower() if isinstance(value, bool) else str(value)
     )
@@ -81,11 +83,28 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ("[rpc]\nhosts = [1]", r"line 2, \[rpc\] hosts must be a list of text"),
         ("[nothing]\na = 1", "unknown section 'nothing'"),
         ("rpc = 1", "unknown section 'rpc'"),
+        ("[consensus]\nrpc = 'tcp://127.0.0.1:99999'", r"line 2, \[consensus\] rpc is no such address"),
+        ("[consensus]\nrpc = 'tcp://127.0.0.1:abc'", r"rpc is no such address"),
+        ("[consensus]\nrpc = 'http://127.0.0.1:26657'", r"rpc is no such address"),
+        ("[consensus]\np2p = 'tcp://127.0.0.1'", r"p2p is no such address"),
+        ("[consensus]\npeers = ['host:26656']", r"peers is no such address: 'host:26656'"),
+        ("[consensus]\npeers = ['abcd@host']", r"peers is no such address"),
+        ("[consensus]\ndouble_sign_check_height = -1", r"double_sign_check_height is out of range"),
+        ("[blobs]\npeers = ['http://one:8545', 'two:8545']", r"line 2, \[blobs\] peers is no such address: 'two:8545'"),
+        ("[statesync]\nrpc_servers = ['//one']", r"rpc_servers is no such address"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InvalidConfig, match=message):
         load(write(tmp_path, text), {})
+
+
+def test_addresses_in_every_form_that_works_are_taken(tmp_path: Path) -> None:
+    rows = ["[consensus]", "p2p = 'tcp://:26656'", "rpc = 'tcp://[::1]:26657'", "peers = ['ab@[::1]:1', 'tcp://ab@h:1']",
+            "[blobs]", "peers = ['https://node.example', 'http://u:p@[::1]:8545/']"]  # fmt: skip
+    found = load(write(tmp_path, "\n".join(rows)), {})
+    assert found.consensus.peers == ("ab@[::1]:1", "tcp://ab@h:1")
+    assert len(found.blobs.peers) == 2
 
 
 @pytest.mark.parametrize(
