@@ -27,9 +27,14 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "error": logging.WARNING
 """CometBFT's levels as ours: its errors (a peer that hung up) are our warnings; what ends the node we say ourselves."""
 _LONGEST = 400
 _DROPPED = ("stack",)
+_DUMPS = ("goroutine ", "State: {")
 _OWN_CONFLICT = "found conflicting vote from ourselves"
 
 _DISAGREES = "this node computes otherwise than the network: compare versions, then rebuild its state"
+_TOGETHER = (
+    "the folders state and cometbft/data belong together: keep cometbft/data/priv_validator_state.json, restore the "
+    "rest of both from one backup, or move it away and start: all blocks come from the peers then"
+)
 _ENDS: tuple[tuple[str, type[OpenLedgerError], str, str], ...] = (
     ("address already in use", PortTaken, "a port of CometBFT is in use",
      "another node may be running; see p2p and rpc under [consensus] in config.toml"),
@@ -42,13 +47,15 @@ _ENDS: tuple[tuple[str, type[OpenLedgerError], str, str], ...] = (
      "use a signer that knows CometBFT 0.38 or later (ABCI 2.0)"),
     ("non-recoverable error when signing vote", SignerFault, "the remote signer does not sign vote extensions",
      "use a signer that knows CometBFT 0.38 or later (ABCI 2.0)"),
+    (", expected .", ConsensusFault, "CometBFT has lost its blocks, but the application has its state", _TOGETHER),
+    ("stores were left in an inconsistent state", ConsensusFault, "CometBFT's data is not whole", _TOGETHER),
+    ("StateBlockHeight", ConsensusFault, "CometBFT's data is not whole", _TOGETHER),
     ("AppHash does not match", ConsensusFault, "CometBFT and the application have different states", _DISAGREES),
     ("does not match app's AppHash", ConsensusFault, "CometBFT and the application have different states", _DISAGREES),
     ("wrong Block.Header.AppHash", ConsensusFault, "the network's state is another than this node's", _DISAGREES),
     ("is too far in the future", ConsensusFault, "this machine's clock is more than a minute behind the network's",
      "synchronise it (chrony, systemd-timesyncd), then start again; no block is lost"),
-    ("is higher than core", ConsensusFault, "the application is ahead of CometBFT",
-     "both belong together: restore the folders state and cometbft from one backup, or sync again"),
+    ("is higher than core", ConsensusFault, "the application is ahead of CometBFT", _TOGETHER),
     ("is too far below block store base", ConsensusFault, "CometBFT has pruned blocks that the application lacks",
      "restore the folders state and cometbft from one backup, or sync again"),
     ("error in genesis doc", ConsensusFault, "CometBFT does not accept its genesis", "openledger genesis validate"),
@@ -117,7 +124,7 @@ def last_words(lines: Iterable[CometLine]) -> str:
     grave = [i for i, line in enumerate(said) if line.plain and line.level >= logging.WARNING]
     if grave:
         said = said[grave[-1] :]
-        end = next((i for i, line in enumerate(said) if line.message.startswith("goroutine ")), len(said))
+        end = next((i for i, line in enumerate(said) if line.message.lstrip().startswith(_DUMPS)), len(said))
         said = said[:end][:8]
     else:
         said = ([line for line in said if line.level >= logging.WARNING] or said)[-8:]

@@ -73,6 +73,8 @@ def test_the_last_words_are_its_complaint_and_not_a_call_stack() -> None:
         ("found signature from the same key", DoubleSignRisk),
         ("+2/3 prevoted for an invalid block: block time X is too far in the future (wall clock Y", ConsensusFault),
         ("panic: state.AppHash does not match AppHash after replay", ConsensusFault),
+        ("panic: state (10) and store (0) height mismatch, stores were left in an inconsistent state", ConsensusFault),
+        ("panic: StoreBlockHeight (10) > StateBlockHeight + 1 (1)", ConsensusFault),
         ("error on replay: app block height (9) is higher than core (3)", ConsensusFault),
         ("non-recoverable error when signing vote Vote{...}: extensions must be present", SignerFault),
         ("panic: vote extension absence/presence does not match extensions enabled", SignerFault),
@@ -84,6 +86,19 @@ def test_ends_after_which_a_new_start_would_be_wrong_have_their_own_error(
     fault = fault_of(words)
     assert type(fault) is leaf
     assert fault.hint
+
+
+def test_blocks_that_are_lost_are_not_taken_for_another_computation() -> None:
+    words = ["panic: state.AppHash does not match AppHash after replay. Got", "\t3E30, expected .", "",
+             "State: {{{11 1} 0.39.0} c-1 1 0 :0:0 ValidatorSet{", "  Proposer: Validator{3B16"]  # fmt: skip
+    said = last_words([read_line(raw) for raw in words])
+    assert said.endswith("expected .")
+    fault = fault_of(said)
+    assert fault is not None
+    assert "has lost its blocks" in fault.message
+    other = fault_of("panic: state.AppHash does not match AppHash after replay. Got\n\t3E30, expected 9E2B.")
+    assert other is not None
+    assert "different states" in other.message
 
 
 def test_other_ends_are_worth_a_new_start() -> None:
