@@ -51,6 +51,7 @@ export function table(caption, columns, rows, empty = "Nothing here yet.") {
   if (rows.length === 0) return h("p", { class: "empty" }, empty);
   const numeric = columns.map((column) => /^#./.test(column));
   const names = columns.map((column) => column.replace(/^#(?=.)/, ""));
+  const kind = (cell, i) => (numeric[i] ? "right" : /\S{28}/.test(cell?.textContent ?? cell) ? "long" : null);
   return h(
     "div",
     { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
@@ -59,7 +60,7 @@ export function table(caption, columns, rows, empty = "Nothing here yet.") {
       { role: "table" },
       h("caption", { class: "hidden" }, caption),
       h("thead", {}, h("tr", { role: "row" }, names.map((name, i) => h("th", { scope: "col", role: "columnheader", class: numeric[i] ? "right" : null }, name)))),
-      h("tbody", {}, rows.map((cells) => h("tr", { role: "row" }, cells.map((cell, i) => h("td", { role: "cell", "data-name": names[i], class: numeric[i] ? "right" : null }, cell))))),
+      h("tbody", {}, rows.map((cells) => h("tr", { role: "row" }, cells.map((cell, i) => h("td", { role: "cell", "data-name": names[i], class: kind(cell, i) }, cell))))),
     ),
   );
 }

@@ -32,6 +32,10 @@ async def test_files_have_their_content_types_and_nothing_outside_the_folder_is_
         async with chain.http.get(chain.url + path) as response:
             assert response.content_type == kind
             assert response.headers["X-Content-Type-Options"] == "nosniff"
+            policy = response.headers["Content-Security-Policy"].split("; ")
+            assert {"default-src 'self'", "frame-ancestors 'none'"} <= set(policy), (
+                "nobody frames it, nothing from elsewhere"
+            )
     for path in ("/../server.py", "/%2e%2e/server.py", "/..%2fserver.py", "/nothing.html", "/%00.html", "//etc/passwd"):
         async with chain.http.get(chain.url + path) as response:
             assert response.status in (400, 404), path
