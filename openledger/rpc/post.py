@@ -140,17 +140,23 @@ class PostProtocol(asyncio.Protocol):
         self._ended = True
         return self._task is not None or self._resting
 
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """The connection, while it is here."""
+        return self._transport
+
     def check(self, now: float) -> None:
-        """Called every second: ends a connection that idles, or that sends a request too slowly."""
-        if self._transport is None or self._task is not None:
+        """Called every second: ends a connection that idles, or that sends a request too slowly. One that does not read
+        is ended elsewhere (unread.py)."""
+        if self._transport is None or self._task is not None or self._full or self._transport.is_closing():
             return
         settings = self.quick.settings
-        if self._buffer and not self._full:
+        if self._buffer:
             if now - self._since > settings.request_seconds:
                 self._transport.write(_plain(408, b"Request Timeout", b'{"error":"the request took too long"}'))
                 self._transport.close()
         elif now - self._since > settings.idle_seconds:
-            self._transport.abort() if self._full else self._transport.close()
+            self._transport.close()
 
     def close(self) -> None:
         """The server stops: answer what is being answered, then end."""

@@ -52,6 +52,7 @@ from openledger.rpc.trace import Trace
 from openledger.rpc.trace_calls import TraceCalls
 from openledger.rpc.trace_replay import TraceReplay
 from openledger.rpc.txpool import TxPool
+from openledger.rpc.unread import Unread
 from openledger.rpc.web3 import Rpc, Web3
 from openledger.rpc.work import Workers
 
@@ -193,7 +194,7 @@ class RpcServer:
             text = f"cannot listen on {self.host} port {self.port}: {err.strerror or err}"
             raise PortTaken(text, "another node may be running; choose a port with --port") from None
         self.port = int(self._listener.sockets[0].getsockname()[1])
-        self._clock = asyncio.create_task(self._tick(self._quick))
+        self._clock = asyncio.create_task(self._tick(self._quick, Unread(self._settings.request_seconds)))
         self._subscriptions.start()
         self._workers.start()
 
@@ -208,14 +209,18 @@ class RpcServer:
             count=lambda: len(connections) + len(server.connections), date=_date_line(),
         )  # fmt: skip
 
-    async def _tick(self, quick: Quick) -> None:
-        """Every second: the Date header, and an end for connections that idle or dawdle."""
+    async def _tick(self, quick: Quick, unread: Unread) -> None:
+        """Every second: the Date header, and an end for connections that idle or dawdle, or do not read."""
         while True:
             await asyncio.sleep(1.0)
             quick.date = _date_line()
             now = asyncio.get_running_loop().time()
             for connection in list(quick.connections):
                 connection.check(now)
+            transports = [connection.transport for connection in quick.connections]
+            if self._runner is not None and self._runner.server is not None:
+                transports += [connection.transport for connection in self._runner.server.connections]
+            unread.look(filter(None, transports), now)
 
     async def stop(self) -> None:
         """Take no more connections, answer what is being answered (at most 5 s), close. Safe to call twice."""

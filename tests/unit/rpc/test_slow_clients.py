@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from openledger.primitives.transactions import EthTransaction
-from openledger.rpc import eth_fees, eth_filters, formats, logs, subscriptions
+from openledger.rpc import eth_fees, eth_filters, formats, logs, subscriptions, unread
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.errors import RpcError
 from openledger.rpc.sockets import SocketSession
+from openledger.rpc.unread import Unread
 from tests.unit.rpc.conftest import threads_of
 from tests.waiting import PATIENCE, until
 
@@ -64,6 +65,56 @@ class TestPatience:
         await until(lambda: not chain.server.connections)
         for _, writer in opened:
             writer.close()
+
+    @pytest.mark.parametrize(("head", "size"), [
+        (b"", 40_000),  # less than makes the server wait with the next one
+        (b"", 4_900_000),
+        (b"Connection: close\r\n", 4_900_000),  # answered by aiohttp
+    ])  # fmt: skip
+    async def test_who_does_not_read_his_answer_loses_the_connection(self, chain: Any, head: bytes, size: int) -> None:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", chain.server.port))
+        client.setblocking(False)
+        await until(lambda: chain.server._quick.connections)
+        (connection,) = chain.server._quick.connections
+        transport = connection.transport
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        body = json.dumps({"jsonrpc": "2.0", "id": "x" * size, "method": "eth_chainId"}).encode()
+        await asyncio.get_running_loop().sock_sendall(client, post(body).replace(b"Host", head + b"Host", 1))
+        await until(transport.get_write_buffer_size)
+        await until(lambda: not chain.server.connections, 20)
+        client.close()
+
+
+class Pipe:
+    """A connection whose client reads so many bytes before each look."""
+
+    def __init__(self, size: int, reads: int) -> None:
+        self.size, self.reads, self.ended = size, reads, False
+
+    def get_write_buffer_size(self) -> int:
+        self.size = max(0, self.size - self.reads)
+        return self.size
+
+    def abort(self) -> None:
+        self.ended = True
+
+
+def test_who_reads_slowly_keeps_his_connection_and_the_laziest_ones_go_where_all_hold_too_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found, slow, lazy = Unread(30), Pipe(10_000, 1), Pipe(100, 0)
+    for now in range(40):
+        found.look([slow, lazy] if not lazy.ended else [slow], now)  # type: ignore[list-item]
+        assert lazy.ended == (now > 30)
+    assert not slow.ended
+    monkeypatch.setattr(unread, "MOST_UNREAD", 250)
+    crowd = [Pipe(100, 0) for _ in range(3)]
+    for now in range(3):
+        found.look(crowd[: now + 1], now)  # type: ignore[arg-type]
+    assert [pipe.ended for pipe in crowd] == [True, False, False]
+    assert not found._waiting.keys() - set(crowd[1:])
 
 
 async def test_who_leaves_before_the_batch_that_subscribes_has_ended_is_not_told_for_ever(chain: Any) -> None:
