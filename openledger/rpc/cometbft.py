@@ -33,13 +33,10 @@ class CometRoutes:
 
     async def post(self, request: web.Request) -> web.StreamResponse:
         """One JSON-RPC call of a listed method."""
-        if (request.content_length or 0) > MAX_REQUEST:
-            return _refuse(413, None, "the request is too large")
         try:
-            raw = await asyncio.wait_for(request.read(), self._patience)
-            if len(raw) > MAX_REQUEST:
-                return _refuse(413, None, "the request is too large")
-            call: Any = read_json(raw)
+            call: Any = read_json(await asyncio.wait_for(read_body(request, MAX_REQUEST), self._patience))
+        except TooMuch:
+            return _refuse(413, None, "the request is too large")
         except TimeoutError:
             return _refuse(408, None, "the request took too long")
         except InvalidJson:

@@ -57,6 +57,9 @@ MAX_PARTS = 200_000
 """Lists, objects, texts and commas of a request: five megabytes of empty lists took three seconds to be read, in which
 nothing else ran. As many bytes full of hashes have fewer."""
 
+MOST_GATHERED = 256 * 1024 * 1024
+"""Bytes of the answers of all batches that are under way."""
+
 _ID_TYPES = frozenset((int, str, float, type(None)))
 
 
@@ -168,6 +171,7 @@ class Dispatcher:
         self._max_depth = max_depth
         self._max_parts = max_parts
         self._max_answer = max_answer
+        self._gathered = 0
         self._access_log = access_log
 
     @property
@@ -213,27 +217,32 @@ class Dispatcher:
     async def _batch(self, requests: list[Any], session: object, caller: Caller, left: Left) -> Answer:
         answers: list[bytes] = []
         sends: list[asyncio.Task[bytes | None]] = []
-        size, resumed = 0, perf_counter()
-        for item in requests:
-            if left():
-                break
-            if sends and not _is_send(item):
-                answers += [await send or b"" for send in sends]
-                sends.clear()
-            if size > self._max_answer:
-                found: Answer | Later = _too_large(item)
-            else:
-                found = self._one(item, session, caller)
-            if isinstance(found, Coroutine) and _is_send(item):
-                sends.append(asyncio.ensure_future(found))  # they start in this order, and wait for the disk together
-                size += _SENT_BYTES
-            elif found is not None:
-                answers.append(found if isinstance(found, bytes) else await found or b"")
-                size += len(answers[-1])
-            if perf_counter() - resumed > SLICE_SECONDS:
-                await asyncio.sleep(0)  # others have their turn between the entries of a batch
-                resumed = perf_counter()
-        answers += [await send or b"" for send in sends]
+        size, counted, resumed = 0, 0, perf_counter()
+        try:
+            for item in requests:
+                if left():
+                    break
+                if sends and not _is_send(item):
+                    answers += [await send or b"" for send in sends]
+                    sends.clear()
+                if size > self._max_answer or self._gathered > MOST_GATHERED:
+                    found: Answer | Later = _too_large(item)
+                else:
+                    found = self._one(item, session, caller)
+                if isinstance(found, Coroutine) and _is_send(item):
+                    sends.append(asyncio.ensure_future(found))  # they share a sync, in this order
+                    size += _SENT_BYTES
+                elif found is not None:
+                    answers.append(found if isinstance(found, bytes) else await found or b"")
+                    size += len(answers[-1])
+                self._gathered += size - counted
+                counted = size
+                if perf_counter() - resumed > SLICE_SECONDS:
+                    await asyncio.sleep(0)  # others have their turn between the entries of a batch
+                    resumed = perf_counter()
+            answers += [await send or b"" for send in sends]
+        finally:
+            self._gathered -= counted
         return b"[" + b",".join(filter(None, answers)) + b"]" if any(answers) else None
 
     def _parse(self, body: bytes) -> Any:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from time import perf_counter
 from typing import cast
@@ -139,6 +139,16 @@ class PostProtocol(asyncio.Protocol):
         """The client has said all: what was asked is answered, then the connection ends."""
         self._ended = True
         return self._task is not None or self._resting
+
+    @property
+    def coming(self) -> int:
+        """Bytes of requests that were read and not answered."""
+        return len(self._buffer)
+
+    @property
+    def since(self) -> float:
+        """When the newest request began to come."""
+        return self._since
 
     @property
     def transport(self) -> asyncio.Transport | None:
@@ -288,6 +298,16 @@ class PostProtocol(asyncio.Protocol):
         self._since = asyncio.get_running_loop().time()
         if quick.stopping:
             transport.close()
+
+
+def end_the_slowest(connections: Collection[PostProtocol], most: int) -> None:
+    """Where requests that are not here whole hold more than ``most`` bytes together, the oldest of them end."""
+    held = sum(connection.coming for connection in connections)
+    for connection in sorted(connections, key=lambda one: one.since) if held > most else ():
+        held -= connection.coming
+        connection.abort()
+        if held <= most:
+            break
 
 
 def _plain(status: int, reason: bytes, body: bytes) -> bytes:

@@ -24,6 +24,7 @@ from openledger.rpc.admin import Admin
 from openledger.rpc.backend import Backend
 from openledger.rpc.blob_room import BlobRoom
 from openledger.rpc.blobs import BlobRoutes
+from openledger.rpc.bodies import Busy, Coming, TooMuch
 from openledger.rpc.callers import TooManyRequests
 from openledger.rpc.cometbft import CometRoutes
 from openledger.rpc.debug import Debug
@@ -45,7 +46,7 @@ from openledger.rpc.openledger import OpenLedgerNode, OpenLedgerReads
 from openledger.rpc.openrpc import document
 from openledger.rpc.ots import Erigon, Otterscan
 from openledger.rpc.pending import PendingBlocks
-from openledger.rpc.post import PostProtocol, Quick
+from openledger.rpc.post import PostProtocol, Quick, end_the_slowest
 from openledger.rpc.sockets import Sockets
 from openledger.rpc.subscriptions import Subscriptions
 from openledger.rpc.trace import Trace
@@ -81,6 +82,8 @@ CONTENT_TYPES = {
 STOP_SECONDS = 5.0
 PAID = ("/blobs/", "/cometbft", "/genesis.json", "/openrpc.json")
 """Doors beside JSON-RPC at which a request costs its client one call."""
+MOST_COMING = 256 * 1024 * 1024
+"""Bytes of requests that are not here whole, of all clients together."""
 LINGER_SECONDS = 1.0
 """How long the rest of a body is read that nobody wants, so that the client hears why."""
 
@@ -100,6 +103,7 @@ class RpcServer:
         self._door = Door(self._settings)
         self.blob_room = BlobRoom(backend.blobs, self._settings.max_blobs)
         self._document: dict[str, Any] | None = None
+        self._coming = Coming(MOST_COMING)
         self.dispatcher = self._dispatcher()
         self._sockets = Sockets(self.dispatcher, self._subscriptions, self._door, self._settings)
         self._runner: web.AppRunner | None = None
@@ -217,6 +221,7 @@ class RpcServer:
             now = asyncio.get_running_loop().time()
             for connection in list(quick.connections):
                 connection.check(now)
+            end_the_slowest(quick.connections, MOST_COMING)
             transports = [connection.transport for connection in quick.connections]
             if self._runner is not None and self._runner.server is not None:
                 transports += [connection.transport for connection in self._runner.server.connections]
@@ -283,13 +288,15 @@ class RpcServer:
             return web.Response(status=415, text=text)
         try:
             async with asyncio.timeout(self._settings.request_seconds):
-                body = await request.read()
+                body = await self._coming.read(request, self._settings.max_body)
             caller = self._door.caller_of(request)
             if not caller.take(1):
                 raise TooManyRequests
             answer = await self.dispatcher.answer(body, None, caller, lambda: request.transport is None)
-        except web.HTTPRequestEntityTooLarge:
+        except TooMuch:
             return _json(too_long(self._settings.max_body), 413)
+        except Busy:
+            return _json(b'{"error":"too many requests are coming at once"}', 503)
         except TimeoutError:
             return _json(b'{"error":"the request took too long"}', 408)
         except TooManyRequests:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from openledger.primitives.errors import CallReverted, NonceTooLow
+from openledger.rpc import dispatch
 from openledger.rpc.dispatch import Dispatcher
-from openledger.rpc.errors import method_not_found
+from openledger.rpc.errors import RESPONSE_TOO_LARGE, method_not_found
 from openledger.rpc.params import LATEST, AddressArg, BlockArg, NumberArg
 
 
@@ -232,3 +233,25 @@ async def test_sends_of_a_batch_wait_together_and_what_follows_sees_them() -> No
     assert [answer["id"] for answer in answers] == [9, 0, 1, 2, 3, 10]
     assert [answer.get("result") for answer in answers] == [0, "a", None, "b", "c", 4]
     assert "nonce too low" in answers[2]["error"]["message"]
+
+
+async def test_what_all_batches_gather_is_bounded_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "MOST_GATHERED", 1_000)
+    gate = asyncio.Event()
+
+    class Large:
+        def text(self) -> str:
+            return "x" * 600
+
+        async def wait(self) -> None:
+            await gate.wait()
+
+    dispatcher = Dispatcher([("test", Large())])
+    waiting = asyncio.create_task(ask(dispatcher, [request("test_text"), request("test_wait")]))
+    await asyncio.sleep(0.01)
+    other = await ask(dispatcher, [request("test_text"), request("test_text"), request("test_wait")])
+    assert [answer.get("error", {}).get("code") for answer in other] == [None, RESPONSE_TOO_LARGE, RESPONSE_TOO_LARGE]
+    gate.set()
+    assert ["result" in answer for answer in await waiting] == [True, True]
+    assert ["result" in answer for answer in await ask(dispatcher, [request("test_text")])] == [True]
+    assert dispatcher._gathered == 0

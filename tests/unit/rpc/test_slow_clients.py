@@ -9,12 +9,13 @@ import struct
 import threading
 import time
 import tracemalloc
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from openledger.primitives.transactions import EthTransaction
-from openledger.rpc import eth_fees, eth_filters, formats, logs, subscriptions, unread
+from openledger.rpc import eth_fees, eth_filters, formats, logs, server, subscriptions, unread
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.errors import RpcError
 from openledger.rpc.sockets import SocketSession
@@ -85,6 +86,44 @@ class TestPatience:
         await until(transport.get_write_buffer_size)
         await until(lambda: not chain.server.connections, 20)
         client.close()
+
+
+async def test_requests_that_are_not_here_whole_hold_bounded_memory_and_the_oldest_of_them_go(
+    chain: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MOST_COMING", 10_000)
+    body, opened = TALK.ljust(7_000), []
+    for _ in range(3):
+        opened.append(await asyncio.open_connection("127.0.0.1", chain.server.port))
+        opened[-1][1].write(post(body)[:-1_000])
+        await until(lambda: sum(one.coming for one in chain.server._quick.connections) == 6_000 * len(opened))
+    await until(lambda: chain.server.connections == 1, 10)
+    reader, writer = opened[2]
+    writer.write(body[-1_000:])
+    assert b"200 OK" in await reader.readline()
+    for _, writer in opened:
+        writer.close()
+
+
+async def test_requests_in_chunks_hold_bounded_memory_too(chain: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain.server._coming._most = 1_000
+    _, writer = await asyncio.open_connection("127.0.0.1", chain.server.port)
+    writer.write(post(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked"))
+    writer.write(b"384\r\n" + bytes(900) + b"\r\n")
+    await until(lambda: chain.server._coming._held == 900)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield TALK.ljust(200)
+
+    async def ask() -> int:
+        headers = {"Content-Type": "application/json"}
+        async with chain.http.post(chain.url, data=chunks(), headers=headers) as answer:
+            return int(answer.status)
+
+    assert await ask() == 503
+    writer.transport.abort()
+    await until(lambda: not chain.server._coming._held)
+    assert await ask() == 200
 
 
 class Pipe:
