@@ -76,6 +76,20 @@ def test_short_calls_are_answered_here_and_long_ones_and_curious_ones_are_not(na
     assert quick.call(ENV, message(gas=22_000), world(endless)) is not None
 
 
+@pytest.mark.parametrize("size", [40_000, 740_000])
+def test_a_call_with_much_data_is_run_elsewhere_with_the_gas_that_it_has_to_bring(size: int) -> None:
+    """What its data costs at least is far above what they cost in themselves: it ran for eleven seconds here."""
+
+    class Engine:
+        name = "revm"
+
+        def call(self, env: BlockEnv, asked: CallMessage, state: Any) -> Any:
+            raise AssertionError(f"it runs here, with {asked.gas} gas")
+
+    quick = QuickCalls(lambda: Engine())  # type: ignore[arg-type, return-value]
+    assert quick.call(ENV, message(data=b"\xff" * size), world(bytes.fromhex("5b600056"))) is None
+
+
 CHUNKS = [
     "5a5af15a", "5a50", "5a60005260206000f3", "600035600055", "60016000556000600055", "602a60005260206000f3", "fe",
     "60006000fd", "5b600056", "303131", "600054600101600055", "6000526001601ff3", "60056020f3", "3d60003e",
