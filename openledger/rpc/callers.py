@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TypeAlias
 
@@ -58,6 +59,19 @@ class Caller:
 
 ANYBODY = Caller("")
 """Whom nobody counts."""
+
+_ASKS: ContextVar[str] = ContextVar("who asks", default="")
+
+
+def now_asks(caller: Caller) -> None:
+    """What is begun from here on is asked for by this client."""
+    _ASKS.set(caller.address)
+
+
+def who_asks() -> str:
+    """The net of the client for whom this is done; empty where nobody has asked."""
+    return _net(_ASKS.get())
+
 
 Network: TypeAlias = Sequence[str]
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeAlias, get_args, get_origin, get_type_hin
 
 from openledger.primitives.errors import InvalidJson, OpenLedgerError
 from openledger.primitives.jsonio import nests_deeper
-from openledger.rpc.callers import ANYBODY, Caller, TooManyRequests
+from openledger.rpc.callers import ANYBODY, Caller, TooManyRequests, now_asks
 from openledger.rpc.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -200,6 +200,7 @@ class Dispatcher:
         """Answer to one request or batch: its text, None when there is nothing to say (notifications only), or a
         coroutine that gives either, where a method has to wait. A batch ends early when ``left`` says that nobody waits
         for it any more. Raises TooManyRequests when the caller has used up what a batch costs."""
+        now_asks(caller)
         try:
             request = self._parse(body)
             if not isinstance(request, list):

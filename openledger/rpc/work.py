@@ -9,16 +9,19 @@ bounds of a trace end it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar, cast
 
 from openledger.rpc.backend import Backend
+from openledger.rpc.callers import who_asks
 from openledger.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError
 from openledger.rpc.jsontext import Encoded, dump
-from openledger.rpc.workers.pool import Pool
+from openledger.rpc.turns import Turns
+from openledger.rpc.workers.pool import MAX_WAITING, Pool
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -60,6 +63,7 @@ class Workers:
     def __init__(self, backend: Backend) -> None:
         settings = backend.settings
         self._threads = ThreadPoolExecutor(settings.call_threads, thread_name_prefix="rpc-call")
+        self._turns: Turns[asyncio.Future[None]] = Turns(settings.call_threads, MAX_WAITING)
         self._seconds = settings.call_seconds
         self._pool: Pool | None = None
         self._soon: asyncio.TimerHandle | None = None
@@ -100,15 +104,44 @@ class Workers:
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Result of ``work(*args)`` on a thread, or what it raises. Raises RpcError when it takes too long."""
-        before = threading.stack_size(STACK_BYTES)  # a pool starts its threads inside submit
         try:
-            future = asyncio.get_running_loop().run_in_executor(self._threads, functools.partial(work, *args, **kwargs))
-        finally:
-            threading.stack_size(before)
-        try:
-            return await asyncio.wait_for(future, self._seconds)
+            async with asyncio.timeout(self._seconds):
+                done = await self._thread(functools.partial(work, *args, **kwargs))
+                return await asyncio.wrap_future(done)
         except TimeoutError:
             raise RpcError(SERVER_ERROR, f"execution aborted (timeout = {self._seconds:g}s)") from None
+
+    async def _thread(self, work: Callable[[], T]) -> Future[T]:
+        """Begun on a thread, when it is this client's turn. It has the thread until it ends by itself."""
+        who, loop = who_asks(), asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        self._turns.push(who, turn)
+        self._next()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not self._turns.remove(who, turn):
+                self._ended(who)
+            raise
+        before = threading.stack_size(STACK_BYTES)  # a pool starts its threads inside submit
+        try:
+            done = self._threads.submit(work)
+        except RuntimeError:  # the server stops
+            self._ended(who)
+            raise
+        finally:
+            threading.stack_size(before)
+        done.add_done_callback(lambda _: _soon(loop, self._ended, who))
+        return done
+
+    def _ended(self, who: str) -> None:
+        self._turns.done(who)
+        self._next()
+
+    def _next(self) -> None:
+        """Give free threads to those whose turn it is."""
+        while (turn := self._turns.pop()) is not None:
+            turn.set_result(None)
 
     async def run_json(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``run``, written as JSON as well."""
@@ -121,6 +154,12 @@ class Workers:
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._pool is not None:
             await self._pool.stop()
+
+
+def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[str], None], who: str) -> None:
+    """Call it on the event loop, from a thread; nothing when that has ended."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(call, who)
 
 
 def _nobody() -> None:

@@ -16,7 +16,6 @@ import resource
 import signal
 import socket
 import sys
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
@@ -27,7 +26,9 @@ import msgpack
 
 from openledger.primitives.errors import OpenLedgerError
 from openledger.rpc.backend import Backend
-from openledger.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError
+from openledger.rpc.callers import who_asks
+from openledger.rpc.errors import SERVER_ERROR, RpcError
+from openledger.rpc.turns import Turns
 from openledger.rpc.workers import wire
 from openledger.rpc.workers.remote import Greeting
 from openledger.state.reader import HeightReader
@@ -45,8 +46,9 @@ RESTART_SECONDS = 1.0
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """One call. ``readers`` are the states that it may read, by number."""
+    """One call of the client ``who``. ``readers`` are the states that it may read, by number."""
 
+    who: str
     payload: bytes
     readers: list[HeightReader]
     done: asyncio.Future[Any]
@@ -118,7 +120,7 @@ class WorkerLink(asyncio.Protocol):
         else:
             self.job = None
             self._finish(job, kind, body)
-            self._pool.feed()
+            self._pool.ended(job)
 
     def _answer(self, job: Job, body: bytes) -> None:
         try:
@@ -160,7 +162,7 @@ class Pool:
         self._seconds = seconds
         self._memory = memory
         self._links: set[WorkerLink] = set()
-        self._waiting: deque[Job] = deque()
+        self._waiting: Turns[Job] = Turns(count, MAX_WAITING)
         self._nursery: asyncio.Task[None] | None = None
         self._control: socket.socket | None = None
         self._watch: asyncio.TimerHandle | None = None
@@ -242,15 +244,13 @@ class Pool:
     async def run(self, work: Callable[..., Any], *args: Any) -> Any:
         """Result of ``work(*args)`` in a process, or what it raises. Raises RpcError when it takes too long or too
         much."""
-        if len(self._waiting) >= MAX_WAITING:
-            raise RpcError(LIMIT_EXCEEDED, "too many calls are waiting, try again later")
         readers: list[HeightReader] = []
         packed, head = wire.pack((work, args), readers), self._backend.head().encode()
         loop = asyncio.get_running_loop()
-        job = Job(len(head).to_bytes(4, "big") + head + packed, readers, loop.create_future())
+        job = Job(who_asks(), len(head).to_bytes(4, "big") + head + packed, readers, loop.create_future())
+        self._waiting.push(job.who, job)
         patience = self._seconds if any(link.ready for link in self._links) else self._seconds + STARTING_SECONDS
         deadline = loop.call_later(patience, self._expire, job)
-        self._waiting.append(job)
         self.start()
         self.feed()
         try:
@@ -262,21 +262,25 @@ class Pool:
     def feed(self) -> None:
         """Give waiting jobs to idle processes."""
         for link in self._links:
-            if link.ready and link.job is None and self._waiting:
-                job = self._waiting.popleft()
+            if link.ready and link.job is None and (job := self._waiting.pop()) is not None:
                 job.worker, link.job = link, job
                 link.send(wire.JOB, job.payload)
         if self._watch is None and any(link.job for link in self._links):
             self._watch = asyncio.get_running_loop().call_later(WATCH_SECONDS, self._look)
 
+    def ended(self, job: Job) -> None:
+        """A job has no process any more."""
+        self._waiting.done(job.who)
+        self.feed()
+
     def _drop(self, job: Job) -> None:
         """Nobody waits for this job any more: what still runs is stopped."""
-        if job in self._waiting:
-            self._waiting.remove(job)
+        self._waiting.remove(job.who, job)
         if job.worker is not None and job.worker.job is job:
             job.worker.job = None
             self.killed += 1
             job.worker.kill()
+            self.ended(job)
 
     def _expire(self, job: Job) -> None:
         if not job.done.done():
@@ -300,6 +304,8 @@ class Pool:
         job, link.job = link.job, None
         if job is not None and not job.done.done():
             job.done.set_exception(wire.WorkerFault("a worker ended in the middle of a call"))
+        if job is not None:
+            self.ended(job)
         if not self._stopping:
             task = asyncio.get_running_loop().create_task(self._spawn())
             self._spawning.add(task)
@@ -313,7 +319,6 @@ class Pool:
         for job in [*self._waiting, *(link.job for link in self._links if link.job)]:
             if not job.done.done():
                 job.done.set_exception(RpcError(SERVER_ERROR, "the node stops"))
-        self._waiting.clear()
         if self._nursery is not None:
             self._nursery.cancel()
             await asyncio.wait([self._nursery])

@@ -33,7 +33,7 @@ one_loop = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def isolated(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Any]:
     """A chain whose calls run in two processes, with a deadline of 1.5 seconds."""
-    settings = RpcSettings(call_workers=2, call_seconds=1.5)
+    settings = RpcSettings(call_workers=2, call_seconds=1.5, proxies=("127.0.0.0/8",))
     running = await start_chain(tmp_path_factory.mktemp("isolated"), settings)
     await running.call("eth_estimateGas", {"to": "0x" + "78" * 20, "data": "0x00"})  # the first process is there
     yield running
@@ -151,6 +151,33 @@ async def test_the_event_loop_is_not_held_up_by_eight_endless_calls(isolated: An
     assert all("timeout" in answer["error"]["message"] for answer in await asyncio.gather(*calls))
     assert worst < 0.3
     assert turns > 10
+
+
+@one_loop
+async def test_endless_calls_of_one_client_leave_a_process_for_others(
+    isolated: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the others take longer than the deadline because the machine is busy, it is asked with a longer one."""
+
+    async def ask(client: str, code: str) -> Any:
+        params = [{"to": AT, "gas": LONG_GAS}, "latest", with_code(code)]
+        body = {"jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": params}
+        return await isolated.post(body, headers={"X-Forwarded-For": client})
+
+    looks = "0x5a50" + ANSWER[2:]  # at its gas, so it is not run on the event loop
+    for seconds in (1.5, 6, 24):
+        monkeypatch.setattr(pool(isolated), "_seconds", seconds)
+        await all_ready(isolated)
+        first = await ask("203.0.113.2", looks)
+        flood = [asyncio.create_task(ask("203.0.113.1", ENDLESS)) for _ in range(8)]
+        await until(lambda: any(link.job for link in pool(isolated)._links))
+        answers = [first] + [await ask("203.0.113.2", looks) for _ in range(5)]
+        went_on = not any(task.done() for task in flood)
+        assert all("timeout" in answer["error"]["message"] for answer in await asyncio.gather(*flood))
+        await until(lambda: not pool(isolated).waiting and not pool(isolated)._waiting._running)
+        if went_on and all("result" in answer for answer in answers):
+            return
+    raise AssertionError("the others waited for the endless calls")
 
 
 @one_loop
