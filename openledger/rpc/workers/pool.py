@@ -25,7 +25,7 @@ from typing import Any, cast
 import msgpack
 
 from openledger.primitives.errors import OpenLedgerError
-from openledger.rpc.backend import Backend
+from openledger.rpc.backend import MIB, Backend
 from openledger.rpc.callers import who_asks
 from openledger.rpc.errors import SERVER_ERROR, RpcError
 from openledger.rpc.turns import Turns
@@ -63,6 +63,7 @@ class WorkerLink(asyncio.Protocol):
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._pid = 0
+        self._began_with = 0
         self.job: Job | None = None
 
     @property
@@ -101,6 +102,9 @@ class WorkerLink(asyncio.Protocol):
         self._buffer += data
         while len(self._buffer) >= wire.HEAD.size:
             size, kind = wire.HEAD.unpack_from(self._buffer)
+            if size > wire.MAX_FRAME:
+                self._give_up()
+                return
             end = wire.HEAD.size + size
             if len(self._buffer) < end:
                 return
@@ -108,10 +112,19 @@ class WorkerLink(asyncio.Protocol):
             del self._buffer[:end]
             self._take(kind, body)
 
+    def _give_up(self) -> None:
+        """It says more than anybody wants."""
+        self._buffer.clear()
+        if self.job is not None and not self.job.done.done():
+            text = f"execution aborted (answer above {wire.MAX_FRAME // MIB} MB)"
+            self.job.done.set_exception(RpcError(SERVER_ERROR, text))
+        self.kill()
+
     def _take(self, kind: int, body: bytes) -> None:
         job = self.job
         if kind == wire.READY:
             self._pid = int.from_bytes(body, "big")
+            self._began_with = self.memory()
             self._pool.feed()
         elif job is None:
             return
@@ -120,6 +133,8 @@ class WorkerLink(asyncio.Protocol):
         else:
             self.job = None
             self._finish(job, kind, body)
+            if self.memory() - self._began_with > self._pool.room(self._began_with) // 2:
+                self.kill()  # what it remembers would count against the next job
             self._pool.ended(job)
 
     def _answer(self, job: Job, body: bytes) -> None:
@@ -273,6 +288,10 @@ class Pool:
         self._waiting.done(job.who)
         self.feed()
 
+    def room(self, used: int) -> int:
+        """Bytes that a process may use beside these."""
+        return max(0, self._memory - used)
+
     def _drop(self, job: Job) -> None:
         """Nobody waits for this job any more: what still runs is stopped."""
         self._waiting.remove(job.who, job)
@@ -293,7 +312,7 @@ class Pool:
         for link in self._links:
             job = link.job
             if job is not None and link.memory() > self._memory and not job.done.done():
-                text = f"execution aborted (memory above {self._memory // 1024 // 1024} MB)"
+                text = f"execution aborted (memory above {self._memory // MIB} MB)"
                 job.done.set_exception(RpcError(SERVER_ERROR, text))
         if any(link.job for link in self._links):
             self._watch = asyncio.get_running_loop().call_later(WATCH_SECONDS, self._look)

@@ -27,6 +27,8 @@ READY, READ, DONE, FAILED = 4, 5, 6, 7
 """From a worker."""
 
 HEAD = struct.Struct("!IB")
+MAX_FRAME = 256 * 1024 * 1024
+"""Bytes of a message that the node takes from a worker."""
 PLAIN = frozenset((int, str, bytes, bool, float, tuple, list, dict, set, frozenset, type(None)))
 
 
@@ -84,8 +86,8 @@ def unpack(raw: bytes, find: Callable[..., Any]) -> Any:
 
 class _Careful(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        found = super().find_class(module, name) if module.startswith("openledger.") else None
-        if not isinstance(found, type):
+        found = super().find_class(module, name) if module.startswith("openledger.") and "." not in name else None
+        if not isinstance(found, type) or found.__module__ != module:  # not what a module has imported from elsewhere
             raise pickle.UnpicklingError(f"a worker sent {module}.{name}")
         return found
 

@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
@@ -19,6 +19,7 @@ from openledger.primitives.errors import CallReverted, StatePruned
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.errors import RpcError
 from openledger.rpc.workers import wire
+from openledger.rpc.workers.pool import WorkerLink
 from tests.unit.rpc.conftest import start_chain, stop_chain
 from tests.waiting import until
 
@@ -204,6 +205,23 @@ async def test_a_process_above_its_memory_is_ended_with_a_clear_error(isolated: 
     await all_ready(isolated)
 
 
+def hoard(megabytes: int) -> str:
+    """A job that leaves memory behind."""
+    return f"from openledger.rpc.workers import wire; wire.KEPT = b'x' * ({megabytes} << 20)"
+
+
+@one_loop
+async def test_a_process_that_keeps_much_memory_after_its_job_makes_room_for_another(isolated: Any) -> None:
+    await all_ready(isolated)
+    before = set(processes(isolated))
+    await pool(isolated).run(exec, hoard(1))
+    assert set(processes(isolated)) == before
+    await pool(isolated).run(exec, hoard(300))
+    await all_ready(isolated)
+    assert len(before - set(processes(isolated))) == 1
+    assert not any(link.job for link in pool(isolated)._links)
+
+
 @one_loop
 async def test_a_call_whose_client_has_left_ends_too(isolated: Any) -> None:
     await all_ready(isolated)
@@ -236,6 +254,23 @@ def test_what_a_worker_sends_can_make_objects_of_this_program_only() -> None:
     for bad in (Path("x"), os.system, print, json.loads):
         with pytest.raises(pickle.UnpicklingError):
             wire.value_from_worker(pickle.dumps(bad))
+    # what a module of this program has imported, by the module's name or behind a dot
+    for module, name in (
+        ("openledger.node.processes", "subprocess.Popen"), ("openledger.rpc.workers.pool", "Path"),
+        ("openledger.rpc.backend", "Backend.__init__"), ("openledger.state.blobs", "os.PathLike"),
+    ):  # fmt: skip
+        raw = b"\x80\x04" + b"".join(b"\x8c" + bytes([len(word)]) + word.encode() for word in (module, name)) + b"\x93."
+        with pytest.raises(pickle.UnpicklingError):
+            wire.value_from_worker(raw)
+
+
+def test_a_message_that_claims_to_be_endless_ends_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[str] = []
+    link = WorkerLink(cast("Any", None))
+    monkeypatch.setattr(WorkerLink, "kill", lambda _: ended.append("killed"))
+    link.data_received(wire.HEAD.pack(wire.MAX_FRAME + 1, wire.DONE) + b"x")
+    assert ended == ["killed"]
+    assert not link._buffer
 
 
 def test_errors_arrive_from_a_worker_with_all_that_they_say() -> None:
