@@ -211,12 +211,16 @@ def hoard(megabytes: int) -> str:
 
 
 @one_loop
-async def test_a_process_that_keeps_much_memory_after_its_job_makes_room_for_another(isolated: Any) -> None:
+async def test_a_process_that_keeps_much_memory_after_its_job_makes_room_for_another(
+    isolated: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await all_ready(isolated)
     before = set(processes(isolated))
+    monkeypatch.setattr(pool(isolated), "_seconds", 60)
+    monkeypatch.setattr(pool(isolated), "_memory", max(link.memory() for link in pool(isolated)._links) + (80 << 20))
     await pool(isolated).run(exec, hoard(1))
     assert set(processes(isolated)) == before
-    await pool(isolated).run(exec, hoard(300))
+    await pool(isolated).run(exec, hoard(60))
     await all_ready(isolated)
     assert len(before - set(processes(isolated))) == 1
     assert not any(link.job for link in pool(isolated)._links)
