@@ -7,6 +7,7 @@ written himself.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -70,7 +71,7 @@ def now_asks(caller: Caller) -> None:
 
 def who_asks() -> str:
     """The net of the client for whom this is done; empty where nobody has asked."""
-    return _net(_ASKS.get())
+    return net_of(_ASKS.get())
 
 
 Network: TypeAlias = Sequence[str]
@@ -100,6 +101,12 @@ class Callers:
         address = self._origin(peer, forwarded) if self._proxies and forwarded else peer
         return Caller(address, self._bucket(address) if self._rate else None, self._clock)
 
+    def is_many(self, peer: str) -> bool:
+        """True for an address behind which there may be many clients: a proxy that the settings name, this machine."""
+        with contextlib.suppress(ValueError):
+            return ip_address(peer).is_loopback or self._trusted(peer)
+        return True
+
     def _trusted(self, address: str) -> bool:
         try:
             parsed = ip_address(address)
@@ -119,7 +126,7 @@ class Callers:
         return address
 
     def _bucket(self, address: str) -> Bucket:
-        key = _net(address)
+        key = net_of(address)
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = Bucket(self._rate, self._burst, self._clock())
@@ -130,7 +137,8 @@ class Callers:
         return found
 
 
-def _net(address: str) -> str:
+def net_of(address: str) -> str:
+    """What counts as one client: an IPv4 address, an IPv6 /64; any other text is itself."""
     try:
         parsed = ip_address(address.split("%")[0])
     except ValueError:

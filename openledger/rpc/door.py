@@ -7,6 +7,7 @@ to a node at home.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -18,6 +19,7 @@ from openledger.rpc.jsontext import dump
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 JSON_TYPES = ("application/json", "application/json-rpc", "application/jsonrequest")
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+))(?::[0-9]*)?")
 WALLET_SCHEMES = ("chrome-extension", "moz-extension", "safari-web-extension")
 
 
@@ -33,6 +35,10 @@ class Door:
         """True when X-Forwarded-For is read at all."""
         return self._callers.has_proxies
 
+    def is_many(self, peer: str) -> bool:
+        """True for an address behind which there may be many clients."""
+        return self._callers.is_many(peer)
+
     def caller(self, peer: str, forwarded: str = "") -> Caller:
         """Who pays for a request."""
         return self._callers.find(peer, forwarded)
@@ -45,11 +51,9 @@ class Door:
         """True for a Host header that names this node."""
         if "*" in self._settings.hosts:
             return True
-        try:
-            name = (urlsplit(f"//{host}").hostname or "").lower() if host else ""
-        except ValueError:  # malformed
-            return False
-        return name in LOCAL_HOSTS or name in self._settings.hosts
+        match = _HOST.fullmatch(host)
+        name = "" if match is None else (match[1] or match[2]).lower()
+        return name in LOCAL_HOSTS or (bool(name) and name in self._settings.hosts)
 
     def origin_allowed(self, origin: str, host: str) -> bool:
         """True for a web page that may read answers: a named one, a local one, a wallet's, or this node's own."""

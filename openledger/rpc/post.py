@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import cast
 
 from openledger.rpc.backend import RpcSettings
-from openledger.rpc.callers import TooManyRequests
+from openledger.rpc.callers import TooManyRequests, net_of
 from openledger.rpc.dispatch import SLICE_SECONDS, Answer, Dispatcher, Later
 from openledger.rpc.door import JSON_TYPES, TOO_MANY, Door, cors
 
@@ -81,18 +82,34 @@ class Quick:
     door: Door
     settings: RpcSettings
     elsewhere: Callable[[], asyncio.Protocol]
-    connections: set[PostProtocol]
-    count: Callable[[], int]
+    connections: set[PostProtocol] = field(default_factory=set)
+    """Those that are answered here."""
+    carried: set[PostProtocol] = field(default_factory=set)
+    """Those that are aiohttp's."""
+    clients: Counter[str] = field(default_factory=Counter)
+    """How many connections each client has."""
     date: bytes = b""
     stopping: bool = False
+
+    def count(self) -> int:
+        """All connections."""
+        return len(self.connections) + len(self.carried)
+
+    def is_full(self, peer: str) -> bool:
+        """True when there is no place for one more of this client: when half of all are taken, a quarter is the most
+        that one may have."""
+        most = self.settings.max_connections
+        if self.count() < most // 2 or self.door.is_many(peer):
+            return self.count() >= most
+        return self.count() >= most or self.clients[net_of(peer)] >= max(1, most // 4)
 
 
 class PostProtocol(asyncio.Protocol):
     """One connection, until it is aiohttp's."""
 
     __slots__ = (
-        "_buffer", "_caller", "_ended", "_full", "_head", "_known", "_known_head", "_peer", "_reading", "_resting",
-        "_since", "_task", "_transport", "quick",
+        "_buffer", "_caller", "_coming", "_ended", "_full", "_head", "_known", "_known_head", "_messages", "_net",
+        "_other", "_peer", "_reading", "_resting", "_since", "_task", "_transport", "quick",
     )  # fmt: skip
 
     def __init__(self, quick: Quick) -> None:
@@ -100,6 +117,10 @@ class PostProtocol(asyncio.Protocol):
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
+        self._other: asyncio.Protocol | None = None
+        self._net = ""
+        self._messages = False
+        self._coming = 0
         self._head: Head | None = None
         self._known = b""
         self._known_head: Head | None = None
@@ -113,12 +134,14 @@ class PostProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        if self.quick.count() >= self.quick.settings.max_connections:
+        peer = transport.get_extra_info("peername")
+        self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
+        if self.quick.is_full(self._peer):
             self._transport.write(_plain(503, b"Service Unavailable", b'{"error":"too many connections"}'))
             self._transport.close()
             return
-        peer = transport.get_extra_info("peername")
-        self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
+        self._net = net_of(self._peer)
+        self.quick.clients[self._net] += 1
         self._caller = self.quick.door.caller(self._peer)
         self._since = asyncio.get_running_loop().time()
         self.quick.connections.add(self)
@@ -126,24 +149,38 @@ class PostProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self.quick.connections.discard(self)
+        self.quick.carried.discard(self)
+        if self._net:
+            self.quick.clients[self._net] -= 1
+            if not self.quick.clients[self._net]:
+                del self.quick.clients[self._net]
+        if self._other is not None:
+            self._other.connection_lost(exc)
 
     def pause_writing(self) -> None:
         """The client does not read: no more is answered, and so no more is read."""
         self._full = True
+        if self._other is not None:
+            self._other.pause_writing()
 
     def resume_writing(self) -> None:
         self._full = False
+        if self._other is not None:
+            self._other.resume_writing()
+            return
         self._advance()
 
     def eof_received(self) -> bool:
         """The client has said all: what was asked is answered, then the connection ends."""
+        if self._other is not None:
+            return bool(self._other.eof_received())
         self._ended = True
         return self._task is not None or self._resting
 
     @property
     def coming(self) -> int:
-        """Bytes of requests that were read and not answered."""
-        return len(self._buffer)
+        """Bytes of requests, or of a WebSocket's message, that are not here whole."""
+        return self._coming or len(self._buffer)
 
     @property
     def since(self) -> float:
@@ -181,6 +218,9 @@ class PostProtocol(asyncio.Protocol):
     # --- requests -----------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
+        if self._other is not None:
+            self._carry(data)
+            return
         if not self._buffer:
             self._since = asyncio.get_running_loop().time()
         self._buffer += data
@@ -247,18 +287,31 @@ class PostProtocol(asyncio.Protocol):
         return True
 
     def _hand_over(self) -> None:
-        """Give the connection to aiohttp, for good."""
-        transport, self._transport = self._transport, None
+        """The connection is aiohttp's from now on; what comes is passed to it."""
+        transport = self._transport
         self.quick.connections.discard(self)
         if transport is None:
             return
-        other = self.quick.elsewhere()
-        transport.set_protocol(other)
-        other.connection_made(transport)
+        self._other = self.quick.elsewhere()
+        self.quick.carried.add(self)
+        self._other.connection_made(transport)
         if not self._reading:
             transport.resume_reading()
-        other.data_received(bytes(self._buffer))
-        self._buffer.clear()
+        data, self._buffer = bytes(self._buffer), bytearray()
+        self._other.data_received(data)
+
+    def _carry(self, data: bytes) -> None:
+        if self._messages:
+            if not self._coming:
+                self._since = asyncio.get_running_loop().time()
+            self._coming += len(data)
+        if self._other is not None:
+            self._other.data_received(data)
+
+    def message_came(self) -> None:
+        """A WebSocket has begun, or its message is here whole."""
+        self._messages = True
+        self._coming = 0
 
     def _answer(self, head: Head, body: bytes) -> None:
         quick = self.quick

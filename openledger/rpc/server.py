@@ -207,11 +207,7 @@ class RpcServer:
         server = runner.server
         if server is None:
             raise RuntimeError("the runner is not set up")
-        connections: set[PostProtocol] = set()
-        return Quick(
-            self.dispatcher, self._door, self._settings, server, connections,
-            count=lambda: len(connections) + len(server.connections), date=_date_line(),
-        )  # fmt: skip
+        return Quick(self.dispatcher, self._door, self._settings, server, date=_date_line())
 
     async def _tick(self, quick: Quick, unread: Unread) -> None:
         """Every second: the Date header, and an end for connections that idle or dawdle, or do not read."""
@@ -221,11 +217,9 @@ class RpcServer:
             now = asyncio.get_running_loop().time()
             for connection in list(quick.connections):
                 connection.check(now)
-            end_the_slowest(quick.connections, MOST_COMING)
-            transports = [connection.transport for connection in quick.connections]
-            if self._runner is not None and self._runner.server is not None:
-                transports += [connection.transport for connection in self._runner.server.connections]
-            unread.look(filter(None, transports), now)
+            everybody = [*quick.connections, *quick.carried]
+            end_the_slowest(everybody, MOST_COMING)
+            unread.look([one.transport for one in everybody if one.transport is not None], now)
 
     async def stop(self) -> None:
         """Take no more connections, answer what is being answered (at most 5 s), close. Safe to call twice."""

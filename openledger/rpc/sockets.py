@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import struct
 from time import perf_counter
+from typing import cast
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -18,6 +19,7 @@ from openledger.rpc.backend import RpcSettings
 from openledger.rpc.callers import Caller, TooManyRequests
 from openledger.rpc.dispatch import SLICE_SECONDS, Dispatcher, Later
 from openledger.rpc.door import TOO_MANY, Door
+from openledger.rpc.post import PostProtocol
 from openledger.rpc.subscriptions import Subscriptions
 
 HEARTBEAT_SECONDS = 30.0
@@ -148,8 +150,13 @@ class Sockets:
         caller = self._door.caller_of(request)
         session = SocketSession(request, socket, self._dispatcher, caller, self._settings.max_unsent)
         self._open.add(socket)
+        carrier = cast("PostProtocol", request.transport.get_protocol()) if request.transport is not None else None
         try:
+            if carrier is not None:
+                carrier.message_came()
             async for message in socket:
+                if carrier is not None:
+                    carrier.message_came()
                 if message.type is WSMsgType.TEXT:
                     await session.receive(message.data.encode())
                 elif message.type is WSMsgType.BINARY:

@@ -10,11 +10,17 @@ from typing import Any
 
 import pytest
 
-from openledger.rpc import blobs
+from openledger.rpc import blobs, server
 from openledger.rpc.backend import RpcSettings
+from openledger.rpc.door import Door
 from tests.waiting import until
 
 NAME = "ab" * 32
+TALK = b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}'
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 
 
 class TestRates:
@@ -89,3 +95,75 @@ class TestUploads:
 def unfinished(chain: Any) -> Iterator[Path]:
     """Half written blobs of the node."""
     return Path(chain.server._backend.blobs.url, "unfinished").glob("*")
+
+
+@pytest.mark.parametrize(("host", "let_in"), [
+    ("localhost", True), ("LocalHost:1", True), ("127.0.0.1:8545", True), ("[::1]", True), ("[::1]:8545", True),
+    ("node.example", True), ("evil.example", False), ("evil.example@localhost", False), ("localhost/evil", False),
+    ("localhost#evil", False), ("localhost?evil", False), ("localhost:1:2", False), ("localhost:x", False),
+    ("::1", False), ("localhost.evil.example", False), ("localhost evil.example", False), ("", False), (":80", False),
+])  # fmt: skip
+def test_a_host_header_is_a_name_and_a_port_and_nothing_else(host: str, let_in: bool) -> None:
+    assert Door(RpcSettings(hosts=("node.example",))).host_allowed(host) == let_in
+    assert Door(RpcSettings(hosts=("*",))).host_allowed(host)
+
+
+def test_this_machine_and_the_proxies_stand_for_many_clients() -> None:
+    door = Door(RpcSettings(proxies=("10.0.0.0/8",)))
+    many = [door.is_many(peer) for peer in ("127.0.0.1", "::1", "10.1.2.3", "", "203.0.113.9", "2001:db8::1")]
+    assert many == [True, True, True, True, False, False]
+
+
+class TestCrowd:
+    @pytest.fixture
+    def settings(self) -> RpcSettings:
+        return RpcSettings(max_connections=8)
+
+    async def _open(self, chain: Any, count: int) -> list[tuple[bytes, asyncio.StreamWriter]]:
+        """So many connections, half of them WebSockets; the first line that each is answered with."""
+        found = []
+        for number in range(count):
+            reader, writer = await asyncio.open_connection("127.0.0.1", chain.server.port)
+            writer.write(UPGRADE if number % 2 else b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+                         b"application/json\r\nContent-Length: 2\r\n\r\n{}")  # fmt: skip
+            found.append((await reader.readline(), writer))
+        return found
+
+    async def test_one_client_does_not_take_all_connections(self, chain: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Door, "is_many", lambda *_: False)
+        first = await self._open(chain, 6)
+        assert [b"503" in line for line, _ in first] == [False] * 4 + [True] * 2
+        for _, writer in first:
+            writer.transport.abort()
+        await until(lambda: not chain.server.connections)
+        assert not chain.server._quick.clients
+        for line, writer in await self._open(chain, 4):
+            assert b"503" not in line
+            writer.close()
+
+    async def test_who_stands_for_many_takes_as_many_as_there_are(self, chain: Any) -> None:
+        found = await self._open(chain, 10)
+        assert [b"503" in line for line, _ in found] == [False] * 8 + [True] * 2
+        for _, writer in found:
+            writer.close()
+
+
+async def test_messages_of_websockets_that_are_not_here_whole_hold_bounded_memory(
+    chain: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MOST_COMING", 10_000)
+    opened = []
+    for _ in range(3):
+        reader, writer = await asyncio.open_connection("127.0.0.1", chain.server.port)
+        writer.write(UPGRADE)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"\x81\xfe" + (7_000).to_bytes(2, "big") + bytes(4) + TALK.ljust(6_000))
+        opened.append((reader, writer))
+        await until(lambda: sum(one.coming for one in chain.server._quick.carried) > 6_000 * len(opened))
+    await until(lambda: chain.server.connections == 1, 10)
+    reader, writer = opened[2]
+    writer.write(b" " * 1_000)
+    assert b"0x275d5" in await reader.readuntil(b"}")
+    assert not [one.coming for one in chain.server._quick.carried if one.coming]
+    for _, writer in opened:
+        writer.close()
