@@ -76,9 +76,10 @@ class Subscription:
 
 
 def parse_receipt_query(value: Any) -> frozenset[Hash32]:
-    """``transactionHashes`` of a subscription to receipts, as geth has it. Raises RpcError beyond its limit, ValueError
-    or OpenLedgerError for another form."""
-    given = ({} if value is None else parse_object(value)).get("transactionHashes")
+    """``transactionHashes`` of a subscription to receipts, as geth has it; Go's ethclient begins it with a capital.
+    Raises RpcError beyond its limit, ValueError or OpenLedgerError for another form."""
+    query = {} if value is None else parse_object(value)
+    given = query.get("transactionHashes", query.get("TransactionHashes"))
     if given is not None and not isinstance(given, list):
         raise ValueError("transactionHashes is a list")
     if len(given or ()) > MOST_HASHES:

@@ -191,7 +191,7 @@ async def test_receipts_are_told_once_a_block_all_or_those_asked_for(idle_chain:
         idle_chain.http.ws_connect(idle_chain.url) as other,
     ):
         every = (await ask(socket, "eth_subscribe", "transactionReceipts"))["result"]
-        wish = {"transactionHashes": [hashes[2], hashes[0], "0x" + "77" * 32]}
+        wish = {"TransactionHashes": [hashes[2], hashes[0], "0x" + "77" * 32]}  # as Go's ethclient writes it
         mine = (await ask(other, "eth_subscribe", "transactionReceipts", wish))["result"]
         for raw in raws:
             await idle_chain.call("eth_sendRawTransaction", "0x" + raw.hex())
