@@ -25,7 +25,8 @@ _LOOKS_AT_ACCOUNT = frozenset((BALANCE, EXTCODESIZE, EXTCODECOPY, EXTCODEHASH, S
 
 
 class AccessListTracer(Tracer):
-    """Begins with the list ``known``; ``access_list`` afterwards is that and what was touched, in order."""
+    """Begins with the list ``known``, what needs no naming left out; ``access_list`` afterwards is that and what was
+    touched, in order."""
 
     sees_steps = True
 
@@ -40,8 +41,7 @@ class AccessListTracer(Tracer):
         target = start.to if start.to is not None else start.created
         self._unnamed = {start.sender, *start.precompiles, *start.authorities} | ({target} if target else set())
         for address in self._unnamed & self._slots.keys():
-            if not self._slots[address]:
-                del self._slots[address]
+            del self._slots[address]
 
     def step(self, view: View, step: Step, scope: Scope) -> None:
         op, size = step.op, scope.stack_size()

@@ -42,9 +42,14 @@ class StructLogger(Tracer):
         self._left = Left(b"", 0)
         self._gas = 0
         self._size = 0
+        self._stored: Json = None
+        """The entry before, of an SSTORE that has succeeded: its refund shows with it, as in geth."""
 
     def step(self, view: View, step: Step, scope: Scope) -> None:
         options = self._options
+        if self._stored is not None:
+            self._stored |= {"refund": step.refund} if step.refund else {}
+            self._stored = None
         if options.limit and self._size > options.limit:
             return
         entry: Json = {"pc": step.pc, "op": opcode_name(step.op), "gas": step.gas, "gasCost": 0, "depth": step.depth}
@@ -65,7 +70,7 @@ class StructLogger(Tracer):
             if slots:
                 entry["storage"] = slots
                 size += 140 * len(slots)
-        if step.refund:
+        if step.refund and step.op != SSTORE:
             entry["refund"] = step.refund
         step.note = entry
         self._size += size
@@ -87,6 +92,9 @@ class StructLogger(Tracer):
             step.note["gasCost"] = cost
             if error:
                 step.note["error"] = error
+                step.note.pop("storage", None)
+            elif step.op == SSTORE:
+                self._stored = step.note
 
     def leave(self, left: Left, depth: int) -> None:
         self._left = left

@@ -262,6 +262,9 @@ async def test_an_access_list_names_slots_and_other_accounts(any_chain: Any, cou
     assert "error" not in found
     with_list = {"from": me, "to": contract, "data": "0x01", "accessList": found["accessList"]}
     assert await any_chain.call("eth_estimateGas", with_list) == found["gasUsed"]
+    useless = [{"address": me, "storageKeys": [word(7)]}, {"address": IDENTITY, "storageKeys": [word(7)]}]
+    given = {"from": me, "to": contract, "data": "0x01", "accessList": [*useless, *found["accessList"]]}
+    assert await any_chain.call("eth_createAccessList", given) == found, "what saves nothing is left out"
     # BALANCE of another account, SLOAD of slot 5, and a call of a precompile
     code = "73" + B[2:] + "31" + "600554" + "60006000600060006000600461fffff1" + "00"
     other = await any_chain.call("eth_createAccessList", {"from": me, "to": C}, "latest", {C: {"code": "0x" + code}})
