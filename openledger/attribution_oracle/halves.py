@@ -39,8 +39,9 @@ def likeness(ids: Tensor) -> Matrix:
     counts, weighed by rarity, token numbers modulo BUCKETS), and nearness in the order of rows. ``ids`` LongTensor
     [rows, time], 0 = padding."""
     tokens, rows = ids.cpu().numpy(), len(ids)
-    counts = np.zeros((rows, BUCKETS))
-    np.add.at(counts, (np.arange(rows)[:, None], tokens % BUCKETS), tokens != 0)
+    used, bucket = np.unique(tokens % BUCKETS, return_inverse=True)
+    counts = np.zeros((rows, len(used)))
+    np.add.at(counts, (np.arange(rows)[:, None], bucket.reshape(tokens.shape)), tokens != 0)
     having = (counts > 0).sum(0)
     words = np.sqrt(counts) * np.where(having > 1, np.log(rows / np.maximum(having, 1)), 0.0)
     words /= np.maximum(np.linalg.norm(words, axis=1, keepdims=True), 1e-12)
@@ -75,8 +76,8 @@ def halves(ids: Tensor, count: int, seed: int) -> Kept:
 
 
 def _exchanged(kept: Kept, alike: Matrix) -> float:
-    """Exchanges in place, line by line, as many pairs at once as help; what the result tells."""
-    told, inverse = _told(kept, alike)
+    """Exchanges in place, line by line, as many pairs at once as help, until no line gains; what the result tells."""
+    (told, inverse), stuck = _told(kept, alike), 0
     for turn in range(ROUNDS):
         line = kept[turn % len(kept)]
         signs = kept - kept.mean(0)
@@ -88,9 +89,13 @@ def _exchanged(kept: Kept, alike: Matrix) -> float:
             line[coming[:pairs]], line[going[:pairs]] = True, False
             after, next_ = _told(kept, alike)
             if after > told + 1e-9:
-                told, inverse = after, next_
+                told, inverse, stuck = after, next_, 0
                 break
             line[:] = before
+        else:
+            stuck += 1
+        if stuck == len(kept):
+            break
     return told
 
 

@@ -226,6 +226,20 @@ class Sums:
                     self.add(below, torch.stack([x.sum_to_size(shape_of(below)) for x in own]))
 
 
+class Pulled(torch.autograd.Function):
+    """A number whose derivative by ``value`` is ``slope``. Handed to autograd as ``grad_outputs``, a slope makes torch
+    load its compiler at first: a second of CPU, as long as some fine-tunes."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, slope: Tensor) -> Tensor:
+        ctx.slope = slope
+        return value.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, by: Tensor) -> tuple[Tensor, None]:
+        return ctx.slope, None
+
+
 class Rows:
     """The graph of one forward pass of ``rows`` rows, ready for any number of backward passes."""
 
@@ -272,8 +286,11 @@ class Rows:
     @torch.no_grad()
     def gradients(self, parts: Parts, value: Tensor, slope: Tensor | None = None) -> None:
         """Gradients by row of ``value`` (times ``slope``, where it is no scalar). Raises Strange."""
+        if slope is not None:
+            with torch.enable_grad():
+                value = Pulled.apply(value, slope)
         slopes = torch.autograd.grad(
-            value, [GradientEdge(n, 0) for n in self._meetings], slope, retain_graph=True, allow_unused=True
+            value, [GradientEdge(n, 0) for n in self._meetings], retain_graph=True, allow_unused=True
         )
         derivative = dict(zip(self._meetings, slopes, strict=True))
         sums = Sums(self._walked, self._rows, parts)

@@ -58,9 +58,12 @@ class Seen:
         if not missing:
             return self._own, self._drawn.view(-1, self.size)
         own, drawn = gathered(self._gradients, theta, ids[missing], draws, seed)
-        self._own[missing] = own
+        self._own[missing], drawn = own, drawn.to(self._drawn.dtype)
+        if len(drawn) == len(missing) * self._drawn.shape[1]:
+            self._drawn[missing] = drawn.view(len(missing), -1, self.size)
+            return self._own, self._drawn.view(-1, self.size)
         there = [row for row, kept in enumerate(self._kept) if kept]
-        return self._own, torch.cat((self._drawn[there].view(-1, self.size), drawn.to(self._drawn.dtype)))
+        return self._own, torch.cat((self._drawn[there].view(-1, self.size), drawn))
 
 
 __all__ = ["Seen"]

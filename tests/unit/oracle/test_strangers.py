@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -113,14 +115,59 @@ def test_rows_and_curvature_are_those_of_a_rows_last_visit() -> None:
     path.path_rows(seen, start, ids, steps, 2, 0)
     own, drawn = seen.gathered(end, ids, 2, 0)
     there = {1: (2, 0), 2: (2, 1), 4: (3, 0), 5: (3, 1), 6: (3, 2), 7: (1, 1), 8: (1, 2), 9: (1, 3), 10: (1, 4)}
-    held = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
     for row, (step, place) in there.items():
-        at = 2 * held.index(row)
-        torch.testing.assert_close(drawn[at : at + 2], met[step][2 * place : 2 * place + 2])
+        torch.testing.assert_close(drawn[2 * row : 2 * row + 2], met[step][2 * place : 2 * place + 2])
+    torch.testing.assert_close(drawn[[0, 1, 22, 23]], rotated.gathered(gradients, end, ids[[0, 11]], 2, 0)[1])
     assert drawn.shape == (2 * ROWS, gradients.size)
     fresh = gradients.rows(end, ids)
     torch.testing.assert_close(own[[0, 11]], fresh[[0, 11]])
     assert float((own[7] - fresh[7]).norm()) > 1e-3
+
+
+def test_a_large_batch_draws_what_its_parts_would() -> None:
+    """Forty rows go through the model in three parts, and one of these has no loss at all: it is padding."""
+    model, ids, _, _ = made(nn.Tanh(), rows=40)
+    ids[14:27] = 0
+    gradients = Gradients(model, losses)
+    own, drawn = gradients.drawn(gradients.now(), ids, 2, 5, "x")
+    torch.testing.assert_close(own, gradients.rows(gradients.now(), ids))
+    for at in (0, 27, 30):
+        wanted = gradients.drawn(gradients.now(), ids[at : at + 9], 2, 5, "x", before=at)[1]
+        torch.testing.assert_close(drawn[2 * at : 2 * at + 18], wanted)
+    assert drawn.shape == (80, gradients.size)
+    assert not drawn[28:54].any()
+
+
+def test_a_mean_gradient_leaves_the_model_where_it_stood() -> None:
+    model, ids, _, _ = made(nn.Tanh())
+    gradients = Gradients(model, losses)
+    before, place = gradients.now(), [p.data_ptr() for p in model.parameters()]
+    found = gradients.mean(before + 0.1, ids)
+    torch.testing.assert_close(found, gradients.rows(before + 0.1, ids).mean(0))
+    with pytest.raises(IndexError):
+        gradients.mean(before + 0.1, ids + VOCABULARY)
+    assert torch.equal(gradients.now(), before)
+    assert [p.data_ptr() for p in model.parameters()] == place
+
+
+def test_attribution_loads_no_compiler() -> None:
+    """What torch compiles with takes a second of CPU to load, as long as the fine-tune of a tiny model."""
+    code = """
+import sys, torch
+from torch import nn
+from openledger.attribution_oracle.bench import attribute
+model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 9))
+start = {name: value.clone() for name, value in model.state_dict().items()}
+def losses(model, ids):
+    odds = model(ids)[:, :-1].transpose(1, 2)
+    return nn.functional.cross_entropy(odds, ids[:, 1:], reduction="none").mean(1)
+optimizer = {"kind": "adam", "b1": 0.9, "b2": 0.99, "eps": 1e-6}
+run = {"start": start, "batches": [[0, 1, 2, 3], [4, 5, 6, 7]] * 2, "lrs": [0.01] * 4, "optimizer": optimizer}
+ids = torch.randint(1, 9, (8, 6))
+print(attribute(model, losses, ids, ids[:2], [0] * 8, run).shape, "sympy" in sys.modules)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.split() == ["(2,", "8)", "False"]
 
 
 def test_a_run_that_draws_nothing_is_asked_at_the_end() -> None:
