@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from openledger.node import bases, evaluation, model_folder
-from openledger.node.cli.common import App, Group, Whole, amount, facts, need_torch, pass_app, table
+from openledger.node.cli import modelviews
+from openledger.node.cli.common import App, Group, Whole, amount, need_torch, pass_app
 from openledger.node.evaluation import lds_options
 from openledger.primitives.amounts import parse_amount
 from openledger.primitives.attribution import METHODS
@@ -203,67 +204,6 @@ def publish(app: App, folder: Path, name: str, price: str) -> None:
     )
 
 
-@model.command("methods")
-@pass_app
-def show_methods(app: App) -> None:
-    """Say how rows can be credited, and what each method costs."""
-    need_torch()
-    from openledger.attribution_oracle.methods import METHODS as REGISTRY
-
-    found = [{"name": m.name, "cost": m.cost} for m in REGISTRY.values()]
-    lines = [f"{m['name']}: {m['cost']}" for m in found]
-    app.emit(found, [*lines, "", "how well each tells the truth: openledger model eval MODEL --lds SUBSETS"])
-
-
-@model.command("base")
-@click.argument("folder", type=bases.FOLDER)
-@pass_app
-def show_base(app: App, folder: Path) -> None:
-    """Look whether a folder can be a base, and say its name on chain and the layers that can be adapted."""
-    need_torch()
-    from openledger.attribution_oracle import factory
-
-    found = factory.in_folder(folder)
-    kinds = list(dict.fromkeys(name.rsplit(".", 1)[-1] for name, _ in found.build().adapted()))
-    view = {
-        "name": found.name,
-        **found.config.to_json(),
-        "longest": found.longest,
-        "layers": kinds,
-        "targets": list(found.targets),
-    }
-    app.emit(view, [f"{k:<8} {', '.join(v) if isinstance(v, list) else v}" for k, v in view.items()])
-
-
-@model.command("list")
-@pass_app
-def list_models(app: App) -> None:
-    """List the models of the chain."""
-    found = app.call("openledger_listModels")
-    cells = [[m["id"], m["name"], m["base"], m["rows"], amount(m["price"]), standing(m), m["owner"]] for m in found]
-    app.emit(found, table(["id", "name", "base", "rows", "price", "status", "owner"], cells))
-
-
-def standing(record: Mapping[str, Any]) -> str:
-    """Whether a model is sold."""
-    return "refuted" if record["refuted"] else "retired" if record["retired"] else "active"
-
-
-@model.command()
-@click.argument("number", metavar="MODEL", type=Whole(1))
-@pass_app
-def show(app: App, number: int) -> None:
-    """Show one model."""
-    found = app.call("openledger_getModel", number)
-    words = {
-        k: f"{found[k] / 1e6:.4f} nats a token" if found[k] else "not measured" for k in ("baseLoss", "heldOutLoss")
-    }
-    words["data"] = ", ".join(f"{ref['datanet']}:{ref['version']}" for ref in found["data"])
-    words["lds"] = f"{found['lds'] / 1e6:.3f} over rows, its owner's word" if found["lds"] else "not measured"
-    again = f"anybody measures how well its attribution tells the truth: openledger model eval {number} --lds"
-    app.emit(found, [*facts(found, **words), "", again])
-
-
 @model.command("eval")
 @click.argument("number", metavar="MODEL", type=Whole(1))
 @click.option("--held-out", type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -327,14 +267,19 @@ def serve(app: App, numbers: tuple[int, ...], host: str, port: int, folders: tup
     from openledger.node.serving import ModelServer
 
     blobs, served, shelf = NodeBlobs(app.client), [], bases.shelf(app.home, folders)
+    said: list[str] = []
     for number in numbers:
         record = app.call("openledger_getModel", number)
+        stands = modelviews.standing(record)
+        closed = "" if stands == "active" else f", and {stands}: nobody can open a session any more"
+        said.append(f"model {number} ({record['name']}): {amount(record['price'])} an answer{closed}")
         with app.stage("load", f"Load model {number}"):
             bundle = factory.load_bundle(blobs, record["bundle"], known=shelf)
         served.append(factory.Served(record["name"], number, int(record["price"], 16), bundle))
     with ModelServer(served, app.node, app.home / SERVING, app.client.chain_id()) as server:
         url = server.start(host, port)
-        app.emit({"url": url, "models": list(numbers)}, f"serving at {url}/v1; receipts in {app.home / SERVING}")
+        data = {"url": url, "models": list(numbers)}
+        app.emit(data, [*said, f"serving at {url}/v1; receipts in {app.home / SERVING}"])
         threading.Event().wait()
 
 
@@ -392,4 +337,6 @@ def served_so_far(app: App, number: int) -> tuple[list[Any], list[Any]]:
     return [(v, signature) for v, signature in ledger.vouchers() if v.session in mine], answers
 
 
+for command in modelviews.COMMANDS:
+    model.add_command(command)
 COMMANDS = [model]

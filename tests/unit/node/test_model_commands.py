@@ -1,0 +1,69 @@
+"""What the command line says of models that are sold, and of those that are not any more."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from openledger.node import serving
+from openledger.node.cli import models
+from openledger.node.cli.common import App
+from openledger.node.cli.root import run
+
+pytestmark = pytest.mark.usefixtures("clean")
+RECORD = {"name": "orator", "price": hex(10**17), "bundle": "0x12", "refuted": 0, "retired": False, "bond": hex(10**19)}
+
+
+def answers(_app: App, method: str, *params: Any) -> dict[str, Any]:
+    """A node with model 1, which is sold, and model 2, which is retired."""
+    if method == "openledger_getParams":
+        return {"unbondingSeconds": 1_814_400}
+    return {**RECORD, "retired": params[0] == 2}
+
+
+def test_a_model_is_retired_by_a_command_that_says_what_follows(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+
+    def send(_app: App, action: Any) -> dict[str, str]:
+        sent.append(action)
+        return {"transactionHash": "0x1"}
+
+    monkeypatch.setattr(App, "send", send)
+    monkeypatch.setattr(App, "call", answers)
+    assert run(["model", "retire", "2", "--key", "dev4"]) == 0
+    assert [(action.KIND, action.model) for action in sent] == [("model.retire", 2)]
+    assert capsys.readouterr().out == "model 2 is retired: no new sessions; 10 OPEN come back in 1,814,400 s\n"
+
+
+def test_serving_says_the_prices_and_which_models_nobody_can_pay_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    from openledger.attribution_oracle import factory
+
+    class Server(nullcontext[Any]):
+        def __init__(self, *_: Any) -> None:
+            super().__init__(self)
+
+        def start(self, host: str, port: int) -> str:
+            return f"http://{host}:{port}"
+
+    class Interrupted:
+        def wait(self) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(App, "call", answers)
+    monkeypatch.setattr(App, "client", SimpleNamespace(chain_id=lambda: 1))
+    monkeypatch.setattr(factory, "load_bundle", lambda *_, **__: None)
+    monkeypatch.setattr(serving, "ModelServer", Server)
+    monkeypatch.setattr(models, "threading", SimpleNamespace(Event=Interrupted))
+    assert run(["model", "serve", "1", "2", "--port", "8600"]) == 130
+    said = capsys.readouterr().out
+    assert "model 1 (orator): 0.1 OPEN an answer\n" in said
+    assert "model 2 (orator): 0.1 OPEN an answer, and retired: nobody can open a session any more\n" in said
+    assert "serving at http://127.0.0.1:8600/v1" in said
