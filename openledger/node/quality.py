@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from openledger.node.rows import Finding, check
 from openledger.primitives.amounts import PPM
+from openledger.primitives.errors import MalformedAction
 
 _NUMBER = r"(?<![\w.,-])(?:\+|00)\d[\d ()/.-]{7,16}\d(?![\w-])"
 PATTERNS = {
@@ -65,6 +66,20 @@ def inspect(texts: Sequence[str], earlier: Sequence[tuple[str, str]] = ()) -> li
     return sorted(found, key=lambda f: f.row)
 
 
+def spdx(licence: str) -> str:
+    """A licence as SPDX writes it, since it cannot be changed later. Raises MalformedAction for one that SPDX does not
+    know."""
+    from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
+    try:
+        return canonicalize_license_expression(licence)
+    except InvalidLicenseExpression as err:
+        raise MalformedAction(
+            f"{licence[:80]!r} is no SPDX expression: {err}",
+            "for example CC0-1.0 or CC-BY-4.0 (https://spdx.org/licenses); your own: LicenseRef-NAME",
+        ) from None
+
+
 def _likeness(ppm: int, sources: Sequence[tuple[int, int]], earlier: Sequence[tuple[str, str]]) -> str:
     part = f"{ppm * 100 // PPM} % of what it could earn"
     if not sources:
@@ -74,4 +89,4 @@ def _likeness(ppm: int, sources: Sequence[tuple[int, int]], earlier: Sequence[tu
     return f"much of it stands in {name}, committed earlier, which gets {part}"
 
 
-__all__ = ["inspect", "personal", "remarks"]
+__all__ = ["inspect", "personal", "remarks", "spdx"]

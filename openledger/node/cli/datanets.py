@@ -11,7 +11,7 @@ import click
 from openledger.node import rows
 from openledger.node.cli import refining
 from openledger.node.cli.common import App, Group, Whole, facts, moment, pass_app, short, table
-from openledger.node.quality import inspect, remarks
+from openledger.node.quality import inspect, remarks, spdx
 from openledger.primitives.amounts import format_amount, parse_amount
 from openledger.primitives.errors import AlreadyExists, MalformedAction, NotFound
 from openledger.primitives.hashing import sha256
@@ -103,6 +103,7 @@ def create(app: App, /, name: str, description: str, licence: str, policy: str, 
     from openledger.abci_app.modules.datanets.create import DatanetCreate
     from openledger.node.operator import created_id
 
+    licence = spdx(licence)
     action = DatanetCreate(name=name, description=description, licence=licence, policy=policy, **reviewed_rules(rules))
     receipt = app.send(action)
     number = created_id(receipt)
@@ -309,7 +310,12 @@ def list_datanets(app: App) -> None:
 @click.argument("number", metavar="DATANET", type=Whole(1))
 @click.option("--version", type=Whole(1), help="Version; default: the newest.")
 @click.option("--contributor", metavar="ADDRESS", help="Only this contributor's rows.")
-@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File to write (JSON Lines).")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="File to write (JSON Lines); - is the output.",
+)
 @pass_app
 def pull(app: App, number: int, version: int | None, contributor: str | None, output: Path | None) -> None:
     """Fetch all rows of a version and check them against the root on the chain."""
@@ -328,6 +334,9 @@ def pull(app: App, number: int, version: int | None, contributor: str | None, ou
         output = Path(f"datanet-{number}-v{version}.jsonl")
         if output.exists() and output.read_bytes() != content:  # edited, perhaps, on the way to datanet refine
             raise AlreadyExists(f"{output} is here and has other rows", "--output FILE writes where you say")
+    if str(output) == "-":
+        click.echo(content, nl=False)
+        return
     output.write_bytes(content)
     holders, count = sorted({to_checksum(a) for a, _ in parts}), sum(len(rows.rows_of(blob)) for _, blob in parts)
     data = {"datanet": number, "version": version, "rows": count, "file": str(output), "contributors": holders}

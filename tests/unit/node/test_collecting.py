@@ -11,6 +11,7 @@ import pytest
 from openledger.node import rows
 from openledger.node.cli.common import App
 from openledger.node.cli.root import run
+from openledger.node.quality import spdx
 from openledger.primitives.errors import MalformedAction
 from openledger.primitives.types import parse_address
 
@@ -112,3 +113,26 @@ def test_rows_that_were_pulled_and_edited_are_not_overwritten_unasked(
     assert file.read_bytes() == rows.blob_of(["a row of the chain, put right"])
     out(capsys, "pull", "1", "--version", "3", "--output", str(file))
     assert file.read_bytes() == parts[0][1]
+
+
+@pytest.mark.parametrize("licence", ["CC0", "Foo", "", "MIT AND", "my licence"])
+def test_a_licence_that_spdx_does_not_know_is_refused_before_it_stands_for_ever(licence: str) -> None:
+    with pytest.raises(MalformedAction, match="is no SPDX expression") as err:
+        spdx(licence)
+    assert "LicenseRef-NAME" in str(err.value.hint)
+
+
+def test_a_licence_is_written_as_spdx_writes_it() -> None:
+    assert [spdx(one) for one in ("cc0-1.0", "mit or apache-2.0", "LicenseRef-Mine")] == [
+        "CC0-1.0", "MIT OR Apache-2.0", "LicenseRef-Mine",
+    ]  # fmt: skip
+
+
+def test_rows_are_pulled_into_a_pipe(
+    capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [(parse_address("0x" + "11" * 20), rows.blob_of(["a row of the chain"]))]
+    monkeypatch.setattr("openledger.node.contributing.checked_parts", lambda *_: (parts, bytes(32)))
+    assert run(["datanet", "pull", "1", "--version", "3", "-o", "-"]) == 0
+    assert capsysbinary.readouterr().out == parts[0][1]
+    assert not Path("-").exists()
