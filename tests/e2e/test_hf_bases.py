@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from openledger.node import bases, operator
-from openledger.node.cli.models import served_so_far
+from openledger.node.cli.models import served_so_far, serving_folder
 from openledger.node.cli.root import run
 from openledger.node.keystore import dev_signer
 from openledger.node.serving import ModelServer
@@ -32,7 +32,7 @@ def asked(home: Path, client: Client, number: int, folder: Path) -> Any:
     known = bases.shelf(home, [folder])
     bundle = factory.load_bundle(operator.NodeBlobs(client), record["bundle"], known=known)
     served = factory.Served(record["name"], number, int(record["price"], 16), bundle)
-    with ModelServer([served], client.url, home / "serving", client.chain_id()) as server:
+    with ModelServer([served], client.url, serving_folder(_app(home, client.url)), client.chain_id()) as server:
         words = ["infer", str(number), "The public debt", "--url", server.start()]
         answer = said(home, client.url, "--key", "dev5", *words, "--verify", "--base", str(folder))
         assert answer["text"]
@@ -62,7 +62,7 @@ def test_a_base_in_a_folder_goes_the_whole_way_and_a_validator_without_it_is_sil
         assert lost.returncode == 1
         assert "in none of this machine's folders" in lost.stderr
         bundle = asked(home, client, number, folder)
-        vouchers, answers = served_so_far(_app(home), number)
+        vouchers, answers = served_so_far(_app(home, client.url), number)
         epoch = operator.settled_epoch(operator.settle(client, owner, vouchers)[-1])
         operator.wait_until("the epoch's end", lambda: operator.epoch_of(client) > epoch, 60)
         opened = operator.open_claim(client, owner, number, epoch, bundle, answers, lambda step, total, text: None)
@@ -80,11 +80,11 @@ def test_a_base_in_a_folder_goes_the_whole_way_and_a_validator_without_it_is_sil
         assert int(record["fee"], 16) == OPEN
 
 
-def _app(home: Path) -> Any:
+def _app(home: Path, url: str) -> Any:
     from openledger.node.cli.common import App
 
     app = App()
-    app.home_given = home
+    app.home_given, app.node_given = home, url
     return app
 
 

@@ -24,7 +24,6 @@ from openledger.primitives.types import to_hex
 if TYPE_CHECKING:
     from openledger.attribution_oracle.measured import Measurement
 
-SERVING = "serving"
 DEFAULT_METHOD = "gradient-dot"
 
 
@@ -276,10 +275,11 @@ def serve(app: App, numbers: tuple[int, ...], host: str, port: int, folders: tup
         with app.stage("load", f"Load model {number}"):
             bundle = factory.load_bundle(blobs, record["bundle"], known=shelf)
         served.append(factory.Served(record["name"], number, int(record["price"], 16), bundle))
-    with ModelServer(served, app.node, app.home / SERVING, app.client.chain_id()) as server:
+    folder = serving_folder(app)
+    with ModelServer(served, app.node, folder, app.client.chain_id()) as server:
         url = server.start(host, port)
         data = {"url": url, "models": list(numbers)}
-        app.emit(data, [*said, f"serving at {url}/v1; receipts in {app.home / SERVING}"])
+        app.emit(data, [*said, f"serving at {url}/v1; receipts in {folder}"])
         threading.Event().wait()
 
 
@@ -317,14 +317,19 @@ def claim(app: App, number: int, epoch: int | None, seconds: int, folders: tuple
     app.emit(record, f"claim {opened.number}: {record['status']}; see openledger proof show {opened.number}")
 
 
+def serving_folder(app: App) -> Path:
+    """Where answers and vouchers are kept: each chain counts its sessions from 1."""
+    return app.home / "serving" / str(app.client.chain_id())
+
+
 def served_so_far(app: App, number: int) -> tuple[list[Any], list[Any]]:
     """Vouchers and answers of a model in this home folder. Reads a copy, so that a running server is not disturbed."""
     from openledger.attribution_oracle.claims import Answer
     from openledger.attribution_oracle.payment import Ledger
 
-    path = app.home / SERVING / "serving.jsonl"
+    path = serving_folder(app) / "serving.jsonl"
     if not path.exists():
-        raise NotFound(f"nothing was served from {app.home}", f"openledger model serve {number}")
+        raise NotFound(f"nothing was served on this chain from {app.home}", f"openledger model serve {number}")
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "serving.jsonl"
         shutil.copyfile(path, copy)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from openledger.attribution_oracle.payment import Ledger, Receipt
 from openledger.node import serving
 from openledger.node.cli import models
 from openledger.node.cli.common import App
 from openledger.node.cli.root import run
+from openledger.primitives.errors import NotFound
 
 pytestmark = pytest.mark.usefixtures("clean")
 RECORD = {"name": "orator", "price": hex(10**17), "bundle": "0x12", "refuted": 0, "retired": False, "bond": hex(10**19)}
@@ -67,3 +70,23 @@ def test_serving_says_the_prices_and_which_models_nobody_can_pay_for(
     assert "model 1 (orator): 0.1 OPEN an answer\n" in said
     assert "model 2 (orator): 0.1 OPEN an answer, and retired: nobody can open a session any more\n" in said
     assert "serving at http://127.0.0.1:8600/v1" in said
+
+
+def test_answers_of_another_chain_are_neither_settled_nor_counted_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After `devnet --fresh` session 1 is another one: its consumer was refused, and no claim could be made."""
+    app = App()
+    app.home_given = tmp_path
+    chain = SimpleNamespace(chain_id=lambda: 1)
+    monkeypatch.setattr(App, "client", chain)
+    ledger = Ledger(models.serving_folder(app) / "serving.jsonl")
+    ledger.add_receipt(Receipt("cmpl-1", 1, 0, 7, "query", "answer", 5, 1))
+    ledger.close()
+    assert [a.session for a in models.served_so_far(app, 7)[1]] == [1]
+    chain.chain_id = lambda: 2
+    with pytest.raises(NotFound, match="nothing was served on this chain"):
+        models.served_so_far(app, 7)
+    ledger = Ledger(models.serving_folder(app) / "serving.jsonl")
+    assert ledger.books == {}
+    ledger.close()
