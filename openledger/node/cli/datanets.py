@@ -111,8 +111,8 @@ def create(app: App, /, name: str, description: str, licence: str, policy: str, 
 
 
 def staged(app: App, number: int) -> Path:
-    """The file that collects rows until they are committed."""
-    return app.home / "staged" / f"datanet-{number}.jsonl"
+    """The file that collects rows until they are committed; each chain counts its datanets from 1."""
+    return app.home / "staged" / str(app.client.chain_id()) / f"datanet-{number}.jsonl"
 
 
 @datanet.command()
@@ -124,6 +124,7 @@ def add(app: App, number: int, files: tuple[Path, ...]) -> None:
     texts = [text for file in files for text in rows.read_file(file)]
     found = remarks(texts)
     refuse(found)
+    app.call("openledger_getDatanet", number)
     path = staged(app, number)
     path.parent.mkdir(parents=True, exist_ok=True)
     earlier = rows.rows_of(path.read_bytes()) if path.exists() else []

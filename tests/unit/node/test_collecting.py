@@ -12,10 +12,30 @@ from openledger.node import rows
 from openledger.node.cli.common import App
 from openledger.node.cli.root import run
 from openledger.node.quality import spdx
-from openledger.primitives.errors import MalformedAction
+from openledger.primitives.errors import MalformedAction, NotFound
 from openledger.primitives.types import parse_address
 
-pytestmark = pytest.mark.usefixtures("clean")
+
+class Node:
+    """A node of chain 7, with datanets 1 and 2; no row is committed yet."""
+
+    chain = 7
+
+    def chain_id(self) -> int:
+        return self.chain
+
+    def call(self, method: str, number: int) -> dict[str, Any]:
+        assert method == "openledger_getDatanet"
+        if number > 2:
+            raise NotFound(f"there is no datanet {number}")
+        return {"id": number, "name": "Letters", "head": 0, "versions": 0}
+
+
+@pytest.fixture(autouse=True)
+def node(clean: None, monkeypatch: pytest.MonkeyPatch) -> Node:
+    found = Node()
+    monkeypatch.setattr(App, "client", found)
+    return found
 
 
 def out(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -54,18 +74,29 @@ def test_a_file_added_twice_is_told_and_can_be_taken_out(capsys: pytest.CaptureF
     assert "nothing is collected for datanet 2" in capsys.readouterr().err
 
 
-def test_what_waits_stands_beside_the_datanet(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def record(_app: App, _method: str, *_params: Any) -> dict[str, Any]:
-        return {"id": 1, "name": "Letters", "head": 0, "versions": 0}
-
-    monkeypatch.setattr(App, "call", record)
+def test_what_waits_stands_beside_the_datanet(capsys: pytest.CaptureFixture[str]) -> None:
     assert "wait here" not in out(capsys, "show", "1")
     Path("a.txt").write_text("A first letter of some length.\n")
     out(capsys, "add", "1", "a.txt")
     assert "1 rows wait here for `datanet commit 1`" in out(capsys, "show", "1")
     assert json.loads(out(capsys, "show", "1", "--json"))["collected"] == 1
+
+
+def test_rows_that_were_collected_on_another_chain_stay_there(capsys: pytest.CaptureFixture[str], node: Node) -> None:
+    """After `devnet --fresh`, or with --node of a network, datanet 1 is another one, and a commit is for ever."""
+    Path("a.txt").write_text("A first letter of some length.\n")
+    out(capsys, "add", "1", "a.txt")
+    node.chain = 8
+    assert run(["--home", "home", "datanet", "commit", "1", "--dry-run"]) == 1
+    assert "nothing is collected for datanet 1" in capsys.readouterr().err
+    assert "1 rows added; 1 wait" in out(capsys, "add", "1", "a.txt")
+
+
+def test_nothing_is_collected_for_a_datanet_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.txt").write_text("A first letter of some length.\n")
+    assert run(["--home", "home", "datanet", "add", "3", "a.txt"]) == 1
+    assert "there is no datanet 3" in capsys.readouterr().err
+    assert not Path("home").exists()
 
 
 @pytest.mark.parametrize(
