@@ -7,7 +7,7 @@ earn less. Personal data are patterns, hence remarks: whoever commits decides, a
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from openledger.node.rows import Finding, check
 from openledger.primitives.amounts import PPM
@@ -51,18 +51,21 @@ def remarks(texts: Sequence[str]) -> list[Finding]:
     return sorted([*check(texts), *told], key=lambda f: f.row)
 
 
-def inspect(texts: Sequence[str], earlier: Sequence[tuple[str, str]] = ()) -> list[Finding]:
-    """All findings about rows, by row. ``earlier``: (name, text) of rows that were committed before, oldest first."""
+def inspect(
+    texts: Sequence[str], earlier: Sequence[tuple[str, str]] = (), progress: Callable[[int, int], None] | None = None
+) -> list[Finding]:
+    """All findings about rows, by row. ``earlier``: (name, text) of rows that were committed before, oldest first.
+    ``progress`` hears how many rows of how many have been looked at, every hundred."""
     found = remarks(texts)
     from openledger.attribution_oracle.near import FirstCommits  # it loads numpy: not for every command
 
-    first = FirstCommits()
-    for number, (_, text) in enumerate(earlier):
-        first.add(number, text)
-    for number, text in enumerate(texts):
-        known = first.add(len(earlier) + number, text)
-        if known.ppm:
-            found.append(Finding(number, False, _likeness(known.ppm, known.sources, earlier)))
+    first, every = FirstCommits(), [*(text for _, text in earlier), *texts]
+    for number, text in enumerate(every):
+        if progress is not None and number % 100 == 0:
+            progress(number, len(every))
+        known = first.add(number, text)
+        if known.ppm and number >= len(earlier):
+            found.append(Finding(number - len(earlier), False, _likeness(known.ppm, known.sources, earlier)))
     return sorted(found, key=lambda f: f.row)
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from openledger.node.contributing import Contribution
 
 MOST_REMARKS = 10
+MANY = 1_000
+"""Rows from which on a bar shows how far they are compared."""
 
 
 @click.group(cls=Group)
@@ -375,7 +377,11 @@ def committed(app: App, numbers: Iterable[int]) -> list[tuple[str, str]]:
 
 def report(app: App, texts: list[str], earlier: list[tuple[str, str]]) -> int:
     """Print what was found; 1 when a row would be refused."""
-    found = inspect(texts, earlier)
+    if len(texts) + len(earlier) < MANY:
+        found = inspect(texts, earlier)
+    else:
+        with app.stage("check", "Compare the rows") as running:
+            found = inspect(texts, earlier, running.progress)
     bad = any(f.refused for f in found)
     lines = [told(f, texts) for f in found]
     verdict = "would be refused" if bad else "fine to commit"

@@ -11,7 +11,7 @@ import pytest
 from openledger.node import rows
 from openledger.node.cli.common import App
 from openledger.node.cli.root import run
-from openledger.node.quality import spdx
+from openledger.node.quality import inspect, spdx
 from openledger.primitives.errors import MalformedAction, NotFound
 from openledger.primitives.types import parse_address
 
@@ -167,3 +167,16 @@ def test_rows_are_pulled_into_a_pipe(
     assert run(["datanet", "pull", "1", "--version", "3", "-o", "-"]) == 0
     assert capsysbinary.readouterr().out == parts[0][1]
     assert not Path("-").exists()
+
+
+def test_a_long_comparison_has_a_bar_and_a_short_one_none(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [f"row number {i} speaks of thing {i * 7919 % 1009} and of nothing else" for i in range(1_000)]
+    Path("a.jsonl").write_bytes(rows.blob_of(lines))
+    assert run(["datanet", "check", "a.jsonl"]) == 0
+    assert "1. Compare the rows" in capsys.readouterr().out.splitlines()[0]
+    Path("b.jsonl").write_bytes(rows.blob_of(lines[:9]))
+    assert run(["datanet", "check", "b.jsonl"]) == 0
+    assert "Compare" not in capsys.readouterr().out
+    heard: list[tuple[int, int]] = []
+    inspect(lines[:150], [("row 0", "earlier")], lambda done, total: heard.append((done, total)))
+    assert heard == [(0, 151), (100, 151)]
