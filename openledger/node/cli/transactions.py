@@ -62,8 +62,9 @@ def _command(cls: type[Any]) -> click.Command:
         if ftype.kind == "bool":
             params.append(click.Option([option, name], is_flag=True, help=f"{ftype.eip712}"))
         else:
+            unit = ": wei, or for example '1.5 OPEN'" if ftype.kind == "uint256" else ""
             params.append(
-                click.Option([option, name], required=name in needed, metavar=_metavar(ftype), help=ftype.eip712)
+                click.Option([option, name], required=name in needed, metavar=_metavar(ftype), help=ftype.eip712 + unit)
             )
     params.append(click.Option(["--print", "print_only"], is_flag=True, help="Print the action, send nothing."))
 
@@ -82,7 +83,7 @@ def _command(cls: type[Any]) -> click.Command:
         receipt = app.send(action)
         app.emit(receipt, f"{cls.KIND} in block {int(receipt['blockNumber'], 16)}: {receipt['transactionHash']}")
 
-    text = " ".join((cls.__doc__ or f"Send {cls.KIND}.").split())
+    text = " ".join((cls.__doc__ or f"Send {cls.KIND}.").split()).replace("``", "`")
     return Command(cls.KIND, params=params, callback=send, help=text, short_help=text.split(". ")[0])
 
 

@@ -147,6 +147,14 @@ def test_a_native_action_is_built_of_its_options(capsys: pytest.CaptureFixture[s
     assert fields == {"model": 1, "deposit": "1500000000000000000", "expiry": 99}
 
 
+def test_the_help_of_an_amount_says_that_a_bare_number_is_wei(capsys: pytest.CaptureFixture[str]) -> None:
+    """`rewards claim --amount 5` takes 5 OPEN, `tx rewards.claim --amount 5` takes 5 wei."""
+    assert run(["tx", "rewards.claim", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "--amount AMOUNT uint256: wei, or for example '1.5 OPEN'" in shown
+    assert "``" not in shown
+
+
 @pytest.mark.parametrize(
     ("option", "value"), [("--parent", "-1"), ("--root", "0x12"), ("--add", "[1"), ("--add", "[1]"), ("--rows", "x")]
 )
