@@ -97,11 +97,18 @@ def train(
     blobs = Layered(model_folder.store(output), NodeBlobs(app.client))
     data = version_data(app.client, [data_ref(ref) for ref in refs])
     with app.stage("train", "Train") as running:
+        steps: list[str] = []
+
+        def step(done: int, total: int, text: str = "") -> None:
+            steps.append(text)
+            running.progress(done, total, text)
+
         trained = factory.train_model(
             blobs, data, base=start, size=size, seed=seed, settings=factory.shape(kind, rank), held_out=texts,
-            device=device, progress=running.progress, known=shelf, targets=[t.strip() for t in targets.split(",") if t],
+            device=device, progress=step, known=shelf, targets=[t.strip() for t in targets.split(",") if t],
             context=context,
         )  # fmt: skip
+        running.note = f"{len(steps)} steps: {steps[0]}, then {steps[-1]}"
     factory.write_adapter(trained, output / "adapter")
     why: str | None = None
     if method == "auto":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +31,7 @@ from openledger.attribution_oracle.verify import verify_job  # noqa: E402
 from openledger.node import operator, oracle_worker  # noqa: E402
 from openledger.node.cli import models, root  # noqa: E402
 from openledger.node.cli.common import App  # noqa: E402
+from openledger.node.rows import blob_of  # noqa: E402
 from openledger.primitives.errors import InvalidModel  # noqa: E402
 from openledger.primitives.types import to_hex  # noqa: E402
 from tests.unit.oracle.conftest import WORDS, MemoryBlobs, put_data, sentences  # noqa: E402
@@ -261,6 +263,17 @@ def test_machines_are_told_which_method_was_taken_and_why(
     assert found["auto"]["why"].startswith(f"auto took {found['auto']['method']}")
     assert "a claim is voted on for 60 s" in found["auto"]["why"]
     assert (found["datainf"]["method"], found["datainf"]["why"]) == ("datainf", None)
+    command = ["model", "train", "--data", "1", "--size", "small", "--device", "cpu", "--method", "datainf"]
+    (tmp_path / "held.jsonl").write_bytes(
+        blob_of([sentences(next(iter(WORDS.values())), 1)[0], "nobody has trained on this"])
+    )
+    held = ["--held-out", str(tmp_path / "held.jsonl"), "-o", str(tmp_path / "datainf")]
+    assert root.run(["--home", str(tmp_path), *command, *held]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"1\. Train .* \d+ steps: loss \d+\.\d+, then loss \d+\.\d+\n", said)
+    assert re.search(r"2 documents: \d+\.\d+ nats a token, base ", said)
+    assert "1 of them are training rows" in said
+    assert f"the model that was here before is in {tmp_path / 'datainf' / 'model-1.json'}" in said.replace("\n", "")
 
 
 def test_a_model_says_whether_its_rows_are_enough_for_ek_fac(made: Any) -> None:
