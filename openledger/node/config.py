@@ -209,6 +209,12 @@ def base_folders(config: Config) -> list[Path]:
     return [Path(folder).expanduser().absolute() for folder in config.oracle.bases]
 
 
+def own_url(host: str, port: int) -> str:
+    """Where a node that listens there answers on its own machine."""
+    host = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host  # noqa: S104 (compared)
+    return f"http://{host}:{port}"
+
+
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -18,8 +18,9 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from openledger.node.administration import read_door
 from openledger.node.checks import MISS, OK, WARN, Check, has_module, has_torch, port_is_free
-from openledger.node.config import FILE, Config, load
+from openledger.node.config import FILE, Config, load, own_url
 from openledger.node.engines.binary import find_cometbft
 from openledger.primitives.errors import (
     BlobError,
@@ -218,8 +219,9 @@ def home_of_a_node(home: Path, config: Config) -> list[Check]:
     return checks
 
 
-def examine(home: Path, port: int | None, node: str) -> list[Check]:
-    """All checks. ``port`` of the RPC, the configured one by default; ``node`` the URL of a node to compare with."""
+def examine(home: Path, port: int | None, node: str | None) -> list[Check]:
+    """All checks. ``port`` of the RPC, the configured one by default; ``node`` the URL of a node to ask and to compare
+    with, the home's own by default."""
     from openledger.node.bases import examined
     from openledger.node.doctor_peers import network
     from openledger.node.doctor_votes import votes
@@ -232,6 +234,8 @@ def examine(home: Path, port: int | None, node: str) -> list[Check]:
         checks.append(Check("configuration", OK, where))
     except InvalidConfig as err:
         checks.append(Check("configuration", MISS, err.message, err.hint or ""))
+    door = read_door(home)
+    node = node or (own_url(config.rpc.host, port or config.rpc.port) if door is None else door.url)
     return [
         *installed(config.consensus.program),
         gpu(),

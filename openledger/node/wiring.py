@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from openledger import __version__
 from openledger.genesis.genesis import Genesis
 from openledger.node.checks import has_torch, port_is_free
-from openledger.node.config import Config, base_folders
+from openledger.node.config import Config, base_folders, own_url
 from openledger.node.processes import HomeLock
 from openledger.primitives.errors import InvalidGenesis, MissingExtra, PortTaken, WrongDataFolder
 from openledger.primitives.types import Address, to_hex
@@ -169,9 +169,7 @@ class Node:
     @property
     def url(self) -> str:
         """Where RPC and web page are."""
-        host = self.settings.config.rpc.host
-        host = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host  # noqa: S104 (compared)
-        return f"http://{host}:{self.rpc_port}"
+        return own_url(self.settings.config.rpc.host, self.rpc_port)
 
     @property
     def blobs_url(self) -> str:

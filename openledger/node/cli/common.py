@@ -57,7 +57,12 @@ class App:
     @property
     def node(self) -> str:
         """URL of the node to ask: ``--node``, else OPENLEDGER_NODE, else the devnet's."""
-        return self.node_given or os.environ.get("OPENLEDGER_NODE") or DEFAULT_NODE
+        return self.chosen_node or DEFAULT_NODE
+
+    @property
+    def chosen_node(self) -> str | None:
+        """URL of the node that somebody named; None where nobody did."""
+        return self.node_given or os.environ.get("OPENLEDGER_NODE")
 
     @property
     def client(self) -> Client:

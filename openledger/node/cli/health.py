@@ -133,13 +133,14 @@ def _span(seconds: int) -> str:
 @pass_app
 def doctor(app: App, port: int | None) -> int:
     """Look at this machine and at the home folder: what is installed, missing, slow or wrong, and what to do about it.
+    Without --node, the node of that folder is asked.
 
     Exit code 1 when something is missing that the node cannot do without.
     """
     from openledger.node.checks import MISS, OK, WARN
     from openledger.node.doctor import examine
 
-    checks = examine(app.home, port, app.node)
+    checks = examine(app.home, port, app.chosen_node)
     marks = {OK: "ok  ", WARN: "warn", MISS: "MISS"}
     lines = []
     for check in checks:

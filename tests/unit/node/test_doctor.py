@@ -216,6 +216,23 @@ def test_peers_that_nobody_reaches_and_another_genesis_are_said(home: Path, stra
     assert strange in named(checks, "chain")[0].found
 
 
+def test_the_doctor_of_a_home_asks_its_own_node_where_none_is_named(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("openledger.node.bases.examined", lambda _, node: asked.append(node) or [])
+    monkeypatch.setattr("openledger.node.doctor_peers.network", lambda *given: asked.append(given[-1]) or [])
+    monkeypatch.setattr("openledger.node.doctor_votes.votes", lambda _, node: asked.append(node) or [])
+    (home / "config.toml").write_text("[rpc]\nhost = '0.0.0.0'\nport = 2\n")
+    examine(home, None, None)
+    assert asked == 3 * ["http://127.0.0.1:2"]
+    (home / "admin.json").write_text('{"url": "http://127.0.0.1:3", "secret": ""}')  # told another port at its start
+    examine(home, None, None)
+    assert asked[3:] == 3 * ["http://127.0.0.1:3"]
+    examine(home, None, "http://127.0.0.1:4")
+    assert asked[6:] == 3 * ["http://127.0.0.1:4"]
+
+
 @pytest.fixture
 def body(home: Path) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"genesis": to_hex(bytes(32))}}).encode()
