@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from openledger.genesis.genesis import Genesis
 from openledger.node.administration import read_door
 from openledger.node.checks import MISS, OK, WARN, Check, has_module, has_torch, port_is_free
 from openledger.node.config import FILE, Config, load, own_url
@@ -188,11 +189,14 @@ def home_of_a_node(home: Path, config: Config) -> list[Check]:
 
     comet = home / "cometbft"
     if not comet.is_dir():
-        return []
+        lost = (home / FILE).exists() and (home / "genesis.json").exists() and config.consensus.cometbft == "child"
+        hint = "it holds the validator's key and its vote history: restore it from a backup"
+        return [Check("keys", MISS, f"{comet} is missing", hint)] if lost else []
     checks = []
     try:
         found = read_genesis(home / "genesis.json")
         checks.append(Check("genesis", OK, f"{found.chain_id}, {len(found.validators)} validator(s)"))
+        checks += _comets_own(home, found) if config.consensus.cometbft == "child" else []
     except InvalidGenesis as err:
         checks.append(Check("genesis", MISS, err.message, err.hint or "use the genesis file of the network"))
     key = comet / "config" / "priv_validator_key.json"
@@ -216,6 +220,28 @@ def home_of_a_node(home: Path, config: Config) -> list[Check]:
         checks.append(Check("keys", OK, f"validator key with its vote history, signed up to height {height}"))
     except (KeystoreError, DoubleSignRisk) as err:
         checks.append(Check("keys", MISS, err.message, err.hint or ""))
+    return checks
+
+
+def _comets_own(home: Path, genesis: Genesis) -> list[Check]:
+    """What is wrong with CometBFT's own configuration, network key and copy of the genesis."""
+    from openledger.node.engines.home import node_id, read_config
+    from openledger.node.wiring import read_genesis
+
+    config, checks = home / "cometbft" / "config", []
+    try:
+        read_config(home / "cometbft")
+        if (config / "node_key.json").exists():  # the next start makes one
+            node_id(home / "cometbft")
+    except (InvalidConfig, KeystoreError) as err:
+        checks.append(Check("CometBFT", MISS, err.message, err.hint or "`openledger start` writes what it can"))
+    try:
+        same = read_genesis(config / "genesis.json").digest == genesis.digest
+    except InvalidGenesis:
+        same = False
+    if not same:
+        text = f"{config / 'genesis.json'} is not the genesis of the home"
+        checks.append(Check("genesis", WARN, text, f"cp {home / 'genesis.json'} {config / 'genesis.json'}"))
     return checks
 
 

@@ -143,7 +143,10 @@ def _seed(home: Path) -> bytes:
     try:
         seed = base64.b64decode(read_json(path.read_bytes())["priv_key"]["value"])[:32]
     except FileNotFoundError:
-        raise KeystoreError(f"there is no validator key in {home}", "openledger init makes one") from None
+        raise KeystoreError(
+            f"there is no validator key in {home}",
+            "restore it from a backup; `openledger init` makes another home with a key of its own",
+        ) from None
     except OSError as err:
         raise KeystoreError(f"the validator key {path} cannot be read: {err.strerror}", WHOSE) from None
     except (InvalidJson, ValueError, KeyError, TypeError):

@@ -34,7 +34,7 @@ from openledger.node.engines.recorder import Recorder
 from openledger.node.engines.submission import AdmittingApplication, Submission
 from openledger.node.engines.wal import EndMark
 from openledger.node.pool_journal import PoolJournal
-from openledger.primitives.errors import InvalidConfig, NodeUnreachable, SignerFault
+from openledger.primitives.errors import InvalidConfig, KeystoreError, NodeUnreachable, SignerFault
 from openledger.primitives.types import Hash32
 from openledger.rpc.ports import ConsensusStatus
 
@@ -181,13 +181,15 @@ class CometEngine:
         """Serve ABCI, start CometBFT, return when it has replayed what the application lacks and its RPC answers; with
         an external CometBFT return at once.
 
-        Raises MissingProgram, InvalidConfig, PortTaken, SignerFault, DoubleSignRisk, or ConsensusFault with CometBFT's
-        last words.
+        Raises MissingProgram, InvalidConfig, KeystoreError, PortTaken, SignerFault, DoubleSignRisk, or ConsensusFault
+        with CometBFT's last words.
         """
         if self._child is None:
             self._url = _rpc_url(self._external)
         else:
             config = read_config(self._home)
+            if (self._home / "config" / "node_key.json").exists():
+                node_id(self._home)
             self._url, self._mempool = _rpc_url(config["rpc"]["laddr"]), config["mempool"]["type"]
             self.binary = await asyncio.to_thread(find_cometbft, self._program, environment=self._environment)
         if self._record_path is not None:
@@ -359,7 +361,7 @@ def _is_of(status: Mapping[str, Any], home: Path) -> bool:
     """Is this the status of the CometBFT that runs in ``home``?"""
     try:
         return bool(status["node_info"]["id"] == node_id(home))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeystoreError, KeyError, TypeError):  # the key is made by the first start
         return False
 
 

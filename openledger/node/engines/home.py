@@ -19,12 +19,21 @@ from typing import Any
 
 from openledger.genesis.genesis import Genesis
 from openledger.node.engines.binary import CometBinary
-from openledger.primitives.errors import InvalidConfig, MissingProgram, WrongDataFolder
+from openledger.primitives.errors import InvalidConfig, InvalidJson, KeystoreError, MissingProgram, WrongDataFolder
+from openledger.primitives.jsonio import read_json
 from openledger.primitives.keys import consensus_address, ed25519_public
 
 MAX_TX_BYTES = 256 * 1024
 """What CometBFT carries at most as one transaction: a bundle (abci_app/gossip.py) and some room."""
 
+_ANOTHER = (
+    "move it away and give `cometbft init --home HOME/cometbft` with a supported version: that writes a whole one, and "
+    "leaves keys, genesis and vote history as they are"
+)
+_ANOTHER_KEY = (
+    "restore it, or move it away: the next start makes another, and peers that name this node need its new id "
+    "(`cometbft show-node-id --home HOME/cometbft`)"
+)
 _LINE = re.compile(r"^([A-Za-z0-9_-]+)\s*=")
 
 
@@ -126,9 +135,7 @@ def edit_toml(text: str, values: dict[str, dict[str, Any]]) -> str:
         lines.append(line)
     if wanted:
         section, key = next(iter(wanted))
-        raise InvalidConfig(
-            f"CometBFT's config.toml has no {key} in [{section}]", "use a supported version of CometBFT"
-        )
+        raise InvalidConfig(f"CometBFT's config.toml has no {key} in [{section}]", _ANOTHER)
     return "\n".join(lines) + "\n"
 
 
@@ -143,9 +150,9 @@ def read_config(home: Path) -> dict[str, Any]:
         interval = str(consensus.get("create_empty_blocks_interval", "0s"))
         str(config["rpc"]["laddr"])
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
-        raise InvalidConfig(f"{path} cannot be read: {err}") from None
+        raise InvalidConfig(f"{path} cannot be read: {err}", _ANOTHER) from None
     except (KeyError, TypeError) as err:
-        raise InvalidConfig(f"{path} lacks {err}") from None
+        raise InvalidConfig(f"{path} lacks {err}", _ANOTHER) from None
     if mempool not in ("flood", "app"):
         raise InvalidConfig(f'{path}: [mempool] type is "{mempool}", this node needs "flood" or "app"')
     if mempool == "app" and not (create and re.fullmatch(r"(0(ns|us|µs|ms|s|m|h)?)+", interval)):
@@ -161,7 +168,11 @@ def read_config(home: Path) -> dict[str, Any]:
 def write_config(home: Path, settings: CometSettings) -> None:
     """Bring CometBFT's configuration in line with ``settings``. Raises InvalidConfig."""
     path = home / "config" / "config.toml"
-    _replace(path, edit_toml(path.read_text(encoding="utf-8"), settings.values()))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as err:
+        raise InvalidConfig(f"{path} cannot be read: {getattr(err, 'strerror', err)}", _ANOTHER) from None
+    _replace(path, edit_toml(text, settings.values()))
 
 
 def init_home(
@@ -200,9 +211,17 @@ def init_home(
 
 
 def node_id(home: Path) -> str:
-    """The id by which peers call this node: hex of the first 20 bytes of sha256 of its network key."""
-    document = json.loads((home / "config" / "node_key.json").read_text(encoding="utf-8"))
-    public = base64.b64decode(document["priv_key"]["value"])[32:]
+    """The id by which peers call this node: hex of the first 20 bytes of sha256 of its network key. Raises
+    KeystoreError."""
+    path = home / "config" / "node_key.json"
+    try:
+        public = base64.b64decode(read_json(path.read_bytes())["priv_key"]["value"])[32:]
+    except OSError as err:
+        raise KeystoreError(f"the network key {path} cannot be read: {err.strerror}", _ANOTHER_KEY) from None
+    except (InvalidJson, ValueError, KeyError, TypeError):
+        public = b""
+    if len(public) != 32:
+        raise KeystoreError(f"the network key {path} is damaged", _ANOTHER_KEY)
     return hashlib.sha256(public).digest()[:20].hex()
 
 

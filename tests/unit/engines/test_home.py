@@ -5,8 +5,8 @@ import tomllib
 import pytest
 
 from openledger.node.engines.cometbft import CometEngine, _rpc_url
-from openledger.node.engines.home import CometSettings, edit_toml, read_config
-from openledger.primitives.errors import InvalidConfig
+from openledger.node.engines.home import CometSettings, edit_toml, node_id, read_config, write_config
+from openledger.primitives.errors import InvalidConfig, KeystoreError
 
 TEXT = """# about the top
 abci = "grpc"
@@ -78,6 +78,20 @@ def test_rpc_addresses():
     for wrong in ("", "unix:///x", "tcp://127.0.0.1"):
         with pytest.raises(InvalidConfig):
             _rpc_url(wrong)
+
+
+def test_a_file_of_cometbft_that_is_gone_or_damaged_is_said_with_the_way_to_another(tmp_path):
+    with pytest.raises(InvalidConfig, match="cannot be read: No such file") as refused:
+        write_config(tmp_path, CometSettings())
+    assert "cometbft init" in refused.value.hint
+    with pytest.raises(InvalidConfig, match="has no") as refused:
+        write_config(write(tmp_path, ""), CometSettings())
+    assert "cometbft init" in refused.value.hint
+    for damage in ("{", "{}", '{"priv_key": {"value": "AAAA"}}', "[]"):
+        (tmp_path / "config" / "node_key.json").write_text(damage)
+        with pytest.raises(KeystoreError, match=r"network key .* is damaged") as refused:
+            node_id(tmp_path)
+        assert "makes another" in refused.value.hint
 
 
 async def test_a_home_without_configuration_is_one_clear_error(app, tmp_path):

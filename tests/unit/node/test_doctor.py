@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,10 @@ def home(tmp_path: Path) -> Path:
     (home / "cometbft" / "data").mkdir()
     validator = GenesisValidator(bytes(32), 10, bytes(19) + b"\x01", "one")
     (home / "genesis.json").write_text(devnet_genesis((validator,), 10**18).to_json())
+    shutil.copy(home / "genesis.json", home / "cometbft" / "config")
+    (home / "cometbft" / "config" / "config.toml").write_text(
+        'abci = "socket"\n[rpc]\nladdr = "tcp://127.0.0.1:1"\n[mempool]\ntype = "flood"\n'
+    )
     key = home / "cometbft" / "config" / "priv_validator_key.json"
     key.write_text(json.dumps({"priv_key": {"value": base64.b64encode(b"\x01" * 64).decode()}}))
     key.chmod(0o600)
@@ -70,6 +75,17 @@ def unreadable(path: Path) -> None:
         (lambda h: unreadable(h / "cometbft/config/priv_validator_key.json"), "keys", MISS, "cannot be read"),
         (lambda h: unreadable(h / "cometbft/data/priv_validator_state.json"), "keys", MISS, "cannot be read"),
         (lambda h: (h / "cometbft/config/priv_validator_key.json").chmod(0o644), "keys", WARN, "others may read"),
+        (lambda h: (h / "cometbft/config/config.toml").unlink(), "CometBFT", MISS, "cannot be read"),
+        (lambda h: (h / "cometbft/config/config.toml").write_text(""), "CometBFT", MISS, "lacks"),
+        (lambda h: (h / "cometbft/config/node_key.json").write_text("{}"), "CometBFT", MISS, "is damaged"),
+        (
+            lambda h: (h / "cometbft/config/genesis.json").write_text("{}"),
+            "genesis",
+            WARN,
+            "not the genesis of the home",
+        ),
+        (lambda h: (h / "cometbft/config/genesis.json").unlink(), "genesis", WARN, "not the genesis of the home"),
+        (lambda h: (shutil.rmtree(h / "cometbft"), (h / "config.toml").touch()), "keys", MISS, "cometbft is missing"),
     ],
 )
 def test_what_is_wrong_with_a_home_is_said(home: Path, damage: Any, name: str, level: str, words: str) -> None:
