@@ -24,7 +24,7 @@ export async function account(context, address, before) {
     rpc.tryCall(null, "ots_searchTransactionsBefore", address, Number(before ?? 0), PAGE),
   ]);
   return ui.page(
-    labelOf(address) ?? "Account",
+    labelOf(address) ?? `Account ${f.short(address, 8, 6)}`,
     null,
     ui.section(
       null,

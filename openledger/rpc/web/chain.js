@@ -96,7 +96,7 @@ export async function block({ rpc, cache }, id, from = "0") {
       null,
       ui.facts(
         ["Hash", ui.copyable(found.hash)],
-        ["Time", h("span", {}, f.moment(f.num(found.timestamp)), " · ", ui.when(found.timestamp))],
+        ["Time", ui.moment(found.timestamp)],
         ["Proposer", ui.accountLink(found.miner, true)],
         ["Gas used", `${f.count(found.gasUsed)} of ${f.count(found.gasLimit)} (${f.ratio(found.gasUsed, found.gasLimit)})`],
         ["Base fee", f.gwei(found.baseFeePerGas)],
@@ -172,7 +172,7 @@ function valueNode(name, type, value) {
   return String(value) || h("span", { class: "quiet" }, "–");
 }
 
-export async function transaction({ rpc }, hash) {
+export async function transaction({ rpc, cache }, hash) {
   if (!/^0x[0-9a-fA-F]{64}$/.test(hash ?? "")) return ui.missing("such transaction");
   const [tx, receipt, reason] = await Promise.all([
     rpc.call("eth_getTransactionByHash", hash),
@@ -180,12 +180,13 @@ export async function transaction({ rpc }, hash) {
     rpc.tryCall(null, "openledger_getTransactionError", hash),
   ]);
   if (tx === null) return ui.missing(`transaction ${f.short(hash, 10, 6)}`);
+  const mined = tx.blockNumber ? await remember(cache, `block ${f.num(tx.blockNumber)}`, () => rpc.call("eth_getBlockByNumber", tx.blockNumber, false)) : null;
   const type = Number(tx.type);
   const action = type === NATIVE_TYPE ? actionOf(tx) : null;
   const payload = action ? readPayload(action, tx.input) : null;
   const price = receipt?.effectiveGasPrice ?? tx.gasPrice;
   return ui.page(
-    "Transaction",
+    `Transaction ${f.short(tx.hash, 8, 6)}`,
     deed(tx),
     ui.section(
       null,
@@ -195,6 +196,7 @@ export async function transaction({ rpc }, hash) {
         ["Type", `${typeName(type)} (0x${type.toString(16).padStart(2, "0")})`],
         ["Action", action],
         ["Block", tx.blockNumber ? h("span", {}, ui.blockLink(tx.blockNumber), `, place ${f.num(tx.transactionIndex)}`) : "waiting"],
+        ["Time", mined ? ui.moment(mined.timestamp) : null],
         ["From", ui.accountLink(tx.from, true)],
         ["To", tx.to ? ui.accountLink(tx.to, true) : receipt?.contractAddress ? h("span", {}, "new contract ", ui.accountLink(receipt.contractAddress, true)) : "new contract"],
         ["Value", ui.money(tx.value, 18)],

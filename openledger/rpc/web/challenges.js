@@ -79,7 +79,7 @@ export async function challengePage(rpc, id, verdicts) {
         ["Challenger", ui.accountLink(found.challenger, true)],
         ["Outcome", ui.badge(standing(found))],
         ["Attempt", found.attempt + 1],
-        ["Phase ends", found.deadline && !ENDS.includes(found.status) ? ui.when(found.deadline) : null],
+        ["Phase ends", found.deadline && !ENDS.includes(found.status) ? ui.moment(found.deadline) : null],
         ["Opened in block", found.opened ? ui.blockLink(found.opened) : null],
         ["Closed in block", found.closed ? ui.blockLink(found.closed) : null],
       ),

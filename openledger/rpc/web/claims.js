@@ -95,7 +95,7 @@ export async function claim(context, id) {
         ["Epoch", f.count(found.epoch)],
         ["Claimant", ui.accountLink(found.claimant, true)],
         ["Attempt", found.attempt + 1],
-        ["Phase ends", found.deadline ? ui.when(found.deadline) : null],
+        ["Phase ends", found.deadline ? ui.moment(found.deadline) : null],
         ["Opened in block", found.opened ? ui.blockLink(found.opened) : null],
         ["Closed in block", found.closed ? ui.blockLink(found.closed) : null],
         ["Evidence (blob)", ui.copyable(found.evidence)],

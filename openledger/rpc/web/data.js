@@ -70,7 +70,7 @@ export async function datanet(context, id, version) {
         ["Licence", found.licence],
         ["Schema", found.schema],
         ["Who may commit", policy(found.policy)],
-        ["Made", ui.when(found.created)],
+        ["Made", ui.moment(found.created)],
       ),
     ),
     chosen ? contributors(chosen) : null,

@@ -1,6 +1,6 @@
 /** Proposals: where the stake stands, and what each would change. */
 
-import { h, route } from "./dom.js";
+import { h } from "./dom.js";
 import * as f from "./format.js";
 import * as ui from "./ui.js";
 
@@ -17,12 +17,10 @@ const TOLD = {
 const PAGE = 25;
 const OPTIONS = ["yes", "no", "abstain", "no_with_veto"];
 
-const link = (id, title) => h("a", { href: route("proposal", id) }, `${id} · ${title}`);
-
 export async function proposals({ rpc }, from) {
   const found = await rpc.newest("openledger_listProposals", PAGE, from);
   const rows = found.entries.map((p) => [
-    link(p.id, p.title),
+    ui.proposalLink(p.id, p.title),
     p.effect.name,
     ui.badge(p.status),
     ui.when(p.deadline),
@@ -59,8 +57,8 @@ export async function proposal({ rpc }, id) {
         ["Status", ui.badge(found.status)],
         ["Proposer", ui.accountLink(found.proposer, true)],
         ["Deposit", h("span", {}, ui.money(found.deposit), " of ", ui.money(found.needed))],
-        ["Proposed", ui.when(found.submitted)],
-        [found.status === "deposit" ? "Deposits until" : "Votes until", ui.when(found.deadline)],
+        ["Proposed", ui.moment(found.submitted)],
+        [found.status === "deposit" ? "Deposits until" : "Votes until", ui.moment(found.deadline)],
       ),
     ),
   );

@@ -19,6 +19,7 @@ export const txLink = (hash, whole = false) =>
 export const blockLink = (number) => h("a", { href: route("block", f.num(number)) }, f.count(number));
 export const datanetLink = (id, name) => h("a", { href: route("datanet", id) }, name ? `${id} · ${name}` : `datanet ${id}`);
 export const modelLink = (id, name) => h("a", { href: route("model", id), class: name ? null : "ref" }, name ? `${id} · ${name}` : `model ${id}`);
+export const proposalLink = (id, title) => h("a", { href: route("proposal", id) }, `${id} · ${title}`);
 export const claimLink = (id) => h("a", { href: route("claim", id), class: "ref" }, `claim ${id}`);
 export const challengeLink = (id) => h("a", { href: route("challenge", id), class: "ref" }, `challenge ${id}`);
 
@@ -37,6 +38,9 @@ export function when(seconds) {
   const time = f.num(seconds);
   return h("time", { "data-time": time, title: f.moment(time) }, f.ago(time));
 }
+
+/** A moment where there is room: as date and time, and ticking. */
+export const moment = (seconds) => (f.num(seconds) ? h("span", {}, f.moment(f.num(seconds)), " · ", when(seconds)) : when(seconds));
 
 /** A page: heading, optional lead, sections. */
 export const page = (title, lead, ...sections) =>
