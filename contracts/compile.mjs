@@ -13,7 +13,8 @@ const here = new URL("./", import.meta.url);
 const named = (below) => readdirSync(new URL(below, here)).filter((name) => name.endsWith(".sol")).sort();
 const interfaces = named("./").map((name) => name.slice(0, -4));
 const examples = named("./examples/").map((name) => name.slice(0, -4));
-const files = [...interfaces.map((name) => `${name}.sol`), ...examples.map((name) => `examples/${name}.sol`)];
+const libraries = named("./libraries/").map((name) => `libraries/${name}`);
+const files = [...interfaces.map((name) => `${name}.sol`), ...libraries, ...examples.map((name) => `examples/${name}.sol`)];
 
 const settings = {
   optimizer: { enabled: true, runs: 200 },

@@ -51,7 +51,7 @@ class Contract:
 
 
 INTERFACES = {name: Contract(abi) for name, abi in COMPILED["interfaces"].items()}
-WATCH, ROYALTIES = (Contract(COMPILED[name]["abi"]) for name in ("DataWatch", "Royalties"))
+WATCH, ROYALTIES, COOPERATIVE = (Contract(COMPILED[name]["abi"]) for name in ("DataWatch", "Royalties", "Cooperative"))
 
 
 class Calls:
@@ -111,6 +111,11 @@ def watch() -> Contract:
 @pytest.fixture
 def royalties() -> Contract:
     return ROYALTIES
+
+
+@pytest.fixture
+def cooperative() -> Contract:
+    return COOPERATIVE
 
 
 @pytest.fixture
