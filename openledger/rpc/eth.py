@@ -17,10 +17,10 @@ from openledger.rpc.params import (
     AddressArg,
     BlockArg,
     DataArg,
+    NumberArg,
     SlotArg,
     StorageKey,
     StorageKeysArg,
-    Uint64Arg,
     parse_object,
     parse_slots,
 )
@@ -172,7 +172,7 @@ class EthState:
         """Send a signed transaction, Ethereum's or a native one; its hash, once the mempool has it."""
         return to_hex(await self._backend.consensus.submit(transaction))
 
-    async def send_raw_transaction_sync(self, transaction: DataArg, timeout_ms: Uint64Arg | None = None) -> Json:
+    async def send_raw_transaction_sync(self, transaction: DataArg, timeout_ms: NumberArg | None = None) -> Json:
         """EIP-7966: send, and answer with the receipt; error 4 with the hash when none comes in time (milliseconds)."""
         longest = self._backend.settings.sync_send_seconds
         seconds = min(longest, timeout_ms / 1000) if timeout_ms else longest

@@ -354,3 +354,13 @@ async def test_history_may_be_asked_with_a_decimal_count(chain: Any) -> None:
     await chain.send()
     for count in ("0x2", 2, "2"):
         assert (await chain.call("eth_feeHistory", count, "latest"))["oldestBlock"] == "0x0"
+
+
+async def test_who_waits_for_a_receipt_may_say_how_long_as_a_number_or_in_hex(idle_chain: Any) -> None:
+    """viem and Go's ethclient send a number, as EIP-7966 shows it."""
+    for nonce, wait in enumerate((30, "0x1e")):
+        raw = idle_chain.signed(nonce=nonce)
+        error = await idle_chain.error("eth_sendRawTransactionSync", hexed(raw), wait)
+        assert (error["code"], error["data"]) == (4, hexed(keccak256(raw)))
+        assert error["message"].endswith("wasn't processed in 0.03s")
+    assert (await idle_chain.error("eth_sendRawTransactionSync", hexed(raw), -1))["code"] == -32602
