@@ -28,7 +28,9 @@ from openledger.primitives.errors import (
     BlobTooLarge,
     InvalidJson,
     NodeUnreachable,
+    NonceTooLow,
     OpenLedgerError,
+    ReplacementUnderpriced,
     error_table,
 )
 from openledger.primitives.jsonio import read_json
@@ -41,6 +43,7 @@ TIMEOUT_SECONDS = 60.0
 DEEPEST = 4_096
 """Levels of an answer that is read: two for each call in a trace. A parser that goes deeper can end the process."""
 RECEIPT_SECONDS = 60.0
+NONCE_TRIES = 5
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 
 
@@ -126,12 +129,19 @@ class AsyncClient:
         return found
 
     async def send_native(self, secret: bytes, action: Action, *, gas: int | None = None) -> str:
-        """Sign a native action with nonce and fees of the moment, and send it; the hash (0x hex)."""
+        """Sign a native action with nonce and fees of the moment, and send it; the hash (0x hex). Where another sender
+        of the same account takes the nonce in between, it is made again with the next one."""
         from openledger.abci_app import registry  # noqa: F401  (the check of a proposal looks its effect up there)
 
         action.check()
         chain_id = await self.chain_id()
         sender = to_hex(address_of_private_key(secret))
+        for _ in range(NONCE_TRIES):
+            with contextlib.suppress(NonceTooLow, ReplacementUnderpriced):
+                return await self._send_native(secret, sender, chain_id, action, gas)
+        return await self._send_native(secret, sender, chain_id, action, gas)
+
+    async def _send_native(self, secret: bytes, sender: str, chain_id: int, action: Action, gas: int | None) -> str:
         nonce, tip, price = await self.batch(
             [("eth_getTransactionCount", [sender, "pending"]), ("eth_maxPriorityFeePerGas", []), ("eth_gasPrice", [])]
         )

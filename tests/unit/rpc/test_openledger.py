@@ -38,6 +38,7 @@ from openledger.primitives.errors import (
     NonceTooLow,
     NotFound,
     OpenLedgerError,
+    ReplacementUnderpriced,
 )
 from openledger.primitives.hashing import merkle_root, merkle_verify
 from openledger.rpc import openledger
@@ -328,6 +329,33 @@ def test_a_node_that_is_not_there_is_one_sentence_and_a_hint() -> None:
     with Client("http://127.0.0.1:1") as client, pytest.raises(NodeUnreachable, match="no node answers at") as caught:
         client.call("eth_chainId")
     assert caught.value.hint is not None
+
+
+async def test_commands_of_one_account_side_by_side_all_get_through(chain: Any) -> None:
+    """Each asks for the next nonce by itself, so several get the same one."""
+    clients = [AsyncClient(chain.url) for _ in range(4)]
+    sent = await asyncio.gather(
+        *(client.send_native(chain.secrets[0], DatanetCreate(f"net {n}")) for n, client in enumerate(clients))
+    )
+    receipts = await asyncio.gather(*(client.wait_receipt(one) for client, one in zip(clients, sent, strict=True)))
+    assert sorted(int(r["logs"][0]["topics"][1], 16) for r in receipts) == [1, 2, 3, 4]
+    for client in clients:
+        await client.close()
+
+
+async def test_a_nonce_that_is_always_taken_is_an_error_in_the_end(
+    client: AsyncClient, chain: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[bytes] = []
+
+    async def taken(_client: AsyncClient, raw: bytes) -> str:
+        tries.append(raw)
+        raise ReplacementUnderpriced("replacement transaction underpriced")
+
+    monkeypatch.setattr(AsyncClient, "send_raw", taken)
+    with pytest.raises(ReplacementUnderpriced):
+        await client.send_native(chain.secrets[0], DatanetCreate("poems"))
+    assert len(tries) == 6
 
 
 async def test_the_client_without_a_loop_does_the_same(chain: Any) -> None:
