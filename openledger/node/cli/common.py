@@ -277,8 +277,8 @@ def worded(name: str, value: Any) -> str:
 
 
 def moment(seconds: Any) -> str:
-    """Unix seconds as date and time, UTC."""
-    return datetime.fromtimestamp(wei(seconds), UTC).strftime("%Y-%m-%d %H:%M:%S")
+    """Unix seconds as date and time, which says that it is UTC: deadlines are read by people anywhere."""
+    return datetime.fromtimestamp(wei(seconds), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def short(text: str) -> str:

@@ -284,7 +284,8 @@ def show(app: App, number: int) -> None:
     held = version["contributors"] if version else {}
     commits = app.call("openledger_getCommits", number) if int(found["versions"]) > head else []
     waiting = [app.call("openledger_getReview", number, c["version"]) for c in commits if c["status"] == "pending"]
-    lines = facts(found)
+    unused = () if found["policy"] == "reviewed" else ("reviewQuorum", "bond", "stake", "reviewers")
+    lines = facts(found, **dict.fromkeys(unused))
     lines += ["", *table(["contributor", "rows"], sorted(held.items()))] if held else []
     path = staged(app, number)
     here = len(rows.rows_of(path.read_bytes())) if path.exists() else 0

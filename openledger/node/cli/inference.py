@@ -51,7 +51,7 @@ def infer(
         state, check = _loaded(app, number, folders, trusted)
     session, transaction = open_session(app.client, signer, number, url, 1)
     left = (
-        f"session {session.number} has {amount(session.price)} of yours; an epoch after {moment(session.expiry)} UTC "
+        f"session {session.number} has {amount(session.price)} of yours; an epoch after {moment(session.expiry)} "
         f"take it back: openledger tx inference.close --session {session.number}"
     )
     try:

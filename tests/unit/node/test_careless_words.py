@@ -196,9 +196,9 @@ def test_a_record_is_told_to_people_in_their_units() -> None:
         "data": [1], "reviewers": ["a", "b"], "shares": {}, "deadline": 1_700_000_000, "opened": 30, "closed": 0,
     }  # fmt: skip
     assert [line.split(maxsplit=1) for line in facts(record, shares=None, data="datanet 1")] == [
-        ["bond", "10 OPEN"], ["created", "2023-11-14 22:13:20"], ["vests", "-"], ["unattributed", "85.9883 %"],
+        ["bond", "10 OPEN"], ["created", "2023-11-14 22:13:20 UTC"], ["vests", "-"], ["unattributed", "85.9883 %"],
         ["mints", "yes"], ["rows", "0"], ["reason", "-"], ["named", "row 7"], ["challenge", "bond 1 OPEN share 0x12"],
-        ["data", "datanet 1"], ["reviewers", "a, b"], ["deadline", "2023-11-14 22:13:20"], ["opened", "block 30"],
+        ["data", "datanet 1"], ["reviewers", "a, b"], ["deadline", "2023-11-14 22:13:20 UTC"], ["opened", "block 30"],
         ["closed", "-"],
     ]  # fmt: skip
 

@@ -28,7 +28,7 @@ class Node:
         assert method == "openledger_getDatanet"
         if number > 2:
             raise NotFound(f"there is no datanet {number}")
-        return {"id": number, "name": "Letters", "head": 0, "versions": 0}
+        return {"id": number, "name": "Letters", "head": 0, "versions": 0, "policy": "open", "bond": "0x0"}
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,8 @@ def test_a_file_added_twice_is_told_and_can_be_taken_out(capsys: pytest.CaptureF
 
 
 def test_what_waits_stands_beside_the_datanet(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "wait here" not in out(capsys, "show", "1")
+    assert "wait here" not in (shown := out(capsys, "show", "1"))
+    assert "bond" not in shown, "of a datanet that asks for none"
     Path("a.txt").write_text("A first letter of some length.\n")
     out(capsys, "add", "1", "a.txt")
     assert "1 rows wait here for `datanet commit 1`" in out(capsys, "show", "1")
