@@ -46,10 +46,20 @@ def typed_data_digest(data: dict[str, Any]) -> bytes:
     from eth_account.messages import encode_typed_data
 
     try:
-        signable = encode_typed_data(full_message=data)
+        signable = encode_typed_data(full_message=data | {"types": _needed(data["types"], data["primaryType"])})
     except Exception as err:  # noqa: BLE001  (eth-account raises what its parts raise, for data from outside)
         raise invalid_params(f"invalid typed data: {err}") from None
     return keccak256(b"\x19" + signable.version + signable.header + signable.body)
+
+
+def _needed(types: dict[str, Any], primary: str) -> dict[str, Any]:
+    """The types that ``primary`` is made of, and the domain's. Wallets leave others aside; eth-account takes for the
+    primary type the one that no other names."""
+    found = [primary, "EIP712Domain"]
+    for name in found:
+        bases = (field["type"].partition("[")[0] for field in types.get(name, ()))
+        found += [base for base in dict.fromkeys(bases) if base in types and base not in found]
+    return {name: types[name] for name in types if name in found}
 
 
 class Impersonation:

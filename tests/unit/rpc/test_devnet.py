@@ -482,8 +482,23 @@ async def test_messages_and_typed_data_are_signed(chain: Any) -> None:
     sent = await chain.call("openledger_buildTransaction", "datanet.create", {"name": "x"}, built["options"], signature)
     digest = await chain.call("eth_sendRawTransaction", sent["raw"])
     assert (await chain.call("eth_getTransactionReceipt", digest))["status"] == "0x1"
-    error = await chain.error("eth_signTypedData_v4", address, {"types": {}})
-    assert error["code"] == -32602
+    for wrong in ({"types": {}}, built["typedData"] | {"types": []}, built["typedData"] | {"types": {"A": [5]}}):
+        assert (await chain.error("eth_signTypedData_v4", address, wrong))["code"] == -32602
+
+
+async def test_types_that_the_primary_one_does_not_need_change_no_signature(chain: Any) -> None:
+    """Applications send all their types with each message, and a primary type may stand inside another."""
+    address, field = to_hex(chain.addresses[0]), [{"name": "x", "type": "uint256"}]
+    data = {"types": {"EIP712Domain": [], "Sale": field}, "primaryType": "Sale", "domain": {}, "message": {"x": 5}}
+    signature = await chain.call("eth_signTypedData_v4", address, data)
+    others = {"Lot": [{"name": "sales", "type": "Sale[2][]"}], "Other": [{"name": "y", "type": "bytes"}]}
+    types = data["types"] | others
+    assert await chain.call("eth_signTypedData_v4", address, data | {"types": types}) == signature
+    lot = data | {"types": types, "primaryType": "Lot", "message": {"sales": [[{"x": 1}, {"x": 2}]]}}
+    only = lot | {"types": {name: types[name] for name in ("EIP712Domain", "Lot", "Sale")}}
+    assert await chain.call("eth_signTypedData_v4", address, lot) == await chain.call(
+        "eth_signTypedData_v4", address, only
+    )
 
 
 async def test_an_impersonated_contract_sends(chain: Any, counter: Any) -> None:
