@@ -27,4 +27,7 @@ def test_viem_does_what_a_dapp_does(node: Any, run_client: Any) -> None:
         "native": {"status": "success", "to": "0x0000000000000000000000000000000000000800", "from": True},
         "nativeRead": True,
         "encoded": 10,
+        "sync": "success",
+        "bySender": 0,
+        "typed": True,
     }

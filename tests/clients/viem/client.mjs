@@ -84,4 +84,14 @@ found.nativeRead = (await reader.getTransaction({ hash })).hash === hash;
 found.datanet = (await request("openledger_getDatanet", [1])).name;
 found.encoded = encodeFunctionData({ abi, functionName: "bump" }).length;
 
+// What viem asks in forms of its own: a timeout as a number, a transaction by its sender, types that a message does not need.
+const serializedTransaction = await account.signTransaction(await wallet.prepareTransactionRequest({ to, value: 1n }));
+found.sync = (await wallet.sendRawTransactionSync({ serializedTransaction, timeout: 20_000 })).status;
+found.bySender = (await reader.getTransaction({ sender: account.address, nonce: 0 })).nonce;
+const [unlocked] = await request("eth_accounts", []);
+const types = { Sale: [{ name: "price", type: "uint256" }], Other: [{ name: "name", type: "string" }] };
+const sale = { domain: { chainId: 161237 }, types, primaryType: "Sale", message: { price: 5n } };
+const signed = await createWalletClient({ account: unlocked, chain, transport: http() }).signTypedData(sale);
+found.typed = await reader.verifyTypedData({ address: unlocked, ...sale, signature: signed });
+
 console.log(JSON.stringify(found));
