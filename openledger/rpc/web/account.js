@@ -6,6 +6,7 @@ import { earningsCards } from "./earned.js";
 import * as f from "./format.js";
 import { labelOf } from "./names.js";
 import { attempt, remember } from "./rpc.js";
+import { stakeCards } from "./stake.js";
 import * as ui from "./ui.js";
 
 const PAGE = 25;
@@ -15,12 +16,13 @@ const LOOKED = 200;
 export async function account(context, address, before) {
   if (!/^0x[0-9a-fA-F]{40}$/.test(address ?? "") || !/^\d{0,15}$/.test(before ?? "")) return ui.missing("such account");
   const { rpc } = context;
-  const [balance, nonce, code, rewards, rows, sent] = await Promise.all([
+  const [balance, nonce, code, rewards, rows, stake, sent] = await Promise.all([
     rpc.call("eth_getBalance", address, "latest"),
     rpc.call("eth_getTransactionCount", address, "latest"),
     rpc.call("eth_getCode", address, "latest"),
     rpc.tryCall(null, "openledger_explainReward", address),
     rowsOf(context, address),
+    stakeCards(context, address),
     rpc.tryCall(null, "ots_searchTransactionsBefore", address, Number(before ?? 0), PAGE),
   ]);
   return ui.page(
@@ -37,6 +39,7 @@ export async function account(context, address, before) {
     ),
     rewards ? rewardCard(rewards, rows) : null,
     rewards ? earningsCards(address, rewards.claims) : null,
+    stake,
     rows.length ? rowsCard(rows) : null,
     sent ? transactionsCard(address, sent, before) : null,
   );

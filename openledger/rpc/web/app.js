@@ -111,8 +111,9 @@ async function draw(fresh) {
   const [node, error] = await build(parts());
   if (mine !== turn) return;
   building = false;
+  const failed = content.querySelector("#again") !== null;
   if (fresh) show(content, node);
-  else if (error) news.textContent = `What you see is not up to date: ${error.message}.`;
+  else if (error && !failed) news.textContent = `What you see is not up to date: ${error.message}.`;
   else if (!selecting()) renew(content, node);
   if (!error) news.textContent = "";
   content.setAttribute("aria-busy", "false");

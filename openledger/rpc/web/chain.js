@@ -5,6 +5,7 @@ import * as f from "./format.js";
 import { nameOf, readLog } from "./events.js";
 import { ACTIONS, CLAIM_STATUSES, NATIVE_TYPE, SYSTEM_TYPE, VERDICTS, typeName } from "./names.js";
 import { actionOf, readPayload } from "./payload.js";
+import { columns } from "./plots.js";
 import { remember } from "./rpc.js";
 import * as ui from "./ui.js";
 
@@ -37,6 +38,13 @@ export const blockTable = (blocks, brief = false) =>
     ]),
   );
 
+/** The upper edge of a plot of gas: a tenth of a block, a half, or all of it, and its words. */
+function fullest(found) {
+  const most = Math.max(...found.map((one) => f.num(one.gasUsed) / Math.max(f.num(one.gasLimit), 1)), 0);
+  const top = [0.01, 0.1, 0.5].find((part) => most <= part) ?? 1;
+  return [top, `${top * 100} %`];
+}
+
 export async function blocks(context, from) {
   const head = f.num(await context.rpc.call("eth_blockNumber"));
   const asked = Number(from);
@@ -45,6 +53,14 @@ export async function blocks(context, from) {
   return ui.page(
     "Blocks",
     `${f.count(head)} blocks after genesis. A committed block is final.`,
+    ui.section(
+      "Gas used, of what a block may use",
+      columns(
+        "Gas used by block",
+        [...found].reverse().map((one) => ({ name: `block ${f.count(one.number)}`, value: f.num(one.gasUsed) / Math.max(f.num(one.gasLimit), 1), told: `${f.count(one.gasUsed)} gas, ${f.ratio(one.gasUsed, one.gasLimit)}` })),
+        ...fullest(found),
+      ),
+    ),
     ui.section(
       null,
       blockTable(found),

@@ -3,8 +3,12 @@
 import { answerTable, answersOf, earningTable } from "./answers.js";
 import { h, route } from "./dom.js";
 import * as f from "./format.js";
+import { columns } from "./plots.js";
 import { attempt, remember } from "./rpc.js";
 import * as ui from "./ui.js";
+
+/** Epochs that are drawn. */
+const EPOCHS = 30;
 
 const total = (entry) => f.big(entry.fees) + f.big(entry.minted);
 
@@ -17,6 +21,7 @@ export function earningsCards(address, entries) {
   const byModel = [...models].map(([model, list]) => [model, list.length, sum(list)]).sort((a, b) => (b[2] > a[2] ? 1 : -1));
   const whole = sum(entries);
   return [
+    byEpoch(entries),
     ui.section(
       "Earned by model",
       ui.table("Earnings by model", ["Model", "#Claims", "#Earned", "#Part"], byModel.map(([model, count, wei]) => [ui.modelLink(model), f.count(count), ui.money(wei, 9), f.ratio(wei, whole)])),
@@ -39,6 +44,21 @@ export function earningsCards(address, entries) {
       ),
     ),
   ];
+}
+
+/** What the newest epochs that paid the account brought it. */
+function byEpoch(entries) {
+  const sums = new Map();
+  for (const entry of entries) sums.set(entry.epoch, (sums.get(entry.epoch) ?? 0n) + total(entry));
+  const newest = [...sums].sort(([a], [b]) => a - b).slice(-EPOCHS);
+  const top = newest.reduce((most, [, wei]) => (wei > most ? wei : most), 0n);
+  const scaled = (wei) => Number((wei * 10_000n) / (top || 1n));
+  const values = newest.map(([epoch, wei]) => ({ name: `epoch ${f.count(epoch)}`, value: scaled(wei), told: f.amount(wei) }));
+  return ui.section(
+    "Earned by epoch",
+    columns("Earned by epoch", values, scaled(top), f.amount(top, 3)),
+    h("p", { class: "quiet" }, "By data, models, claims and commission. What stake earns is only summed up above."),
+  );
 }
 
 export async function earned(context, address, claimId) {

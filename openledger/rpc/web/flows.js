@@ -8,6 +8,8 @@ import * as ui from "./ui.js";
 
 const MODULE = "0x0000000000000000000000000000000000000802";
 const TOPICS = ["FeePaid", "FeeBurned", "RewardMinted"].map(topicOf);
+/** Contributors that are shown. */
+const MOST = 20;
 /** Parts of a fee in the order in which people think of them: [role in events, its words, its colour]. */
 const ROLES = [
   ["contributor", "contributors", ""],
@@ -21,12 +23,24 @@ const ROLES = [
  * Of an accepted claim: { fees (wei by role), brought (by lower-case address: wei for rows, fees and new coins), minted };
  * null for others, and where this node has no logs of it.
  */
-export async function flowsOf({ rpc, cache }, claim) {
-  if (claim.status !== "accepted") return null;
-  const topics = [TOPICS, `0x${claim.id.toString(16).padStart(64, "0")}`];
-  const filter = { address: MODULE, topics, fromBlock: `0x${claim.opened.toString(16)}`, toBlock: "latest" };
-  const logs = await remember(cache, `flows ${claim.id} ${claim.minted} ${claim.vests ?? 0}`, () => rpc.tryCall(null, "eth_getLogs", filter));
+export const flowsOf = (context, claim) => flowsOfAll(context, [claim]);
+
+/** The same of several claims together: what they brought to whom. */
+export async function flowsOfAll({ rpc, cache }, claims) {
+  const paid = claims.filter((claim) => claim.status === "accepted");
+  if (!paid.length) return null;
+  const topics = [TOPICS, paid.map((claim) => `0x${claim.id.toString(16).padStart(64, "0")}`)];
+  const from = Math.min(...paid.map((claim) => claim.opened));
+  const key = paid.map((claim) => `${claim.id} ${claim.minted} ${claim.vests ?? 0}`).join(" ");
+  const logs = await remember(cache, `flows ${key}`, () => rpc.tryCall(null, "eth_getLogs", { address: MODULE, topics, fromBlock: `0x${from.toString(16)}`, toBlock: "latest" }));
   return logs?.length ? added(logs) : null;
+}
+
+/** Who got how much for rows, most first, as bars. */
+export function earners(flows) {
+  const sorted = [...flows.brought].sort((a, b) => (b[1] > a[1] ? 1 : -1));
+  const all = sorted.reduce((sum, [, wei]) => sum + wei, 0n);
+  return ui.bars(sorted.slice(0, MOST).map(([who, wei]) => ({ label: ui.accountLink(who), ppm: Number((wei * 1_000_000n) / (all || 1n)), wei })));
 }
 
 function added(logs) {

@@ -3,6 +3,7 @@
 import { blobSize, jsonBlob } from "./blobs.js";
 import { challengeTable } from "./challenges.js";
 import { h, route, s } from "./dom.js";
+import { earners, flowsOfAll } from "./flows.js";
 import * as f from "./format.js";
 import * as ui from "./ui.js";
 
@@ -48,6 +49,7 @@ export async function model(context, id) {
     jsonBlob(context, found.bundle),
   ]);
   const own = claims.filter((claim) => claim.model === found.id);
+  const flows = await flowsOfAll(context, own.slice(0, PAGE));
   const doubts = challenges.filter((one) => one.model === found.id);
   return ui.page(
     found.name,
@@ -64,6 +66,7 @@ export async function model(context, id) {
       ),
     ),
     truth(found, every, manifest?.measured),
+    flows?.brought.size ? ui.section("Who earned with it", earners(flows), own.length > PAGE ? h("p", { class: "quiet" }, `By its newest ${PAGE} claims.`) : null) : null,
     h("div", { class: "columns" }, learned(found), cost(found, own, index)),
     lineage(found, versions, every),
     training(receipt),

@@ -5,6 +5,8 @@ import * as f from "./format.js";
 import * as ui from "./ui.js";
 
 const PAGE = 50;
+/** Validators with a bar of their own. */
+const MOST = 20;
 
 /** Everybody whom a claim names, with what they have earned. */
 export async function rewards({ rpc }, from) {
@@ -60,19 +62,32 @@ function stateOf(validator) {
   return validator.power ? "signs blocks" : "waits for a seat";
 }
 
+/** Power as bars, most first: who has a third of it can stop the chain, who has two thirds decides. */
+function distribution(found, power) {
+  const sorted = found.filter((one) => one.power).sort((a, b) => b.power - a.power);
+  const bar = (label, part) => ({ label, ppm: Math.round((part / power) * 1_000_000), tone: "two" });
+  const bars = sorted.slice(0, MOST).map((one) => bar(one.name ? h("a", { href: route("address", one.operator) }, one.name) : ui.accountLink(one.operator), one.power));
+  const others = sorted.slice(MOST);
+  if (others.length) bars.push(bar(`${others.length} others`, others.reduce((sum, one) => sum + one.power, 0)));
+  let many = 0;
+  for (let sum = 0; sum * 3 <= power; many++) sum += sorted[many].power;
+  return [ui.bars(bars), h("p", { class: "quiet" }, `The largest ${many === 1 ? "has" : `${many} together have`} more than a third: without ${many === 1 ? "it" : "them"} the chain makes no blocks and no claim is decided.`)];
+}
+
 export async function validators({ rpc }) {
   const found = await rpc.call("openledger_listValidators");
   const power = found.reduce((sum, validator) => sum + validator.power, 0);
   return ui.page(
     "Validators",
     "They make blocks, recompute claims and vote on them.",
+    power ? ui.section("Who has the power", distribution(found, power)) : null,
     ui.section(
       null,
       ui.table(
         "Validators",
         ["Name", "Operator", "#Stake", "#Commission", "#Power", "#Part", "State", "#Missed", "Oracle", "Consensus key"],
         found.map((validator) => [
-          validator.name || "–",
+          validator.name ? h("a", { href: route("address", validator.operator) }, validator.name) : "–",
           ui.accountLink(validator.operator),
           ui.money(validator.stake),
           `${validator.commission / 10_000} %`,

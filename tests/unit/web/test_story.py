@@ -56,7 +56,7 @@ def test_a_claim_says_what_each_contributor_got_and_where_the_fee_went(node: str
     assert "new coins for the contributors: 2 OPEN." in tab.text("#content")
     (query,) = paid
     assert query["fromBlock"] == "0x7", "not before it was opened"
-    assert query["topics"] == [[to_hex(e.topic) for e in (PAID, BURNED, MINTED)], "0x" + "1".zfill(64)]
+    assert query["topics"] == [[to_hex(e.topic) for e in (PAID, BURNED, MINTED)], ["0x" + "1".zfill(64)]]
 
 
 def test_an_answer_says_in_one_sentence_who_was_paid_how_much_and_what_a_row_brought(
