@@ -62,6 +62,10 @@ CHANGES = (
     ("work_price", (0, GWEI)), ("slash_verdict", (1_000, 300_000)), ("epoch_seconds", (5, 9)),
     ("unbonding_seconds", (60, 70)), ("max_settlements", (16, 20)), ("claim_grace_epochs", (0, 2)),
     ("slash_double_sign", (10_000, 900_000)), ("appeal_seconds", (0, 20)), ("drawn_rows", (1, 2)),
+    ("reserve", (10**20, 10**18)), ("max_validators", (2, 9)), ("power_unit", (OPEN, 2 * OPEN)),
+    ("max_unbondings_per_block", (1, 5)), ("max_open_claims_per_block", (1, 64)), ("min_verdicts", (0, 900_000)),
+    ("slash_downtime", (0, 100_000)), ("base_fee_floor", (1, GWEI)), ("min_self_bond", (10 * OPEN, 30 * OPEN)),
+    ("split_pool", (500, 1_000)), ("max_votes_open", (1, 32)), ("gov_deposit", (OPEN, 10 * OPEN)),
 )  # fmt: skip
 
 
