@@ -19,6 +19,7 @@ from openledger.abci_app.modules.governance.records import Argument
 from openledger.abci_app.modules.governance.upgrade import plan
 from openledger.abci_app.modules.governance.vote import GovVote
 from openledger.abci_app.modules.staking.delegate import StakeDelegate
+from openledger.abci_app.modules.staking.unbonding import _ENTRIES
 from openledger.abci_app.modules.staking.undelegate import StakeUndelegate
 from openledger.abci_app.opening import genesis_from_state
 from openledger.abci_app.protocol import messages as abci
@@ -275,3 +276,18 @@ def test_stake_that_left_before_or_after_the_export_answers_for_what_its_validat
     new.block()
     waiting = [new.query("get_delegations", ACCOUNTS[n][0])[0]["unbonding"][0]["amount"] for n in stakers]
     assert [int(wei, 16) for wei in waiting] == [2 * OPEN, 2 * OPEN * 99 // 100, 2 * OPEN * 99 // 100]
+
+
+def test_what_a_slash_has_not_reached_yet_when_the_state_is_taken_follows_on_the_new_chain(tmp_path: Path) -> None:
+    first = Harness(powers=(10, 10, 10), max_unbondings_per_block=1, unbonding_seconds=9_000)
+    operator = ACCOUNTS[7][0]
+    for sender in (1, 2, 3):
+        first.act(sender, StakeDelegate(operator, 2 * OPEN))
+        first.act(sender, StakeUndelegate(operator))
+    first.prove_double_sign(first.addresses[2], 1)
+    first.block()
+    new = restart(genesis_from_state(save(first.app, tmp_path / "state"), "openledger_161237-2"), first)
+    for _ in range(4):
+        new.block()
+    held = [v for _, v in _ENTRIES.items(new.state)]
+    assert [entry.amount for entry in held] == [2 * OPEN * 95 // 100] * 3

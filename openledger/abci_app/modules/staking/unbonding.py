@@ -82,8 +82,6 @@ _LATE = Table(STAKING_ADDRESS, "late-slash", Slash)
 one that was said on the chain that this one goes on from."""
 _SWEEPS = Table(STAKING_ADDRESS, "sweep", Number)
 """By validator, while its entries are visited after a slash: the next entry's number."""
-_ELDER = Counter(STAKING_ADDRESS, "unbonding-elder")
-"""The newest entry that began on the chain that this one goes on from: its height is one of that chain."""
 
 
 # --- reading --------------------------------------------------------------------------------------------------
@@ -155,35 +153,30 @@ def note_slash(state: Overlay, record: ValidatorRecord, slash: Slash) -> Validat
     return replace(record, slashes=record.slashes + 1)
 
 
-def _due_slashes(state: StateReader, source: ValidatorRecord, number: int, entry: Unbonding) -> list[int]:
+def _due_slashes(state: StateReader, source: ValidatorRecord, entry: Unbonding) -> list[int]:
     """ppm of each slash that reaches an entry: for an offence while it had power, noted after it began. Most are for
     offences of the block before, so of these only the first few can be meant; the late ones are few."""
-    found, elder = list[int](), number <= _ELDER.get(state)
-    for index in range(entry.since, 0 if elder else source.slashes):
+    found: list[int] = []
+    for index in range(entry.since, source.slashes):
         slash = _SLASHES.must(state, source.address, index)
-        if slash.height > entry.height + POWER_LAG:
+        if not entry.height <= slash.height <= entry.height + POWER_LAG:
             break
         if not _is_late(slash) and _reaches(slash, entry):
             found.append(slash.ppm)
-    for _, slash in _LATE.items(state, source.address, start=entry.since):
-        if (_is_of_before(slash) and slash.offence < entry.height + POWER_LAG) if elder else _reaches(slash, entry):
-            found.append(slash.ppm)
-    return found
+    late = (slash for _, slash in _LATE.items(state, source.address, start=entry.since))
+    return found + [slash.ppm for slash in late if _reaches(slash, entry)]
 
 
 def _reaches(slash: Slash, entry: Unbonding) -> bool:
-    if _is_of_before(slash):
-        return True
-    return entry.height < slash.height and slash.offence < entry.height + POWER_LAG
-
-
-def _is_of_before(slash: Slash) -> bool:
-    """Whether the offence is one of the chain that this one goes on from: no block of ours has that height yet."""
-    return slash.offence > slash.height
+    """Heights above the slash's own are those of the chain that this one goes on from, and came before all of ours."""
+    offence_before, entry_before = slash.offence > slash.height, entry.height > slash.height
+    if offence_before != entry_before:
+        return offence_before
+    return entry.height != slash.height and slash.offence < entry.height + POWER_LAG
 
 
 def _is_late(slash: Slash) -> bool:
-    return slash.offence + 1 < slash.height or _is_of_before(slash)
+    return not slash.height - 1 <= slash.offence <= slash.height
 
 
 def follow(state: Overlay, source: Address, number: int) -> list[Log]:
@@ -192,7 +185,7 @@ def follow(state: Overlay, source: Address, number: int) -> list[Log]:
     if record is None:
         raise ConsensusFault(f"what is unbonding from 0x{source.hex()} has no validator")
     taken, before = 0, entry
-    for ppm in _due_slashes(state, record, number, entry):
+    for ppm in _due_slashes(state, record, entry):
         part, shares = entry.amount * ppm // PPM, entry.shares * ppm // PPM
         taken += part if entry.target == ZERO_ADDRESS else _take_back(state, number, entry, part, shares)
         entry = replace(entry, amount=entry.amount - part, shares=entry.shares - shares)
@@ -256,8 +249,6 @@ def unbonding_is_due(state: StateReader, time: int) -> bool:
 
 def pay_unbonded(state: Overlay, ctx: BlockContext) -> list[Log]:
     """Sweep, then end what has waited long enough, the longest waiting first."""
-    if ctx.height == 1 and _COUNT.get(state):
-        _ELDER.set(state, _COUNT.get(state))
     logs = _sweep(state, ctx)
     for ready, rest, queued in _QUEUE.due(state, ctx.time, ctx.params.max_unbondings_per_block):
         number, address = int.from_bytes(rest, "big"), queued.validator
