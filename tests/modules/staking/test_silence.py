@@ -70,6 +70,30 @@ def test_a_void_verdict_is_none(mode: str) -> None:
     assert of(chain, 0, "oracle") is False
 
 
+def test_who_lost_its_seat_to_a_larger_stake_cannot_speak_and_is_not_silent() -> None:
+    """Claims were open that the others decide afterwards."""
+    chain = Harness(
+        powers=(11, 11, 11, 10), verdict_window=10, min_verdicts=900_000, slash_silence=10_000, max_validators=4
+    )
+    chain.publish()
+    assert decided(chain) == "accepted"
+    epochs = []
+    for _ in range(2):
+        epochs.append(chain.settle())
+        chain.close_epoch()
+    for oracle in chain.oracles:
+        oracle.mode = "silent"
+    numbers = [chain.claim(epoch, SHARES) for epoch in epochs]
+    assert chain.join(2, 100 * OPEN, b"\x77" * 32).status == 1
+    for _ in range(3):
+        chain.block()
+    assert chain.addresses[3] not in chain.set_now
+    for oracle in chain.oracles[:4]:
+        oracle.mode = "yes"
+    assert [chain.run_claim(number, 40, 20) for number in numbers] == ["accepted"] * 2
+    assert (of(chain, 3, "oracle"), of(chain, 3, "stake")) == (True, hex(10 * OPEN))
+
+
 def test_a_minority_of_no_is_not_silence() -> None:
     chain = strict()
     chain.oracles[0].mode = "no"
@@ -146,7 +170,7 @@ def test_the_parameters_have_hard_bounds(change: dict[str, int]) -> None:
         dataclasses.replace(Params(), **change).validate()
 
 
-@pytest.mark.parametrize("change", [{"tombstoned": True}, {"oracle": False}])
+@pytest.mark.parametrize("change", [{"power": 0}, {"oracle": False}])
 def test_who_has_left_is_left_alone(chain: Harness, change: dict[str, bool]) -> None:
     state = Overlay(chain.state)
     record = validator(state, chain.addresses[0])

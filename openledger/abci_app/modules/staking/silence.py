@@ -55,9 +55,9 @@ def _bits(record: Silent, claim: int, window: int) -> int:
 
 def note_silent(state: Overlay, ctx: BlockContext, address: Address, claim: int) -> list[Log]:
     """A validator that had declared an oracle has said nothing that counts about a decided claim. The same claim, which
-    a challenge can have decided twice, is one miss."""
+    a challenge can have decided twice, is one miss. Who has no seat any more could not speak."""
     params, record = ctx.params, validator(state, address)
-    if not params.min_verdicts or record is None or record.tombstoned or not record.oracle:
+    if not params.min_verdicts or record is None or not record.power or not record.oracle:
         return []
     before = _SILENT.get(state, address) or Silent()
     newest = max(claim, before.newest)
