@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterable
 
 from escrows import escrows
 from eth_account import Account
@@ -13,8 +14,9 @@ from random_deeds import MAKERS, scores
 from random_mempools import KEYS, submit_call
 
 from openledger.abci_app.action import Action, build_native
+from openledger.abci_app.due import is_due
 from openledger.abci_app.modules.attribution.index_challenges import must_ballot
-from openledger.abci_app.modules.attribution.records import Claim
+from openledger.abci_app.modules.attribution.records import CLAIMS, REVEAL, Claim
 from openledger.abci_app.modules.governance.records import params
 from openledger.abci_app.native import ACTION_FAILED
 from openledger.abci_app.protocol import messages as abci
@@ -26,6 +28,8 @@ from openledger.node.oracle_seeds import Seeds
 from openledger.primitives.amounts import GWEI, OPEN
 from openledger.primitives.keys import consensus_address, ed25519_public
 from openledger.primitives.types import (
+    DATANETS_ADDRESS,
+    DEPOSITS_ADDRESS,
     OUTBOX_ADDRESS,
     Address,
 )
@@ -53,12 +57,18 @@ class Scores(dict[int, list[int]]):
 
 
 class World(Harness):
-    """A chain, and what people do on it. ``done`` counts kinds of actions that were done, by the way they came."""
+    """A chain, and what people do on it. ``done`` counts kinds of actions that were done, by the way they came; ``gas``
+    is what they have paid for it, in wei."""
 
-    def __init__(self, seed: int) -> None:
-        self.draw = random.Random(seed)
+    actors = 10
+    """So many of the accounts act; the last ones operate validators."""
+    makers = MAKERS
+    oracle: type[ScriptedOracle] = ScriptedOracle
+
+    def __init__(self, seed: int, powers: tuple[int, ...] = (40, 30, 20, 10), **given: int) -> None:
+        self.draw, self.gas = random.Random(seed), 0
         engine = load_engine("revm" if native_available() else "py-evm", precompiles=dict(PRECOMPILES))
-        super().__init__(powers=(40, 30, 20, 10), engine=engine, **FAST)
+        super().__init__(powers=powers, engine=engine, **(FAST | given))
         self.done: Counter[tuple[str, str]] = Counter()
         self.events: Counter[bytes] = Counter()
         self.nonces: dict[Address, int] = {}
@@ -67,8 +77,13 @@ class World(Harness):
         self.contracts: list[Address] = []
         for key in KEYS:
             self.seed_of[consensus_address(ed25519_public(key))] = key
-        for oracle in self.oracles:
-            oracle.scores = Scores(self)
+        self.oracles = []
+        self._give_oracles(self.addresses)
+
+    def _give_oracles(self, addresses: Iterable[Address]) -> None:
+        for address in addresses:
+            self.oracles.append(self.oracle(address))
+            self.oracles[-1].scores = Scores(self)
 
     # --- what must hold -----------------------------------------------------------------------------------
 
@@ -97,7 +112,7 @@ class World(Harness):
 
     def send(self, me: Address, action: Action) -> tuple[bytes, str, str]:
         """An action of somebody: as a native transaction, or by a way through the Outbox; kind and way."""
-        sender = self.draw.randrange(10) if me not in self.people() else self.people().index(me)
+        sender = self.draw.randrange(self.actors) if me not in self.people() else self.people().index(me)
         address, secret = ACCOUNTS[sender]
         how, data = self.draw.random(), submit_call(action)
         gas = 400_000 + 100 * len(data)
@@ -127,7 +142,7 @@ class World(Harness):
         return code.replace(b"\x61\x00\x00\x5f\x39", b"\x61" + len(code).to_bytes(2, "big") + b"\x5f\x39") + data
 
     def people(self) -> list[Address]:
-        return [address for address, _ in ACCOUNTS]
+        return [address for address, _ in ACCOUNTS[: self.actors]]
 
     def go_on(self, genesis: Genesis) -> None:
         """A new chain, with the validators of this one."""
@@ -138,10 +153,9 @@ class World(Harness):
         self.set_now = {validator.address: validator.power for validator in genesis.validators}
         self.set_next = dict(self.set_now)
 
-    def step(self) -> None:
-        """A block of some of all this."""
+    def upset(self) -> None:
+        """What validators do: they change their minds, are away, sign twice."""
         draw = self.draw
-        self.nonces = {}
         for oracle in self.oracles:
             if draw.random() < 0.03:
                 oracle.mode = draw.choices(("yes", "no", "silent", "blind"), (8, 3, 1, 1))[0]
@@ -153,10 +167,14 @@ class World(Harness):
             self.absent = {a for a in sorted(self.set_now) if draw.random() < 0.2}
         if draw.random() < 0.004:
             self.prove_double_sign(draw.choice(sorted(self.set_now)), self.app.head().number)
-        sent = []
+
+    def step(self) -> None:
+        """A block of some of all this."""
+        self.upset()
+        draw, sent, self.nonces = self.draw, [], {}
         for _ in range(draw.choice((1, 4, 8, 12))):
-            make = draw.choice(MAKERS)
-            for me in draw.sample([*self.people(), self.contracts[0]], 11):
+            make = draw.choice(self.makers)
+            for me in draw.sample([*self.people(), self.contracts[0]], self.actors + 1):
                 action = make(self, me)
                 if action is not None:
                     sent.append(self.send(me, action))
@@ -171,16 +189,20 @@ class World(Harness):
         for receipt in sealed.receipts:
             self.events.update(log.topics[0] for log in receipt.logs)
         for raw, result in zip(txs, response.tx_results, strict=True):
-            if (
-                raw in told
-                and result.code == 0
-                and not any(log.topics[0] == ACTION_FAILED.topic for log in by_raw[raw].logs)
-            ):
-                self.done[told[raw]] += 1
-        known = {o.address for o in self.oracles}
-        for address in sorted(set(self.set_next) - known):
-            self.oracles.append(ScriptedOracle(address))
-            self.oracles[-1].scores = Scores(self)
+            if raw in told:
+                receipt = by_raw[raw]
+                self.gas += receipt.gas_used * receipt.effective_gas_price
+                failed = any(log.topics[0] == ACTION_FAILED.topic for log in receipt.logs)
+                self.done[told[raw]] += result.code == 0 and not failed
+        self._give_oracles(sorted(set(self.set_next) - {o.address for o in self.oracles}))
+
+    def rest(self) -> None:
+        """Nobody does anything any more: all that was begun comes to its end, and what is left is theirs to take."""
+        for _ in range(60):
+            self.finalize(self.propose(100, []), 100)
+        assert not is_due(self.state, 2**40)
+        assert escrows(self.state)[DATANETS_ADDRESS] == escrows(self.state)[DEPOSITS_ADDRESS] == 0
+        assert not [claim for _, claim in CLAIMS.items(self.state) if claim.status <= REVEAL or claim.vests]
 
     def begin(self) -> None:
         """Two contracts with money, an account that runs one's code, and something to work with."""
