@@ -56,7 +56,7 @@ def installed(program: str) -> list[Check]:
     runs = "revm (native)" if native else "py-evm (Python); a network of several validators wants the native one"
     checks.append(Check("engine", OK if native else WARN, runs, "install Rust 1.91 or later, then make native"))
     try:
-        comet = find_cometbft(program, environment=os.environ)
+        comet = find_cometbft(program)
         checks.append(Check("CometBFT", OK, f"{comet.version} at {comet.path}"))
     except MissingProgram as err:
         checks.append(Check("CometBFT", WARN, f"{err}; needed by `start`, not by `devnet`", err.hint or ""))

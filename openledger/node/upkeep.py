@@ -168,8 +168,10 @@ def roll_back(folder: Path, to: int | None, config: Config, progress: Progress) 
     them in again at the next start, and compares the app hash of each.
 
     The new head, and CometBFT's height (None without CometBFT). Raises StatePruned outside what is kept, UnknownBlock
-    for a height that is not below the newest, ConsensusFault when CometBFT refuses.
+    for a height that is not below the newest, MissingProgram before anything is undone, ConsensusFault when CometBFT
+    refuses.
     """
+    program = _program_of(folder, config)
     with opened(folder) as (_, store):
         top = store.height
         target = top - 1 if to is None else to
@@ -191,14 +193,20 @@ def roll_back(folder: Path, to: int | None, config: Config, progress: Progress) 
             progress(top - store.height, top - target)
     if head is None:
         raise UnknownBlock("there are no blocks")
-    has_comet = (comet_home(folder) / "data" / "blockstore.db").is_dir()
-    return head, _roll_comet_back(folder, config.consensus.program) if has_comet else None
+    return head, None if program is None else _roll_comet_back(folder, program)
 
 
-def _roll_comet_back(folder: Path, program: str) -> int:
+def _program_of(folder: Path, config: Config) -> Path | None:
+    """CometBFT, looked for before anything is undone; None for a home without its blocks. Raises MissingProgram."""
     from openledger.node.engines.binary import find_cometbft
 
-    command = [str(find_cometbft(program).path), "rollback", "--home", str(comet_home(folder))]
+    if not (comet_home(folder) / "data" / "blockstore.db").is_dir():
+        return None
+    return find_cometbft(config.consensus.program).path
+
+
+def _roll_comet_back(folder: Path, program: Path) -> int:
+    command = [str(program), "rollback", "--home", str(comet_home(folder))]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     except (OSError, subprocess.SubprocessError) as err:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -70,15 +71,16 @@ def _candidates(explicit: str, environment: Mapping[str, str], folders: Sequence
 def find_cometbft(
     explicit: str = "", *, environment: Mapping[str, str] | None = None, folders: Sequence[Path] | None = None
 ) -> CometBinary:
-    """CometBFT at ``explicit``, else where OPENLEDGER_COMETBFT of ``environment`` says, else in ``.tools`` of
-    ``folders`` (by default the working folder and the project's), else on the PATH of ``environment``.
+    """CometBFT at ``explicit``, else where OPENLEDGER_COMETBFT of ``environment`` (this process's by default) says,
+    else in ``.tools`` of ``folders`` (by default the working folder and the project's), else on the PATH of
+    ``environment``.
 
     Raises MissingProgram when there is none, or only versions that this node does not know.
     """
     if folders is None:
         folders = (Path.cwd(), Path(__file__).resolve().parents[3])
     strange: list[str] = []
-    candidates = _candidates(explicit, environment or {}, folders)
+    candidates = _candidates(explicit, os.environ if environment is None else environment, folders)
     for path in dict.fromkeys(candidates):
         version = cometbft_version(path) if path.is_file() else None
         if version in SUPPORTED:

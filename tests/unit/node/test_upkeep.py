@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from openledger.node import upkeep
-from openledger.primitives.errors import StorageError, WrongDataFolder
+from openledger.node.config import Config
+from openledger.primitives.blocks import SealedBlock
+from openledger.primitives.errors import MissingProgram, StorageError, WrongDataFolder
+from openledger.state.ports import Diff
 from openledger.state.snapshots import SnapshotShelf
+from openledger.state.store import StateStore
 from tests.harness import Harness
+
+
+def commit_empty(store: StateStore) -> None:
+    """One block without anything in it."""
+    head, diff = store.head(), Diff()
+    assert head is not None
+    header = replace(head, parent_hash=head.hash, number=head.number + 1)
+    store.commit(SealedBlock(header, (), (), ()), store.prepare(diff), diff)
 
 
 def nothing(_done: int, _all: int) -> None:
@@ -88,3 +101,16 @@ def test_blocks_are_not_laid_beside_a_state_that_is_there_already(home: Path, ba
     with pytest.raises(WrongDataFolder, match="has a state already"):
         upkeep.restore(home, backup, None, nothing)
     assert copied(home) == []
+
+
+def test_without_cometbft_nothing_is_rolled_back(
+    home: Path, backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upkeep.restore(home, backup, None, nothing)
+    with upkeep.opened(home) as (_, store):
+        commit_empty(store)
+    monkeypatch.setenv("OPENLEDGER_COMETBFT", str(tmp_path / "nothing"))
+    with pytest.raises(MissingProgram):
+        upkeep.roll_back(home, None, Config(), nothing)
+    with upkeep.opened(home) as (_, store):
+        assert store.height == 3
