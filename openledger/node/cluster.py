@@ -1,7 +1,8 @@
 """Several nodes on one machine as one command: a child process of ``openledger start`` for each, their logs joined.
 
 A node that ends while the others run is reported and left alone, as in a real network; the chain needs more than two
-thirds of the power. Ctrl-C and SIGTERM stop all; a node that does not obey within some seconds is killed.
+thirds of the power. Ctrl-C, SIGTERM and a terminal that closes stop all; a node that does not obey within some seconds
+is killed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from openledger.node.processes import LINE_LIMIT, how_it_ended, lines_of
+from openledger.node.processes import LINE_LIMIT, how_it_ended, lines_of, stop_signals
 from openledger.primitives.errors import ConsensusFault, NodeUnreachable, OpenLedgerError
 
 STOP_SECONDS = 25
@@ -186,9 +187,10 @@ class Cluster:
         self._over.set()
 
     async def run(self, ready: Callable[[Cluster], None], environment: Mapping[str, str] | None = None) -> None:
-        """Start, tell ``ready``, run until SIGINT or SIGTERM, stop. Raises ConsensusFault when no node is left."""
+        """Start, tell ``ready``, run until it is asked to end, stop. Raises ConsensusFault when no node is left."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        ends = stop_signals()
+        for number in ends:
             loop.add_signal_handler(number, self._over.set)
         try:
             starting, over = asyncio.create_task(self.start(environment)), asyncio.create_task(self._over.wait())
@@ -204,7 +206,7 @@ class Cluster:
         finally:
             over.cancel()
             await self.stop()
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in ends:
                 loop.remove_signal_handler(number)
 
     async def _watch(self, over: asyncio.Task[bool]) -> None:

@@ -52,6 +52,12 @@ def dying_with_parent(command: Sequence[str]) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", _TRAMPOLINE, str(os.getpid()), *command]
 
 
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """What asks this process to end: also its terminal that closes, unless it was told to outlive that (nohup)."""
+    outlives = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return (signal.SIGINT, signal.SIGTERM, *(() if outlives else (signal.SIGHUP,)))
+
+
 def how_it_ended(code: int | None) -> str:
     """The end of a process, in words."""
     if code is None:

@@ -14,7 +14,6 @@ import contextlib
 import logging
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -26,7 +25,7 @@ from openledger import __version__
 from openledger.genesis.genesis import Genesis
 from openledger.node.checks import has_torch, port_is_free
 from openledger.node.config import Config, base_folders, own_url
-from openledger.node.processes import HomeLock
+from openledger.node.processes import HomeLock, stop_signals
 from openledger.primitives.errors import InvalidGenesis, MissingExtra, PortTaken, WrongDataFolder
 from openledger.primitives.types import Address, to_hex
 from openledger.rpc.ports import ConsensusClient, Devnet
@@ -322,9 +321,10 @@ class Node:
         }
 
     async def run(self, ready: Callable[[Node], None]) -> None:
-        """Start, tell ``ready``, run until SIGINT or SIGTERM, and stop. Raises the fault that stopped the engine."""
+        """Start, tell ``ready``, run until it is asked to end, and stop. Raises the fault that stopped the engine."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        ends = stop_signals()
+        for number in ends:
             loop.add_signal_handler(number, self._stopping.set)
         try:
             if await self._start_unless_stopped():
@@ -332,7 +332,7 @@ class Node:
                 await self._until_over()
         finally:
             await self.stop()
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in ends:
                 loop.remove_signal_handler(number)
 
     async def _start_unless_stopped(self) -> bool:

@@ -24,7 +24,7 @@ from openledger.node import config as configuration
 from openledger.node.config import Config
 from openledger.node.engines.binary import find_cometbft
 from openledger.node.engines.child import MARK
-from openledger.node.processes import ProcessMark, start_time
+from openledger.node.processes import ProcessMark, start_time, stop_signals
 from openledger.node.testnet import free_starting_port, make_network, with_usable_engine
 from openledger.primitives.amounts import GWEI
 from openledger.primitives.errors import MissingProgram
@@ -182,8 +182,10 @@ def script(path: Path, words: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_while_it_is_still_starting_ends_it_cleanly(home: Path, tmp_path: Path, number: int) -> None:
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("whoever runs the tests has told them to outlive their terminal")
     program = script(tmp_path / "comet", f"echo > {tmp_path}/began; exec sleep 600")
     node = NodeProcess(home, OPENLEDGER_CONSENSUS_PROGRAM=program)
     node.begin()
@@ -192,6 +194,16 @@ def test_a_signal_while_it_is_still_starting_ends_it_cleanly(home: Path, tmp_pat
     node.stop(number)
     assert time.monotonic() - began < (3 if ALONE else 8)  # after 8 it would be killed
     node.client.close()
+
+
+def test_a_node_that_was_told_to_outlive_its_terminal_does() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        assert signal.SIGHUP in stop_signals()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        assert stop_signals() == (signal.SIGINT, signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_cometbft_of_another_version_is_one_sentence_with_the_way_to_another(home: Path, tmp_path: Path) -> None:
