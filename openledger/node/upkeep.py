@@ -77,22 +77,31 @@ def backup_blocks(folder: Path, target: Path) -> None:
 
 
 def _copy_stores(source: Path, target: Path) -> None:
-    """Each gets its name when it is whole. Raises StorageError."""
+    for name in COMET_STORES:
+        copy_folder(source / name, target / name)
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """A copy that gets its name when it is whole, in place of an older one. Raises StorageError, and leaves nothing
+    then."""
+    if target.exists() and target.samefile(source):
+        return
+    part = target.with_name(f"{target.name}.partial")
     try:
-        for name in COMET_STORES:
-            part = target / f"{name}.partial"
-            for old in (part, target / name):
-                if old.exists():
-                    shutil.rmtree(old)
-            shutil.copytree(source / name, part, ignore=shutil.ignore_patterns("LOCK"))
-            part.rename(target / name)
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(source, part, ignore=shutil.ignore_patterns("LOCK"))
+        if target.exists():
+            shutil.rmtree(target)
+        part.rename(target)
     except OSError as err:
-        raise StorageError(f"the blocks cannot be copied to {target}: {_words(err)}", "is the disk full?") from None
+        shutil.rmtree(part, ignore_errors=True)
+        raise StorageError(f"{source} cannot be copied to {target}: {_words(err)}", "is the disk full?") from None
 
 
 def _words(err: OSError) -> str:
     """The first of all failures of a copy, or the one."""
-    return str(err.args[0][0][-1]) if isinstance(err, shutil.Error) else str(err)
+    said = str(err.args[0][0][-1]) if isinstance(err, shutil.Error) else err.strerror or str(err)
+    return re.sub(r"^\[Errno \d+\] |: '.*", "", said)
 
 
 def restore(folder: Path, source: Path, height: int | None, progress: Progress) -> Header:

@@ -132,7 +132,10 @@ def _open_error(path: Path, err: Exception) -> StorageError:
         return DatabaseLocked(f"another process uses the database {path}", "stop the other node, or use another --home")
     if "corrupt" in text or "missing files" in text or "does not exist" in text:
         return _corrupt(path, err)
-    return StorageError(f"the database {path} cannot be opened: {_words(err)}")
+    hint = (
+        "make room on its disk" if "no space" in text else "may this user write there, and is the disk not read-only?"
+    )
+    return StorageError(f"the database {path} cannot be opened: {_words(err)}", hint)
 
 
 def _words(err: Exception) -> str:

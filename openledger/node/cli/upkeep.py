@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -105,7 +104,7 @@ def create(app: App, output: Path | None, blocks: bool) -> None:
         shelf = _wait_for(folder, height)
         manifest = shelf.list()[0] if (found := shelf.get(height)) is None else found
     if output is not None:
-        shutil.copytree(folder / "snapshots" / str(manifest.height), output / str(manifest.height), dirs_exist_ok=True)
+        upkeep.copy_folder(folder / "snapshots" / str(manifest.height), output / str(manifest.height))
     if blocks and output is not None:
         upkeep.backup_blocks(folder, output / f"cometbft-{manifest.height}")
     where = (output or folder / "snapshots") / str(manifest.height)

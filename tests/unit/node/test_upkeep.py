@@ -82,10 +82,12 @@ def test_a_restore_that_the_disk_cuts_short_can_be_given_again(
             return Path(whole(source, target, **given))  # type: ignore[arg-type]
         target.mkdir()
         (target / "000001.ldb").write_bytes(b"half")
-        raise shutil.Error([(str(source), str(target), "[Errno 28] No space left on device")])
+        raise shutil.Error(
+            [(str(source), str(target), f"[Errno 28] No space left on device: '{source}' -> '{target}'")]
+        )
 
     monkeypatch.setattr(shutil, "copytree", full)
-    with pytest.raises(StorageError, match="cannot be copied") as refused:
+    with pytest.raises(StorageError, match=r"cannot be copied .*: No space left on device$") as refused:
         upkeep.restore(home, backup, None, nothing)
     assert refused.value.hint == "is the disk full?"
     monkeypatch.setattr(shutil, "copytree", whole)
@@ -114,3 +116,16 @@ def test_without_cometbft_nothing_is_rolled_back(
         upkeep.roll_back(home, None, Config(), nothing)
     with upkeep.opened(home) as (_, store):
         assert store.height == 3
+
+
+def test_a_copy_onto_itself_leaves_the_snapshot_and_one_onto_an_older_copy_replaces_it(
+    home: Path, backup: Path, tmp_path: Path
+) -> None:
+    before = sorted(path.name for path in (backup / "2").iterdir())
+    upkeep.copy_folder(backup / "2", backup / "2")
+    assert sorted(path.name for path in (backup / "2").iterdir()) == before
+    (tmp_path / "out" / "2").mkdir(parents=True)
+    (tmp_path / "out" / "2" / "99").write_bytes(b"a chunk of another chain")
+    upkeep.copy_folder(backup / "2", tmp_path / "out" / "2")
+    assert sorted(path.name for path in (tmp_path / "out" / "2").iterdir()) == before
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["2"]

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from openledger.primitives.errors import CorruptDatabase, DatabaseLocked, MissingExtra
+from openledger.primitives.errors import CorruptDatabase, DatabaseLocked, MissingExtra, StorageError
 from openledger.state.leveldb import LevelDbStore
 from openledger.state.memory import MemoryStore
 
@@ -75,3 +75,16 @@ def test_a_small_memory_gives_the_same_answers(tmp_path):
     assert list(small.iterate(b"", None)) == sorted(wanted.items())
     assert all(small.get(key) == value for key, value in wanted.items())
     small.close()
+
+
+@pytest.mark.parametrize(("said", "words"), [("No space left on device", "make room"), ("Read-only file", "read-only")])
+def test_a_disk_that_takes_nothing_is_said_with_what_to_do(tmp_path, monkeypatch, said, words):
+    import plyvel
+
+    def refuses(*_, **__):
+        raise plyvel.IOError(f"IO error: {tmp_path}/LOCK: {said}".encode())
+
+    monkeypatch.setattr(plyvel, "DB", refuses)
+    with pytest.raises(StorageError, match=said) as refused:
+        LevelDbStore(tmp_path / "state")
+    assert words in refused.value.hint
