@@ -200,13 +200,16 @@ class OpenedClaim:
 
 def open_claim(
     client: Client, signer: Signer, model: int, epoch: int, bundle: Bundle, answers: Sequence[Answer],
-    progress: Callable[[int, int, str], None],
+    progress: Callable[[int, int, str], None], keep: Callable[[bytes], None] | None = None,
 ) -> OpenedClaim:  # fmt: skip
-    """Compute the shares of (model, epoch) and send the claim; the epoch must have closed."""
+    """Compute the shares of (model, epoch) and send the claim; the epoch must have closed. ``keep`` gets the scores
+    before anything is sent: without them in the reveal the claim is lost."""
     from openledger.attribution_oracle.claims import build_claim
 
     first, covered = settlements(client, model, epoch)
     built = build_claim(bundle, answers, covered, progress)
+    if keep is not None:
+        keep(built.scores)
     evidence = client.put_blob(built.evidence)
     action = AttributionClaim(
         model=model,

@@ -157,6 +157,32 @@ def test_an_honest_claim_is_recomputed_accepted_paid_minted_and_explained(
     scored_alone(world, record, capsys)
 
 
+def test_a_claim_that_is_broken_off_before_its_reveal_goes_on_when_it_is_given_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody else has its scores, so it lapsed, with a part of its bond."""
+    from openledger.node import claiming
+
+    home = f"home/serving/{world.client.chain_id()}"
+    epoch, _ = settle_answers(world, home)
+    command = ["--json", "--home", str(world.folder / "home"), "--node", world.client.url, "--key", "dev0"]
+    command += ["model", "claim", str(world.model)]
+
+    def broken(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(claiming, "follow", broken)
+        assert run(command) == 130
+    capsys.readouterr()
+    assert run(command) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["status"], record["epoch"], record["claims"]) == ("accepted", epoch, [record["id"]])
+    assert list((world.folder / home / "scores").iterdir()) == []
+    assert run(command) == 1
+    assert "has no paid answers that are not claimed" in capsys.readouterr().err
+
+
 def explained(world: World, account: str, record: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     """``rewards explain`` leads from OPEN to the three answers and to the account's own rows, all checked."""
     capsys.readouterr()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import tempfile
 import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,9 @@ from openledger.primitives.errors import AlreadyExists, MalformedAction, NotFoun
 from openledger.primitives.types import to_hex
 
 if TYPE_CHECKING:
+    from openledger.attribution_oracle.bundle import Bundle
     from openledger.attribution_oracle.measured import Measurement
+    from openledger.node.claiming import Scores
 
 DEFAULT_METHOD = "gradient-dot"
 
@@ -292,36 +296,67 @@ def serve(app: App, numbers: tuple[int, ...], host: str, port: int, folders: tup
 
 @model.command()
 @click.argument("number", metavar="MODEL", type=Whole(1))
-@click.option("--epoch", type=Whole(1), help="Claim an epoch settled before, and settle nothing.")
-@click.option("--seconds", default=600, show_default=True, help="How long to wait for the verdict.")
+@click.option("--epoch", type=Whole(1), help="Claim this epoch only, settled before, and settle nothing.")
+@click.option(
+    "--seconds", type=Whole(1), help="How long to wait for an epoch's end, and for verdicts (default: until they come)."
+)
 @bases.bases_option
 @pass_app
-def claim(app: App, number: int, epoch: int | None, seconds: int, folders: tuple[Path, ...]) -> None:
-    """Settle the answers served from this home folder, wait for the epoch's close, claim the attribution."""
+def claim(app: App, number: int, epoch: int | None, seconds: int | None, folders: tuple[Path, ...]) -> None:
+    """Settle the answers served from this home folder, wait for the epoch's close, claim the attribution, and publish
+    its scores when they are asked for: without them a claim is lost, so let it run. Broken off, it goes on where it
+    was when it is given again."""
     need_torch()
-    from openledger.attribution_oracle import factory
-    from openledger.node import operator
+    from openledger.node import claiming, operator
 
-    signer, client = app.signer(), app.client
+    signer, client, limit = app.signer(), app.client, math.inf if seconds is None else seconds
     vouchers, answers = served_so_far(app, number)
+    scores = claiming.Scores(serving_folder(app) / "scores")
+    numbers = claiming.undecided(client, number, scores)
     if epoch is None:
-        settled = operator.settle(client, signer, vouchers)
-        if not settled:
-            raise NotFound(
-                f"model {number} has no paid answers that are not settled", "--epoch N claims an earlier epoch"
-            )
-        epoch = operator.settled_epoch(settled[-1])
-    with app.stage("epoch", f"Wait for the end of epoch {epoch}"):
-        operator.wait_until(f"the end of epoch {epoch}", lambda: operator.epoch_of(client) > epoch, seconds)
-    record = app.call("openledger_getModel", number)
-    known = bases.shelf(app.home, folders)
+        settled = {operator.settled_epoch(one) for one in operator.settle(client, signer, vouchers)}
+        epochs = sorted(settled.union(claiming.unclaimed(client, number, {a.session for a in answers})))
+    else:
+        epochs = [epoch]
+    if not epochs and not numbers:
+        raise NotFound(f"model {number} has no paid answers that are not claimed", "proof show tells of earlier claims")
+    records = verdicts(app, numbers, scores, limit)
+    bundle: Bundle | None = None
+    for one in epochs:
+        with app.stage("epoch", f"Wait for the end of epoch {one}"):
+            operator.wait_until(f"the end of epoch {one}", partial(claiming.ended, client, one), limit)
+        bundle = bundle or published_bundle(app, number, folders)
+        numbers, more = [], True
+        while more:
+            with app.stage("scores", "Score the rows") as running:
+                made = operator.open_claim(
+                    client, signer, number, one, bundle, answers, running.progress, scores.keep
+                )  # fmt: skip
+            numbers.append(made.number)
+            more = claiming.waits(client, number, one)
+        records += verdicts(app, numbers, scores, limit)
+    lines = [f"claim {r['id']}: {r['status']}; see openledger proof show {r['id']}" for r in records]
+    app.emit({**records[-1], "claims": [int(r["id"]) for r in records]}, lines)
+
+
+def verdicts(app: App, numbers: list[int], scores: Scores, limit: float) -> list[dict[str, Any]]:
+    """Claims when they are decided. A reveal does not wait, so this comes before anything that takes long."""
+    from openledger.node import claiming
+
+    if not numbers:
+        return []
+    with app.stage("verdict", f"Verdict on claim {', '.join(map(str, numbers))}") as running:
+        return claiming.follow(app.client, numbers, scores, limit, running.say)
+
+
+def published_bundle(app: App, number: int, folders: tuple[Path, ...]) -> Bundle:
+    """A model as the chain's files have it."""
+    from openledger.attribution_oracle import factory
+    from openledger.node.operator import NodeBlobs
+
+    record, shelf = app.call("openledger_getModel", number), bases.shelf(app.home, folders)
     with app.stage("load", f"Load model {number}"):
-        bundle = factory.load_bundle(operator.NodeBlobs(client), record["bundle"], known=known)
-    with app.stage("scores", "Score the rows") as running:
-        opened = operator.open_claim(client, signer, number, epoch, bundle, answers, running.progress)
-    with app.stage("verdict", f"Verdict on claim {opened.number}") as running:
-        record = operator.follow_claim(client, opened, seconds, running.say)
-    app.emit(record, f"claim {opened.number}: {record['status']}; see openledger proof show {opened.number}")
+        return factory.load_bundle(NodeBlobs(app.client), record["bundle"], known=shelf)
 
 
 def serving_folder(app: App) -> Path:
