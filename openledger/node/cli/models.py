@@ -302,10 +302,10 @@ def serve(app: App, numbers: tuple[int, ...], host: str, port: int, folders: tup
 )
 @bases.bases_option
 @pass_app
-def claim(app: App, number: int, epoch: int | None, seconds: int | None, folders: tuple[Path, ...]) -> None:
+def claim(app: App, number: int, epoch: int | None, seconds: int | None, folders: tuple[Path, ...]) -> int:
     """Settle the answers served from this home folder, wait for the epoch's close, claim the attribution, and publish
     its scores when they are asked for: without them a claim is lost, so let it run. Broken off, it goes on where it
-    was when it is given again."""
+    was when it is given again. Exit code 1 where a claim is not accepted."""
     need_torch()
     from openledger.node import claiming, operator
 
@@ -337,6 +337,7 @@ def claim(app: App, number: int, epoch: int | None, seconds: int | None, folders
         records += verdicts(app, numbers, scores, limit)
     lines = [f"claim {r['id']}: {r['status']}; see openledger proof show {r['id']}" for r in records]
     app.emit({**records[-1], "claims": [int(r["id"]) for r in records]}, lines)
+    return 0 if all(r["status"] == "accepted" for r in records) else 1
 
 
 def verdicts(app: App, numbers: list[int], scores: Scores, limit: float) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from openledger.attribution_oracle.payment import Ledger, Receipt
-from openledger.node import serving
+from openledger.node import claiming, operator, serving
 from openledger.node.cli import models
 from openledger.node.cli.common import App
 from openledger.node.cli.root import run
@@ -90,3 +90,18 @@ def test_answers_of_another_chain_are_neither_settled_nor_counted_on(
     ledger = Ledger(models.serving_folder(app) / "serving.jsonl")
     assert ledger.books == {}
     ledger.close()
+
+
+@pytest.mark.parametrize(("status", "code"), [("accepted", 0), ("refused", 1), ("lapsed", 1)])
+def test_a_claim_that_is_not_accepted_is_no_success(
+    status: str, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr(App, "client", SimpleNamespace(chain_id=lambda: 1))
+    monkeypatch.setattr(models, "served_so_far", lambda *_: ([], []))
+    monkeypatch.setattr(operator, "settle", lambda *_: [])
+    monkeypatch.setattr(claiming, "undecided", lambda *_: [4])
+    monkeypatch.setattr(claiming, "unclaimed", lambda *_: [])
+    monkeypatch.setattr(claiming, "follow", lambda *_: [{"id": 4, "status": status}])
+    assert run(["model", "claim", "1", "--key", "dev4"]) == code
+    assert f"claim 4: {status}; see openledger proof show 4" in capsys.readouterr().out
