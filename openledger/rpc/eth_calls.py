@@ -126,7 +126,7 @@ class EthCalls:
         fields = read_fields(transaction, self._backend.chain_id)
         env, state = await self._at(block, state_overrides, None)
         gas = min(fields.gas or self._backend.settings.call_gas, self._backend.settings.call_gas)
-        watching, bounds = watcher(self._watchers.engine(), state_overrides), self._watchers.bounds()
+        watching, bounds = watcher(self._watchers.engine(), state_overrides), self._watchers.call_bounds()
         try:
             message = call_message(fields, env, gas)
             return await self._workers.compute(_access_list, watching, env, message, state, bounds)
@@ -139,7 +139,7 @@ class EthCalls:
         env, state = await self._pending.at(block)
         if block.is_pending:
             header = (await self._pending.get()).block.header
-        simulator = Simulator(self._backend, self._watchers.engine(), self._watchers.bounds(), header, env, state)
+        simulator = Simulator(self._backend, self._watchers.engine(), self._watchers.call_bounds(), header, env, state)
         return await self._workers.compute_json(simulator.run, payload)
 
     async def fill_transaction(self, transaction: ObjectArg) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from openledger.abci_app.registry import PRECOMPILES
@@ -50,3 +50,7 @@ class Watchers:
         most = settings.call_seconds
         until = time.monotonic() + (most if seconds is None else min(seconds, most))
         return TraceBounds(settings.trace_steps, settings.trace_bytes, Deadline(until))
+
+    def call_bounds(self) -> TraceBounds:
+        """Bounds of a call of which no opcode is told: the gas of a call bounds them."""
+        return replace(self.bounds(), steps=self._backend.settings.call_gas)

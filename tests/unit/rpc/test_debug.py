@@ -124,6 +124,16 @@ class TestBounds:
     def settings(self) -> RpcSettings:
         return RpcSettings(trace_steps=2_000, trace_bytes=20_000)
 
+    async def test_a_simulation_or_an_access_list_may_run_as_long_as_its_gas(self, chain: Any) -> None:
+        """As the call of which they tell: the bound of steps is one of traces."""
+        loop, code = {"to": "0x" + "99" * 20, "gas": hex(60_000)}, {"0x" + "99" * 20: {"code": "0x5b600056"}}
+        error = await chain.error("debug_traceCall", loop, "latest", {"tracer": "callTracer", "stateOverrides": code})
+        assert "more than 2000 steps" in error["message"]
+        blocks = {"blockStateCalls": [{"stateOverrides": code, "calls": [loop]}]}
+        call = (await chain.call("eth_simulateV1", blocks))[0]["calls"][0]
+        assert call["error"]["message"] == "out of gas"
+        assert (await chain.call("eth_createAccessList", loop, "latest", code))["error"] == "out of gas"
+
     async def test_traces_are_bounded_in_steps_and_size(self, chain: Any) -> None:
         loop = {"to": "0x" + "99" * 20, "gas": hex(10**6)}
         override = {"stateOverrides": {"0x" + "99" * 20: {"code": "0x5b600056"}}}
