@@ -20,6 +20,8 @@ from openledger.rpc.bodies import TooMuch, read_body
 METHODS = ("status", "commit", "validators", "consensus_params", "header", "blockchain", "health")
 MAX_REQUEST = 4_096
 MAX_ANSWER = 16 * 1024 * 1024
+AT_ONCE = 16
+"""Questions that are with CometBFT at once: this node asks it through the same door."""
 SECONDS = 10
 
 
@@ -30,6 +32,7 @@ class CometRoutes:
         self._url = url
         self._patience = patience
         self._session: aiohttp.ClientSession | None = None
+        self._asked = 0
 
     async def post(self, request: web.Request) -> web.StreamResponse:
         """One JSON-RPC call of a listed method."""
@@ -44,7 +47,13 @@ class CometRoutes:
         if not isinstance(call, dict) or call.get("method") not in METHODS:
             known = ", ".join(sorted(METHODS))
             return _refuse(404, call.get("id") if isinstance(call, dict) else None, f"only these pass here: {known}")
-        return await self._forward({k: call.get(k) for k in ("jsonrpc", "id", "method", "params")})
+        if self._asked >= AT_ONCE:
+            return _refuse(503, call.get("id"), "too much is asked at once, try again")
+        self._asked += 1
+        try:
+            return await self._forward({k: call.get(k) for k in ("jsonrpc", "id", "method", "params")})
+        finally:
+            self._asked -= 1
 
     async def _forward(self, call: dict[str, Any]) -> web.StreamResponse:
         if self._session is None:

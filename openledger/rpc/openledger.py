@@ -45,7 +45,7 @@ from openledger.rpc.params import (
     parse_number,
     parse_quantity,
 )
-from openledger.rpc.work import OneAtATime
+from openledger.rpc.work import OneAtATime, Workers
 from openledger.state.export import export_header, export_page
 from openledger.state.snapshot_format import Manifest
 
@@ -54,10 +54,11 @@ MAX_ROW = 4 * MIB
 
 
 class OpenLedgerReads:
-    """What the chain's native state says."""
+    """What the chain's native state says. Lists that grow with the chain are made where calls are."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, workers: Workers) -> None:
         self._backend = backend
+        self._workers = workers
         self._proving = OneAtATime()
 
     def get_datanet(self, datanet: NumberArg, block: BlockArg = LATEST) -> Any:
@@ -72,9 +73,9 @@ class OpenLedgerReads:
         """One version of a datanet with its parts and contributors."""
         return queries.get_commit(self._backend.state(block), datanet, version)
 
-    def get_commits(self, datanet: NumberArg, block: BlockArg = LATEST) -> Any:
+    async def get_commits(self, datanet: NumberArg, block: BlockArg = LATEST) -> Any:
         """All versions of a datanet, oldest first."""
-        return queries.get_commits(self._backend.state(block), datanet)
+        return await self._workers.compute_json(queries.get_commits, self._backend.state(block), datanet)
 
     def get_review(self, datanet: NumberArg, version: NumberArg, block: BlockArg = LATEST) -> Any:
         """The review of a version of a reviewed datanet: rules, status, what its reviewers have said."""
@@ -100,9 +101,9 @@ class OpenLedgerReads:
         """One claim: shares, status, deadline, fee, bond, coins minted."""
         return queries.get_claim(self._backend.state(block), claim)
 
-    def list_claims(self, start: NumberArg = 1, limit: NumberArg = 100, block: BlockArg = LATEST) -> Any:
+    async def list_claims(self, start: NumberArg = 1, limit: NumberArg = 100, block: BlockArg = LATEST) -> Any:
         """Claims by id."""
-        return queries.list_claims(self._backend.state(block), start, limit)
+        return await self._workers.compute_json(queries.list_claims, self._backend.state(block), start, limit)
 
     def get_index_challenge(self, challenge: NumberArg, block: BlockArg = LATEST) -> Any:
         """One challenge of a model's index: model, row, segment, status, outcome, bond."""
@@ -116,17 +117,17 @@ class OpenLedgerReads:
         """For each validator of a claim: power, whether it holds the blobs, verdict, reason."""
         return queries.get_verdicts(self._backend.state(block), claim)
 
-    def get_settlements(self, model: NumberArg, epoch: NumberArg, block: BlockArg = LATEST) -> Any:
+    async def get_settlements(self, model: NumberArg, epoch: NumberArg, block: BlockArg = LATEST) -> Any:
         """What was settled for a model in an epoch."""
-        return queries.get_settlements(self._backend.state(block), model, epoch)
+        return await self._workers.compute_json(queries.get_settlements, self._backend.state(block), model, epoch)
 
     def get_rewards(self, address: AddressArg, block: BlockArg = LATEST) -> Any:
         """What an account has earned, taken, and can take."""
         return queries.get_rewards(self._backend.state(block), address)
 
-    def explain_reward(self, address: AddressArg, block: BlockArg = LATEST) -> Any:
+    async def explain_reward(self, address: AddressArg, block: BlockArg = LATEST) -> Any:
         """What each claim has brought an account: model, epoch, share, fees, coins minted."""
-        return queries.explain_reward(self._backend.state(block), address)
+        return await self._workers.compute_json(queries.explain_reward, self._backend.state(block), address)
 
     def get_validator(self, address: AddressArg, block: BlockArg = LATEST) -> Any:
         """One validator, by operator or consensus address."""

@@ -19,6 +19,7 @@ from typing import Any
 from aiohttp import web
 
 import openledger
+from openledger.genesis.genesis import Genesis
 from openledger.primitives.errors import PortTaken
 from openledger.rpc.admin import Admin
 from openledger.rpc.backend import Backend
@@ -103,6 +104,7 @@ class RpcServer:
         self._door = Door(self._settings)
         self.blob_room = BlobRoom(backend.blobs, self._settings.max_blobs)
         self._document: dict[str, Any] | None = None
+        self._told: tuple[Genesis, bytes] | None = None
         self._coming = Coming(MOST_COMING)
         self.dispatcher = self._dispatcher()
         self._sockets = Sockets(self.dispatcher, self._subscriptions, self._door, self._settings)
@@ -133,7 +135,7 @@ class RpcServer:
             ("trace", TraceCalls(backend, pending, self._workers)),
             ("ots", Otterscan(backend, self._workers)),
             ("erigon", Erigon(backend)),
-            ("openledger", OpenLedgerReads(backend)),
+            ("openledger", OpenLedgerReads(backend, self._workers)),
             ("openledger", OpenLedgerGovernance(backend)),
             ("openledger", OpenLedgerEvidence(backend)),
             ("openledger", OpenLedgerNode(backend, fees)),
@@ -321,7 +323,10 @@ class RpcServer:
     # --- health -------------------------------------------------------------------------------------------
 
     async def _genesis(self, _request: web.Request) -> web.StreamResponse:
-        return web.Response(text=self._backend.app.genesis.to_json(), content_type="application/json")
+        genesis = self._backend.app.genesis
+        if self._told is None or self._told[0] is not genesis:  # one made from an exported state is large
+            self._told = (genesis, await asyncio.to_thread(lambda: genesis.to_json().encode()))
+        return web.Response(body=self._told[1], content_type="application/json")
 
     @property
     def connections(self) -> int:

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -29,7 +30,7 @@ from openledger.primitives.errors import InvalidConfig, InvalidGenesis, NodeUnre
 from openledger.primitives.keys import ed25519_public
 from openledger.primitives.types import to_hex
 from openledger.rpc.cometbft import MAX_ANSWER, CometRoutes
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 GENESIS = devnet_genesis((GenesisValidator(ed25519_public(bytes(32)), 10, bytes(19) + b"\x01", "one"),), 10**18)
 OTHER = devnet_genesis((GenesisValidator(ed25519_public(bytes(32)), 11, bytes(19) + b"\x01", "one"),), 10**18)
@@ -188,8 +189,6 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 
 
 async def test_only_reading_methods_pass_to_cometbft_and_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    import aiohttp
-
     asked: list[Any] = []
 
     async def comet(request: web.Request) -> web.StreamResponse:
@@ -222,6 +221,32 @@ async def test_only_reading_methods_pass_to_cometbft_and_answers_are_bounded(mon
             assert answer.status == 502
         await routes.close(web.Application())
         await dead.close(web.Application())
+
+
+async def test_strangers_ask_cometbft_a_few_things_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openledger.rpc.cometbft.AT_ONCE", 2)
+    gate, asked = asyncio.Event(), list[int]()
+
+    async def comet(_: web.Request) -> web.StreamResponse:
+        asked.append(1)
+        await gate.wait()
+        return web.json_response({})
+
+    async with serving(comet) as url, aiohttp.ClientSession() as session:
+        routes = CometRoutes(url)
+        async with serving(routes.post) as door:
+
+            async def post() -> int:
+                async with session.post(door, json={"id": 1, "method": "status"}) as answer:
+                    return answer.status
+
+            waiting = [asyncio.create_task(post()) for _ in range(2)]
+            await until(lambda: len(asked) == 2)
+            assert await post() == 503
+            gate.set()
+            assert await asyncio.gather(*waiting) == [200, 200]
+            assert await post() == 200
+        await routes.close(web.Application())
 
 
 async def test_a_question_for_cometbft_that_comes_too_slowly_is_given_up() -> None:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 
+from openledger.abci_app import queries
 from openledger.abci_app.action import build_native, encode_action, intrinsic_gas
 from openledger.abci_app.modules.attribution.records import (
     CHALLENGED,
@@ -45,6 +47,7 @@ from openledger.rpc import openledger
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.client import AsyncClient, Client
 from openledger.rpc.logs import deadline
+from tests.unit.rpc.conftest import threads_of
 from tests.waiting import PATIENCE
 
 GWEI = 10**9
@@ -200,6 +203,20 @@ async def test_one_row_of_a_version_can_be_proved(
     monkeypatch.setattr(openledger, "MAX_ROW", 5)
     with pytest.raises(OpenLedgerError, match="fetch its blob"):
         await client.call("openledger_getRowProof", 1, 1, 3)
+
+
+@pytest.mark.parametrize(("name", "params"), [
+    ("list_claims", [1, 1000]), ("get_commits", [1]), ("get_settlements", [1, 1]),
+    ("explain_reward", ["0x" + "11" * 20]),
+])  # fmt: skip
+async def test_lists_that_grow_with_the_chain_are_not_made_on_the_event_loop(
+    chain: Any, monkeypatch: pytest.MonkeyPatch, name: str, params: list[Any]
+) -> None:
+    threads = threads_of(monkeypatch, queries, name)
+    head, *rest = name.split("_")
+    await chain.ask("openledger_" + head + "".join(map(str.title, rest)), *params)
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 async def test_a_claim_is_told_when_it_is_new_and_whenever_it_changes_also_after_it_was_settled(

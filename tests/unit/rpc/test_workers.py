@@ -88,6 +88,8 @@ async def test_traces_calls_and_estimates_from_a_worker_are_those_of_the_node(is
         ("eth_simulateV1", {"blockStateCalls": [{"calls": [call | {"gas": "0xffff"}] * 2}]}, "latest"),
         ("eth_call", {"to": AT, "gas": LONG_GAS, "data": "0x"}, "latest", with_code("0x5a60005260206000f3")),
         ("eth_call", call, made["blockNumber"]),
+        ("openledger_listClaims", 1, 10),
+        ("openledger_explainReward", "0x" + isolated.addresses[0].hex()),
     ]  # fmt: skip
     apart = [await isolated.ask(*question) for question in asked]
     held, isolated.server._workers._pool = pool(isolated), None
