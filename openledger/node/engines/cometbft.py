@@ -106,6 +106,7 @@ class CometEngine:
         self._child = None if external else CometChild(self._home, self._environment, self._life, self._fail)
         self._watcher: asyncio.Task[None] | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._asking: asyncio.Task[ConsensusStatus] | None = None
         self._stopping = False
         self._height = 0
         self._url = ""
@@ -134,6 +135,18 @@ class CometEngine:
         """Sync state and peers as CometBFT reports them, and that it does not answer when it does not. Raises
         ConsensusFault."""
         self._life.check()
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask_status(), name="status of CometBFT")
+            self._asking.add_done_callback(self._asked)
+        return await asyncio.shield(self._asking)
+
+    def _asked(self, task: asyncio.Task[ConsensusStatus]) -> None:
+        self._asking = None
+        if not task.cancelled():
+            task.exception()  # those who wait have it
+
+    async def _ask_status(self) -> ConsensusStatus:
+        """Asked once for all who want to know meanwhile: who may call ``eth_syncing`` may call it a thousand times."""
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 info, net = await asyncio.gather(self._result("status"), self._result("net_info"))

@@ -1,5 +1,6 @@
 """CometBFT's configuration file, edited by us."""
 
+import asyncio
 import tomllib
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from openledger.node.engines.cometbft import CometEngine, _rpc_url
 from openledger.node.engines.home import CometSettings, edit_toml, node_id, read_config, write_config
 from openledger.primitives.errors import InvalidConfig, KeystoreError
+from tests.waiting import until
 
 TEXT = """# about the top
 abci = "grpc"
@@ -97,3 +99,25 @@ def test_a_file_of_cometbft_that_is_gone_or_damaged_is_said_with_the_way_to_anot
 async def test_a_home_without_configuration_is_one_clear_error(app, tmp_path):
     with pytest.raises(InvalidConfig, match="cannot be read"):
         await CometEngine(app, tmp_path).start()
+
+
+async def test_many_who_want_to_know_how_cometbft_is_are_one_question(app, tmp_path, monkeypatch):
+    engine, asked, gate = CometEngine(app, tmp_path), [], asyncio.Event()
+    answers = {"status": {"sync_info": {"catching_up": True}, "validator_info": {"address": "AB"}},
+               "net_info": {"n_peers": "3"}}  # fmt: skip
+
+    async def call(method, **params):
+        asked.append(method)
+        await gate.wait()
+        return {"result": answers[method]}
+
+    monkeypatch.setattr(engine, "_call", call)
+    waiting = [asyncio.create_task(engine.status()) for _ in range(50)]
+    await until(lambda: len(asked) == 2)
+    waiting[0].cancel()  # who leaves takes nobody's answer with him
+    gate.set()
+    found = await asyncio.gather(*waiting[1:])
+    assert {(status.peers, status.catching_up, status.validator) for status in found} == {(3, True, "ab")}
+    assert sorted(asked) == ["net_info", "status"]
+    await engine.status()
+    assert len(asked) == 4
