@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _DISK_EVERY = 10.0
+METRICS_EVERY = 1.0
 _CLOCK_EVERY = 60.0
 _BEHIND_SECONDS = 5.0
 _STUCK_SECONDS = 10.0
@@ -65,6 +66,8 @@ class Vitals:
     server: RpcServer | None = None
     """Whose calls are counted; set once it is there."""
     _metrics: NodeMetrics | None = None
+    _told: asyncio.Task[bytes] | None = None
+    _told_at: float = 0.0
     _task: asyncio.Task[None] | None = None
     _disk: Disk = field(default_factory=Disk)
     _disk_at: float = 0.0
@@ -153,7 +156,13 @@ class Vitals:
             return ConsensusStatus("", True, 0, "", answering=False)
 
     async def metrics(self) -> bytes:
-        """Prometheus' text format."""
+        """Prometheus' text format; made once a second at most, for it takes the event loop some 20 ms."""
+        if self._told is None or (self._told.done() and time.monotonic() - self._told_at > METRICS_EVERY):
+            self._told_at = time.monotonic()
+            self._told = asyncio.create_task(self._tell(), name="metrics")
+        return await asyncio.shield(self._told)
+
+    async def _tell(self) -> bytes:
         from openledger.node.metrics import NodeMetrics
 
         if self._metrics is None:

@@ -19,7 +19,7 @@ from openledger.genesis.presets import dev_accounts
 from openledger.node.config import Config, RpcConfig
 from openledger.node.devnet import devnet_node
 from openledger.node.meters import LoopWatch
-from openledger.node.metrics import CATALOGUE, PROCESS
+from openledger.node.metrics import CATALOGUE, PROCESS, NodeMetrics
 from openledger.node.vitals import Vitals
 from openledger.node.wiring import Node
 from openledger.primitives.errors import ConsensusFault
@@ -65,7 +65,10 @@ def samples(text: str) -> dict[str, float]:
     }
 
 
-async def test_metrics_count_what_the_node_does_and_each_is_in_the_catalogue(node: Node) -> None:
+async def test_metrics_count_what_the_node_does_and_each_is_in_the_catalogue(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openledger.node.vitals.METRICS_EVERY", 0.0)
     before = samples((await ask(node, "/metrics"))[1])
     assert "result" in await send(node, 0)
     assert "error" in await send(node, 0)
@@ -94,6 +97,26 @@ async def test_metrics_count_what_the_node_does_and_each_is_in_the_catalogue(nod
     families = {f.name + ("_total" if f.type == "counter" else "") for f in text_string_to_metric_families(text)}
     assert families <= known
     assert {entry.name for entry in CATALOGUE} - families == {"openledger_oracle_jobs_total"}  # no job, no outcome
+
+
+async def test_however_often_the_metrics_are_asked_for_they_are_made_once_a_second(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openledger.node.vitals.METRICS_EVERY", 600.0)
+    made: list[int] = []
+    text = NodeMetrics.text
+
+    async def counted(metrics: NodeMetrics) -> bytes:
+        made.append(1)
+        return await text(metrics)
+
+    monkeypatch.setattr(NodeMetrics, "text", counted)
+    pages = await asyncio.gather(*(ask(node, "/metrics") for _ in range(20)))
+    assert {status for status, _ in pages} == {200}
+    assert len({page for _, page in pages}) == len(made) == 1
+    monkeypatch.setattr("openledger.node.vitals.METRICS_EVERY", 0.0)
+    await ask(node, "/metrics")
+    assert len(made) == 2
 
 
 async def test_a_healthy_node_is_alive_and_ready(node: Node) -> None:
