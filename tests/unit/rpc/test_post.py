@@ -7,6 +7,8 @@ import contextlib
 import itertools
 import json
 import random
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -291,3 +293,20 @@ class TestRates:
         async with chain.http.post(chain.url, json=[json.loads(BODY)] * 6) as got:
             assert got.status == 429
         assert len(await chain.post([json.loads(BODY)] * 4)) == 4
+
+
+BLANK_HEADS = """
+from openledger.rpc.backend import RpcSettings
+from openledger.rpc.door import Door
+from openledger.rpc.post import MAX_HEAD, read_head
+
+for value in (b" " * MAX_HEAD, b"\\t" * MAX_HEAD, b" a" * (MAX_HEAD // 2), b"a" * MAX_HEAD, b"\\t a" * (MAX_HEAD // 3)):
+    assert read_head(b"POST / HTTP/1.1\\r\\nX:" + value + b"\\x01", Door(RpcSettings()), 5_000_000) is None
+print("read")
+"""
+
+
+def test_a_line_of_blanks_is_refused_and_does_not_keep_the_node_for_hours() -> None:
+    """Sixteen kilobytes of them in one header were more than a match could be looked for in a day."""
+    done = subprocess.run([sys.executable, "-c", BLANK_HEADS], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stdout == "read\n", done.stderr
