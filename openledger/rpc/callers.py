@@ -21,6 +21,10 @@ MAX_CLIENTS = 100_000
 """Clients remembered; beyond it the one that was quiet longest is forgotten, and so has a full bucket again."""
 
 
+MOST_STEPS = 16
+"""Addresses of X-Forwarded-For that are looked at, from its end; a client may have written a thousand trusted ones."""
+
+
 class TooManyRequests(Exception):
     """The caller has used up his tokens. A turn of the conversation, not a fault."""
 
@@ -116,7 +120,7 @@ class Callers:
 
     def _origin(self, peer: str, forwarded: str) -> str:
         address = peer
-        for step in reversed([part.strip() for part in forwarded.split(",")]):
+        for step in reversed([part.strip() for part in forwarded.rsplit(",", MOST_STEPS)[-MOST_STEPS:]]):
             if not self._trusted(address):
                 break
             try:

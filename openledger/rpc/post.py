@@ -28,6 +28,7 @@ from openledger.rpc.door import JSON_TYPES, TOO_MANY, Door, cors
 
 REQUEST_LINE = b"POST / HTTP/1.1\r\n"
 MAX_HEAD = 16 * 1024
+MAX_LINES = 64
 MAX_AHEAD = 64 * 1024
 """Bytes read of the requests that come after one that is still being answered."""
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -52,6 +53,8 @@ class Head:
 def read_head(raw: bytes, door: Door, max_body: int) -> Head | None:
     """The head whose bytes, without the empty line, are ``raw``; None for one that is not for this file."""
     lines = raw.split(b"\r\n")[1:]
+    if len(lines) > MAX_LINES:
+        return None
     found: dict[bytes, bytes] = {}
     for line in lines:
         # one expression for the whole line would look for the end of its blanks in a billion ways

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from openledger.rpc import blobs, server
+from openledger.rpc import blobs, callers, server
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.door import Door
+from openledger.rpc.post import MAX_LINES, read_head
 from tests.waiting import until
 
 NAME = "ab" * 32
@@ -112,6 +114,23 @@ def test_this_machine_and_the_proxies_stand_for_many_clients() -> None:
     door = Door(RpcSettings(proxies=("10.0.0.0/8",)))
     many = [door.is_many(peer) for peer in ("127.0.0.1", "::1", "10.1.2.3", "", "203.0.113.9", "2001:db8::1")]
     assert many == [True, True, True, True, False, False]
+
+
+def test_of_a_long_list_of_proxies_only_its_end_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client behind a proxy may write a thousand addresses that are trusted: each costs time before he is counted."""
+    looked: list[str] = []
+    monkeypatch.setattr(callers, "ip_address", lambda text: looked.append(text) or ip_address(text))
+    door = Door(RpcSettings(proxies=("127.0.0.0/8",)))
+    assert door.caller("127.0.0.1", ",".join(["203.0.113.1", *["127.0.0.1"] * 1_600])).address == "127.0.0.1"
+    assert door.caller("127.0.0.1", "198.51.100.7, 203.0.113.1, 127.0.0.2, 127.0.0.3").address == "203.0.113.1"
+    assert len(looked) < 100
+
+
+def test_a_head_of_very_many_lines_is_not_read_here() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2"
+    door = Door(RpcSettings())
+    assert read_head(head + b"\r\nX: y" * (MAX_LINES - 3), door, 1_000) is not None
+    assert read_head(head + b"\r\nX: y" * (MAX_LINES - 2), door, 1_000) is None
 
 
 class TestCrowd:
