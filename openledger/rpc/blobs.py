@@ -16,13 +16,18 @@ from aiohttp import web
 from openledger.primitives.errors import BlobCorrupt, BlobNotFound, BlobTooLarge, OpenLedgerError
 from openledger.rpc.backend import Backend
 from openledger.rpc.blob_room import BlobRoom
+from openledger.rpc.callers import who_asks
+from openledger.rpc.errors import RpcError
 from openledger.rpc.ports import BlobPeers
+from openledger.rpc.turns import Gate
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 256 * 1024
 _FETCH_SECONDS = 60.0
 LOWEST_RATE = 8 * 1024
 """Bytes a second that a blob has to come with, on the whole: a connection and a half written file wait for it."""
+CHECKED_AT_ONCE, MOST_CHECKS = 2, 200
+"""Blobs that are hashed for those who want them, and how many may wait for that."""
 MOST_UPLOADS = 32
 MOST_FETCHES = 32
 """Blobs that are looked for at peers because clients asked: what the chain needs waits behind so many at most."""
@@ -43,6 +48,7 @@ class BlobRoutes:
         self._accept = backend.settings.accept_blobs
         self._fetches: dict[str, asyncio.Task[bool]] = {}
         self._uploads = 0
+        self._gate = Gate(CHECKED_AT_ONCE, MOST_CHECKS)
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """The blob's bytes, checked against the name before the first byte is sent. They are read twice and never held:
@@ -57,7 +63,9 @@ class BlobRoutes:
                 if name not in self._fetches and (trouble := await self._room.trouble(self._limit)):
                     return _refuse(507, f"the blob is not here, and {trouble}")
                 await asyncio.wait_for(asyncio.shield(self._fetch(self._peers, name)), _FETCH_SECONDS)
-            source = await asyncio.to_thread(self._blobs.open, name)
+            source = await self._open(name)
+        except RpcError as err:
+            return _refuse(503, err.message)
         except TimeoutError:
             return _refuse(504, "the blob is on its way from another node; ask again")
         except OpenLedgerError as err:
@@ -66,6 +74,15 @@ class BlobRoutes:
             return await self._send(request, name, source)
         finally:
             await asyncio.to_thread(source.close)
+
+    async def _open(self, name: str) -> BinaryIO:
+        """The blob, checked against its name, which takes a core up to a second. Raises OpenLedgerError, RpcError."""
+        who = who_asks()
+        await self._gate.enter(who)
+        try:
+            return await asyncio.to_thread(self._blobs.open, name)
+        finally:
+            self._gate.leave(who)
 
     def _fetch(self, peers: BlobPeers, name: str) -> asyncio.Task[bool]:
         """The one search for a blob; it goes on when those who asked have left."""

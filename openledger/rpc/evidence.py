@@ -110,6 +110,7 @@ class OpenLedgerEvidence:
         self._shares: OrderedDict[Key, Json] = OrderedDict()
         self._read: OrderedDict[Paid, tuple[int, list[Json]]] = OrderedDict()
         self._reading = OneAtATime()
+        self._scoring = OneAtATime()
 
     async def get_answers(
         self, claim: NumberArg, start: NumberArg = 0, limit: NumberArg = MAX_LIST, block: BlockArg = LATEST
@@ -129,6 +130,10 @@ class OpenLedgerEvidence:
         contributors' fee."""
         state = self._backend.state(block)
         found = must_claim(state, claim)
+        async with self._scoring:
+            return await self._earning(state, claim, found, contributor, limit)
+
+    async def _earning(self, state: StateReader, claim: int, found: Claim, contributor: Address, limit: int) -> Json:
         raw = await self._blob(found.scores.hex(), MAX_ROWS)
         parts = parts_of(state, found.model)
         if len(raw) != 8 * found.rows or found.rows != sum(part.rows for part in parts):
@@ -172,7 +177,11 @@ class OpenLedgerEvidence:
         if answer >= len(answers):
             raise NotFound(f"claim {claim} has {len(answers)} answers", "they are counted from 0")
         parts = parts_of(state, record.model)
-        own = await self._claimed(record, parts) if len(answers) == 1 else await self._alone(state, claim, answer)
+        if len(answers) == 1:
+            async with self._scoring:
+                own = await self._claimed(record, parts)
+        else:
+            own = await self._alone(state, claim, answer)
         rows = await self._placed_rows([(row, ppb) for row, ppb in own["rows"][: min(limit, MAX_LIST)]], parts)
         told = {"claim": claim, "answer": {"number": answer} | answers[answer], "proved": len(answers) == 1}
         return told | {name: own[name] for name in ("shares", "unattributed", "earning")} | {"rows": rows}

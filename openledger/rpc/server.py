@@ -26,7 +26,7 @@ from openledger.rpc.backend import Backend
 from openledger.rpc.blob_room import BlobRoom
 from openledger.rpc.blobs import BlobRoutes
 from openledger.rpc.bodies import Busy, Coming, TooMuch
-from openledger.rpc.callers import TooManyRequests
+from openledger.rpc.callers import TooManyRequests, now_asks
 from openledger.rpc.cometbft import CometRoutes
 from openledger.rpc.debug import Debug
 from openledger.rpc.devnet import devnet_namespaces
@@ -268,7 +268,9 @@ class RpcServer:
             return web.json_response({"error": "this web origin is not allowed"}, status=403)
         if request.headers.get("Content-Encoding", "identity") != "identity":
             return web.json_response({"error": "compressed bodies are not accepted"}, status=415)
-        if request.path.startswith(PAID) and not self._door.caller_of(request).take(1):
+        caller = self._door.caller_of(request)
+        now_asks(caller)
+        if request.path.startswith(PAID) and not caller.take(1):
             response: web.StreamResponse = _json(TOO_MANY, 429)
         else:
             response = await handler(request)

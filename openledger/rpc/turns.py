@@ -3,6 +3,7 @@ asks for; and while others are about, none has all places, so that who comes fin
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
@@ -32,6 +33,11 @@ class Turns(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         return (thing for own in self._waiting.values() for thing in own)
+
+    @property
+    def is_idle(self) -> bool:
+        """True when nothing waits or works."""
+        return not self._waiting and not self._running
 
     def push(self, who: str, thing: T) -> None:
         """Let this wait. Raises RpcError where too much does."""
@@ -72,3 +78,42 @@ class Turns(Generic[T]):
         if not own:
             del self._waiting[who]
         return True
+
+
+class Gate:
+    """``places`` for work that waits for its turn in a coroutine."""
+
+    def __init__(self, places: int, most: int) -> None:
+        self._turns: Turns[asyncio.Future[None]] = Turns(places, most)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._turns)
+
+    @property
+    def is_free(self) -> bool:
+        """True when nothing waits or works."""
+        return self._turns.is_idle
+
+    async def enter(self, who: str) -> None:
+        """Wait for this client's turn; then ``leave``. Raises RpcError where too much waits."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._turns.push(who, turn)
+        self._next()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not self._turns.remove(who, turn):
+                self.leave(who)
+            raise
+
+    def leave(self, who: str) -> None:
+        """This client's work is over."""
+        self._turns.done(who)
+        self._next()
+
+    def _next(self) -> None:
+        while (turn := self._turns.pop()) is not None:
+            if not turn.done():  # who has just left gives the place back
+                turn.set_result(None)

@@ -20,7 +20,7 @@ from openledger.rpc.backend import Backend
 from openledger.rpc.callers import who_asks
 from openledger.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError
 from openledger.rpc.jsontext import Encoded, dump
-from openledger.rpc.turns import Turns
+from openledger.rpc.turns import Gate
 from openledger.rpc.workers.pool import MAX_WAITING, Pool
 
 P = ParamSpec("P")
@@ -63,7 +63,7 @@ class Workers:
     def __init__(self, backend: Backend) -> None:
         settings = backend.settings
         self._threads = ThreadPoolExecutor(settings.call_threads, thread_name_prefix="rpc-call")
-        self._turns: Turns[asyncio.Future[None]] = Turns(settings.call_threads, MAX_WAITING)
+        self._gate = Gate(settings.call_threads, MAX_WAITING)
         self._seconds = settings.call_seconds
         self._pool: Pool | None = None
         self._soon: asyncio.TimerHandle | None = None
@@ -114,34 +114,17 @@ class Workers:
     async def _thread(self, work: Callable[[], T]) -> Future[T]:
         """Begun on a thread, when it is this client's turn. It has the thread until it ends by itself."""
         who, loop = who_asks(), asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
-        self._turns.push(who, turn)
-        self._next()
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if not self._turns.remove(who, turn):
-                self._ended(who)
-            raise
+        await self._gate.enter(who)
         before = threading.stack_size(STACK_BYTES)  # a pool starts its threads inside submit
         try:
             done = self._threads.submit(work)
         except RuntimeError:  # the server stops
-            self._ended(who)
+            self._gate.leave(who)
             raise
         finally:
             threading.stack_size(before)
-        done.add_done_callback(lambda _: _soon(loop, self._ended, who))
+        done.add_done_callback(lambda _: _soon(loop, self._gate.leave, who))
         return done
-
-    def _ended(self, who: str) -> None:
-        self._turns.done(who)
-        self._next()
-
-    def _next(self) -> None:
-        """Give free threads to those whose turn it is."""
-        while (turn := self._turns.pop()) is not None:
-            turn.set_result(None)
 
     async def run_json(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``run``, written as JSON as well."""

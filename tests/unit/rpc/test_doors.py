@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,7 +16,7 @@ from openledger.rpc import blobs, callers, server
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.door import Door
 from openledger.rpc.post import MAX_LINES, read_head
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 NAME = "ab" * 32
 TALK = b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}'
@@ -186,3 +187,29 @@ async def test_messages_of_websockets_that_are_not_here_whole_hold_bounded_memor
     assert not [one.coming for one in chain.server._quick.carried if one.coming]
     for _, writer in opened:
         writer.close()
+
+
+async def test_few_blobs_are_hashed_at_once_however_many_are_asked_for(
+    chain: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = chain.server._backend.blobs
+    name, gate, inside = store.put(b"rows"), threading.Event(), list[int]()
+    opened = store.open
+
+    def slow(wanted: str) -> Any:
+        inside.append(1)
+        gate.wait(PATIENCE)
+        return opened(wanted)
+
+    async def get(method: str) -> int:
+        async with chain.http.request(method, f"{chain.url}/blobs/{name}") as answer:
+            return int(answer.status)
+
+    monkeypatch.setattr(store, "open", slow)
+    asked = [asyncio.create_task(get(method)) for method in ("GET", "HEAD") * 4]
+    await until(lambda: len(inside) == 2)
+    await asyncio.to_thread(sum, ())  # a thread is still there for others
+    await asyncio.sleep(0.05)
+    assert len(inside) == 2
+    gate.set()
+    assert await asyncio.gather(*asked) == [200] * 8

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -149,6 +150,23 @@ async def test_earning_rows_are_named_by_their_datanet_best_first(tmp_path: Path
     hers = await world(tmp_path).get_earning_rows(3, ALICE)
     assert [(r["row"], r["contributor"]) for r in hers["rows"]] == [(0, to_checksum(ALICE))]
     assert (hers["held"], hers["earning"]) == (2, 1)
+
+
+async def test_the_rows_of_one_claim_are_weighed_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node, inside, most = world(tmp_path), [0], [0]
+    best = evidence._best
+
+    def watched(*args: Any) -> Any:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.01)
+        inside[0] -= 1
+        return best(*args)
+
+    monkeypatch.setattr(evidence, "_best", watched)
+    found = await asyncio.gather(*(node.get_earning_rows(3) for _ in range(12)), return_exceptions=True)
+    assert most == [1]
+    assert [isinstance(one, RpcError) for one in found] == [False] * 9 + [True] * 3
 
 
 async def test_evidence_names_row_contributor_and_version_and_is_looked_for_once(tmp_path: Path) -> None:

@@ -92,12 +92,12 @@ class TestThreads:
         workers: Workers = chain.server._workers
         gate = threading.Event()
         tasks = [asyncio.create_task(workers.run(gate.wait, 60)) for _ in range(4)]
-        await until(lambda: len(workers._turns) == 2)
+        await until(lambda: workers._gate.waiting == 2)
         for task in tasks[1:]:
             task.cancel()
         await asyncio.wait(tasks[1:])
-        assert len(workers._turns) == 0
+        assert not workers._gate.waiting
         gate.set()
         await tasks[0]
         assert await asyncio.gather(*(workers.run(sum, [n]) for n in range(9))) == list(range(9))
-        await until(lambda: not workers._turns._running)
+        await until(lambda: workers._gate.is_free)
