@@ -22,7 +22,7 @@ from typing import BinaryIO
 import aiohttp
 
 from openledger.primitives.errors import BlobError
-from openledger.rpc.blobs import PEER_HEADER
+from openledger.rpc.blobs import LOWEST_RATE, PEER_HEADER
 from openledger.state.blobs import BlobStore
 
 log = logging.getLogger("openledger.blobs")
@@ -32,6 +32,8 @@ WANTED_AT_ONCE = 64
 """Names that state needs and that are looked for together; whoever else needs a blob waits behind so many at most."""
 CONNECT_SECONDS, SILENT_SECONDS, WHOLE_SECONDS = 5, 20, 900
 ASK_AGAIN_SECONDS = 3.0
+LATE_SECONDS = 60.0
+"""For so long a peer that took too long is asked after the others."""
 LONGEST_PAUSE = 60.0
 MOST_REMEMBERED = 10_000
 _CHUNK = 256 * 1024
@@ -49,6 +51,7 @@ class BlobExchange:
         self._gate = asyncio.Semaphore(AT_ONCE)
         self._running: dict[str, asyncio.Task[bool]] = {}
         self._missed: dict[str, float] = {}
+        self._late: dict[str, float] = {}
         self._wanted: dict[str, None] = {}
         self._pushes: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -88,7 +91,9 @@ class BlobExchange:
     async def _fetch(self, name: str) -> bool:
         async with self._gate:
             first = int(name[:8], 16) % len(self._peers)  # so that not everybody asks the same one first
-            for peer in self._peers[first:] + self._peers[:first]:
+            order = self._peers[first:] + self._peers[:first]
+            now = time.monotonic()
+            for peer in sorted(order, key=lambda peer: now < self._late.get(peer, 0.0)):  # who dawdled comes last
                 if await self._take(peer, name):
                     self._missed.pop(name, None)
                     return True
@@ -105,10 +110,18 @@ class BlobExchange:
                 if response.status != 200 or (response.content_length or 0) > self._blobs.max_bytes:
                     return False
                 with self._blobs.writer() as writer:
+                    until = time.monotonic() + SILENT_SECONDS
                     async for chunk in response.content.iter_chunked(_CHUNK):
                         writer.write(chunk)
+                        until += len(chunk) / LOWEST_RATE
+                        if time.monotonic() > until:
+                            raise TimeoutError
                     await asyncio.to_thread(writer.commit, name)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+        except TimeoutError:
+            self._late[peer] = time.monotonic() + LATE_SECONDS
+            log.info("%s takes too long over blob %s", peer, name)
+            return False
+        except (aiohttp.ClientError, OSError, ValueError):
             return False
         except BlobError as err:
             log.warning("what %s gave for blob %s is refused: %s", peer, name, err)

@@ -27,7 +27,7 @@ from openledger.rpc.blob_room import BlobRoom
 from openledger.rpc.blobs import PEER_HEADER, BlobRoutes
 from openledger.state.blobs import BlobStore
 from tests.harness import Harness
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @dataclasses.dataclass
@@ -188,6 +188,36 @@ async def test_a_peer_that_lies_is_slow_endless_or_sends_elsewhere_is_passed_ove
         stack.push_async_callback(with_honest.stop)
         assert await with_honest.fetch(name_of(good))
         assert blobs.get(name_of(good)) == good
+
+
+async def test_a_peer_that_drips_is_left_soon_and_asked_last_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openledger.node.blob_exchange.SILENT_SECONDS", 0.5)
+    asked: list[str] = []
+    raws = {name_of(raw): raw for raw in (b"%d" % n * 300 for n in range(40))}
+
+    async def drips(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path.rsplit("/", 1)[-1])
+        response = web.StreamResponse(headers={"Content-Length": "300"})
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(300):
+                await response.write(b"x")
+                await asyncio.sleep(0.2)
+        return response
+
+    async def honest(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=raws[request.path.rsplit("/", 1)[-1]])
+
+    async with serving(drips) as bad, serving(honest) as good:
+        exchange = BlobExchange(BlobStore(str(tmp_path)), [bad, good])
+        await exchange.start()
+        dripping_first = [name for name in raws if int(name[:8], 16) % 2 == 0]
+        for name in dripping_first[:6]:
+            assert await asyncio.wait_for(exchange.fetch(name), PATIENCE / 4)
+        assert asked == dripping_first[:1]
+        await exchange.stop()
 
 
 async def test_what_is_wanted_is_fetched_when_the_peer_has_it_at_last(
