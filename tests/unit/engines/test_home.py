@@ -109,9 +109,9 @@ async def test_many_who_want_to_know_how_cometbft_is_are_one_question(app, tmp_p
     async def call(method, **params):
         asked.append(method)
         await gate.wait()
-        return {"result": answers[method]}
+        return answers[method]
 
-    monkeypatch.setattr(engine, "_call", call)
+    monkeypatch.setattr(engine, "_result", call)
     waiting = [asyncio.create_task(engine.status()) for _ in range(50)]
     await until(lambda: len(asked) == 2)
     waiting[0].cancel()  # who leaves takes nobody's answer with him
