@@ -102,7 +102,7 @@ function truth(found, every, how) {
       ["Method of attribution", found.method],
       ["How it was measured", measurement(how) ?? "its files do not say; the command below gives the number with its standard error"],
     ),
-    ldsPlot(measured.slice(0, 12), found.id),
+    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "LDS of the models measured" }, ldsPlot(measured.slice(0, 12), found.id)),
     h("p", { class: "quiet" }, what, measured.length > 1 ? " The bars are all models of this chain that were measured, each by its owner, on its own data." : null),
     again,
   );
@@ -132,7 +132,7 @@ function ldsPlot(measured, own) {
   const told = measured.map((model) => `${label(model)}: ${(model.lds / 1e6).toFixed(3)}`).join("; ");
   return s(
     "svg",
-    { class: "plot", viewBox: `0 0 ${WIDE} ${height}`, role: "img", "aria-label": `LDS of the models measured. ${told}` },
+    { class: "plot named", viewBox: `0 0 ${WIDE} ${height}`, role: "img", "aria-label": `LDS of the models measured. ${told}` },
     [0, 0.25, 0.5, 0.75, 1].map((tick) => [
       s("line", { class: "tick", x1: x(tick), x2: x(tick), y1: 0, y2: height - 20 }),
       s("text", { class: "axis", x: x(tick), y: height - 5, "text-anchor": "middle" }, tick),

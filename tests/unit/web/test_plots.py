@@ -113,3 +113,19 @@ def test_a_model_shows_who_earned_with_it(node: str, tab: Tab, monkeypatch: pyte
     (query,) = asked
     assert isinstance(query, dict)
     assert query["fromBlock"] == "0xa", "one question for all of its claims"
+
+
+def test_the_words_of_a_plot_can_be_read_on_a_phone(node: str, tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
+    smallest = (
+        "Math.min(...[...document.querySelectorAll('svg.plot text')].map((t) => t.getBoundingClientRect().height))"
+    )
+    claims = [ENTRY | {"epoch": epoch} for epoch in range(1, 31)]
+    monkeypatch.setitem(ANSWERS, "openledger_explainReward", REWARD | {"account": OWNER, "claims": claims})
+    tab.screen(390)
+    found = {}
+    for route in ("blocks", f"address/{OWNER}", "model/1"):
+        tab.open(f"{node}#/{route}")
+        found[route] = tab.do(smallest)
+        assert tab.do("document.documentElement.scrollWidth <= innerWidth"), route
+    tab.screen(1280)
+    assert min(found.values()) >= 11, found
