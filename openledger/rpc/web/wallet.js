@@ -1,8 +1,8 @@
 /** "Add to MetaMask": EIP-3085, with this page's own address as the RPC URL; by hand where there is no wallet. Several
  * wallets in one browser are told apart by EIP-6963. */
 
-import { h } from "./dom.js";
-import { big } from "./format.js";
+import { h, route } from "./dom.js";
+import { big, short } from "./format.js";
 import { copyable } from "./ui.js";
 
 /** Parameters of wallet_addEthereumChain. Wallets take explorer addresses over https only. */
@@ -43,27 +43,64 @@ function byHand(chain, why) {
   document.getElementById("manual").showModal();
 }
 
+const ADD = "Add to MetaMask";
+const REFUSED = 4001;
+
+/** The button: adds the chain, then knows the wallet's account; it leads to its page, or back to this chain. */
 export function setUpWallet(rpc) {
   const button = document.getElementById("wallet");
+  const said = document.getElementById("wallet-said");
+  const now = { provider: null, account: null, elsewhere: false, chain: null };
+  const show = () => {
+    button.textContent = !now.account ? ADD : now.elsewhere ? "Switch to this chain" : short(now.account, 6, 4);
+    button.title = now.account ? (now.elsewhere ? "The wallet is on another chain" : "The page of your account") : "";
+  };
+  const tell = (text) => (said.textContent = text);
+  const listen = (provider) => {
+    now.provider = provider;
+    provider.on?.("accountsChanged", ([account = null]) => {
+      now.account = account;
+      tell(account ? `The wallet's account is now ${account}.` : "The wallet has left this page.");
+      show();
+    });
+    provider.on?.("chainChanged", (id) => {
+      now.elsewhere = big(id) !== big(now.chain.chainId);
+      tell(now.elsewhere ? "The wallet is on another chain now." : "The wallet is on this chain.");
+      show();
+    });
+  };
+  const connect = async (provider) => {
+    await provider.request({ method: "wallet_addEthereumChain", params: [now.chain] });
+    const accounts = await provider.request({ method: "eth_requestAccounts" });
+    const id = await provider.request({ method: "eth_chainId" });
+    if (provider !== now.provider) listen(provider);
+    now.account = accounts?.[0] ?? null;
+    now.elsewhere = big(id) !== big(now.chain.chainId);
+    tell(now.account ? `Added. Your account is ${now.account}.` : "Added.");
+    show();
+  };
   button.addEventListener("click", async () => {
-    let chain;
+    if (now.account && !now.elsewhere) {
+      location.hash = route("address", now.account);
+      return;
+    }
     try {
-      chain = await parameters(rpc);
+      now.chain = await parameters(rpc);
     } catch (error) {
-      button.textContent = "Node not reachable";
-      setTimeout(() => (button.textContent = "Add to MetaMask"), 2500);
+      tell("The node does not answer.");
       return;
     }
     const provider = wallet();
     if (!provider) {
-      byHand(chain, "This browser has no wallet. In any wallet, add a network with these values:");
+      byHand(now.chain, "This browser has no wallet. In any wallet, add a network with these values:");
       return;
     }
+    tell("The wallet asks you.");
     try {
-      await provider.request({ method: "wallet_addEthereumChain", params: [chain] });
+      await connect(provider);
     } catch (error) {
-      if (error?.code === 4001) return; // the person said no
-      byHand(chain, `The wallet did not take it (${String(error?.message ?? error)}). By hand:`);
+      tell(error?.code === REFUSED ? "You said no in the wallet. Nothing was changed." : "");
+      if (error?.code !== REFUSED) byHand(now.chain, `The wallet did not take it (${String(error?.message ?? error)}). By hand:`);
     }
   });
 }
