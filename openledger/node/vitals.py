@@ -185,7 +185,7 @@ class Vitals:
             "disk": {"database": disk.database, "used": disk.used, "free": disk.free},
             "memory": memory_bytes(),
             "gpu": gpu_names(),
-            "clock": self.clock_trouble() or "ok",
+            "clock": "ok" if status.catching_up else self.clock_trouble() or "ok",
             "loopLagMs": round(self.loop.worst * 1000),
         }
 

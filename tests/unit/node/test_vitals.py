@@ -209,6 +209,19 @@ def test_a_clock_off_by_a_minute_is_told_by_the_blocks(offset: float, words: str
     assert bool(node.clock_trouble()) is bool(words)
 
 
+async def test_old_blocks_of_a_node_that_catches_up_say_nothing_of_its_clock(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = node.vitals
+    assert own is not None
+    own.stale = 60.0
+    own.meters.offsets.extend([-800.0] * 5)
+    assert "ahead of the times of new blocks" in (await own.facts())["clock"]
+    behind = ConsensusStatus("cometbft", True, 3, "")
+    monkeypatch.setattr(own.engine, "status", lambda: asyncio.sleep(0, behind))
+    assert (await own.facts())["clock"] == "ok"
+
+
 async def test_a_stuck_event_loop_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("openledger.node.meters._LAG_EVERY", 0.01)
     watch = LoopWatch()
