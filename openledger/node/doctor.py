@@ -251,11 +251,13 @@ def examine(home: Path, port: int | None, node: str | None) -> list[Check]:
     from openledger.node.bases import examined
     from openledger.node.doctor_peers import network
     from openledger.node.doctor_votes import votes
+    from openledger.node.network import comet_settings
 
     checks: list[Check] = []
     config = Config()
     try:
         config = load(home)
+        comet_settings(config)
         where = f"{FILE} of {home}" if (home / FILE).exists() else "defaults"
         checks.append(Check("configuration", OK, where))
     except InvalidConfig as err:

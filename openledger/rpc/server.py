@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import functools
 import re
 from collections.abc import Awaitable, Callable
@@ -85,6 +86,8 @@ PAID = ("/blobs/", "/cometbft", "/genesis.json", "/openrpc.json")
 """Doors beside JSON-RPC at which a request costs its client one call."""
 MOST_COMING = 256 * 1024 * 1024
 """Bytes of requests that are not here whole, of all clients together."""
+_TAKEN = "another node may be running; choose a port with --port"
+_NOT_OURS = "see host and port under [rpc] in config.toml: an address of this machine, a port that this user may take"
 LINGER_SECONDS = 1.0
 """How long the rest of a body is read that nobody wants, so that the client hears why."""
 
@@ -198,7 +201,7 @@ class RpcServer:
             await self._runner.cleanup()
             self._runner = None
             text = f"cannot listen on {self.host} port {self.port}: {err.strerror or err}"
-            raise PortTaken(text, "another node may be running; choose a port with --port") from None
+            raise PortTaken(text, _TAKEN if err.errno == errno.EADDRINUSE else _NOT_OURS) from None
         self.port = int(self._listener.sockets[0].getsockname()[1])
         self._clock = asyncio.create_task(self._tick(self._quick, Unread(self._settings.request_seconds)))
         self._subscriptions.start()

@@ -105,6 +105,13 @@ def test_a_wrong_configuration_is_a_line_and_the_other_lines_still_come(home: Pa
     assert named(checks, "clock")
 
 
+def test_settings_that_do_not_go_together_are_a_line(home: Path) -> None:
+    (home / "config.toml").write_text('[consensus]\nmempool = "app"\n')
+    found = named(examine(home, None, "http://127.0.0.1:1"), "configuration")
+    assert [c.level for c in found] == [MISS]
+    assert "empty_block_ms" in found[0].hint
+
+
 def test_the_exit_code_tells_a_script(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

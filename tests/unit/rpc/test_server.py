@@ -89,6 +89,13 @@ async def test_a_taken_port_is_one_sentence(chain: Any) -> None:
         await second.start()
 
 
+async def test_an_address_that_this_machine_does_not_have_is_not_taken_for_a_taken_port(chain: Any) -> None:
+    for host in ("192.0.2.1", "nothing.invalid"):
+        with pytest.raises(PortTaken, match=f"cannot listen on {host}") as refused:
+            await RpcServer(chain.server._backend, host, 0).start()
+        assert "an address of this machine" in (refused.value.hint or "")
+
+
 class TestBounds:
     @pytest.fixture
     def settings(self) -> RpcSettings:
