@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from openledger.node.cli.common import App, Group, Whole, amount, pass_app, table, wei
-from openledger.primitives.amounts import parse_amount
+from openledger.primitives.amounts import exact_amount, parse_amount
 from openledger.primitives.errors import MalformedAction, ProposalRefused
 from openledger.primitives.types import to_checksum
 
@@ -194,7 +194,11 @@ def params(app: App, name: str | None) -> None:
         if name not in found:
             raise MalformedAction(f"there is no parameter {name!r}", "openledger gov params lists them")
         found = {name: found[name]}
-    cells = [[n, p["value"], p.get("least", ""), p.get("most", "")] for n, p in found.items()]
+    money = {n for n in found if str(now[_camel(n)]).startswith("0x")}
+    cells = [
+        [n, *(exact_amount(int(p[k])) if n in money and k in p else p.get(k, "") for k in ("value", "least", "most"))]
+        for n, p in found.items()
+    ]
     app.emit(found, table(["parameter", "value", "least", "most"], cells))
 
 

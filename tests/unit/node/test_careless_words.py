@@ -203,6 +203,28 @@ def test_a_record_is_told_to_people_in_their_units() -> None:
     ]  # fmt: skip
 
 
+def test_parameters_that_are_money_are_said_in_open_and_to_machines_in_wei(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = {"modelBond": hex(10**19), "workPrice": hex(10**9), "voteSeconds": 60, "bases": ["a", "b"]}
+    bounds = {"model_bond": {"least": "0", "most": str(10**23)}, "vote_seconds": {"least": "10", "most": "604800"}}
+    monkeypatch.setattr(Client, "call", lambda _, method: now if method.endswith("Params") else bounds)
+    assert run(["gov", "params", "model_bond"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == [
+        "model_bond",
+        "10",
+        "OPEN",
+        "0",
+        "OPEN",
+        "100,000",
+        "OPEN",
+    ]
+    assert run(["gov", "params", "vote_seconds"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == ["vote_seconds", "60", "10", "604800"]
+    assert run(["gov", "params", "model_bond", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model_bond"]["value"] == str(10**19)
+
+
 def test_the_share_of_a_reward_is_a_percentage(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
