@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import partial
 from typing import Any
 
 import click
@@ -231,14 +232,24 @@ def _percent(part: str, whole: int) -> str:
     return f"{100 * wei(part) / whole:.2f} %" if whole else "0 %"
 
 
+def _worded(effect: str, name: str, value: str) -> str:
+    """A value of a proposal; money in OPEN, since who votes must not count zeros."""
+    from openledger.genesis.params import Params
+    from openledger.primitives.fields import schema
+
+    money = effect == "spend" or (effect == "params" and (name, "uint256") in [(n, t.kind) for n, t in schema(Params)])
+    return exact_amount(int(value)) if money and value.isascii() and value.isdigit() else value
+
+
 def effect_lines(effect: dict[str, Any]) -> list[str]:
     """What a proposal would do."""
     lines = [f"effect     {effect['name']}"]
-    lines += [f"  {name} = {value}" for name, value in effect["arguments"].items()]
+    said = partial(_worded, effect["name"])
+    lines += [f"  {name} = {said(name, value)}" for name, value in effect["arguments"].items()]
     if effect.get("refusal"):
         return [*lines, f"cannot be done now: {effect['refusal']}"]
     if "changes" in effect:
-        cells = [[c["name"], c["before"] or "-", c["after"] or "-"] for c in effect["changes"]]
+        cells = [[c["name"], *(said(c["name"], c[k]) or "-" for k in ("before", "after"))] for c in effect["changes"]]
         lines += ["", *table(["would change", "from", "to"], cells)] if cells else ["it would change nothing"]
     return lines
 

@@ -16,6 +16,7 @@ import pytest
 
 from openledger.node import rows
 from openledger.node.cli.common import facts
+from openledger.node.cli.governance import effect_lines
 from openledger.node.cli.root import run
 from openledger.node.fork import Upstream, parse_fork
 from openledger.node.keystore import Keystore
@@ -223,6 +224,28 @@ def test_parameters_that_are_money_are_said_in_open_and_to_machines_in_wei(
     assert capsys.readouterr().out.splitlines()[1].split() == ["vote_seconds", "60", "10", "604800"]
     assert run(["gov", "params", "model_bond", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["model_bond"]["value"] == str(10**19)
+
+
+def test_who_votes_reads_money_in_open_and_other_numbers_as_they_are() -> None:
+    pool, account = "179528600000000000", "9999000000000000000000"
+    spend = {
+        "name": "spend", "arguments": {"receiver": ADDRESS, "amount": "1000000000000000"},
+        "changes": [{"name": "communityPool", "before": pool, "after": ""},
+                    {"name": ADDRESS, "before": account, "after": "0"}],
+    }  # fmt: skip
+    said = [line.split(maxsplit=1) for line in effect_lines(spend)]
+    assert said[2] == ["amount", "= 0.001 OPEN"]
+    assert said[5][1].split() == ["0.1795286", "OPEN", "-"]
+    assert said[6][1].split() == ["9,999", "OPEN", "0", "OPEN"]
+    changes = [{"name": "model_bond", "before": str(10**19), "after": str(2 * 10**19)},
+               {"name": "vote_seconds", "before": "60", "after": "90"}]  # fmt: skip
+    params = {"name": "params", "arguments": {"model_bond": str(2 * 10**19), "vote_seconds": "90"}, "changes": changes}
+    lines = effect_lines(params)
+    assert lines[1:3] == ["  model_bond = 20 OPEN", "  vote_seconds = 90"]
+    assert [line.split() for line in lines[5:]] == [
+        ["model_bond", "10", "OPEN", "20", "OPEN"],
+        ["vote_seconds", "60", "90"],
+    ]
 
 
 def test_the_share_of_a_reward_is_a_percentage(
