@@ -13,6 +13,7 @@ from openledger.node.rows import Finding, check
 from openledger.primitives.amounts import PPM
 from openledger.primitives.errors import MalformedAction
 
+MOST_REMARKS = 10
 _NUMBER = r"(?<![\w.,-])(?:\+|00)\d[\d ()/.-]{7,16}\d(?![\w-])"
 PATTERNS = {
     "an e-mail address": re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[a-zA-Z]{2,}(?!\w)"),
@@ -69,6 +70,19 @@ def inspect(
     return sorted(found, key=lambda f: f.row)
 
 
+def told(finding: Finding, texts: Sequence[str]) -> str:
+    """A finding as a line, with the first words of its row."""
+    word, begin = "refused" if finding.refused else "remark", " ".join(texts[finding.row][:40].split())
+    return f"row {finding.row}: {word}: {finding.reason}" + (f" ({begin})" if begin else "")
+
+
+def told_of(found: Sequence[Finding], texts: Sequence[str]) -> list[str]:
+    """The first findings as lines, and how many there are more."""
+    more = len(found) - MOST_REMARKS
+    rest = [f"and {more} remarks more: openledger datanet check FILE"] if more > 0 else []
+    return [*(told(finding, texts) for finding in found[:MOST_REMARKS]), *rest]
+
+
 def spdx(licence: str) -> str:
     """A licence as SPDX writes it, since it cannot be changed later. Raises MalformedAction for one that SPDX does not
     know."""
@@ -92,4 +106,4 @@ def _likeness(ppm: int, sources: Sequence[tuple[int, int]], earlier: Sequence[tu
     return f"much of it stands in {name}, committed earlier, which gets {part}"
 
 
-__all__ = ["inspect", "personal", "remarks", "spdx"]
+__all__ = ["inspect", "personal", "remarks", "spdx", "told", "told_of"]

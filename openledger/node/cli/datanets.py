@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,8 @@ import click
 
 from openledger.node import rows
 from openledger.node.cli import refining
-from openledger.node.cli.common import App, Group, Whole, facts, moment, pass_app, short, table
-from openledger.node.quality import inspect, remarks, spdx
+from openledger.node.cli.common import App, Group, Whole, facts, moment, pass_app, table
+from openledger.node.quality import inspect, remarks, spdx, told, told_of
 from openledger.primitives.amounts import format_amount, parse_amount
 from openledger.primitives.errors import AlreadyExists, MalformedAction, NotFound
 from openledger.primitives.hashing import sha256
@@ -20,7 +20,6 @@ from openledger.primitives.types import from_hex, parse_address, to_checksum, to
 if TYPE_CHECKING:
     from openledger.node.contributing import Contribution
 
-MOST_REMARKS = 10
 MANY = 1_000
 """Rows from which on a bar shows how far they are compared."""
 
@@ -134,9 +133,7 @@ def add(app: App, number: int, files: tuple[Path, ...]) -> None:
     with path.open("ab") as file:
         file.write(rows.blob_of(texts))
     total = len(earlier) + len(texts)
-    lines = [told(finding, texts) for finding in found[:MOST_REMARKS]]
-    if len(found) > MOST_REMARKS:
-        lines.append(f"and {len(found) - MOST_REMARKS} remarks more: openledger datanet check FILE")
+    lines = told_of(found, texts)
     if again:
         lines.append(f"{again} of them were collected before: openledger datanet reset {number} drops all that wait")
     data = {"added": len(texts), "staged": total, "findings": [f.__dict__ for f in found]}
@@ -209,12 +206,6 @@ def refuse(findings: list[rows.Finding]) -> None:
             raise MalformedAction(
                 f"row {finding.row} is refused: {finding.reason}", "openledger datanet check FILE shows all"
             )
-
-
-def told(finding: rows.Finding, texts: Sequence[str]) -> str:
-    """A finding as a line, with the first words of its row."""
-    word, begin = "refused" if finding.refused else "remark", short(texts[finding.row][:40])
-    return f"row {finding.row}: {word}: {finding.reason}" + (f" ({begin})" if begin else "")
 
 
 @datanet.command(context_settings=NO_FILES)

@@ -11,6 +11,7 @@ import click
 
 from openledger.node import rows
 from openledger.node.cli.common import App, Command, Whole, pass_app, short, table
+from openledger.node.quality import remarks, told_of
 from openledger.primitives.amounts import format_amount
 from openledger.primitives.errors import AlreadyExists, NotFound
 from openledger.primitives.types import Address, parse_address, to_checksum
@@ -92,7 +93,8 @@ def refine(
     from openledger.node.contributing import parts_of, refined
 
     texts = rows.read_file(file)
-    refuse(rows.check(texts))
+    found = remarks(texts)
+    refuse(found)
     me = app.signer().address if contributor is None else parse_address(contributor)
     head = int(app.call("openledger_getDatanet", number)["head"])
     mine = [blob for who, blob in (parts_of(app.client, number, head) if head else []) if who == me]
@@ -101,7 +103,7 @@ def refine(
     plan = refined(mine, [rows.row_bytes(text) for text in texts])
     if not plan.remove and not plan.blob:
         raise AlreadyExists(f"the rows of {file} are those of version {head}", "change the file first")
-    said = [f"{plan.stay} rows stay, {plan.go} go, {plan.new} come"]
+    said = [*told_of(found, texts), f"{plan.stay} rows stay, {plan.go} go, {plan.new} come"]
     said += [f"{plan.again} more shared a commit with what goes, and come again"] if plan.again else []
     data: dict[str, Any] = {name: getattr(plan, name) for name in ("stay", "go", "new", "again")}
     if dry_run:

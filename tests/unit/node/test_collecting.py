@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from openledger.genesis.presets import dev_accounts
 from openledger.node import rows
 from openledger.node.cli.common import App
 from openledger.node.cli.root import run
@@ -181,3 +182,18 @@ def test_a_long_comparison_has_a_bar_and_a_short_one_none(capsys: pytest.Capture
     heard: list[tuple[int, int]] = []
     inspect(lines[:150], [("row 0", "earlier")], lambda done, total: heard.append((done, total)))
     assert heard == [(0, 151), (100, 151)]
+
+
+def test_who_refines_reads_of_personal_data_before_anything_is_sent(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = dev_accounts()[1][0]
+    monkeypatch.setattr(
+        "openledger.node.contributing.parts_of", lambda *_: [(me, rows.blob_of(["an old row of mine"]))]
+    )
+    monkeypatch.setattr(Node, "call", lambda *_: {"head": 1})
+    Path("a.txt").write_text("Write to jane.doe@example.com for the rest.\n")
+    assert run(["datanet", "refine", "1", "a.txt", "--dry-run", "--key", "dev1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("row 0: remark: looks as if it held an e-mail address")
+    assert lines[1] == "0 rows stay, 1 go, 1 come"
