@@ -247,7 +247,7 @@ class Dispatcher:
         return b"[" + b",".join(filter(None, answers)) + b"]" if any(answers) else None
 
     def _parse(self, body: bytes) -> Any:
-        if _parts(body) > self._max_parts:
+        if len(body) > self._max_parts and _parts(body) > self._max_parts:
             raise RpcError(INVALID_REQUEST, f"request of too many parts, limit {self._max_parts}")
         if nests_deeper(body, self._max_depth):
             raise RpcError(INVALID_REQUEST, f"request nested too deeply, limit {self._max_depth}")
