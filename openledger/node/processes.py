@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -24,12 +25,23 @@ from openledger.primitives.errors import DatabaseLocked, HomeNotWritable
 
 LINE_LIMIT = 1 << 20
 _KILL_SECONDS = 5.0
+_FILES = 65_536
 _TRAMPOLINE = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 if os.getppid() == int(sys.argv[1]):  # else the parent died before the call
     os.execv(sys.argv[2], sys.argv[2:])
 """
+
+
+def raise_file_limit() -> None:
+    """Let this process have as many open files as the system lets it have: each connection is one, and a database that
+    gets none ends the node."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def lines_of(process: asyncio.subprocess.Process) -> AsyncIterator[str]:

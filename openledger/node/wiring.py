@@ -25,7 +25,7 @@ from openledger import __version__
 from openledger.genesis.genesis import Genesis
 from openledger.node.checks import has_torch, port_is_free
 from openledger.node.config import Config, base_folders, own_url
-from openledger.node.processes import HomeLock, stop_signals
+from openledger.node.processes import HomeLock, raise_file_limit, stop_signals
 from openledger.primitives.errors import InvalidGenesis, MissingExtra, PortTaken, WrongDataFolder
 from openledger.primitives.types import Address, to_hex
 from openledger.rpc.ports import ConsensusClient, Devnet
@@ -177,6 +177,7 @@ class Node:
     async def start(self) -> None:
         """Open the database, then oracle, engine and RPC. Raises an OpenLedgerError leaf; nothing stays open then."""
         rpc = self.settings.config.rpc
+        raise_file_limit()
         self._lock.take()
         try:
             if rpc.port and not port_is_free(rpc.host, rpc.port):

@@ -87,6 +87,8 @@ class Quick:
     door: Door
     settings: RpcSettings
     elsewhere: Callable[[], asyncio.Protocol]
+    most: int
+    """Connections at once."""
     connections: set[PostProtocol] = field(default_factory=set)
     """Those that are answered here."""
     carried: set[PostProtocol] = field(default_factory=set)
@@ -103,10 +105,9 @@ class Quick:
     def is_full(self, peer: str) -> bool:
         """True when there is no place for one more of this client: when half of all are taken, a quarter is the most
         that one may have."""
-        most = self.settings.max_connections
-        if self.count() < most // 2 or self.door.is_many(peer):
-            return self.count() >= most
-        return self.count() >= most or self.clients[net_of(peer)] >= max(1, most // 4)
+        if self.count() < self.most // 2 or self.door.is_many(peer):
+            return self.count() >= self.most
+        return self.count() >= self.most or self.clients[net_of(peer)] >= max(1, self.most // 4)
 
 
 class PostProtocol(asyncio.Protocol):

@@ -10,7 +10,9 @@ import asyncio
 import contextlib
 import errno
 import functools
+import logging
 import re
+import resource
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from importlib.resources import files
@@ -59,6 +61,8 @@ from openledger.rpc.unread import Unread
 from openledger.rpc.web3 import Rpc, Web3
 from openledger.rpc.work import Workers
 
+log = logging.getLogger("openledger.rpc")
+
 WEB_FOLDER = Path(str(files("openledger.rpc") / "web"))
 FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")  # no segment begins with a dot
 PAGE_HEADERS = {
@@ -88,6 +92,8 @@ MOST_COMING = 256 * 1024 * 1024
 """Bytes of requests that are not here whole, of all clients together."""
 _TAKEN = "another node may be running; choose a port with --port"
 _NOT_OURS = "see host and port under [rpc] in config.toml: an address of this machine, a port that this user may take"
+FILES_KEPT = 512
+"""Open files of the node beside its connections: database, blobs, processes."""
 LINGER_SECONDS = 1.0
 """How long the rest of a body is read that nobody wants, so that the client hears why."""
 
@@ -212,7 +218,8 @@ class RpcServer:
         server = runner.server
         if server is None:
             raise RuntimeError("the runner is not set up")
-        return Quick(self.dispatcher, self._door, self._settings, server, date=_date_line())
+        most = _connections(self._settings.max_connections)
+        return Quick(self.dispatcher, self._door, self._settings, server, most, date=_date_line())
 
     async def _tick(self, quick: Quick, unread: Unread) -> None:
         """Every second: the Date header, and an end for connections that idle or dawdle, or do not read."""
@@ -364,6 +371,16 @@ class RpcServer:
             return _told(None)
         headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         return web.Response(body=await self._backend.vitals.metrics(), headers=headers)
+
+
+def _connections(wanted: int) -> int:
+    """As many of them as open files are left for. The others are the node's: without one its database fails."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if files == resource.RLIM_INFINITY or wanted + FILES_KEPT <= files:
+        return wanted
+    most = max(1, files // 4, files - FILES_KEPT)
+    log.warning("%d of %d connections: this process may have %d open files (LimitNOFILE)", most, wanted, files)
+    return most
 
 
 def _told(found: tuple[bool, dict[str, Any]] | None) -> web.Response:

@@ -198,20 +198,17 @@ class Pool:
     async def _keep_nursery(self) -> None:
         """The process that makes workers, for as long as the node lives."""
         while not self._stopping:
-            mine, theirs = socket.socketpair()
-            with mine:
-                try:
+            try:
+                mine, theirs = socket.socketpair()
+                with mine, theirs:
                     fd = theirs.fileno()
                     command = (sys.executable, "-m", "openledger.rpc.workers.process", str(fd))
                     process = await asyncio.create_subprocess_exec(
                         *command, pass_fds=(fd,), stdin=asyncio.subprocess.DEVNULL
                     )
-                except OSError as err:
-                    log.error("the workers for calls do not start: %s", err)
-                else:
                     await self._raise_workers(process, mine, theirs)
-                finally:
-                    theirs.close()
+            except OSError as err:
+                log.error("the workers for calls do not start: %s", err)
             if not self._stopping:
                 await asyncio.sleep(RESTART_SECONDS)
 
@@ -239,10 +236,18 @@ class Pool:
             link.kill()
 
     async def _spawn(self) -> None:
-        """One more worker."""
-        if self._control is None or self._stopping:
-            return
-        mine, theirs = socket.socketpair()
+        """One more worker, as soon as the system gives what that takes."""
+        while self._control is not None and not self._stopping:
+            try:
+                mine, theirs = socket.socketpair()
+            except OSError as err:
+                log.error("a worker for calls does not start: %s", err)
+                await asyncio.sleep(RESTART_SECONDS)
+            else:
+                await self._connect(mine, theirs)
+                return
+
+    async def _connect(self, mine: socket.socket, theirs: socket.socket) -> None:
         link = WorkerLink(self)
         try:
             mine.setblocking(False)

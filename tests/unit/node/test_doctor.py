@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import resource
 import shutil
 import socket
 from pathlib import Path
@@ -22,7 +23,7 @@ from openledger.node.config import BlobsConfig, Config, ConsensusConfig, OracleC
 from openledger.node.doctor import blobs, examine, home_of_a_node, machine, ports
 from openledger.node.doctor_peers import Answer, ahead_of, clock, network
 from openledger.node.doctor_votes import of_oracle
-from openledger.node.processes import HomeLock
+from openledger.node.processes import HomeLock, raise_file_limit
 from openledger.primitives.errors import DatabaseLocked
 from openledger.primitives.types import to_hex
 from openledger.state.blobs import BlobStore
@@ -159,6 +160,20 @@ def test_a_home_takes_one_node_only(tmp_path: Path) -> None:
     assert second.holder() == 0
     second.take()
     second.release()
+
+
+@pytest.mark.parametrize(("limits", "wanted"), [
+    ((256, 4_096), (4_096, 4_096)), ((1_024, resource.RLIM_INFINITY), (65_536, resource.RLIM_INFINITY)),
+    ((100_000, 200_000), None), ((4_096, 4_096), None),
+])  # fmt: skip
+def test_a_node_takes_the_open_files_that_it_may_have(
+    monkeypatch: pytest.MonkeyPatch, limits: tuple[int, int], wanted: tuple[int, int] | None
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda _, given: asked.append(given))
+    raise_file_limit()
+    assert asked == ([] if wanted is None else [wanted])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

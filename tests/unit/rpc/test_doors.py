@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import resource
 import threading
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -132,6 +133,17 @@ def test_a_head_of_very_many_lines_is_not_read_here() -> None:
     door = Door(RpcSettings())
     assert read_head(head + b"\r\nX: y" * (MAX_LINES - 3), door, 1_000) is not None
     assert read_head(head + b"\r\nX: y" * (MAX_LINES - 2), door, 1_000) is None
+
+
+@pytest.mark.parametrize(("files", "most"), [
+    (resource.RLIM_INFINITY, 2000), (65_536, 2000), (2_512, 2000), (1_024, 512), (600, 150), (64, 16),
+])  # fmt: skip
+def test_connections_leave_the_node_the_open_files_that_it_needs(
+    monkeypatch: pytest.MonkeyPatch, files: int, most: int
+) -> None:
+    """Without one its database fails, and with that the node."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
+    assert server._connections(2000) == most
 
 
 class TestCrowd:

@@ -196,6 +196,26 @@ async def test_a_worker_that_is_killed_fails_its_call_only(isolated: Any) -> Non
 
 
 @one_loop
+async def test_workers_come_back_once_there_are_open_files_again(
+    isolated: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await all_ready(isolated)
+    refused: list[int] = []
+
+    def none_left() -> Any:
+        refused.append(1)
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("openledger.rpc.workers.pool.RESTART_SECONDS", 0.05)
+    with monkeypatch.context() as patched:
+        patched.setattr("openledger.rpc.workers.pool.socket.socketpair", none_left)
+        for pid in processes(isolated):
+            os.kill(pid, signal.SIGKILL)
+        await until(lambda: len(refused) > 4)
+    await all_ready(isolated)
+
+
+@one_loop
 async def test_a_process_above_its_memory_is_ended_with_a_clear_error(isolated: Any) -> None:
     await all_ready(isolated)
     held, pool(isolated)._memory = pool(isolated)._memory, 1024 * 1024
