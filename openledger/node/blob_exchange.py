@@ -78,7 +78,7 @@ class BlobExchange:
 
     async def fetch(self, name: str) -> bool:
         """True when the blob is here, after asking the peers for it where it was not. Never raises for their faults."""
-        if self._blobs.has(name):
+        if await asyncio.to_thread(self._blobs.has, name):
             return True
         if not self._peers or time.monotonic() < self._missed.get(name, 0.0):
             return False
@@ -109,10 +109,10 @@ class BlobExchange:
             async with self._session.get(f"{peer}/blobs/{name}", allow_redirects=False) as response:
                 if response.status != 200 or (response.content_length or 0) > self._blobs.max_bytes:
                     return False
-                with self._blobs.writer() as writer:
+                with await asyncio.to_thread(self._blobs.writer) as writer:
                     until = time.monotonic() + SILENT_SECONDS
                     async for chunk in response.content.iter_chunked(_CHUNK):
-                        writer.write(chunk)
+                        await asyncio.to_thread(writer.write, chunk)
                         until += len(chunk) / LOWEST_RATE
                         if time.monotonic() > until:
                             raise TimeoutError

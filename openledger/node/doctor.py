@@ -103,9 +103,10 @@ def gpu() -> Check:
 
 def machine(home: Path) -> list[Check]:
     """Open files, room and speed of the disk."""
-    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    few = soft != resource.RLIM_INFINITY and soft < _FEW_FILES
-    files = Check("open files", WARN if few else OK, f"{soft} at most", f"ulimit -n {_FEW_FILES} (or LimitNOFILE=)")
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # a node takes what it may have
+    few = most != resource.RLIM_INFINITY and most < _FEW_FILES
+    said = "no limit" if most == resource.RLIM_INFINITY else f"{most} at most"
+    files = Check("open files", WARN if few else OK, said, f"ulimit -Hn {_FEW_FILES} (or LimitNOFILE=)")
     there = next(p for p in (home, *home.parents) if p.exists())
     space = shutil.disk_usage(there).free / 2**30
     level = OK if space >= _LITTLE_SPACE else WARN

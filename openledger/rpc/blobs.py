@@ -57,7 +57,7 @@ class BlobRoutes:
         if not _NAME.fullmatch(name):
             return _refuse(400, "a blob is named by 64 lower-case hex digits, its sha256")
         try:
-            if self._peers is not None and PEER_HEADER not in request.headers and not self._blobs.has(name):
+            if self._peers is not None and PEER_HEADER not in request.headers and not await self._has(name):
                 if name not in self._fetches and len(self._fetches) >= MOST_FETCHES:
                     return _refuse(503, "too many blobs are on their way from other nodes; ask again")
                 if name not in self._fetches and (trouble := await self._room.trouble(self._limit)):
@@ -141,10 +141,14 @@ class BlobRoutes:
             self._uploads -= 1
         return web.json_response({"sha256": name}, status=201)
 
+    async def _has(self, name: str) -> bool:
+        """True when a blob is here; a store that is no folder is asked over the network."""
+        return await asyncio.to_thread(self._blobs.has, name)
+
     async def _trouble(self, name: str, size: int) -> str:
         """Why a blob that is put finds no room; what is here already, or what state needs and is missing, always does.
         Raises BlobError."""
-        if self._blobs.has(name) or (self._peers is not None and self._peers.wants(name)):
+        if await self._has(name) or (self._peers is not None and self._peers.wants(name)):
             return ""
         return await self._room.trouble(size)
 
@@ -152,13 +156,13 @@ class BlobRoutes:
         """Store the body. Raises TimeoutError, BlobCorrupt, BlobTooLarge, BlobError."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._patience
-        with self._blobs.writer() as writer:
+        with await asyncio.to_thread(self._blobs.writer) as writer:
             while chunk := await asyncio.wait_for(
                 request.content.read(_CHUNK), min(self._patience, until - loop.time())
             ):
-                writer.write(chunk)
+                await asyncio.to_thread(writer.write, chunk)
                 until += len(chunk) / LOWEST_RATE
-            new = not self._blobs.has(name)
+            new = not await self._has(name)
             await asyncio.to_thread(writer.commit, name)
         if new and self._peers is not None and PEER_HEADER not in request.headers:
             self._peers.announce(name)

@@ -17,6 +17,8 @@ from openledger.rpc import blobs, callers, server
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.door import Door
 from openledger.rpc.post import MAX_LINES, read_head
+from openledger.state.blobs import BlobWriter
+from tests.unit.rpc.conftest import threads_of
 from tests.waiting import PATIENCE, until
 
 NAME = "ab" * 32
@@ -225,3 +227,19 @@ async def test_few_blobs_are_hashed_at_once_however_many_are_asked_for(
     assert len(inside) == 2
     gate.set()
     assert await asyncio.gather(*asked) == [200] * 8
+
+
+async def test_the_store_of_blobs_is_asked_and_written_off_the_event_loop(
+    chain: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be anywhere: a stranger who asked for a blob had the node wait for the network."""
+    store = chain.server._backend.blobs
+    asked, opened = threads_of(monkeypatch, store, "has"), threads_of(monkeypatch, store, "open")
+    wrote = threads_of(monkeypatch, BlobWriter, "write")
+    name = hashlib.sha256(b"rows").hexdigest()
+    async with chain.http.put(f"{chain.url}/blobs/{name}", data=b"rows") as answer:
+        assert answer.status == 201
+    async with chain.http.get(f"{chain.url}/blobs/{name}") as answer:
+        assert await answer.read() == b"rows"
+    assert all((asked, opened, wrote))
+    assert threading.get_ident() not in {*asked, *opened, *wrote}
