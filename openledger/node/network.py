@@ -53,11 +53,16 @@ def comet_home(home: Path) -> Path:
 
 
 def comet_settings(config: Config) -> CometSettings:
-    """What our configuration means for CometBFT's. Raises InvalidConfig for the app mempool with blocks on demand."""
+    """What our configuration means for CometBFT's. Raises InvalidConfig for the app mempool with blocks on demand, and
+    for a name that CometBFT's peers refuse."""
     from openledger.node.engines.home import CometSettings
 
     consensus, sync = config.consensus, config.statesync
     servers = sync.rpc_servers * 2 if len(sync.rpc_servers) == 1 else sync.rpc_servers  # CometBFT wants two
+    if not (consensus.name.isascii() and consensus.name.isprintable() and consensus.name.strip()):
+        raise InvalidConfig(
+            f"[consensus] name is none that peers take: {consensus.name!r}", "letters, digits and signs of ASCII"
+        )
     if consensus.mempool == "app" and consensus.empty_block_ms:
         raise InvalidConfig(
             f"with the app mempool every block would wait {consensus.empty_block_ms} ms, transactions or not",
@@ -96,13 +101,14 @@ def initial_config(name: str, starting_port: int | None) -> Config:
 def init_home(home: Path, genesis: Genesis | None, config: Config, evm_chain_id: int | None = None) -> dict[str, str]:
     """Make the home of a node; a chain of its own, with that EVM chain id, when no genesis is given.
 
-    Raises WrongDataFolder when there is one already, MissingProgram without CometBFT, InvalidGenesis.
+    Raises WrongDataFolder when there is one already, MissingProgram without CometBFT, InvalidGenesis, InvalidConfig.
     """
     from openledger.node.engines.binary import find_cometbft
     from openledger.node.engines.home import init_home as init_comet
 
     if any((home / entry).exists() for entry in (FILE, "genesis.json", "current", "cometbft")):
         raise WrongDataFolder(f"{home} is the home of a node already", "openledger start, or another --home")
+    settings = comet_settings(config)
     binary = find_cometbft(config.consensus.program)
     seed = secrets.token_bytes(32)
     if genesis is None:
@@ -112,7 +118,7 @@ def init_home(home: Path, genesis: Genesis | None, config: Config, evm_chain_id:
         for_networks(genesis)
     home.mkdir(parents=True, exist_ok=True)
     try:
-        node_id = init_comet(comet_home(home), genesis, seed=seed, settings=comet_settings(config), binary=binary)
+        node_id = init_comet(comet_home(home), genesis, seed=seed, settings=settings, binary=binary)
     except BaseException:
         shutil.rmtree(comet_home(home), ignore_errors=True)  # nothing was there before
         raise

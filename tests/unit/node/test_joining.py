@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -25,7 +26,7 @@ from openledger.node.joining import (
     prepare,
     words,
 )
-from openledger.node.network import comet_settings, initial_config
+from openledger.node.network import comet_settings, init_home, initial_config
 from openledger.primitives.errors import InvalidConfig, InvalidGenesis, NodeUnreachable
 from openledger.primitives.keys import ed25519_public
 from openledger.primitives.types import to_hex
@@ -275,3 +276,11 @@ async def test_a_node_that_tells_its_snapshots_in_another_form_is_refused_in_a_s
     monkeypatch.setattr("openledger.node.joining._Asker.call", call)
     with pytest.raises(NodeUnreachable, match="which snapshots it has"):
         await discover(["http://127.0.0.1:1"], GENESIS, None, None)
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\tb", "\x7f", "\udcff", "\N{TURTLE}", "é"])
+def test_a_name_that_peers_refuse_is_said_before_anything_is_written(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match="name is none that peers take"):
+        init_home(tmp_path / "home", None, initial_config(name, None))
+    assert not (tmp_path / "home" / "config.toml").exists()
+    assert not (tmp_path / "home" / "cometbft").exists()
