@@ -18,7 +18,7 @@ from openledger.abci_app.modules.models.records import DataRef
 from openledger.abci_app.modules.models.settle import InferenceSettle
 from openledger.node.keystore import Signer
 from openledger.primitives.attribution import PartFacts, SettlementFacts, Voucher
-from openledger.primitives.errors import BlobNotFound, NodeUnreachable, NotFound
+from openledger.primitives.errors import BlobNotFound, MalformedAction, NodeUnreachable, NotFound, WrongPhase
 from openledger.primitives.hashing import sha256
 from openledger.primitives.types import Address, from_hex, to_checksum, to_hex
 
@@ -99,16 +99,23 @@ def created_id(receipt: dict[str, Any]) -> int:
 
 
 def version_data(client: Client, refs: Iterable[tuple[int, int]]) -> tuple[VersionData, ...]:
-    """Parts of (datanet, version) pairs as the chain has them; version 0 is the newest. Raises NotFound."""
+    """Parts of (datanet, version) pairs as the chain has them; version 0 is the newest. Raises NotFound, and
+    MalformedAction or WrongPhase before hours of training go into what nobody could publish."""
     from openledger.attribution_oracle.bundle import VersionData
 
-    found = []
+    found: list[VersionData] = []
     for datanet, version in refs:
         if not version:
             version = int(client.call("openledger_getDatanet", datanet)["head"])
         if not version:
             raise NotFound(f"datanet {datanet} has no version yet", f"openledger datanet add {datanet} FILE")
+        if datanet in [one.datanet for one in found]:
+            raise MalformedAction(f"datanet {datanet} is named twice", "a model takes one version of a datanet")
         commit = client.call("openledger_getCommit", datanet, version)
+        if commit["status"] != "accepted":
+            raise WrongPhase(
+                f"version {version} of datanet {datanet} is {commit['status']}, and only accepted ones are trained on"
+            )
         parts = tuple(
             PartFacts(p["contributor"], p["blob"], int(p["rows"]), int(p["height"]), int(p["place"]))
             for p in commit["parts"]

@@ -14,7 +14,7 @@ from openledger.node import claiming, operator, serving
 from openledger.node.cli import models
 from openledger.node.cli.common import App
 from openledger.node.cli.root import run
-from openledger.primitives.errors import NotFound
+from openledger.primitives.errors import MalformedAction, NotFound, WrongPhase
 
 pytestmark = pytest.mark.usefixtures("clean")
 RECORD = {"name": "orator", "price": hex(10**17), "bundle": "0x12", "refuted": 0, "retired": False, "bond": hex(10**19)}
@@ -105,3 +105,18 @@ def test_a_claim_that_is_not_accepted_is_no_success(
     monkeypatch.setattr(claiming, "follow", lambda *_: [{"id": 4, "status": status}])
     assert run(["model", "claim", "1", "--key", "dev4"]) == code
     assert f"claim 4: {status}; see openledger proof show 4" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("status", ["pending", "rejected", "expired"])
+def test_nothing_is_trained_that_could_not_be_published(status: str) -> None:
+    def call(method: str, _datanet: int, version: int = 0) -> dict[str, Any]:
+        if method == "openledger_getDatanet":
+            return {"head": 2}
+        return {"status": "accepted" if version == 2 else status, "parts": []}
+
+    node: Any = SimpleNamespace(call=call)
+    assert [v.version for v in operator.version_data(node, [(1, 0), (2, 2)])] == [2, 2]
+    with pytest.raises(MalformedAction, match="datanet 1 is named twice"):
+        operator.version_data(node, [(1, 2), (2, 2), (1, 0)])
+    with pytest.raises(WrongPhase, match=f"version 3 of datanet 1 is {status}"):
+        operator.version_data(node, [(1, 3)])
