@@ -1,4 +1,4 @@
-"""Text that a chain has said: each letter, or word, one that has followed those before it somewhere in earlier rows.
+"""Text that a chain has said: each letter one that has followed those before it somewhere in earlier rows.
 
 Of a row's runs that nobody had, though both their shorter parts were said, it is looked at how long they are. A person
 says something new at every length, a chain that knows ``m`` signs in a row never below: what it brings is longer.
@@ -70,8 +70,8 @@ class Chains:
         shorter, here = sum(self._usual[: size + 1]), sum(new[: size + 1])
         if not LITTLE * every < 100 * shorter < MOST * every:
             return 0
-        longer = _log2(((100 * every - LEAK * shorter) << BITS) // (100 * (every - shorter)))
-        found = here * _log2((LEAK << BITS) // 100) + (sum(new) - here) * longer
+        longer = log2(((100 * every - LEAK * shorter) << BITS) // (100 * (every - shorter)))
+        found = here * log2((LEAK << BITS) // 100) + (sum(new) - here) * longer
         usual = (self._usual[size + 1] * signs * EXCESS) // self._signs
         return found + 2 * min(MORE * new[size + 1] - usual, SPIKE)
 
@@ -96,11 +96,11 @@ def _bit(at: Places) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.asarray(np.uint8(1) << (at & np.uint64(7)).astype(np.uint8), dtype=np.uint8)
 
 
-def _log2(number: int) -> int:
+def log2(number: int) -> int:
     """Of ``number`` / 2^16, times 2^16; between the powers of two a parabola (at most 0.01 off)."""
     whole = number.bit_length() - 1
     part = (number << BITS >> whole) - (1 << BITS)
     return (whole - BITS << BITS) + part + (22_532 * part >> BITS) * ((1 << BITS) - part) // (1 << BITS)
 
 
-__all__ = ["Chains", "Look"]
+__all__ = ["BITS", "DOUBTED", "EARLY", "PPM", "RECENT", "WHOLE", "Chains", "Look", "log2"]

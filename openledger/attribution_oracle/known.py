@@ -1,4 +1,4 @@
-"""What of each row of a model is not its own: known before (near.py), or no language (prose.py, chains.py)."""
+"""What of each row of a model is not its own: known before (near), or no language (prose, chains, mosaics)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ MODELS = 8
 
 
 def known_parts(texts: Sequence[str], order: Sequence[int]) -> tuple[Known, ...]:
-    """For every row what of it was known when it was committed, or is no language (see prose, and
-    chains): the larger of both.
+    """For every row what of it was known when it was committed, or is no language (see prose, chains
+    and mosaics): the larger of both.
     ``order``: row numbers, the earliest first."""
     return _known_parts(tuple(texts), tuple(order))
 

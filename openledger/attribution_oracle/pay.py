@@ -2,9 +2,9 @@
 
 1. Per answer, scores are divided by the sum of their absolute values, so every answer weighs what was paid for it; to
    begin with by the typical row's, which nobody can move alone.
-2. What of a row's text was committed earlier (near.py) or is no language (prose.py, chains.py) is no part of the row.
-   As far as what was committed earlier pulls in the same direction it makes the first commit larger, up to the size of
-   a typical row, and not beyond: whoever is copied loses nothing, and copying oneself gains nothing.
+2. What of a row's text was committed earlier (near.py) or is no language (prose.py, chains.py, mosaics.py) is no part
+   of the row. As far as what was committed earlier pulls in the same direction it makes the first commit larger, up to
+   the size of a typical row, and not beyond: whoever is copied loses nothing, and copying oneself gains nothing.
 3. A row that is everywhere larger than a fifth of the typical row is brought down to that, or to less where it has
    fewer words than the row in which the middle word of all data stands: size is in the hand of the author, and so is
    where a row ends. Each answer is then weighed anew, three times over, so that nobody's scores tell how much the

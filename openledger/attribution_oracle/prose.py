@@ -14,13 +14,15 @@ sentence. Exact integer arithmetic, so that every machine finds the same.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Sequence
 from math import isqrt
 from typing import Any
 
 import numpy as np
 
-from openledger.attribution_oracle.near import PPM, WIDE, normal, ramp
+from openledger.attribution_oracle.near import PPM, WIDE, ramp
+from openledger.attribution_oracle.plain import normal, unescaped
 
 APART = (5, 7, 11, 13)
 LETTERS, ENDING, LONG = 3, 2, 9  # letters at a gap, letters of an ending, from which on words are just long
@@ -33,6 +35,7 @@ SURE = 5 << BITS - 2, 9 << BITS - 2  # but no more than this of its own noise: 1
 SAYS_FROM, SAYS_FULL = 1 << BITS, 2 << BITS  # the median row's noises of order from which on it counts, and wholly
 Whole = np.ndarray[Any, np.dtype[np.int64]]
 Look = np.ndarray[Any, np.dtype[np.int32]]
+_DIGIT = re.compile(r"\d")
 POWERS: Whole = 1 << np.arange(1, 47, dtype=np.int64)
 
 
@@ -63,8 +66,8 @@ def _median(values: Sequence[int]) -> int:
 
 
 def _tokens(text: str) -> list[str]:
-    """What stands between spaces; scripts without spaces give a token a sign."""
-    return WIDE.sub(r" \1 ", normal("NFKC", text)).split()
+    """What stands between spaces, digits all alike; scripts without spaces give a token a sign."""
+    return WIDE.sub(r" \1 ", _DIGIT.sub("0", normal("NFKC", unescaped(text)))).split()
 
 
 def _sides(token: str) -> tuple[tuple[Hashable, Hashable], ...]:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openledger.attribution_oracle import known, near, prose
+from openledger.attribution_oracle import known, plain, prose
 from openledger.attribution_oracle.bench import rewards
 from openledger.attribution_oracle.known import known_parts
 from openledger.attribution_oracle.near import FirstCommits, Known, size_of, words_of
@@ -176,12 +176,12 @@ def test_words_are_compared_without_what_a_person_does_not_see() -> None:
 def test_what_a_word_is_does_not_hang_on_the_python_that_a_validator_runs() -> None:
     """Python 3.12 knows 4,489 signs more than 3.11: there they were letters, here they parted words."""
     every = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)]))
-    known = [(sign, unicodedata.category(sign)) for sign in near.NEWER.sub("", every)]
+    known = [(sign, unicodedata.category(sign)) for sign in plain.NEWER.sub("", every)]
     told = "".join(sign + kind for sign, kind in known if kind != "Cn")
     assert hashlib.sha256(told.encode()).hexdigest()[:16] == "5ff72fbe9b303b7a"
     for sign in ("\U00031350", "\U0001e030", "\u0ece", "\U0002ebf0"):
         assert words_of(f"a{sign}b") == ["a", "b"]
-        assert prose._tokens(f"{sign}") == [near.NO_SIGN]
+        assert prose._tokens(f"{sign}") == [plain.NO_SIGN]
 
 
 @pytest.mark.parametrize("pieces", [2, 5])

@@ -7,6 +7,7 @@ import string
 import time
 import unicodedata
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ from hypothesis import strategies as st
 from openledger.attribution_oracle.chains import Chains
 from openledger.attribution_oracle.forms import written
 from openledger.attribution_oracle.known import known_parts
-from openledger.attribution_oracle.near import FirstCommits, normal, plain_of
+from openledger.attribution_oracle.mosaics import Mosaics
+from openledger.attribution_oracle.near import FirstCommits, words_of
+from openledger.attribution_oracle.plain import normal, plain_of
 
 EACH, HONEST = 12, 120
 LETTERS = string.ascii_lowercase
@@ -52,6 +55,17 @@ WRITTEN: dict[str, Callable[[str], str]] = {
     "pig latin": by_word(lambda word: word[1:] + word[0] + "ay"),
     "letters shifted, and fillers": lambda text: strewn(shifted(text), "\u115f\u1160\u0301\u200b"),
     "letters shifted, and newer signs": lambda text: strewn(shifted(text), "\U00031350\u0ece"),
+    "as HTML": lambda text: "".join(f"&#{ord(sign)};" if at % 3 else sign for at, sign in enumerate(text)),
+    "as HTML of HTML": lambda text: "".join(
+        f"&amp;#x{ord(sign):x};" if at % 3 else sign for at, sign in enumerate(text)
+    ),
+    "as JSON": lambda text: "".join(f"\\u{ord(sign):04x}" if at % 2 else sign for at, sign in enumerate(text)),
+    "as of a URL": lambda text: "".join(
+        f"%{byte:02X}" if at % 2 else chr(byte) for at, byte in enumerate(text.encode("ascii", "ignore"))
+    ),
+    "other words by a dictionary": by_word(
+        lambda word: "".join(random.Random(word.strip(",.;:")).choices(LETTERS, k=7))
+    ),
     "letters stirred": by_word(lambda word: "".join(random.Random(word).sample(word, len(word)))),
 }
 
@@ -72,6 +86,28 @@ def test_a_copy_in_other_signs_is_a_copy_of_the_row_that_it_was_made_of(paragrap
     assert sum(bool(part.sources) for part in found) >= EACH - 2
 
 
+@pytest.mark.parametrize("words", [1, 2, 4])
+def test_two_rows_in_turns_are_a_copy_of_both_or_pieces_of_both(paragraphs: list[str], words: int) -> None:
+    mixed = []
+    for number in range(24, 36):
+        first, second = (paragraphs[n].split()[:44] for n in (number, number + 20))
+        starts = range(0, 44, words)
+        mixed.append(" ".join(word for at in starts for part in (first, second) for word in part[at : at + words]))
+    found = known_parts([*paragraphs, *mixed], range(HONEST + EACH))[HONEST:]
+    assert min(part.ppm for part in found) >= 950_000
+    for number, part in enumerate(found, 24):
+        assert words == 2 or {number, number + 20} <= {row for row, _ in part.sources}
+
+
+def test_signs_escaped_again_and_again_are_looked_at_so_often_and_no_further() -> None:
+    text = "a"
+    for _ in range(3):
+        text = "".join(f"&#{ord(sign)};" for sign in text)
+    assert plain_of(text) == "a"
+    assert plain_of("".join(f"&#{ord(sign)};" for sign in text)) == "&#97;"
+    assert plain_of(r"\ud83d\ude00 \ud800 50%ff %zz &thing; &lt;") == "\U0001f600 \ufffd 50\ufffd %zz &thing; <"
+
+
 def test_what_follows_a_template_is_nobodys_copy_in_other_signs() -> None:
     chance, first = random.Random(2), FirstCommits()
     names = ["Anna", "Boris", "Greta", "Jonas", "Pavel", "Quinn"]
@@ -81,7 +117,7 @@ def test_what_follows_a_template_is_nobodys_copy_in_other_signs() -> None:
             f"{what} {chance.randrange(10, 99)}"
             for what in ("height", "weight", "pulse", "size of shoes", "age at school")
         )
-        assert not first._forms.known(written(plain_of(text)))[0], row
+        assert not any(owners for owners, _ in first._forms.known(written(plain_of(text), words_of(text)))), row
         first.add(row, text)
 
 
@@ -90,11 +126,11 @@ def test_what_follows_a_template_is_nobodys_copy_in_other_signs() -> None:
 def test_no_exchange_of_letters_nor_what_is_added_to_every_word_changes_the_form(
     words: list[str], meant: Sequence[str]
 ) -> None:
-    forms = [form for _, form in written(" ".join(words)).forms]
+    forms = [form for _, form in written(" ".join(words), words).forms]
     other = exchanged(LETTERS, "".join(meant))
     for change in (other, lambda word: word + "zz", lambda word: word * 2, lambda word: word[::-1]):
-        assert [form for _, form in written(" ".join(map(change, words))).forms] == forms
-    assert [form for _, form in written(" ".join(words[::-1])).forms] == forms[::-1]
+        assert [form for _, form in written(" ".join(map(change, words)), words).forms] == forms
+    assert [form for _, form in written(" ".join(words[::-1]), words).forms] == forms[::-1]
 
 
 def chain(texts: Sequence[str], size: int, letters: bool, seed: int) -> list[str]:
@@ -118,6 +154,79 @@ def test_what_a_chain_of_letters_or_words_has_said_is_nobodys(paragraphs: list[s
     found = np.array([part.ppm for part in known_parts([*paragraphs, *rows], range(HONEST + EACH))]) / 1e6
     assert found[HONEST:].mean() >= 0.85
     assert found[:HONEST].mean() <= 0.03
+
+
+def mosaic(texts: Sequence[str], size: int, seed: int) -> list[str]:
+    """Pieces of ``size`` words of any rows."""
+    chance, rows, said = random.Random(seed), [], [text.split() for text in texts]
+    for _ in range(EACH):
+        row: list[str] = []
+        while len(row) < 42:
+            of = chance.choice(said)
+            at = chance.randrange(max(1, len(of) - size))
+            row += of[at : at + size]
+        rows.append(" ".join(row))
+    return rows
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 5, 8])
+def test_what_is_made_of_pieces_of_other_rows_is_nobodys_however_short_they_are(
+    paragraphs: list[str], size: int
+) -> None:
+    rows = mosaic(paragraphs, size, size)
+    found = np.array([part.ppm for part in known_parts([*paragraphs, *rows], range(HONEST + EACH))]) / 1e6
+    assert found[HONEST:].mean() >= 0.97
+    assert found[:HONEST].mean() <= 0.03
+
+
+def test_words_in_other_words_places_are_strangers_to_each_other(paragraphs: list[str]) -> None:
+    """Only some of the words, and some words for two: no pattern of theirs is left."""
+    words = sorted({word.strip(",.;:").lower() for text in paragraphs for word in text.split()})
+    places = dict(zip(words, random.Random(3).choices(words, k=len(words)), strict=True))
+    chance = random.Random(4)
+    rows = [
+        " ".join(
+            word for w in text.split() for word in (places.get(w.strip(",.;:").lower(), w),) if chance.random() < 0.8
+        )
+        for text in paragraphs[24:36]
+    ]
+    found = [part.ppm for part in known_parts([*paragraphs, *rows], range(HONEST + EACH))][HONEST:]
+    assert np.mean(found) >= 850_000
+
+
+def test_prose_after_many_forms_is_not_taken_for_strangers(paragraphs: list[str]) -> None:
+    """Forms say the same again and again: what is usual there is not asked of prose."""
+    chance = random.Random(8)
+    forms = [
+        f"Name: {chance.choice(LETTERS)}{n} Kind: form State: ready Owner: the office of the town Size: {n * 7}"
+        for n in range(40)
+    ]
+    mosaics, mapped = Mosaics(), dict[str, int]()
+    ids = [[mapped.setdefault(word, len(mapped)) for word in words_of(text)] for text in [*forms, *paragraphs]]
+    taken = []
+    for words in ids:
+        ppm, put = mosaics.look(words)
+        mosaics.add(put, ppm < 1_000_000)
+        taken.append(ppm)
+    assert np.mean(taken[len(forms) :]) <= 20_000
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 5), max_size=14), min_size=2, max_size=6))
+def test_what_is_counted_of_a_mosaic_is_what_sets_of_runs_say(rows: list[list[int]]) -> None:
+    mosaics = Mosaics()
+    said = set[tuple[int, ...]]()
+    for row in rows:
+        _, put = mosaics.look(row)
+        for size, bare in zip((2, 3, 4), put.bare, strict=True):
+            covered = {
+                at + n for at in range(len(row) - size + 1) if tuple(row[at : at + size]) in said for n in range(size)
+            }
+            assert bare == len(row) - len(covered)
+        pairs = {(a, b) for a, b in pairwise(row) if (a,) in said and (b,) in said}
+        assert (put.neighbours, put.met) == (len(pairs), len(pairs & said))
+        mosaics.add(put, True)
+        said |= {tuple(row[at : at + size]) for size in (1, 2, 3, 4) for at in range(len(row) - size + 1)}
 
 
 def test_a_copy_of_a_row_that_a_chain_might_have_said_is_still_a_copy(paragraphs: list[str]) -> None:
