@@ -1,15 +1,16 @@
 """Whether a row is language as the other rows are: what stands side by side here does so elsewhere, and not by chance.
 
-For each two neighbours the other rows tell how much likelier the second is after the first than anywhere, in three
-ways of which the mean counts: by the whole words, where these are rare by the three letters on either side of the gap,
-and where those are rare by the kinds of sign there; by how the words end, since endings agree in many languages; by how
+For each two neighbours the other rows tell how much likelier the second is after the first than anywhere, in three ways
+of which the mean counts: by the whole words, where these are rare by the three letters on either side of the gap, and
+where those are rare by the kinds of sign there; by how the words end, since endings agree in many languages; by how
 long they are, with a great letter or a small one before, a full stop or a comma behind. Each backs off to the next
 coarser (interpolated counts, Jelinek and Mercer 1980). The mean over a row's neighbours, less the mean over its words
 some places apart, is its order: the same words in any other order have none, however common they are. It is compared
 with the median row's, so that no language, subject or size of corpus is preferred, and with its own noise, so that who
 is far above chance need not be like others. Where the median row has none either (rows of one word, all of them
-random), nothing is said about anybody. What stands between spaces counts whole, since the parts of a name are no
-sentence. Exact integer arithmetic, so that every machine finds the same.
+random), nothing is said about anybody; nor about a row of whose words hardly any are known, if they are spelt as words
+are (spelling.py): who is alone with his language is paid for it. What stands between spaces counts whole, since the
+parts of a name are no sentence. Exact integer arithmetic, so that every machine finds the same.
 """
 
 from __future__ import annotations
@@ -23,20 +24,19 @@ import numpy as np
 
 from openledger.attribution_oracle.near import PPM, WIDE, ramp
 from openledger.attribution_oracle.plain import normal, unescaped
+from openledger.attribution_oracle.spelling import BITS, Whole, elsewhere, log2, spelt_alike
 
 APART = (5, 7, 11, 13)
 LETTERS, ENDING, LONG = 3, 2, 9  # letters at a gap, letters of an ending, from which on words are just long
 DOUBT = (4, 2, 1, 2, 2, 1)  # of each of ``_sides``: pairs that the coarser look weighs as much as
 WAYS = ((0, 1, 2), (3, 5), (4, 5))  # which looks back off to which
-BITS = 16  # behind the point of a logarithm
 FLOOR = 3_300  # of a row's noise: 0.05 bits
 LITTLE, ENOUGH = 250_000, 500_000  # ppm of the median row's order below which a row is nobody's, and whole,
 SURE = 5 << BITS - 2, 9 << BITS - 2  # but no more than this of its own noise: 1.25 and 2.25
+SPELT, HEARD = (200_000, 600_000), (50_000, 150_000)  # ppm
 SAYS_FROM, SAYS_FULL = 1 << BITS, 2 << BITS  # the median row's noises of order from which on it counts, and wholly
-Whole = np.ndarray[Any, np.dtype[np.int64]]
 Look = np.ndarray[Any, np.dtype[np.int32]]
 _DIGIT = re.compile(r"\d")
-POWERS: Whole = 1 << np.arange(1, 47, dtype=np.int64)
 
 
 def spoken(texts: Sequence[str], new: Sequence[bool]) -> tuple[int, list[int]]:
@@ -45,8 +45,28 @@ def spoken(texts: Sequence[str], new: Sequence[bool]) -> tuple[int, list[int]]:
     at the second: else random pairs would make all look random."""
     gaps, counts = _Gaps(texts), list(new)
     says, found = _judged(gaps, counts)
+    if not any(found):
+        return says, found
+    foreign = _foreign(texts, gaps, counts)
+    found = _but(found, foreign)
     kept = [vouches and not ppm for vouches, ppm in zip(counts, found, strict=True)]
-    return (says, found) if kept == counts else _judged(gaps, kept)
+    if kept != counts:
+        says, found = _judged(gaps, kept)
+        found = _but(found, foreign)
+    return says, found
+
+
+def _foreign(texts: Sequence[str], gaps: _Gaps, counts: Sequence[bool]) -> list[int]:
+    """How far each row is of a language that hardly anybody else speaks, ppm: its words are not known, but they are
+    spelt as words are. Of such a row the order of words tells nothing."""
+    alike, heard = spelt_alike(texts, counts), gaps.heard(counts)
+    typical = max(_median([bits for bits, vouches in zip(alike, counts, strict=True) if vouches]), 1)
+    spelt = [ramp(max(bits, 0) * PPM // typical, *SPELT) for bits in alike]
+    return [some * (PPM - ramp(known, *HEARD)) // PPM for some, known in zip(spelt, heard, strict=True)]
+
+
+def _but(found: Sequence[int], foreign: Sequence[int]) -> list[int]:
+    return [ppm * (PPM - some) // PPM for ppm, some in zip(found, foreign, strict=True)]
 
 
 def _judged(gaps: _Gaps, counts: Sequence[bool]) -> tuple[int, list[int]]:
@@ -118,31 +138,23 @@ class _Gaps:
         """For each place how much likelier the second is there than anywhere, in bits times 2^16; ``way``: looks."""
         ratio = np.full(len(self.row), 1 << BITS, dtype=np.int64)
         for look in reversed(way):
-            pairs, left, right = (self._elsewhere(what, told) for what in self.looks[look])
+            pairs, left, right = (elsewhere(self.row, what, told) for what in self.looks[look])
             finer = (pairs * ((every << BITS) // np.maximum(right, 1)) + DOUBT[look] * ratio) // (left + DOUBT[look])
             ratio = np.where(right > 0, finer, ratio)
-        return _log2(np.maximum(ratio, 1))
+        return log2(np.maximum(ratio, 1))
 
-    def _elsewhere(self, what: Look, told: Whole) -> Whole:
-        """For each place how often ``what`` stands there stands side by side in other rows that count."""
-        width = int(np.max(what, initial=0)) + 1
-        own = self.row * width + what
-        kinds, times = np.unique(own[told], return_counts=True)
-        at = np.searchsorted(kinds, own)
-        mine = np.append(times, 0)[np.where(np.append(kinds, -1)[at] == own, at, len(kinds))]
-        return np.asarray(np.bincount(what[told], minlength=width)[what] - mine, dtype=np.int64)
+    def heard(self, counts: Sequence[bool]) -> list[int]:
+        """Of each row's neighbours those of which other rows that count have said both words, ppm."""
+        told, near = np.flatnonzero(np.array(counts, dtype=bool)[self.row[: self.near]]), slice(self.near)
+        both = [elsewhere(self.row, side, told)[near] > 0 for side in self.looks[0][1:]]
+        known = np.bincount(self.row[near][both[0] & both[1]], minlength=self.rows)
+        every = np.bincount(self.row[near], minlength=self.rows)
+        return [int(one) * PPM // max(int(of), 1) for one, of in zip(known, every, strict=True)]
 
 
 def _numbers(names: Sequence[Hashable]) -> Whole:
     ids: dict[Hashable, int] = {}
     return np.array([ids.setdefault(name, len(ids)) for name in names], dtype=np.int64)
-
-
-def _log2(numbers: Whole) -> Whole:
-    """Times 2^16, straight between the powers of two (Mitchell 1962: at most 0.09 too low), less 16."""
-    numbers = np.minimum(numbers, POWERS[-1])
-    whole = np.searchsorted(POWERS, numbers, side="right")
-    return np.asarray(((whole - BITS) << BITS) + ((numbers << BITS) >> whole) - (1 << BITS), dtype=np.int64)
 
 
 def _sums(rows: Whole, values: Whole, count: int) -> tuple[list[int], list[int]]:
