@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NAME = "model.json"
 _HASHES = ("weights", "bundle", "receipt", "index", "index_root")
+_NUMBERS, _WORDS = ("rows", "base_loss", "held_out_loss", "lds"), ("base", "method")
 _FILES = ("tokenizer", "weights", "receipt", "index")
 
 
@@ -42,9 +43,10 @@ def write(folder: Path, fields: dict[str, Any]) -> Path | None:
 def read(folder: Path) -> dict[str, Any]:
     """Fields of ``model.publish`` but name and price. Raises NotFound where there are none."""
     try:
-        fields: dict[str, Any] = read_json((folder / NAME).read_bytes())
-        fields |= {k: bytes.fromhex(fields[k].removeprefix("0x")) for k in _HASHES}
-        fields["data"] = [(int(d), int(v)) for d, v in fields["data"]]
+        told = read_json((folder / NAME).read_bytes())
+        fields: dict[str, Any] = {k: bytes.fromhex(told[k].removeprefix("0x")) for k in _HASHES}
+        fields |= {k: int(told[k]) for k in _NUMBERS} | {k: str(told[k]) for k in _WORDS}
+        fields["data"] = [(int(d), int(v)) for d, v in told["data"]]
     except (OSError, InvalidJson, ValueError, KeyError, TypeError, AttributeError):
         raise NotFound(f"{folder} holds no trained model", "openledger model train --output FOLDER") from None
     return fields

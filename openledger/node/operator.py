@@ -124,10 +124,17 @@ def version_data(client: Client, refs: Iterable[tuple[int, int]]) -> tuple[Versi
     return tuple(found)
 
 
-def publish(client: Client, signer: Signer, name: str, price: int, fields: dict[str, Any]) -> tuple[int, str]:
-    """Send model.publish with the fields of ``publish_bundle``; model number and transaction hash."""
+def publishing(name: str, price: int, fields: dict[str, Any]) -> ModelPublish:
+    """model.publish with the fields of ``publish_bundle``. Raises MalformedAction where no chain would take it."""
     data = tuple(DataRef(datanet, version) for datanet, version in fields["data"])
-    receipt = send(client, signer, ModelPublish(**{**fields, "name": name, "price": price, "data": data}))
+    action = ModelPublish(**{**fields, "name": name, "price": price, "data": data})
+    action.check()
+    return action
+
+
+def publish(client: Client, signer: Signer, name: str, price: int, fields: dict[str, Any]) -> tuple[int, str]:
+    """Send model.publish; model number and transaction hash."""
+    receipt = send(client, signer, publishing(name, price, fields))
     return created_id(receipt), str(receipt["transactionHash"])
 
 

@@ -13,7 +13,7 @@ from openledger.node.cli import refining
 from openledger.node.cli.common import App, Group, Whole, facts, moment, pass_app, table
 from openledger.node.quality import inspect, remarks, spdx, told, told_of
 from openledger.primitives.amounts import format_amount, parse_amount
-from openledger.primitives.errors import AlreadyExists, MalformedAction, NotFound
+from openledger.primitives.errors import AlreadyExists, MalformedAction, NotFound, OpenLedgerError
 from openledger.primitives.hashing import sha256
 from openledger.primitives.types import from_hex, parse_address, to_checksum, to_hex
 
@@ -153,6 +153,14 @@ def reset(app: App, number: int) -> None:
     )
 
 
+def salt_of(text: str) -> bytes:
+    """The salt of a promise. Raises MalformedAction."""
+    try:
+        return from_hex(text, 32)
+    except OpenLedgerError:
+        raise MalformedAction("a salt is 0x and 64 hex digits", "datanet promise shows it to the contributor") from None
+
+
 def keep_newer(path: Path, blob: bytes) -> None:
     """Take ``blob`` out of the collected rows; those that came while it was committed wait for the next commit."""
     newer = path.read_bytes().removeprefix(blob)
@@ -231,7 +239,7 @@ def commit(
         message,
         promise=not no_promise,
         contributor=None if contributor is None else parse_address(contributor),
-        salt=None if salt is None else from_hex(salt, 32),
+        salt=None if salt is None else salt_of(salt),
     )
     data: dict[str, Any] = {
         "datanet": number,

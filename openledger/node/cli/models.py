@@ -193,6 +193,7 @@ def publish(app: App, folder: Path, name: str, price: str) -> None:
     from openledger.node import operator
 
     fields, signer, wei = model_folder.read(folder), app.signer(), parse_amount(price)
+    operator.publishing(name, wei, fields)  # before much is uploaded for nothing
     there = operator.published(app.client, signer.address, name, wei, fields["bundle"])
     if there is not None:
         raise AlreadyExists(

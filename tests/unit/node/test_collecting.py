@@ -197,3 +197,11 @@ def test_who_refines_reads_of_personal_data_before_anything_is_sent(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("row 0: remark: looks as if it held an e-mail address")
     assert lines[1] == "0 rows stay, 1 go, 1 come"
+
+
+def test_a_salt_that_is_none_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.txt").write_text("A first letter of some length.\n")
+    out(capsys, "add", "1", "a.txt")
+    for salt in ("", "0x12", "zz"):
+        assert run(["--home", "home", "datanet", "commit", "1", "--key", "dev1", "--salt", salt]) == 1
+        assert "error: a salt is 0x and 64 hex digits\n" in capsys.readouterr().err

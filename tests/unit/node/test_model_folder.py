@@ -26,7 +26,8 @@ def trained(folder: Path, seed: bytes) -> dict[str, Any]:
     store = model_folder.store(folder)
     names = {name: "0x" + store.put(seed + name.encode()) for name in FILES}
     names["bundle"] = "0x" + store.put(json.dumps({**names, "checkpoints": [names["weights"]]}).encode())
-    return {**names, "index_root": to_hex(bytes(32)), "data": [[1, 2]], "rows": 3, "base": "b"}
+    return {**names, "index_root": to_hex(bytes(32)), "data": [[1, 2]], "rows": 3, "base": "b",
+            "method": "gradient-dot", **dict.fromkeys(("base_loss", "held_out_loss", "lds"), 0)}  # fmt: skip
 
 
 def test_another_model_in_the_folder_is_kept_and_the_same_one_is_not_doubled(tmp_path: Path) -> None:
@@ -65,6 +66,22 @@ class Models:
     def call(self, method: str, start: int) -> list[dict[str, Any]]:
         assert method == "openledger_listModels"
         return self.all[start - 1 : start + 99]
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--name", ""], "name must have 1 to 64 bytes"), (["--name", "x", "--price", "0"], "price must be more than 0"),
+])  # fmt: skip
+def test_nothing_is_uploaded_for_a_name_or_a_price_that_no_chain_takes(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashes = dict.fromkeys(("weights", "bundle", "receipt", "index", "index_root"), to_hex(bytes(32)))
+    more = {"data": [[1, 2]], "rows": 3, "base": "b", "method": "gradient-dot"}
+    more |= dict.fromkeys(("base_loss", "held_out_loss", "lds"), 0)
+    (tmp_path / "m").mkdir()
+    model_folder.write(tmp_path / "m", hashes | more)
+    monkeypatch.setattr(App, "client", None)
+    assert run(["--key", "dev4", "model", "publish", "m", *words]) == 1
+    assert said in capsys.readouterr().err
 
 
 def test_the_same_model_is_not_bonded_twice(
