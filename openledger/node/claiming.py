@@ -46,6 +46,10 @@ class Scores:
             return None
         return found if to_hex(sha256(found)) == name else None
 
+    def any(self) -> bool:
+        """Whether some are kept."""
+        return self._folder.is_dir() and any(self._folder.iterdir())
+
     def forget(self, name: str) -> None:
         """The claim is decided."""
         (self._folder / name.removeprefix("0x")).unlink(missing_ok=True)
@@ -76,6 +80,8 @@ def unclaimed(client: Client, model: int, sessions: Collection[int]) -> list[int
 
 def undecided(client: Client, model: int, scores: Scores) -> list[int]:
     """Claims over the model that have no verdict yet, and whose scores are kept here."""
+    if not scores.any():
+        return []
     records = [client.call("openledger_getClaim", number) for number in _numbers(client, CLAIMED, model, 1)]
     return [int(r["id"]) for r in records if r["status"] not in FINAL and scores.get(r["scores"]) is not None]
 

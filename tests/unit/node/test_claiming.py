@@ -60,6 +60,7 @@ def test_a_claim_is_taken_up_again_where_its_scores_are(tmp_path: Path) -> None:
     node: Any = Node("voting")
     scores = Scores(tmp_path / "scores")
     assert claiming.undecided(node, 3, scores) == []
+    assert node.refused == 0, "nothing is asked where nothing is kept"
     scores.keep(SCORES)
     assert claiming.undecided(node, 3, scores) == [2]
     (tmp_path / "scores" / NAME[2:]).write_text("damaged")
