@@ -349,7 +349,7 @@ def run_model(bundle: Bundle, ask: Ask, emit: Callable[[str], object]) -> tuple[
             text = tokenizer.decode(said)
             if (end := ask.end(text)) is not None:
                 break
-            safe = text[: len(text) - held]
+            safe = text[: max(0, len(text) - held)]
             if not text.endswith("\ufffd") and len(safe) > len(told):
                 emit(safe[len(told) :])
                 told = safe
