@@ -118,7 +118,7 @@ class Upstream:
                 if err.code not in BUSY:
                     break
                 wanted = err.headers.get("Retry-After", "")
-                pause = min(float(wanted), LONGEST_PAUSE) if wanted.isdigit() else pause
+                pause = min(float(wanted), LONGEST_PAUSE) if wanted.isdecimal() else pause
             except (OSError, ValueError, HTTPException) as err:  # no connection, cut off, no HTTP, or no JSON
                 reason = getattr(err, "reason", None) or err
                 why = getattr(reason, "strerror", None) or str(reason) or type(err).__name__
@@ -128,8 +128,10 @@ class Upstream:
         request = urllib.request.Request(  # noqa: S310 (http or https: see parse_fork)
             self._at,
             json.dumps(body).encode(),
-            {"Content-Type": "application/json", "User-Agent": f"OpenLedger/{__version__}", **self._login},
+            {"Content-Type": "application/json", "User-Agent": f"OpenLedger/{__version__}"},
         )
+        for name, value in self._login.items():
+            request.add_unredirected_header(name, value)  # for this server, and none that it names
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
             return parse_json(response.read(MAX_ANSWER))
 

@@ -247,6 +247,36 @@ def test_an_upstream_that_is_busy_is_asked_again_and_one_that_is_away_is_named(s
         Upstream("http://127.0.0.1:9", pauses.append).call("eth_chainId")
 
 
+def test_a_login_is_not_told_to_whom_an_upstream_sends_us() -> None:
+    told: list[str | None] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            told.append(self.headers["Authorization"])
+            self.send_error(404)
+
+        def do_POST(self) -> None:
+            told.append(self.headers["Authorization"])
+            self.send_response(302)
+            self.send_header("Location", f"http://127.0.0.1:{other.server_port}/")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with (
+        ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as other,
+        ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as one,
+    ):
+        for each in (other, one):
+            threading.Thread(target=each.serve_forever, daemon=True).start()
+        with pytest.raises(ForkError, match="status 404"):
+            Upstream(f"http://me:word@127.0.0.1:{one.server_port}", lambda _: None).call("eth_chainId")
+        other.shutdown()
+        one.shutdown()
+    assert told == ["Basic bWU6d29yZA==", None]
+
+
 def test_an_upstream_without_the_state_or_the_block_is_told_apart(server: Server) -> None:
     server.results = account(code="0x") | {"eth_getBalance": ValueError("missing trie node")}
     store = ForkedStore(MemoryStore(), Upstream(server.url), 7)
