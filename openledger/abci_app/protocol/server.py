@@ -168,6 +168,10 @@ def _answer(response: object) -> bytes:
     return frame(encode_response(response))
 
 
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) <= 65_535
+
+
 class AbciServer:
     """Serves an application on ``unix:///path`` or ``tcp://host:port`` (port 0: the system chooses; see ``address``).
 
@@ -202,7 +206,7 @@ class AbciServer:
                 remove_stale_socket(Path(rest))
                 self._server = await loop.create_unix_server(lambda: _Connection(self), rest)
                 os.chmod(rest, stat.S_IRUSR | stat.S_IWUSR)
-            elif kind == "tcp" and rest.rpartition(":")[2].isdigit():
+            elif kind == "tcp" and _is_port(rest.rpartition(":")[2]):
                 host, _, port = rest.rpartition(":")
                 self._server = await loop.create_server(lambda: _Connection(self), host.strip("[]"), int(port))
                 self.address = f"tcp://{host}:{self._server.sockets[0].getsockname()[1]}"

@@ -202,7 +202,9 @@ async def test_a_taken_port_is_one_clear_error(app):
     await first.stop()
 
 
-@pytest.mark.parametrize("address", ["", "unix://", "http://127.0.0.1:1", "tcp://nowhere", "26658"])
+@pytest.mark.parametrize(
+    "address", ["", "unix://", "http://127.0.0.1:1", "tcp://nowhere", "26658", "tcp://::1:99999", "tcp://h:²"]
+)
 async def test_a_wrong_address_is_refused(app, address):
     with pytest.raises(InvalidConfig, match="ABCI address"):
         await AbciServer(app, address, on_fault=print).start()
