@@ -54,6 +54,13 @@ export function percent(ppm) {
   return `${(Number(ppm) / 10_000).toFixed(4).replace(/\.?0+$/, "")} %`;
 }
 
+/** Seconds as "2 days", "3 h", "90 s": exact, in the largest unit that divides them. */
+export function span(seconds) {
+  const n = Number(seconds);
+  const [size, unit] = [[86_400, "days"], [3600, "h"], [60, "min"]].find(([one]) => n >= 2 * one && n % one === 0) ?? [1, "s"];
+  return `${count(n / size)} ${unit}`;
+}
+
 /** Part of a whole as per cent, exact to two decimals. */
 export function ratio(part, whole) {
   const total = big(whole);

@@ -69,6 +69,22 @@ export const COUNTS = {
   openledger_listProposals: ["0x0000000000000000000000000000000000000804", "0xda35c664"], // proposalCount()
 };
 
+/** Units of parameters and of what else proposals change: the rest are numbers. */
+const WEI = new Set(
+  "initial_base_fee base_fee_floor cap reserve mint_per_epoch claim_bond challenge_bond model_bond work_price power_unit min_self_bond min_delegation gov_deposit amount communityPool".split(" "),
+);
+const PPM = new Set(
+  "mint_factor claim_bond_ppm slash_double_sign slash_downtime slash_verdict slash_silence min_verdicts score_tolerance_relative min_signed gov_quorum gov_pass gov_veto".split(" "),
+);
+
+/** "wei", "ppm", "bps" or "s" of a named value; null for a plain number. An account's own name stands for its balance. */
+export function unitOf(name) {
+  if (WEI.has(name) || /^0x[0-9a-fA-F]{40}$/.test(name)) return "wei";
+  if (PPM.has(name)) return "ppm";
+  if (name.startsWith("split_")) return "bps";
+  return name.endsWith("_seconds") ? "s" : null;
+}
+
 /** The ten accounts that every devnet funds (see guides/run-a-devnet.md); their keys are known to everybody. */
 export const DEV_ACCOUNTS = [
   "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266",

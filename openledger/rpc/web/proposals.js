@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import * as f from "./format.js";
+import { unitOf } from "./names.js";
 import * as ui from "./ui.js";
 
 const TOLD = {
@@ -15,7 +16,13 @@ const TOLD = {
   "no quorum": "Too little of the stake voted. The deposit burned.",
 };
 const PAGE = 25;
-const OPTIONS = ["yes", "no", "abstain", "no_with_veto"];
+const VOTERS = 100;
+const OPTIONS = [
+  ["yes", "yes", "two"],
+  ["no", "no", "four"],
+  ["abstain", "abstain", "rest"],
+  ["no_with_veto", "no with veto", "three"],
+];
 
 export async function proposals({ rpc }, from) {
   const found = await rpc.newest("openledger_listProposals", PAGE, from);
@@ -38,19 +45,23 @@ export async function proposal({ rpc }, id) {
   const found = await rpc.find("openledger_getProposal", Number(id));
   if (found === null) return ui.missing(`proposal ${id}`);
   const { effect, votes } = found;
-  const rows = OPTIONS.map((option) => [option.replaceAll("_", " "), ui.money(votes[option]), percent(votes[option], votes.bonded)]);
+  const cast = Object.entries(await rpc.tryCall({}, "openledger_listVotes", found.id, `0x${"0".repeat(40)}`, VOTERS));
+  const all = f.big(votes.bonded);
+  const ppm = (wei) => (all ? Number((f.big(wei) * 1_000_000n) / all) : 0);
+  const bars = OPTIONS.map(([option, words, tone]) => ({ label: words, ppm: ppm(votes[option]), wei: votes[option], tone }));
   return ui.page(
     `Proposal ${found.id}: ${found.title}`,
     TOLD[found.status],
-    found.summary ? ui.section("Why", h("div", { class: "text" }, found.summary)) : null,
+    found.summary ? ui.section("Why", h("p", { class: "said" }, found.summary)) : null,
     ui.section(
       "What it does",
-      ui.facts(["Effect", effect.name], ...Object.entries(effect.arguments)),
+      ui.facts(["Effect", effect.name], ...Object.entries(effect.arguments).map(([name, value]) => [f.words(name), valueOf(name, value)])),
       effect.refusal ? h("p", {}, `It could not be done now: ${effect.refusal}`) : null,
-      effect.changes ? ui.table("Changes", ["Would change", "From", "To"], effect.changes.map((c) => [c.name, c.before ?? "–", c.after ?? "–"]), "Nothing.") : null,
+      effect.changes ? ui.table("Changes", ["Would change", "From", "To"], effect.changes.map((c) => [nameOf(c.name), valueOf(c.name, c.before), valueOf(c.name, c.after)]), "Nothing.") : null,
       found.failure ? h("p", {}, `Not done: ${found.failure}`) : null,
     ),
-    ui.section("Votes", ui.table("Votes", ["Vote", "#Stake", "#Of the bonded stake"], rows)),
+    ui.section("Votes", ui.bars(bars), h("p", { class: "quiet" }, "The whole bar is the bonded stake, ", ui.money(votes.bonded), ".")),
+    cast.length ? ui.section("Who voted", ui.table("Who voted", ["Account", "Vote"], cast.map(([who, option]) => [ui.accountLink(who), option.replaceAll("_", " ")]))) : null,
     ui.section(
       "Contents",
       ui.facts(
@@ -64,7 +75,18 @@ export async function proposal({ rpc }, id) {
   );
 }
 
-function percent(part, whole) {
-  const all = f.big(whole);
-  return all === 0n ? "–" : `${(Number((f.big(part) * 10000n) / all) / 100).toFixed(2)} %`;
+const ADDRESS = /^0x[0-9a-fA-F]{40}$/;
+
+const nameOf = (name) => (ADDRESS.test(name) ? h("span", {}, "balance of ", ui.accountLink(name)) : f.words(name));
+
+/** A value that a proposal names, in the unit of its name. */
+function valueOf(name, value) {
+  const text = String(value ?? "");
+  if (ADDRESS.test(text)) return ui.accountLink(text, true);
+  if (!/^\d+$/.test(text)) return text || "–";
+  const unit = unitOf(name);
+  if (unit === "wei") return ui.money(text, 18);
+  if (unit === "ppm") return f.percent(text);
+  if (unit === "bps") return f.percent(Number(text) * 100);
+  return unit === "s" ? f.span(text) : f.count(text);
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -112,10 +113,11 @@ def test_an_event_with_broken_data_is_not_read(tmp_path: Path) -> None:
 
 def test_amounts_stay_exact(tmp_path: Path) -> None:
     script = """
-import { amount, percent, gwei, ago } from "./format.js";
+import { amount, percent, gwei, ago, span } from "./format.js";
 console.log(JSON.stringify([
   amount("0x0"), amount("0x1"), amount("0xde0b6b3a7640001", 18), amount(10n ** 27n), amount(1999999999999999999n, 6),
   percent(333333), percent(1000000), gwei("0x3b9aca00"), ago(90, 100), ago(100, 90),
+  span(86400 * 7), span(7200), span(90), span("5400"),
 ]));"""
     found = [text.replace("\u202f", ",") for text in run(tmp_path, script)]
     assert found == [
@@ -129,7 +131,24 @@ console.log(JSON.stringify([
         "1 gwei",
         "10 s ago",
         "in 10 s",
+        "7 days",
+        "2 h",
+        "90 s",
+        "90 min",
     ]
+
+
+def test_every_parameter_has_the_unit_that_its_reference_says(tmp_path: Path) -> None:
+    reference = Path(__file__).parents[3] / "docs/reference/parameters.md"
+    lines = re.findall(r"^\| `(\w+)` \|[^|]*\|[^|]*\| ([^|]*)", reference.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(lines) > 50
+    words = {"wei": "wei", "ppm": "ppm", "basis points": "bps"}
+    said = {
+        name: next((unit for word, unit in words.items() if re.match(rf"{word}\b", text)), None) for name, text in lines
+    }
+    expected = {name: unit or ("s" if name.endswith("_seconds") else None) for name, unit in said.items()}
+    call = f"console.log(JSON.stringify({json.dumps(sorted(expected))}.map((name) => [name, unitOf(name)])));"
+    assert dict(run(tmp_path, 'import { unitOf } from "./names.js";\n' + call)) == expected
 
 
 OVER = {  # words of an end, by their colour, from the side of what is looked at

@@ -26,7 +26,7 @@ ROUTES = (
 )  # fmt: skip
 WIDER = """[...document.querySelectorAll('body, main, main *')].filter((e) => {
   const box = e.getBoundingClientRect();
-  return box.width && box.right > innerWidth + 1 && !e.closest('.scroll, .hidden, svg, thead');
+  return box.width && box.right > innerWidth + 1 && !e.closest('.scroll, .label, .hidden, svg, thead');
 }).map((e) => `${e.tagName}.${e.className} ${e.textContent.slice(0, 40)}`)"""
 
 
