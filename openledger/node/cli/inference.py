@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 @click.argument("prompt")
 @click.option("--url", default="http://127.0.0.1:8600", show_default=True, help="Model server.")
 @click.option("--tokens", default=48, show_default=True, type=Whole(1, 96), help="Longest answer.")
+@click.option("--seed", type=int, help="Another seed, another answer (default: the prompt gives it, so asking again "
+              "brings the same).")  # fmt: skip
+@click.option("--temperature", type=click.FloatRange(0, 2), help="0 takes the likeliest words (default: 0.5).")
 @click.option("--verify", is_flag=True, help="Make the answer and its shares again on this machine before paying.")
 @bases_option
 @block_hash_option
 @pass_app
 def infer(
-    app: App, number: int, prompt: str, url: str, tokens: int, verify: bool, folders: tuple[Path, ...],
-    trusted: str | None,
+    app: App, number: int, prompt: str, url: str, tokens: int, seed: int | None, temperature: float | None,
+    verify: bool, folders: tuple[Path, ...], trusted: str | None,
 ) -> None:  # fmt: skip
     """Pay MODEL for one answer that continues PROMPT: opens a session, asks, checks the receipt, signs the voucher.
 
@@ -44,6 +47,8 @@ def infer(
 
     if not verify and (folders or trusted is not None):
         raise click.UsageError("--base and --block-hash go with --verify")
+    if seed is not None and not -(2**63) <= seed < 2**63:
+        raise click.UsageError("--seed has 64 bits")
     if not prompt.strip() or len(prompt) > MAX_PROMPT or not is_unicode(prompt):
         raise click.UsageError(f"PROMPT must be text of 1 to {MAX_PROMPT} characters")  # before money is put aside
     signer, state, check = app.signer(), None, None
@@ -55,7 +60,8 @@ def infer(
         f"take it back: openledger tx inference.close --session {session.number}"
     )
     try:
-        answer = session.ask(prompt, check, max_tokens=tokens)
+        chosen = {name: one for name, one in (("seed", seed), ("temperature", temperature)) if one is not None}
+        answer = session.ask(prompt, check, max_tokens=tokens, **chosen)
     except KeyboardInterrupt:
         click.echo(left, err=True)
         raise

@@ -23,7 +23,7 @@ from openledger.node.cli.models import data_ref
 from openledger.node.cli.root import run
 from openledger.node.cli.transactions import parameters
 from openledger.node.config import LogConfig, load
-from openledger.node.consumer import Session, open_session
+from openledger.node.consumer import Answer, Session, open_session
 from openledger.node.devnet_chain import DevnetOptions, chain_folder, open_chain
 from openledger.node.keystore import Signer
 from openledger.node.logging import setup
@@ -345,6 +345,27 @@ def test_who_gets_no_answer_is_told_where_the_deposit_is(
     assert "session 9 has 5 wei of yours; an epoch after 20" in err
     assert "openledger tx inference.close --session 9" in err
     assert len(escrow) == 1
+
+
+def test_seed_and_temperature_reach_the_server_only_where_they_are_named(
+    strange: str, escrow: list[object], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a seed the prompt gives it: who asked again paid again for the same words."""
+    asked: list[dict[str, object]] = []
+
+    def ask(_session: Session, prompt: str, _check: object, **options: object) -> Answer:
+        asked.append(options)
+        return Answer(9, 0, "r", prompt, " world", 5)
+
+    _Strange.body = b'{"data":[{"number":1}]}'
+    monkeypatch.setattr(Session, "ask", ask)
+    words = ["infer", "1", "hello", "--key", "dev1", "--url", strange]
+    assert run(words) == 0
+    assert run([*words, "--seed", "7", "--temperature", "0"]) == 0
+    assert asked == [{"max_tokens": 48}, {"max_tokens": 48, "seed": 7, "temperature": 0.0}]
+    assert run([*words, "--seed", str(2**63)]) == 2
+    assert run([*words, "--temperature", "3"]) == 2
+    assert len(escrow) == 2
 
 
 def test_who_breaks_off_an_answer_is_told_where_the_deposit_is(
