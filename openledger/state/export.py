@@ -36,7 +36,7 @@ from openledger.state.reader import HeightReader
 Json = dict[str, Any]
 
 FORMAT = "openledger-state"
-VERSION = 1
+VERSION = 2
 SLOTS_PER_LINE = 500
 PAGE_BYTES = 1024 * 1024
 _MAX_LINE = 8 * 1024 * 1024
@@ -253,7 +253,10 @@ def _read_header(line: Json) -> Export:
     if line.get("format") != FORMAT:
         raise InvalidExport("this is no state export", "`openledger export` writes one")
     if line.get("version") != VERSION:
-        raise InvalidExport(f"this export has format version {line.get('version')}, not {VERSION}")
+        raise InvalidExport(
+            f"this export has format version {line.get('version')}, not {VERSION}",
+            "another version of this node reads it",
+        )
     return _checked(  # type: ignore[no-any-return]
         lambda: Export(
             str(line["chain_id"]), int(line["evm_chain_id"]), int(line["height"]), int(line["timestamp"]),

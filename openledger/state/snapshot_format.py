@@ -30,7 +30,7 @@ from openledger.state import layout
 from openledger.state.blocks import read_block
 from openledger.state.ports import ReadView
 
-FORMAT = 1
+FORMAT = 2
 HEADERS = 256
 CHUNK_BYTES = 4 * 1024 * 1024
 MAX_CHUNK_BYTES = 15 * 1000 * 1000

@@ -34,7 +34,9 @@ from openledger.state.reindex import check_whole
 from openledger.state.undo import undo
 from openledger.state.wiping import RESTORING, finish_wiping, wipe
 
-FORMAT = b"2"
+FORMAT = b"3"
+"""Of the database and of the records in it: a version that reads or writes others has another."""
+_ANOTHER = "run that version, or begin anew: `devnet --fresh`; networks: a new genesis, new homes. Nothing is removed"
 PROOF_WINDOW = 128
 _REMEMBERED_HASHES = 512
 _PRUNE_PER_COMMIT = 16
@@ -90,7 +92,7 @@ class StateStore:
         if all(value is None for value in found.values()) and self._head is None:
             self.kv.write([(layout.META + name.encode(), value) for name, value in wanted.items()])
         elif found["format"] != FORMAT:
-            raise WrongDataFolder("the data folder was written by another version", "start with an empty folder")
+            raise WrongDataFolder("the data folder was written by another version of this node", _ANOTHER)
         elif found != wanted:
             other = (found["chain_id"] or b"?").decode(errors="replace")
             what = f"chain {other}" if other != chain_id else f"another genesis of chain {other}"

@@ -197,7 +197,7 @@ def test_snapshots_too_young_for_a_light_client_are_not_shown(offered: tuple[Har
         source.block()
     shown = source.app.list_snapshots().snapshots
     assert [(s.height, s.format, s.chunks, s.hash) for s in shown] == [
-        (manifest.height, 1, len(manifest.chunks), manifest.hash)
+        (manifest.height, form.FORMAT, len(manifest.chunks), manifest.hash)
     ]
     assert source.app.load_snapshot_chunk(abci.RequestLoadSnapshotChunk(manifest.height, 2, 0)).chunk == b""
     assert source.app.load_snapshot_chunk(abci.RequestLoadSnapshotChunk(manifest.height, 1, 10**6)).chunk == b""
@@ -260,7 +260,7 @@ def test_offers_of_another_app_hash_chain_format_or_height_are_refused(
     )
     assert offer(app, dataclasses.replace(manifest, chain_id="other-1")) == abci.OFFER_REJECT
     assert offer(app, dataclasses.replace(manifest, genesis=bytes(32))) == abci.OFFER_REJECT
-    assert offer(app, manifest, format=2) == abci.OFFER_REJECT_FORMAT
+    assert offer(app, manifest, format=form.FORMAT - 1) == abci.OFFER_REJECT_FORMAT
     assert offer(app, manifest, height=manifest.height + 1) == abci.OFFER_REJECT_SENDER
     assert offer(app, manifest, chunks=1) == abci.OFFER_REJECT_SENDER
     assert offer(app, manifest, hash=bytes(32)) == abci.OFFER_REJECT_SENDER

@@ -149,7 +149,7 @@ CHANGES = {
     "a line after the end": lambda lines: lines.append({}),
     "another end": lambda lines: lines[-1]["end"].update(slots=0),
     "an unknown line": lambda lines: lines.insert(1, {"what": 1}),
-    "another version": lambda lines: lines[0].update(version=2),
+    "another version": lambda lines: lines[0].update(version=1),
     "another format": lambda lines: lines[0].update(format="x"),
     "no height": lambda lines: lines[0].pop("height"),
     "another root": lambda lines: lines[0].update(state_root="0x" + "00" * 32),

@@ -270,6 +270,15 @@ def test_a_data_folder_of_another_chain_is_refused(chain):
         unbound.bind("one-1", b"genesis")
 
 
+def test_a_data_folder_of_the_version_before_is_refused_with_what_to_do(chain):
+    """Its records of models have a field less: every call that reads one would fail, and a block that closes one."""
+    chain.store.bind("one-1", b"genesis")
+    chain.store.note("format", b"2")
+    with pytest.raises(WrongDataFolder, match="another version") as refused:
+        chain.store.bind("one-1", b"genesis")
+    assert "devnet --fresh" in refused.value.hint
+
+
 def test_heights_that_do_not_exist_are_unknown(chain):
     assert chain.store.head() is None
     assert chain.store.reader().account(M) is None
