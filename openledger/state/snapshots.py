@@ -54,13 +54,13 @@ class SnapshotShelf:
         return self._known.get(height)
 
     def chunk(self, height: int, index: int) -> bytes:
-        """A chunk as it travels; empty when it is not here."""
+        """A chunk as it travels; empty when it is not here, or cannot be read: who asks for it is a stranger."""
         manifest = self._known.get(height)
         if manifest is None or not 0 <= index < len(manifest.chunks):
             return b""
         try:
             return (self.folder / str(height) / str(index)).read_bytes()
-        except FileNotFoundError:
+        except OSError:
             return b""
 
     def raw_chunks(self, height: int) -> Iterator[bytes]:

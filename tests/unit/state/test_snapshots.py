@@ -163,6 +163,16 @@ def test_a_damaged_chunk_file_is_found(shelf: SnapshotShelf) -> None:
         list(shelf.raw_chunks(2))
 
 
+def test_a_chunk_file_that_cannot_be_read_is_one_that_is_not_here(shelf: SnapshotShelf) -> None:
+    height = shelf.list()[0].height
+    path = shelf.folder / str(height) / "0"
+    path.unlink()
+    path.mkdir()  # what even root cannot read
+    assert shelf.chunk(height, 0) == b""
+    with pytest.raises(InvalidSnapshot):
+        list(shelf.raw_chunks(height))
+
+
 def test_a_full_disk_or_a_stop_leaves_nothing_of_the_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(form, "CHUNK_BYTES", 4_000)
     store = fill(LevelDbStore(tmp_path / "source"))
