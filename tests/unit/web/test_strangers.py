@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unit.web.browser import Tab
-from tests.unit.web.fake_node import ANSWERS, ASKED, CLAIM, COMMIT, COUNTS, DATANET, MODEL, OWNER, VERDICT
+from tests.unit.web.fake_node import ANSWERS, ASKED, CLAIM, COMMIT, COUNTS, DATANET, HOSTILE, MODEL, OWNER, VERDICT
 
 LONG = "W" * 300
 RIGHT_TO_LEFT = "\u202e" + "gpj.elif"
@@ -70,3 +70,18 @@ def test_a_name_from_right_to_left_turns_nothing_beside_it(
     tab.open(f"{node}#/model/1")
     left = "document.querySelector('#content p a[href=\"#/model/{}\"]').getBoundingClientRect().left"
     assert tab.do(left.format(3)) < tab.do(left.format(2)), "the newest stands first, whatever it is called"
+
+
+def test_markup_of_validators_and_proposals_stays_text(node: str, tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = [{"name": HOSTILE, "before": HOSTILE, "after": HOSTILE}]
+    effect = {"name": HOSTILE, "arguments": {HOSTILE: HOSTILE}, "refusal": HOSTILE, "changes": changes}
+    proposal = PROPOSAL | {"title": HOSTILE, "summary": HOSTILE, "failure": HOSTILE, "effect": effect}
+    monkeypatch.setitem(ANSWERS, "openledger_getProposal", proposal)
+    monkeypatch.setitem(ANSWERS, "openledger_listProposals", [proposal])
+    monkeypatch.setitem(ANSWERS, "openledger_listVotes", {OWNER: HOSTILE})
+    monkeypatch.setitem(ANSWERS, "openledger_listValidators", [VALIDATOR | {"name": HOSTILE}])
+    for route in ("proposals", "proposal/1", "validators", f"address/{OWNER}", "search/script"):
+        tab.open(f"{node}#/{route}")
+        assert "<script>document.title" in tab.text("#content"), route
+        assert not tab.do("!!document.querySelector('#content script, #content img, #content [onerror]')"), route
+        assert tab.do("document.title.endsWith(' · OpenLedger')"), route
