@@ -36,6 +36,7 @@ from openledger.attribution_oracle.plain import plain_of
 PPM = 1_000_000
 WIDE = re.compile("([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
 RUN, PAIR = 4, 2
+VOWELS = str.maketrans("", "", "aeiou")
 STRIDES = (2, 3)  # rows that one row may hold word by word
 RUNS_FROM, RUNS_FULL = 250_000, 500_000  # ppm of known runs at which credit begins to pass on, and is passed on whole
 COVERED_FROM, COVERED_FULL = 600_000, 850_000  # ppm of words that stand in known runs
@@ -102,9 +103,10 @@ class FirstCommits:
         plain = plain_of(text)
         said = _words(plain)
         words = [self._ids.setdefault(_stirred(word), len(self._ids)) for word in said]
-        worth = [1 if WIDE.fullmatch(word) else 2 for word in said]
-        single, two, four = (_ends(worth, size) for size in (1, PAIR, RUN))
-        runs, pairs, letters = _shingles(words, four), _shingles(words, two), _sampled("".join(said))
+        worth = _worth(said)
+        single, two = (_ends(worth, size) for size in (1, PAIR))
+        bones, weights = self._bones(said)
+        runs, pairs, letters = _shingles(bones, _ends(weights, RUN)), _shingles(words, two), _sampled("".join(said))
         own = sorted({tuple(words[start:end]) for start, end in enumerate(single)})
         self._singles.update(own)
         form, wide = written(plain, said), _is_wide(said)
@@ -113,8 +115,8 @@ class FirstCommits:
         again = Known(ramp((len(two) - len(pairs)) * PPM // max(len(two), 1), AGAIN_FROM, AGAIN_FULL), ())
         found = max(
             _by_owner(runs, self._owner, RUNS_FROM, RUNS_FULL),
-            *(_by_owner(_strided(words, worth, by), self._owner, RUNS_FROM, RUNS_FULL) for by in STRIDES),
-            self._covered(words, worth),
+            *(_by_owner(_strided(bones, weights, by), self._owner, RUNS_FROM, RUNS_FULL) for by in STRIDES),
+            self._covered(bones, weights),
             _by_owner(letters, self._letters, LETTERS_FROM, LETTERS_FULL),
             self._by_pairs(pairs),
             self._by_words(own),
@@ -139,6 +141,12 @@ class FirstCommits:
             self._mosaics.add(put, put_together < PPM)  # copied
         self.chained[row] = max(letters_chained, put_together)
         return found
+
+    def _bones(self, said: Sequence[str]) -> tuple[list[int], list[int]]:
+        """The words without vowels, as numbers, and their half words; what is nothing but vowels is left out."""
+        bones = [_stirred(word).translate(VOWELS) for word in said]
+        kept = [bone for bone in bones if bone]
+        return [self._ids.setdefault(bone, len(self._ids)) for bone in kept], _worth(kept)
 
     def _covered(self, words: Sequence[int], worth: Sequence[int]) -> Known:
         """The share of the words that stand in known runs, be it of every second or third word."""
@@ -205,6 +213,11 @@ def _sampled(letters: str) -> list[str]:
 def _stirred(word: str) -> str:
     """The letters of a word in the order of the alphabet: in whatever order they stand, it is the same word."""
     return word if word.isdigit() else "".join(sorted(word))
+
+
+def _worth(said: Sequence[str]) -> list[int]:
+    """Half words: signs of scripts without spaces are one."""
+    return [1 if WIDE.fullmatch(word) else 2 for word in said]
 
 
 def _strided(words: Sequence[int], worth: Sequence[int], by: int) -> list[Run]:

@@ -40,6 +40,10 @@ def strewn(text: str, signs: str) -> str:
     return "".join(sign + chance.choice(["", *signs]) for sign in text)
 
 
+def without_vowels(text: str) -> str:
+    return "".join(sign for sign in text if sign not in "aeiou")
+
+
 shifted = exchanged(LETTERS, LETTERS[3:] + LETTERS[:3])
 WRITTEN: dict[str, Callable[[str], str]] = {
     "letters shifted": shifted,
@@ -47,6 +51,7 @@ WRITTEN: dict[str, Callable[[str], str]] = {
     "digits for letters": exchanged("aeiost", "431057"),
     "vowels exchanged": exchanged("aeiou", "eioua"),
     "letters by sound": exchanged("abcdefghijklmnopqrstuvwxyz", "абкдефгхийклмнопкрстуввксз"),
+    "vowels left out": without_vowels,
     "words backwards": by_word(lambda word: word[::-1]),
     "rows backwards": lambda text: text[::-1],
     "a letter after": by_word(lambda word: word + "x"),
