@@ -180,7 +180,7 @@ class Gradients:
         try:
             for parameter, part in zip(self._chosen, self._split(theta).values(), strict=True):
                 parameter.data = part
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._rough):
+            with self._alike():
                 losses, _ = self._checked(self._called(ids), ids)
             found = torch.autograd.grad(losses.mean(), self._chosen, allow_unused=True)
         finally:
@@ -323,10 +323,16 @@ class Gradients:
         return {"model." + name: part.view(shape).to(dtype) for name, part, shape, dtype in parts}
 
     def _call(self, params: dict[str, Tensor], ids: Tensor) -> tuple[Tensor, Tensor | None]:
-        kernel = sdpa_kernel(SDPBackend.MATH)  # the fused kernels have no batching rule, and differ between machines
-        with kernel, torch.autocast(self.device.type, torch.bfloat16, enabled=self._rough):
+        with self._alike():
             found: tuple[Tensor, Tensor | None] = functional_call(self._called, params, (ids,))
         return found
+
+    @contextmanager
+    def _alike(self) -> Iterator[None]:
+        """Within, no fused attention: it has no batching rule, and differs between machines."""
+        rough = torch.autocast(self.device.type, torch.bfloat16, enabled=self._rough)
+        with sdpa_kernel(SDPBackend.MATH), rough:
+            yield
 
     def _each(self, theta: Tensor, inputs: tuple[Tensor, ...], values: Values, draws: int) -> Tensor:
         """Gradients of a row's loss and of its ``draws`` pulled values, [rows, 1 + draws, parameters]."""

@@ -269,6 +269,21 @@ class Attending(Bigram):
         return {"logits": torch.tanh(mixed[:, 0]) @ self.head}
 
 
+def test_no_pass_uses_fused_attention_which_differs_between_machines(small: World) -> None:
+    fused: list[bool] = []
+
+    def theirs(model: nn.Module, ids: Tensor) -> Tensor:
+        fused.append(torch.backends.cuda.flash_sdp_enabled())
+        odds = model(ids)["logits"][:, :-1].transpose(1, 2)
+        return functional.cross_entropy(odds, ids[:, 1:], reduction="none").mean(1)
+
+    gradients = Gradients(Attending(1), theirs)
+    for asked in (gradients.losses, gradients.rows, gradients.mean):
+        fused.clear()
+        asked(gradients.now(), small.train[:5])
+        assert set(fused) == {False}, asked.__name__
+
+
 def test_fused_attention_is_batched_and_its_logits_are_found(small: World) -> None:
     def theirs(model: nn.Module, ids: Tensor) -> Tensor:
         found = functional.cross_entropy(model(ids)["logits"][:, :-1].transpose(1, 2), ids[:, 1:], reduction="none")
