@@ -13,6 +13,7 @@ from openledger.abci_app import queries
 from openledger.abci_app.application import Application
 from openledger.abci_app.events import EVENTS
 from openledger.abci_app.modules.attribution.challenge import AttributionChallenge
+from openledger.abci_app.modules.attribution.challenge_index import AttributionChallengeIndex
 from openledger.abci_app.modules.attribution.draws import LEAD
 from openledger.abci_app.modules.governance.propose import GovPropose
 from openledger.abci_app.modules.governance.records import Argument
@@ -291,3 +292,31 @@ def test_what_a_slash_has_not_reached_yet_when_the_state_is_taken_follows_on_the
         new.block()
     held = [v for _, v in _ENTRIES.items(new.state)]
     assert [entry.amount for entry in held] == [2 * OPEN * 95 // 100] * 3
+
+
+def test_who_had_challenged_the_index_on_the_old_chain_is_not_passed_by_who_challenges_its_claim_on_the_new_one(
+    tmp_path: Path,
+) -> None:
+    first = Harness(powers=(10, 10, 10, 10), challenge_seconds=5_000, challenge_bond=OPEN)
+    first.publish()
+    epoch = first.settle()
+    first.close_epoch()
+    assert first.run_claim(first.claim(epoch, {1: 1_000_000})) == "accepted"
+    halves = sum(int(found["bond"], 16) // 2 for found in (first.query("get_claim", 1), first.query("get_model", 1)))
+    assert first.act(8, AttributionChallengeIndex(1, 7)).status == 1
+    new = restart(genesis_from_state(save(first.app, tmp_path / "state"), "openledger_161237-2"), first)
+    for oracle in new.oracles:
+        oracle.mode, oracle.scores = "no", first.oracles[0].scores
+    new.block()
+    finder, stranger = new.balance(ACCOUNTS[8][0]), new.balance(ACCOUNTS[7][0])
+    gas = 0
+    while new.query("get_index_challenge", 2)["outcome"] == "open":
+        new.block()
+        if not gas and new.query("get_index_challenge", 2)["status"] == "reveal":
+            receipt = new.act(7, AttributionChallenge(1, 0, ACCOUNTS[1][0]))
+            gas = receipt.gas_used * receipt.effective_gas_price
+    while new.query("get_claim", 1)["challenge"]["outcome"] == "open":
+        new.block()
+    assert new.query("get_claim", 1)["challenge"]["outcome"] == "upheld"
+    assert new.balance(ACCOUNTS[7][0]) == stranger - gas, "he has found nothing"
+    assert new.balance(ACCOUNTS[8][0]) == finder + OPEN + halves

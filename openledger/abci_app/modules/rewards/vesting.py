@@ -154,7 +154,7 @@ def uphold(state: Overlay, ctx: BlockContext, outcome: Outcome, claim: Claim, ch
     logs = _refund(state, number, claim, taken.fees)
     half = claim.bond // 2
     transfer(state, ESCROW, challenge.challenger, challenge.bond)
-    transfer(state, ESCROW, _finder(state, outcome, claim, challenge), half)
+    transfer(state, ESCROW, _finder(state, ctx, outcome, claim, challenge), half)
     burn_from(state, ESCROW, claim.bond - half)
     CHALLENGES.put(state, replace(challenge, outcome=CHALLENGE_UPHELD), number)
     slashed = [SLASHED.log(number, claim.claimant, claim.bond)] if claim.bond else []
@@ -163,11 +163,13 @@ def uphold(state: Overlay, ctx: BlockContext, outcome: Outcome, claim: Claim, ch
     return [*logs, *slashed, RESOLVED.log(number, challenge.challenger, CHALLENGE_UPHELD)]
 
 
-def _finder(state: Overlay, outcome: Outcome, claim: Claim, challenge: Challenge) -> Address:
-    """The challenger; where the claim fell with its model, who had challenged the index by then."""
+def _finder(state: Overlay, ctx: BlockContext, outcome: Outcome, claim: Claim, challenge: Challenge) -> Address:
+    """The challenger; where the claim fell with its model, who had challenged the index by then. Heights above this
+    block's are those of the chain that this one goes on from, and came before all of ours."""
     if outcome.fell:
         refuting = INDEX_CHALLENGES.must(state, must_model(state, claim.model).refuted)
-        if refuting.opened <= challenge.height:
+        first, second = ((height <= ctx.height, height) for height in (refuting.opened, challenge.height))
+        if first <= second:
             return refuting.challenger
     return challenge.challenger
 
