@@ -89,6 +89,7 @@ class Erc7562Tracer(CallTracer):
         before, top = self._last or (0, 0)
         if before in _LOOKS and (before, op) != (EXTCODESIZE, _ISZERO):
             frame["extCodeAccessInfo"].append(to_hex(word_address(top)))
+            self._budget.grow(45)
         if op in _LOOKS or op in CALLS:
             self._size(view, op, scope, frame["contractSize"])
         used = frame["usedOpcodes"]

@@ -343,6 +343,12 @@ def test_bounds_of_steps_size_and_time_end_a_trace(world: Any, run: Any) -> None
             run(bounds=bounds)
 
 
+def test_what_looks_at_code_again_and_again_tells_of_it_within_the_bound(world: Any, run: Any) -> None:
+    world.state.put(BOB, 1, 0, bytes.fromhex("5b30" + "3b50" + "600056"))
+    with pytest.raises(CallFailed, match="larger than 10000 bytes"):
+        run("erc7562Tracer", bounds=TraceBounds(size=10_000))
+
+
 @pytest.mark.parametrize(
     ("tracer", "config", "words"),
     [
