@@ -81,6 +81,7 @@ class LevelDbStore(_Reads):
         folder = Path(path)
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
+            _begun_or_new(folder)
             self._db: Any = plyvel.DB(
                 os.fsencode(folder),
                 create_if_missing=True,
@@ -118,6 +119,20 @@ class LevelDbStore(_Reads):
             self._db.compact_range()
         except self._failure as err:
             raise StorageError(f"compacting {self.path} failed: {err}", "is the disk full?") from None
+
+
+def _begun_or_new(folder: Path) -> None:
+    """Refuse tables and logs whose CURRENT is gone: LevelDB would begin a new database there, and delete them.
+
+    A first opening that was cut off has written neither.
+    """
+    if not (folder / "CURRENT").exists() and any(
+        found.suffix in (".ldb", ".sst", ".log") for found in (folder.iterdir() if folder.is_dir() else ())
+    ):
+        raise CorruptDatabase(
+            f"the database {folder} has lost its file CURRENT",
+            "put the file back from a copy, restore a snapshot, or sync again from the network",
+        )
 
 
 def _corrupt(path: Path, err: Exception) -> CorruptDatabase:

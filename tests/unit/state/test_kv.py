@@ -56,6 +56,25 @@ def test_damage_is_named(tmp_path):
         LevelDbStore(tmp_path / "db")
 
 
+def test_a_database_without_its_current_file_is_not_begun_anew(tmp_path):
+    db = LevelDbStore(tmp_path / "db")
+    db.write([(b"a", b"1")])
+    db.close()
+    (tmp_path / "db" / "CURRENT").rename(tmp_path / "kept")
+    with pytest.raises(CorruptDatabase, match="CURRENT"):
+        LevelDbStore(tmp_path / "db")
+    (tmp_path / "kept").rename(tmp_path / "db" / "CURRENT")
+    db = LevelDbStore(tmp_path / "db")
+    assert db.get(b"a") == b"1"
+    db.close()
+
+
+def test_a_first_opening_that_was_cut_off_is_done_again(tmp_path):
+    (tmp_path / "db").mkdir()
+    (tmp_path / "db" / "MANIFEST-000001").write_bytes(b"")
+    LevelDbStore(tmp_path / "db").close()
+
+
 def test_without_plyvel_the_hint_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "plyvel", None)
     with pytest.raises(MissingExtra) as caught:
