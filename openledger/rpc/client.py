@@ -44,6 +44,7 @@ DEEPEST = 4_096
 """Levels of an answer that is read: two for each call in a trace. A parser that goes deeper can end the process."""
 RECEIPT_SECONDS = 60.0
 NONCE_TRIES = 5
+TOO_MANY_REQUESTS = 429
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 
 
@@ -205,12 +206,18 @@ class AsyncClient:
         return body
 
     async def _blob(self, method: str, name: str, body: bytes | None) -> tuple[int, bytes]:
-        data = None if body is None else io.BytesIO(body)
-        try:
-            async with self._http().request(method, f"{self.url}/blobs/{name}", data=data) as response:
-                return response.status, await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as err:
-            raise self._unreachable(err) from None
+        """Status and body; where the node counts its clients' requests, as soon as it takes one more."""
+        end, pause = time.monotonic() + TIMEOUT_SECONDS, _FIRST_PAUSE
+        while True:
+            data = None if body is None else io.BytesIO(body)
+            try:
+                async with self._http().request(method, f"{self.url}/blobs/{name}", data=data) as response:
+                    if response.status != TOO_MANY_REQUESTS or time.monotonic() > end:
+                        return response.status, await response.read()
+            except (aiohttp.ClientError, TimeoutError, OSError) as err:
+                raise self._unreachable(err) from None
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_PAUSE, pause * 1.5)
 
 
 def why(err: Exception) -> str:

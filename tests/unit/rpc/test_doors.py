@@ -15,6 +15,7 @@ import pytest
 
 from openledger.rpc import blobs, callers, server
 from openledger.rpc.backend import RpcSettings
+from openledger.rpc.client import AsyncClient
 from openledger.rpc.door import Door
 from openledger.rpc.post import MAX_LINES, read_head
 from openledger.state.blobs import BlobWriter
@@ -59,6 +60,19 @@ class TestRates:
                 return int(answer.status)
 
         assert [await ask(number) for number in range(5)] == [200] * 4 + [429]
+
+
+class TestAClientOfManyBlobs:
+    @pytest.fixture
+    def settings(self) -> RpcSettings:
+        return RpcSettings(rate_limit=20, rate_burst=2)
+
+    async def test_it_waits_where_it_is_above_its_rate_and_gets_all(self, chain: Any) -> None:
+        """As `model train` fetches the parts of a large datanet from a public node."""
+        bodies = [b"row %d" % number for number in range(6)]
+        async with AsyncClient(chain.url) as client:
+            names = [await client.put_blob(body) for body in bodies]
+            assert [await client.get_blob(name) for name in names] == bodies
 
 
 class TestUploads:
