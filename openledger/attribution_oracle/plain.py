@@ -29,7 +29,8 @@ ALIKE = str.maketrans(
 """Letters, small or great, that look like a Latin one (of Unicode TR 39, the common ones): Cyrillic, Greek, Armenian,
 phonetic, and small capitals."""
 _ESCAPES = re.compile(
-    r"&(?:#\d{1,7}|#x[\da-f]{1,6}|[a-z][a-z\d]{1,31});|(?:\\u[\da-f]{4})+|(?:\\x[\da-f]{2})+|(?:%[\da-f]{2})+", re.I
+    r"&(?:#\d{1,7}|#x[\da-f]{1,6}|[a-z][a-z\d]{1,31});|(?:\\u[\da-f]{4})+|(?:\\x[\da-f]{2})+|(?:%[\da-f]{2})+",
+    re.I | re.A,
 )
 _NESTED = 3  # escapes of escapes that are looked into
 

@@ -113,6 +113,13 @@ def test_signs_escaped_again_and_again_are_looked_at_so_often_and_no_further() -
     assert plain_of(r"\ud83d\ude00 \ud800 50%ff %zz &thing; &lt;") == "\U0001f600 \ufffd 50\ufffd %zz &thing; <"
 
 
+@pytest.mark.parametrize("escape", [r"\u", r"\x", "%"])
+def test_digits_of_other_scripts_are_no_escape(escape: str) -> None:
+    """They are no code: such a row ended every look at its datanet."""
+    text = escape + "\u0661\u0662\u0663\u0664"
+    assert plain_of(text) == text
+
+
 def test_what_follows_a_template_is_nobodys_copy_in_other_signs() -> None:
     chance, first = random.Random(2), FirstCommits()
     names = ["Anna", "Boris", "Greta", "Jonas", "Pavel", "Quinn"]
