@@ -1,15 +1,18 @@
 """Texts by contributor, for the benches: what each of some people has written, in an order that the seed decides.
 
 "speeches" are the paragraphs shipped with the package, two contributors a person; "manuals" docstrings of Python's
-standard library, "sources" its code, "tensors" torch's docstrings, a contributor a module or part.
+standard library, "sources" its code, "tensors" torch's docstrings, a contributor a module or part; "changelogs" what a
+Debian system's packages tell of their versions, a contributor a package.
 """
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import inspect
 import random
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from openledger.attribution_oracle import corpus
@@ -75,6 +78,19 @@ def tensors(chance: random.Random) -> list[Rows]:
     return _by_contributor(found, chance)
 
 
+def changelogs(chance: random.Random) -> list[Rows]:
+    """Entries of Debian's changelogs, of packages with 45 or more."""
+    files = sorted(f for f in Path("/usr/share/doc").glob("*/changelog.Debian.gz") if not f.is_symlink())
+    chance.shuffle(files)
+    found = []
+    for file in files:
+        entries = gzip.decompress(file.read_bytes()).decode("utf-8", "replace").split("\n -- ")
+        texts = {" ".join(entry.partition("\n")[2].split()) for entry in entries}
+        if len(texts) >= 45 and not file.parent.is_symlink():
+            found.append(texts)
+    return _by_contributor(found, chance)
+
+
 def _source(function: Any) -> str:
     try:
         return inspect.getsource(function)
@@ -94,4 +110,5 @@ def _by_contributor(texts: Iterable[set[str]], chance: random.Random) -> list[Ro
 
 CORPORA: dict[str, Callable[[random.Random], list[Rows]]] = {
     "speeches": speeches, "manuals": manuals, "sources": sources, "tensors": tensors,
+    "changelogs": changelogs,
 }  # fmt: skip

@@ -141,12 +141,14 @@ def jackknife(scores: np.ndarray, kept: np.ndarray, outcomes: np.ndarray) -> flo
     return math.sqrt((count - 1) * float(np.var(left)))
 
 
-def truth(made: World, subsets: int, by_contributor: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Random halves and what came of them."""
+def truth(made: World, subsets: int, by_contributor: bool, of_any_size: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Random halves, or parts from a quarter to nearly all, and what came of them."""
     rng, lines, outcomes = np.random.default_rng(5), [], []
     units = made.groups if by_contributor else np.arange(len(made.groups))
     for number in range(subsets):
-        chosen = rng.permutation(units.max() + 1)[: (units.max() + 1) // 2]
+        count = units.max() + 1
+        size = int(rng.integers(max(2, count // 4), count)) if of_any_size else count // 2
+        chosen = rng.permutation(count)[:size]
         lines.append(np.isin(units, chosen))
         outcomes.append(made.after(lines[-1]))
         print(f"\r{number + 1}/{subsets} retrainings ", end="", flush=True)
@@ -298,9 +300,9 @@ class Line:
     each: float
 
 
-def measured(made: World, subsets: int, chosen: Sequence[str]) -> dict[str, Line]:
+def measured(made: World, subsets: int, chosen: Sequence[str], of_any_size: bool = False) -> dict[str, Line]:
     """All chosen methods in one world. What is missing is said and left out."""
-    truths = [truth(made, subsets, by) for by in (False, True)]
+    truths = [truth(made, subsets, by, of_any_size) for by in (False, True)]
     found = {}
     for name in chosen:
         before = time.process_time()
@@ -340,6 +342,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="1", help="numbers with commas between them")
     parser.add_argument("--full", action="store_true", help="train all weights instead of an adapter")
     parser.add_argument("--subsets", type=int, default=40, help="retrainings for each of the two truths")
+    parser.add_argument("--any-size", action="store_true", help="subsets from a quarter to nearly all, not halves")
     for field in fields(Size):
         parser.add_argument(f"--{field.name}", type=float if field.name == "lr" else int, default=field.default)
     parser.add_argument("--base", type=Path, help="a folder in Hugging Face's form (default: the built-in base)")
@@ -361,7 +364,7 @@ def main() -> None:
         print(f"seed {seed}: {len(made.train)} rows of {made.groups.max() + 1} contributors; "
               f"one fine-tune {made.seconds:.1f} s of CPU")  # fmt: skip
         print(f"{'method':32} {'rows':>15} {'contributors':>15} {'cost, fine-tunes':>16} {'ms a query':>10}")
-        found.append(measured(made, asked.subsets, chosen))
+        found.append(measured(made, asked.subsets, chosen, asked.any_size))
     means = {name: mean([lines[name] for lines in found]) for name in chosen if name in found[0]}
     if len(seeds) > 1:
         print("mean")

@@ -41,6 +41,9 @@ FEW_DRAWN = 1 << 23
 KEPT = 0.05
 """Of a row's entries, where curvature is one draw a row: the rest is that draw's noise."""
 SAMPLE = 1 << 16
+SHARED = 0.2
+"""Of what goes to all rows alike, by their visits: the geometric mean of what the run did for a query and of its
+scores' sizes. Path influence says what a row does in place of others, not what comes of there being more of them."""
 Scores = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
@@ -54,7 +57,7 @@ def attribute(
     loss per row of a LongTensor [rows, time] padded with 0; ``groups`` is the contributor of each row; ``run`` holds
     ``start`` (state dict before training), ``batches``, ``lrs`` and ``optimizer`` (``kind`` adam, ``b1``, ``b2``,
     ``eps``). Path influence with ``draws`` vectors of curvature a row, set right by ``retrainings`` without half of the
-    rows (None: as many as pay), and some of inverse curvature at the end. Who contributed a row changes no
+    rows (None: as many as pay), some of inverse curvature at the end, and SHARED. Who contributed a row changes no
     score: one contributor may go by many names. Nothing is dropped at random, whatever mode the model is in. Raises
     OracleError for input that is malformed or not finite. The model is left as it was."""
     asked = _ids(query, "query")
@@ -65,29 +68,33 @@ def attribute(
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is done once: the index, and the weights ``middle`` at which queries are asked."""
+    """What is done once: the index, the weights ``middle`` at which queries are asked, those before the run, and each
+    row's part of all visits."""
 
     gradients: Gradients
     index: Table
     middle: Tensor
+    start: Tensor
+    visits: Tensor
 
     @classmethod
-    def of(cls, gradients: Gradients, index: Tensor, middle: Tensor) -> Prepared:
+    def of(cls, gradients: Gradients, index: Tensor, middle: Tensor, start: Tensor, visits: Tensor) -> Prepared:
         """Of an index fp32 [rows, parameters]: of a large one, whose rows keep their largest entries, the columns that
         tell."""
         lean = is_lean(len(index), gradients.size)
-        return cls(gradients, gradients.cut(index) if lean else gradients.whole(index), middle)
+        return cls(gradients, gradients.cut(index) if lean else gradients.whole(index), middle, start, visits)
 
     def scores(self, query: Tensor) -> Scores:
-        """fp64 [queries, rows]: a gradient for each query, times the index. Raises OracleError for queries that are
-        malformed, and for scores that are not finite."""
+        """fp64 [queries, rows]: a gradient for each query, times the index, and SHARED. Raises OracleError for queries
+        that are malformed, and for scores that are not finite."""
         asked, gradients = _ids(query, "query").to(self.gradients.device), self.gradients
         with _settled(gradients.model):
             try:
-                found = gradients.dotted(self.middle, asked, self.index)
+                found, gained = gradients.asked(self.middle, asked, self.index, self.start)
             except FAILS as err:
                 raise OracleError(f"the queries have no gradients: {type(err).__name__} {err}") from err
-            scores: Scores = -found.cpu().double().numpy()
+            alike = SHARED * gained.sign() * (gained.abs() * found.abs().sum(1)).sqrt()
+            scores: Scores = (alike[:, None] * self.visits - found).cpu().double().numpy()
         if not np.isfinite(scores).all():
             raise OracleError("a score is not finite")
         return scores
@@ -112,7 +119,8 @@ def prepared(
         rows, final, start = rows.to(gradients.device), gradients.now(), gradients.vector(run["start"])
         _try(gradients, final, rows)
         index, middle = influence_rows(gradients, start, final, rows, steps, draws, retrainings, seed, progress)
-        return Prepared.of(gradients, index, middle)
+        met = torch.tensor([row for batch in steps.batches for row in batch], device=index.device)
+        return Prepared.of(gradients, index, middle, start, torch.bincount(met, minlength=len(rows)) / len(met))
 
 
 def influence_rows(

@@ -25,6 +25,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from openledger.attribution_oracle.coins import pulls
 from openledger.attribution_oracle.layouts import Layout, Strange
 from openledger.attribution_oracle.rowwise import Dotted, Rows, Whole
+from openledger.attribution_oracle.standing import standing
 from openledger.attribution_oracle.table import Table, halves_are_fast
 from openledger.primitives.errors import OracleError
 
@@ -174,18 +175,10 @@ class Gradients:
             return self._losses(theta, ids)[0].float()
 
     def mean(self, theta: Tensor, ids: Tensor) -> Tensor:
-        """Gradient of the mean loss of ``ids``, fp32 [parameters]. The model itself stands at ``theta`` meanwhile: to
-        call it as a function of its weights costs a tiny one up to a third of its pass."""
-        before = [parameter.data for parameter in self._chosen]
-        try:
-            for parameter, part in zip(self._chosen, self._split(theta).values(), strict=True):
-                parameter.data = part
-            with self._alike():
-                losses, _ = self._checked(self._called(ids), ids)
+        """Gradient of the mean loss of ``ids``, fp32 [parameters]."""
+        with standing(self._chosen, self._split(theta).values()), self._alike():
+            losses, _ = self._checked(self._called(ids), ids)
             found = torch.autograd.grad(losses.mean(), self._chosen, allow_unused=True)
-        finally:
-            for parameter, data in zip(self._chosen, before, strict=True):
-                parameter.data = data
         if all(part is None for part in found):
             raise ValueError("the losses do not depend on the parameters")
         parts = (theta.new_zeros(size) if part is None else part for part, size in zip(found, self._sizes, strict=True))
@@ -218,11 +211,19 @@ class Gradients:
 
     def dotted(self, theta: Tensor, ids: Tensor, table: Table) -> Tensor:
         """One gradient per row of ``ids`` times each row of an index, fp32 [rows, index rows]."""
-        found = table.like.new_empty(len(ids), table.rows)
+        return self.asked(theta, ids, table)[0]
+
+    def asked(self, theta: Tensor, ids: Tensor, table: Table, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """As ``dotted``, and how much higher each row's loss is at the weights ``before``, fp32 [rows] (None: 0)."""
+        found, higher = table.like.new_empty(len(ids), table.rows), table.like.new_zeros(len(ids))
         for numbers, some in self.trimmed(theta, ids):
             run = self._pass(theta, some)
             found[numbers] = table.times(self.rows(theta, some)) if run is None else run.dotted(table)
-        return found
+            if before is not None:
+                now = self.losses(theta, some) if run is None else run.losses.detach().float()
+                with standing(self._chosen, self._split(before).values()), torch.no_grad():
+                    higher[numbers] = self._called(some)[0].float() - now
+        return found, higher
 
     def _cuts(self, theta: Tensor, row: Tensor) -> bool:
         time = int(_lengths(row))

@@ -338,6 +338,31 @@ def test_drawn_vectors_estimate_the_curvature(small: World) -> None:
     assert estimate == pytest.approx(true, rel=0.1)
 
 
+def test_scores_say_what_comes_of_there_being_more_rows(small: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a sixth to nearly all contributors are there, and none of a run's rows stands in for one that is missing."""
+    people, rng = np.array(small.groups), np.random.default_rng(5)
+    kept = np.stack([np.isin(people, rng.permutation(people.max() + 1)[:size]) for size in (1, 2, 3, 4, 5) * 4])
+    outcomes = np.stack([small.retrain(line.tolist()).numpy() for line in kept])
+    told = lds(scores_of(small), kept, outcomes)
+    monkeypatch.setattr(attributing, "SHARED", 0.0)
+    before = scores_of(small)
+    assert told > lds(before, kept, outcomes) + 0.02
+    assert told > 0.5
+
+
+def test_being_there_counts_by_visits(small: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 7 is never met, row 0 twice as often: what all get alike is nothing for the one, double for the other."""
+    run = {**small.run, "batches": [[0 if i == 7 else i for i in batch] for batch in small.run["batches"]]}
+    given = (small.model, losses, small.train, small.query, small.groups, run)
+    with_ = attribute(*given, retrainings=0)
+    monkeypatch.setattr(attributing, "SHARED", 0.0)
+    alike = with_ - attribute(*given, retrainings=0)
+    assert not alike[:, 7].any()
+    np.testing.assert_allclose(alike[:, 0], 2 * alike[:, 1], rtol=1e-3)
+    np.testing.assert_allclose(alike[:, 2], alike[:, 1], rtol=1e-3)
+    assert (alike[:, 1] > 0).mean() > 0.5
+
+
 def test_the_model_is_left_as_it_was(small: World) -> None:
     before = {k: v.clone() for k, v in small.model.state_dict().items()}
     scores_of(small, retrainings=0)
