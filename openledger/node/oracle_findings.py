@@ -12,6 +12,7 @@ from pathlib import Path
 from openledger.abci_app.modules.attribution.messages import MAX_REASON
 from openledger.primitives.attribution import Verdict
 from openledger.primitives.hashing import keccak256
+from openledger.state.disk import sync_folder
 
 log = logging.getLogger("openledger.oracle")
 
@@ -66,11 +67,7 @@ def write_synced(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 class FindingStore:

@@ -27,6 +27,7 @@ from pathlib import Path
 from openledger.primitives.errors import NotStored
 from openledger.primitives.hashing import keccak256
 from openledger.primitives.types import Hash32
+from openledger.state.disk import sync_folder
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +196,7 @@ class PoolJournal:
             self._handle = handle
             self._segments.append(_Segment(number))
         try:
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         except OSError:
             self._doubtful.add(number)
             raise
@@ -232,14 +233,6 @@ class PoolJournal:
         while len(self._segments) > 1 and self._segments[0].alive == 0:
             with contextlib.suppress(OSError):  # it is found and removed by the next start otherwise
                 self._path(self._segments.pop(0).number).unlink()
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _frame(content: bytes) -> bytes:

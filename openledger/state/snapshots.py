@@ -16,6 +16,7 @@ from pathlib import Path
 
 from openledger.primitives.errors import InvalidSnapshot, StorageError
 from openledger.state import layout
+from openledger.state.disk import sync_folder
 from openledger.state.ports import ReadView
 from openledger.state.snapshot_format import FORMAT, Manifest, chunks, compress, entries, expand, head_of, pack_chunk
 
@@ -123,7 +124,7 @@ class SnapshotShelf:
             _write(part_folder / MANIFEST, manifest.encode())
             self.delete(head.number)  # of before a rollback, perhaps
             part_folder.rename(self.folder / str(head.number))
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
         except OSError as err:
             raise StorageError(f"the snapshot cannot be written: {err.strerror or err}", "is the disk full?") from None
         finally:
@@ -161,14 +162,6 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 __all__ = ["FORMAT", "SnapshotShelf"]
