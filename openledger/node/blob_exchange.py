@@ -22,12 +22,11 @@ from typing import BinaryIO
 import aiohttp
 
 from openledger.primitives.errors import BlobError
-from openledger.rpc.blobs import LOWEST_RATE, PEER_HEADER
+from openledger.rpc.blobs import FETCHED_AT_ONCE, LOWEST_RATE, PEER_HEADER
 from openledger.state.blobs import BlobStore
 
 log = logging.getLogger("openledger.blobs")
 
-AT_ONCE = 4
 WANTED_AT_ONCE = 64
 """Names that state needs and that are looked for together; whoever else needs a blob waits behind so many at most."""
 CONNECT_SECONDS, SILENT_SECONDS, WHOLE_SECONDS = 5, 20, 900
@@ -48,7 +47,7 @@ class BlobExchange:
         self._blobs = blobs
         self._peers = tuple(peer.rstrip("/") for peer in peers)
         self._session: aiohttp.ClientSession | None = None
-        self._gate = asyncio.Semaphore(AT_ONCE)
+        self._gate = asyncio.Semaphore(FETCHED_AT_ONCE)
         self._running: dict[str, asyncio.Task[bool]] = {}
         self._missed: dict[str, float] = {}
         self._late: dict[str, float] = {}

@@ -29,6 +29,8 @@ LOWEST_RATE = 8 * 1024
 CHECKED_AT_ONCE, MOST_CHECKS = 2, 200
 """Blobs that are hashed for those who want them, and how many may wait for that."""
 MOST_UPLOADS = 32
+FETCHED_AT_ONCE = 4
+"""Blobs that are asked of the peers at once; for each of them there has to be room."""
 MOST_FETCHES = 32
 """Blobs that are looked for at peers because clients asked: what the chain needs waits behind so many at most."""
 
@@ -47,6 +49,7 @@ class BlobRoutes:
         self._patience = backend.settings.request_seconds
         self._accept = backend.settings.accept_blobs
         self._fetches: dict[str, asyncio.Task[bool]] = {}
+        self._searching = asyncio.Semaphore(FETCHED_AT_ONCE)
         self._uploads = 0
         self._gate = Gate(CHECKED_AT_ONCE, MOST_CHECKS)
 
@@ -95,8 +98,9 @@ class BlobRoutes:
         return found
 
     async def _search(self, peers: BlobPeers, name: str) -> bool:
-        with self._room.hold(self._limit):
-            return await peers.fetch(name)
+        async with self._searching:
+            with self._room.hold(self._limit):
+                return await peers.fetch(name)
 
     async def _send(self, request: web.Request, name: str, source: BinaryIO) -> web.StreamResponse:
         headers = {"ETag": f'"{name}"', "Cache-Control": "public, max-age=31536000, immutable"}

@@ -24,7 +24,7 @@ from openledger.primitives.attribution import AttributionJob, PartFacts
 from openledger.primitives.errors import BlobError
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.blob_room import BlobRoom
-from openledger.rpc.blobs import PEER_HEADER, BlobRoutes
+from openledger.rpc.blobs import FETCHED_AT_ONCE, PEER_HEADER, BlobRoutes
 from openledger.state.blobs import BlobStore
 from tests.harness import Harness
 from tests.waiting import PATIENCE, until
@@ -337,9 +337,9 @@ async def test_strangers_who_ask_for_what_nobody_has_take_bounded_room_and_the_r
         url = await stack.enter_async_context(serving(handle)) + "/blobs/"
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
         tasks = [asyncio.create_task(session.get(url + name_of(b"%d" % number))) for number in range(200)]
-        await until(lambda: len(exchange._running) >= 32)
+        await until(lambda: len(routes._fetches) >= 32 and exchange._running)
         await asyncio.sleep(0.3)
-        assert len(exchange._running) <= 32
+        assert (len(routes._fetches), len(exchange._running)) == (32, FETCHED_AT_ONCE)
         refused = [task.result() for task in tasks if task.done()]
         assert {answer.status for answer in refused} == {503}
         async with session.get(url + blobs.put(b"here")) as answer:

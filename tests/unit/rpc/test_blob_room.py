@@ -13,6 +13,7 @@ import pytest
 
 from openledger.rpc.backend import RpcSettings
 from openledger.rpc.blob_room import COUNT_AGAIN, KEEP_FREE, BlobRoom
+from openledger.rpc.blobs import FETCHED_AT_ONCE
 from openledger.state.blobs import BlobStore
 from tests.waiting import until
 
@@ -42,6 +43,19 @@ class Peers:
 
     def wants(self, name: str) -> bool:
         return name in self.needed
+
+
+class Patient(Peers):
+    """Peers that take their time."""
+
+    def __init__(self, end: asyncio.Event) -> None:
+        super().__init__()
+        self._end = end
+
+    async def fetch(self, name: str) -> bool:
+        await super().fetch(name)
+        await self._end.wait()
+        return False
 
 
 class TestFull:
@@ -95,6 +109,23 @@ class TestFull:
         assert not peers.asked
         async with chain.http.get(f"{chain.url}/blobs/{name_of(b'a' * 500)}") as answer:
             assert answer.status == 200
+
+    async def test_names_that_nobody_has_keep_room_for_what_is_fetched_at_once_and_no_more(self, chain: Any) -> None:
+        """Each held room for the largest blob: 32 made-up names asked for kept 8 GiB from those who put."""
+        chain.server.blob_room.limit = 600 * FETCHED_AT_ONCE + 500
+        routes, end = _routes(chain), asyncio.Event()
+        routes._peers = Patient(end)
+        names = [name_of(b"%d" % number) for number in range(FETCHED_AT_ONCE + 4)]
+        asking = [asyncio.create_task(chain.http.get(f"{chain.url}/blobs/{name}")) for name in names[:FETCHED_AT_ONCE]]
+        await until(lambda: len(routes._peers.asked) == FETCHED_AT_ONCE)
+        for name in names[FETCHED_AT_ONCE:]:
+            routes._fetch(routes._peers, name)
+        await asyncio.sleep(0)
+        assert (await put(chain, b"a" * 500))[0] == 201
+        end.set()
+        assert {answer.status for answer in await asyncio.gather(*asking)} == {404}
+        await until(lambda: not chain.server.blob_room._coming)
+        assert set(names) <= set(routes._peers.asked)
 
     async def test_a_disk_that_is_nearly_full_is_left_to_the_chain(self, chain: Any, monkeypatch: Any) -> None:
         free = [KEEP_FREE + 10]
