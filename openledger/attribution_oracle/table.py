@@ -8,6 +8,8 @@ squares until ``TOLD`` of it is held; the others, and what queries have there, a
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,6 +21,8 @@ TOLD = 0.9
 """How much of the sum of squares the columns that are taken hold."""
 BLOCK = 1 << 14
 """Columns that are multiplied at once in bfloat16: the result of each block is rounded, their sum is not."""
+FASTER, SIDE, TIMES = 1.3, 512, 9
+"""How many times as fast bfloat16 is to be, and the products by which that is seen: some 20 ms in all."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +105,26 @@ def _largest(told: Tensor) -> Tensor:
     return ranked.indices[:count].sort().values
 
 
+@functools.cache
 def halves_are_fast(device: torch.device) -> bool:
-    """Whether products in bfloat16 are much faster than in fp32: on CPUs with instructions for them. Elsewhere torch
-    emulates them."""
+    """Whether products in bfloat16 are much faster than in fp32: on CPUs with instructions for them, where one product
+    of each, measured once in a process, says so. Elsewhere torch emulates them; and some CPUs have instructions that
+    take twice as long."""
     asked = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return device.type == "cpu" and asked is not None and bool(torch._C._has_mkldnn) and bool(asked())
+    if device.type != "cpu" or asked is None or not torch._C._has_mkldnn or not asked():
+        return False
+    return seconds(torch.float32) > FASTER * seconds(torch.bfloat16)
+
+
+def seconds(form: torch.dtype) -> float:
+    """What a product of two square matrices takes at best."""
+    square = torch.ones(SIDE, SIDE, dtype=form)
+    taken = []
+    for _ in range(TIMES):
+        began = time.perf_counter()
+        torch.mm(square, square)
+        taken.append(time.perf_counter() - began)
+    return min(taken)
 
 
 __all__ = ["Columns", "Table", "halves_are_fast"]

@@ -97,3 +97,20 @@ def test_only_a_large_index_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attributing, "is_lean", lambda rows, parameters: True)
     large = Prepared.of(gradients, index, theta, theta, torch.full((7,), 1 / 7)).index
     assert sum(c.values.shape[1] for c in large.columns if c) < gradients.size
+
+
+def test_bfloat16_is_taken_where_a_product_in_it_is_much_faster_not_where_there_are_instructions_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: asked[-1])
+    monkeypatch.setattr(torch._C, "_has_mkldnn", True)
+    for instructions, taken, fast in ((True, 0.5, True), (True, 0.9, False), (True, 2.0, False), (False, 0.5, False)):
+        asked.append(instructions)
+        monkeypatch.setattr(tables, "seconds", lambda form, taken=taken: taken if form is torch.bfloat16 else 1.0)
+        tables.halves_are_fast.cache_clear()
+        assert tables.halves_are_fast(torch.device("cpu")) is fast
+        assert not tables.halves_are_fast(torch.device("meta"))
+    tables.halves_are_fast.cache_clear()
+    monkeypatch.undo()
+    assert 0 < tables.seconds(torch.float32) < 60
