@@ -41,9 +41,10 @@ FEW_DRAWN = 1 << 23
 KEPT = 0.05
 """Of a row's entries, where curvature is one draw a row: the rest is that draw's noise."""
 SAMPLE = 1 << 16
-SHARED = 0.2
-"""Of what goes to all rows alike, by their visits: the geometric mean of what the run did for a query and of its
-scores' sizes. Path influence says what a row does in place of others, not what comes of there being more of them."""
+SHARED, LEFT_OUT = 0.2, 32
+"""Of what goes to all rows alike, by their visits: the geometric mean of what the run does for a row that it was
+without and of a query's scores' sizes. Path influence says what a row does in place of others, not what comes of there
+being more of them. So many rows of those that a half left out are asked what it does for them."""
 Scores = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
@@ -68,21 +69,21 @@ def attribute(
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is done once: the index, the weights ``middle`` at which queries are asked, those before the run, and each
-    row's part of all visits."""
+    """What is done once: the index, the weights ``middle`` at which queries are asked, each row's part of all
+    visits, and by how much the run lowers the loss of what it was without."""
 
     gradients: Gradients
     index: Table
     middle: Tensor
-    start: Tensor
     visits: Tensor
+    gained: float
 
     @classmethod
-    def of(cls, gradients: Gradients, index: Tensor, middle: Tensor, start: Tensor, visits: Tensor) -> Prepared:
+    def of(cls, gradients: Gradients, index: Tensor, middle: Tensor, visits: Tensor, gained: float) -> Prepared:
         """Of an index fp32 [rows, parameters]: of a large one, whose rows keep their largest entries, the columns that
         tell."""
         lean = is_lean(len(index), gradients.size)
-        return cls(gradients, gradients.cut(index) if lean else gradients.whole(index), middle, start, visits)
+        return cls(gradients, gradients.cut(index) if lean else gradients.whole(index), middle, visits, gained)
 
     def scores(self, query: Tensor) -> Scores:
         """fp64 [queries, rows]: a gradient for each query, times the index, and SHARED. Raises OracleError for queries
@@ -90,10 +91,10 @@ class Prepared:
         asked, gradients = _ids(query, "query").to(self.gradients.device), self.gradients
         with _settled(gradients.model):
             try:
-                found, gained = gradients.asked(self.middle, asked, self.index, self.start)
+                found = gradients.dotted(self.middle, asked, self.index)
             except FAILS as err:
                 raise OracleError(f"the queries have no gradients: {type(err).__name__} {err}") from err
-            alike = SHARED * gained.sign() * (gained.abs() * found.abs().sum(1)).sqrt()
+            alike = SHARED * math.copysign(1, self.gained) * (abs(self.gained) * found.abs().sum(1)).sqrt()
             scores: Scores = (alike[:, None] * self.visits - found).cpu().double().numpy()
         if not np.isfinite(scores).all():
             raise OracleError("a score is not finite")
@@ -118,24 +119,27 @@ def prepared(
         gradients = Gradients(model, losses)
         rows, final, start = rows.to(gradients.device), gradients.now(), gradients.vector(run["start"])
         _try(gradients, final, rows)
-        index, middle = influence_rows(gradients, start, final, rows, steps, draws, retrainings, seed, progress)
+        found = influence_rows(gradients, start, final, rows, steps, draws, retrainings, seed, progress)
+        index, middle, gained = found
         met = torch.tensor([row for batch in steps.batches for row in batch], device=index.device)
-        return Prepared.of(gradients, index, middle, start, torch.bincount(met, minlength=len(rows)) / len(met))
+        return Prepared.of(gradients, index, middle, torch.bincount(met, minlength=len(rows)) / len(met), gained)
 
 
 def influence_rows(
     gradients: Gradients, start: Tensor, final: Tensor, ids: Tensor, steps: Steps, draws: int,
     retrainings: int | None, seed: int, progress: Progress = silent,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """d(final weights) / d(weight of the row), as both accounts together have it, fp32 [rows, parameters], and the
-    weights at which to take a query's gradient: k / (k + SHRINKAGE) of the way to the mean of the k retrained ones, so
-    that what is left out changes the loss about as its derivative there says. For a large index LEAN_HALVES are
+) -> tuple[Tensor, Tensor, float]:  # fmt: skip
+    """d(final weights) / d(weight of the row), as both accounts together have it, fp32 [rows, parameters]; the weights
+    at which to take a query's gradient: k / (k + SHRINKAGE) of the way to the mean of the k retrained ones, so that
+    what is left out changes the loss about as its derivative there says; and by how much the first of them lowers the
+    loss of rows that it was trained without (0 without any). For a large index LEAN_HALVES are
     retrained at most, or ROUGH_HALVES where passes may be in bfloat16, KEPT of the path's entries count, and the second
     opinion turns no side beyond LEAN_WIDEST."""
     lean, alone = is_lean(len(ids), gradients.size), is_heavy(gradients, ids, steps)
     rough = lean and gradients.bears_rounding(start, ids[torch.tensor(steps.batches[0], device=ids.device)])
     draws = min(draws, LEAN_DRAWS) if lean or (alone and len(ids) * gradients.size > FEW_DRAWN) else draws
     count, middle, seen = _count(retrainings, lean, alone, rough), final, Seen(gradients, steps, len(ids), rough)
+    gained = 0.0
     held, (ridge, weight) = HELD * max(draws, 1), LEAN_TRUST if lean else HEAVY_TRUST if alone else TRUST
     with gradients.roughly(rough):
         found, _ = path_rows(seen, start, ids, steps, draws, seed, progress, held=held, rough=rough, alone=alone)
@@ -145,6 +149,7 @@ def influence_rows(
                 moved.append(retrained(gradients, start, ids, steps, line.tolist()))
                 progress(number + 1, len(kept), "retrainings")
             together = torch.stack(moved)
+            gained = _gained(gradients, start, moved[0], ids[~kept[0].to(ids.device)])
             found = corrected(found, kept.to(found.device), together, ridge)
             middle = final + (together.mean(0) - final) * len(moved) / (len(moved) + SHRINKAGE)
         if lean:
@@ -153,7 +158,13 @@ def influence_rows(
             own, drawn = seen.gathered(final, ids, draws, seed)
             second = solved(own, drawn, gradients.shapes, LEAN_WIDEST if lean else WIDEST)
             found = joined(found, own, second, weight)
-    return found, middle
+    return found, middle, gained
+
+
+def _gained(gradients: Gradients, start: Tensor, now: Tensor, ids: Tensor) -> float:
+    """How much lower the mean loss of LEFT_OUT of these rows, from first to last, is at ``now`` than at ``start``."""
+    some = ids[:: -(-len(ids) // LEFT_OUT)]
+    return float((gradients.losses(start, some) - gradients.losses(now, some)).mean())
 
 
 def _count(asked: int | None, lean: bool, alone: bool, rough: bool) -> int:

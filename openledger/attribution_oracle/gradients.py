@@ -211,19 +211,11 @@ class Gradients:
 
     def dotted(self, theta: Tensor, ids: Tensor, table: Table) -> Tensor:
         """One gradient per row of ``ids`` times each row of an index, fp32 [rows, index rows]."""
-        return self.asked(theta, ids, table)[0]
-
-    def asked(self, theta: Tensor, ids: Tensor, table: Table, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """As ``dotted``, and how much higher each row's loss is at the weights ``before``, fp32 [rows] (None: 0)."""
-        found, higher = table.like.new_empty(len(ids), table.rows), table.like.new_zeros(len(ids))
+        found = table.like.new_empty(len(ids), table.rows)
         for numbers, some in self.trimmed(theta, ids):
             run = self._pass(theta, some)
             found[numbers] = table.times(self.rows(theta, some)) if run is None else run.dotted(table)
-            if before is not None:
-                now = self.losses(theta, some) if run is None else run.losses.detach().float()
-                with standing(self._chosen, self._split(before).values()), torch.no_grad():
-                    higher[numbers] = self._called(some)[0].float() - now
-        return found, higher
+        return found
 
     def _cuts(self, theta: Tensor, row: Tensor) -> bool:
         time = int(_lengths(row))

@@ -92,10 +92,10 @@ def test_only_a_large_index_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     gradients: Gradients
     gradients, theta, _ = made(Plain)
     index = draw(7, 4, gradients.size)
-    small = Prepared.of(gradients, index, theta, theta, torch.full((7,), 1 / 7)).index
+    small = Prepared.of(gradients, index, theta, torch.full((7,), 1 / 7), 0.1).index
     assert [c is not None and c.taken is None for c in small.columns] == [True] * len(small.columns)
     monkeypatch.setattr(attributing, "is_lean", lambda rows, parameters: True)
-    large = Prepared.of(gradients, index, theta, theta, torch.full((7,), 1 / 7)).index
+    large = Prepared.of(gradients, index, theta, torch.full((7,), 1 / 7), 0.1).index
     assert sum(c.values.shape[1] for c in large.columns if c) < gradients.size
 
 
