@@ -52,7 +52,7 @@ class Chains:
         if every < ENOUGH * WHOLE or self._rows < EARLY:
             return 0, (places, new, len(signs))
         most = max(self._evidence(size, new, every, len(signs)) for size in self._knows)
-        return min(max(most - FROM, 0) * PPM // (FULL - FROM), PPM), (places, new, len(signs))
+        return ramp(most, FROM, FULL), (places, new, len(signs))
 
     def add(self, looked: Look, own: bool) -> None:
         """The row that was looked at is one of those so far; its runs are said only if it is its ``own``."""
@@ -96,6 +96,11 @@ def _bit(at: Places) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.asarray(np.uint8(1) << (at & np.uint64(7)).astype(np.uint8), dtype=np.uint8)
 
 
+def ramp(share: int, begin: int, full: int) -> int:
+    """0 up to ``begin``, 1,000,000 from ``full`` on, straight between; all in one unit."""
+    return min(max(share - begin, 0) * PPM // (full - begin), PPM)
+
+
 def log2(number: int) -> int:
     """Of ``number`` / 2^16, times 2^16; between the powers of two a parabola (at most 0.01 off)."""
     whole = number.bit_length() - 1
@@ -103,4 +108,4 @@ def log2(number: int) -> int:
     return (whole - BITS << BITS) + part + (22_532 * part >> BITS) * ((1 << BITS) - part) // (1 << BITS)
 
 
-__all__ = ["BITS", "DOUBTED", "EARLY", "PPM", "RECENT", "WHOLE", "Chains", "Look", "log2"]
+__all__ = ["BITS", "DOUBTED", "EARLY", "PPM", "RECENT", "WHOLE", "Chains", "Look", "log2", "ramp"]

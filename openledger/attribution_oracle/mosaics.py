@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from openledger.attribution_oracle.chains import BITS, DOUBTED, EARLY, PPM, RECENT, WHOLE, log2
+from openledger.attribution_oracle.chains import BITS, DOUBTED, EARLY, RECENT, WHOLE, log2, ramp
 
 SIZES = (2, 3, 4)
 LEAK, STRANGE = 15, 20  # percent of the usual that is in no known run in a mosaic; that have met among strangers
@@ -75,7 +75,7 @@ class Mosaics:
         counted = zip(self._bare, bare, SIZES, strict=True)
         pieces = max(usual.evidence(some, len(words), LEAK) // size for usual, some, size in counted)
         strange = self._met.evidence(put.met, put.neighbours, STRANGE, OFTEN)
-        return max(_ramp(pieces, *PIECES), _ramp(strange, *STRANGERS)), put
+        return max(ramp(pieces, *PIECES), ramp(strange, *STRANGERS)), put
 
     def add(self, put: Put, own: bool) -> None:
         """The row that was looked at is one of those so far; its runs are said only if it is its ``own``."""
@@ -103,10 +103,6 @@ def _bare(words: Sequence[int], size: int, said: set[Run]) -> int:
             covered += at + size - max(at, reached)
             reached = at + size
     return len(words) - covered
-
-
-def _ramp(bits: int, begin: int, full: int) -> int:
-    return min(max(bits - begin, 0) * PPM // (full - begin), PPM)
 
 
 __all__ = ["Mosaics", "Put"]

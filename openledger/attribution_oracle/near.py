@@ -26,9 +26,10 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TypeVar
 
-from openledger.attribution_oracle.chains import Chains
+from openledger.attribution_oracle.chains import Chains, ramp
 from openledger.attribution_oracle.forms import Forms, written
 from openledger.attribution_oracle.mosaics import Mosaics
 from openledger.attribution_oracle.plain import plain_of
@@ -66,6 +67,8 @@ def _words(plain: str) -> list[str]:
 
 
 Run = tuple[int, ...]
+Laid = tuple[Run, range]
+"""A run, and where its words stand in the row."""
 Key = TypeVar("Key", Run, str)
 
 
@@ -102,11 +105,15 @@ class FirstCommits:
         """What of ``text`` was known before; then the row is part of what is known, unless nothing of it is new."""
         plain = plain_of(text)
         said = _words(plain)
-        words = [self._ids.setdefault(_stirred(word), len(self._ids)) for word in said]
+        stirred = [_stirred(word) for word in said]
+        words = [self._ids.setdefault(word, len(self._ids)) for word in stirred]
         worth = _worth(said)
         single, two = (_ends(worth, size) for size in (1, PAIR))
-        bones, weights = self._bones(said)
-        runs, pairs, letters = _shingles(bones, _ends(weights, RUN)), _shingles(words, two), _sampled("".join(said))
+        bones, weights = self._bones(stirred)
+        laid = [_laid(bones, weights, by) for by in (1, *STRIDES)]
+        once, *strided = ([run for part in parts for run in dict.fromkeys(run for run, _ in part)] for parts in laid)
+        runs = once or ([tuple(bones)] if bones else [])
+        pairs, letters = _shingles(words, two), _sampled("".join(said))
         own = sorted({tuple(words[start:end]) for start, end in enumerate(single)})
         self._singles.update(own)
         form, wide = written(plain, said), _is_wide(said)
@@ -115,8 +122,8 @@ class FirstCommits:
         again = Known(ramp((len(two) - len(pairs)) * PPM // max(len(two), 1), AGAIN_FROM, AGAIN_FULL), ())
         found = max(
             _by_owner(runs, self._owner, RUNS_FROM, RUNS_FULL),
-            *(_by_owner(_strided(bones, weights, by), self._owner, RUNS_FROM, RUNS_FULL) for by in STRIDES),
-            self._covered(bones, weights),
+            *(_by_owner(some, self._owner, RUNS_FROM, RUNS_FULL) for some in strided),
+            self._covered(laid, len(bones)),
             _by_owner(letters, self._letters, LETTERS_FROM, LETTERS_FULL),
             self._by_pairs(pairs),
             self._by_words(own),
@@ -142,25 +149,22 @@ class FirstCommits:
         self.chained[row] = max(letters_chained, put_together)
         return found
 
-    def _bones(self, said: Sequence[str]) -> tuple[list[int], list[int]]:
+    def _bones(self, stirred: Sequence[str]) -> tuple[list[int], list[int]]:
         """The words without vowels, as numbers, and their half words; what is nothing but vowels is left out."""
-        bones = [_stirred(word).translate(VOWELS) for word in said]
+        bones = [word.translate(VOWELS) for word in stirred]
         kept = [bone for bone in bones if bone]
         return [self._ids.setdefault(bone, len(self._ids)) for bone in kept], _worth(kept)
 
-    def _covered(self, words: Sequence[int], worth: Sequence[int]) -> Known:
+    def _covered(self, laid: Sequence[Sequence[Sequence[Laid]]], words: int) -> Known:
         """The share of the words that stand in known runs, be it of every second or third word."""
         owners, covered = dict[int, int](), set[int]()
-        for by in (1, *STRIDES):
-            for first in range(by):
-                part = words[first::by]
-                for start, end in enumerate(_ends(worth[first::by], RUN)):
-                    owner = self._owner.get(tuple(part[start:end]))
-                    if owner is not None:
-                        places = set(range(first + start * by, first + end * by, by)) - covered
-                        owners[owner] = owners.get(owner, 0) + len(places)
-                        covered |= places
-        return _known(owners, len(words), COVERED_FROM, COVERED_FULL)
+        for run, at in chain.from_iterable(chain.from_iterable(laid)):
+            owner = self._owner.get(run)
+            if owner is not None:
+                places = set(at) - covered
+                owners[owner] = owners.get(owner, 0) + len(places)
+                covered |= places
+        return _known(owners, words, COVERED_FROM, COVERED_FULL)
 
     def _by_pairs(self, pairs: Sequence[Run]) -> Known:
         best = NEW
@@ -220,10 +224,15 @@ def _worth(said: Sequence[str]) -> list[int]:
     return [1 if WIDE.fullmatch(word) else 2 for word in said]
 
 
-def _strided(words: Sequence[int], worth: Sequence[int], by: int) -> list[Run]:
-    """The runs of every ``by``-th word."""
-    parts = [(words[first::by], _ends(worth[first::by], RUN)) for first in range(by)]
-    return [run for some, ends in parts for run in _shingles(some, ends) if ends]
+def _laid(words: Sequence[int], worth: Sequence[int], by: int) -> list[list[Laid]]:
+    """The runs of every ``by``-th word from the first on, from the second on, and so on."""
+    return [
+        [
+            (tuple(words[first + start * by : first + end * by : by]), range(first + start * by, first + end * by, by))
+            for start, end in enumerate(_ends(worth[first::by], RUN))
+        ]
+        for first in range(by)
+    ]
 
 
 def _ends(worth: Sequence[int], size: int) -> list[int]:
@@ -268,18 +277,12 @@ def _known(owners: dict[int, int], size: int, begin: int, full: int) -> Known:
     return Known(ppm, tuple(sorted(owners.items()))) if ppm else NEW
 
 
-def ramp(share: int, begin: int, full: int) -> int:
-    """0 up to ``begin``, 1,000,000 from ``full`` on, straight between; all in one unit."""
-    return min(max(share - begin, 0) * PPM // (full - begin), PPM)
-
-
 __all__ = [
     "NEW",
     "PPM",
     "WIDE",
     "FirstCommits",
     "Known",
-    "ramp",
     "size_of",
     "words_of",
 ]

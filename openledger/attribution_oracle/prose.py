@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from openledger.attribution_oracle.near import PPM, WIDE, ramp
+from openledger.attribution_oracle.chains import ramp
+from openledger.attribution_oracle.near import PPM, WIDE
 from openledger.attribution_oracle.plain import normal, unescaped
 from openledger.attribution_oracle.spelling import BITS, Whole, elsewhere, log2, spelt_alike
 

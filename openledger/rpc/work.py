@@ -47,7 +47,7 @@ class OneAtATime:
         self._here += 1
         try:
             await self._lock.acquire()
-        except BaseException:
+        except asyncio.CancelledError:
             self._here -= 1
             raise
 
