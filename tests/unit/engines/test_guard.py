@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import sys
 import time
@@ -19,6 +18,7 @@ from openledger.abci_app.protocol import messages as m
 from openledger.node.engines.guard import SignGuard
 from openledger.node.processes import KeyLock
 from openledger.primitives.errors import DoubleSignRisk
+from tests.endless import endless
 from tests.waiting import PATIENCE
 
 OWN = b"\x0a" * 20
@@ -139,14 +139,6 @@ def test_a_node_whose_answer_never_ends_has_signed_nothing(tmp_path: Path, monke
     """It would fill the memory of who asks, in the second that it has."""
     monkeypatch.setattr("openledger.node.engines.guard._MAX_COMMIT", 10_000)
     monkeypatch.setattr("openledger.node.engines.guard._ASK_SECONDS", 600)
-
-    async def endless(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        with contextlib.suppress(ConnectionError):
-            while True:
-                await response.write(b" " * 10_000)
-        return response
 
     async def ask() -> None:
         app = web.Application()

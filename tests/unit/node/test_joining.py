@@ -31,6 +31,7 @@ from openledger.primitives.errors import InvalidConfig, InvalidGenesis, NodeUnre
 from openledger.primitives.keys import ed25519_public
 from openledger.primitives.types import to_hex
 from openledger.rpc.cometbft import MAX_ANSWER, CometRoutes
+from tests.endless import endless
 from tests.waiting import PATIENCE, until
 
 GENESIS = devnet_genesis((GenesisValidator(ed25519_public(bytes(32)), 10, bytes(19) + b"\x01", "one"),), 10**18)
@@ -140,24 +141,19 @@ async def test_the_hash_of_a_block_is_asked_of_the_named_nodes_and_nonsense_is_n
         assert await asyncio.to_thread(ask, 7) == [bytes.fromhex("ab" * 32)]
 
 
-@pytest.mark.parametrize("endless", ["/genesis.json", "/"])
-async def test_a_named_node_whose_answer_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch, endless: str) -> None:
+@pytest.mark.parametrize("path", ["/genesis.json", "/"])
+async def test_a_named_node_whose_answer_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     monkeypatch.setattr(joining, "MAX_ANSWER", 10_000)
     monkeypatch.setattr(joining, "MAX_GENESIS", 10_000)
     monkeypatch.setattr(joining, "SECONDS", 600)
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        if request.path != endless:
+        if request.path != path:
             return await FakeNode().answer(request)
-        response = web.StreamResponse()
-        await response.prepare(request)
-        with contextlib.suppress(ConnectionError):
-            while True:
-                await response.write(b" " * 10_000)
-        return response
+        return await endless(request)
 
     async with serving(answer) as url:
-        with pytest.raises(NodeUnreachable, match="genesis: more than" if "g" in endless else "as a node does"):
+        with pytest.raises(NodeUnreachable, match="genesis: more than" if "g" in path else "as a node does"):
             await asyncio.wait_for(discover([url], None, None, None), PATIENCE)
 
 
